@@ -1,0 +1,219 @@
+// Package uid holds sets of message UIDs: 32-bit numbers, never zero, ascending
+// and unique within one UIDVALIDITY of one mailbox (RFC 9051 2.3.1.1).
+//
+// A mailbox's UIDs lie close together, so a Set keeps ranges: a million messages
+// cost some octets, a server's "1:4294967295" as well. Nothing here walks a
+// range number by number unless the caller asks for it.
+package uid
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Range is all UIDs from First to Last, both included.
+type Range struct{ First, Last uint32 }
+
+// Set is a set of UIDs. Its zero value is the empty set. A Set must not be
+// copied and then changed through both copies.
+type Set struct{ r []Range }
+
+// ErrSyntax is returned when a text is no UID set.
+var ErrSyntax = errors.New("invalid UID set")
+
+// Of returns the set of the given UIDs, in any order. Zero is left out.
+func Of(uids ...uint32) Set {
+	var s Set
+	for _, u := range uids {
+		s.Add(u)
+	}
+	return s
+}
+
+// Add puts one UID into the set. Adding in ascending order is the fast way.
+func (s *Set) Add(u uint32) { s.AddRange(u, u) }
+
+// AddRange puts first to last into the set, in whichever order they come
+// (RFC 9051 9, seq-range). Zero is no UID and is left out.
+func (s *Set) AddRange(first, last uint32) {
+	if first > last {
+		first, last = last, first
+	}
+	if last == 0 {
+		return
+	}
+	first = max(first, 1)
+	n := len(s.r)
+	if n == 0 || first > s.r[n-1].Last && first-s.r[n-1].Last > 1 {
+		s.r = append(s.r, Range{first, last})
+		return
+	}
+	// i: the first range that touches or lies behind the new one; j: the first behind it.
+	i, _ := slices.BinarySearchFunc(s.r, first, func(r Range, u uint32) int {
+		if uint64(r.Last)+1 < uint64(u) {
+			return -1
+		}
+		return 1
+	})
+	j := i
+	for j < n && uint64(s.r[j].First) <= uint64(last)+1 {
+		first, last = min(first, s.r[j].First), max(last, s.r[j].Last)
+		j++
+	}
+	s.r = slices.Replace(s.r, i, j, Range{first, last})
+}
+
+// Contains says whether u is in the set.
+func (s Set) Contains(u uint32) bool {
+	_, ok := slices.BinarySearchFunc(s.r, u, func(r Range, u uint32) int {
+		switch {
+		case r.Last < u:
+			return -1
+		case r.First > u:
+			return 1
+		}
+		return 0
+	})
+	return ok
+}
+
+// Len is the number of UIDs in the set.
+func (s Set) Len() int {
+	n := 0
+	for _, r := range s.r {
+		n += int(r.Last-r.First) + 1
+	}
+	return n
+}
+
+// Empty says whether no UID is in the set.
+func (s Set) Empty() bool { return len(s.r) == 0 }
+
+// Max is the highest UID of the set, 0 of an empty one.
+func (s Set) Max() uint32 {
+	if s.Empty() {
+		return 0
+	}
+	return s.r[len(s.r)-1].Last
+}
+
+// Ranges yields the ranges of the set in ascending order.
+func (s Set) Ranges() iter.Seq[Range] { return slices.Values(s.r) }
+
+// All yields every UID of the set in ascending order.
+func (s Set) All() iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		for _, r := range s.r {
+			for u := uint64(r.First); u <= uint64(r.Last); u++ {
+				if !yield(uint32(u)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Minus returns the UIDs that are in s and not in t.
+func (s Set) Minus(t Set) Set {
+	var out Set
+	j := 0
+	for _, r := range s.r {
+		first, last := uint64(r.First), uint64(r.Last)
+		for j < len(t.r) && uint64(t.r[j].Last) < first {
+			j++
+		}
+		for k := j; k < len(t.r) && uint64(t.r[k].First) <= last && first <= last; k++ {
+			if uint64(t.r[k].First) > first {
+				out.r = append(out.r, Range{uint32(first), t.r[k].First - 1})
+			}
+			first = uint64(t.r[k].Last) + 1
+		}
+		if first <= last {
+			out.r = append(out.r, Range{uint32(first), uint32(last)})
+		}
+	}
+	return out
+}
+
+// And returns the UIDs that are in both sets.
+func (s Set) And(t Set) Set { return s.Minus(s.Minus(t)) }
+
+// Or returns the UIDs that are in one of the sets or in both.
+func (s Set) Or(t Set) Set {
+	all := slices.Concat(s.r, t.r)
+	slices.SortFunc(all, func(a, b Range) int { return cmp.Compare(a.First, b.First) })
+	var out Set
+	for _, r := range all {
+		out.AddRange(r.First, r.Last)
+	}
+	return out
+}
+
+// Split returns the first n UIDs of the set, and the others.
+func (s Set) Split(n int) (head, rest Set) {
+	for i, r := range s.r {
+		if len := int(r.Last-r.First) + 1; len <= n {
+			n -= len
+			continue
+		}
+		head.r = append(head.r, s.r[:i]...)
+		if n > 0 {
+			head.r = append(head.r, Range{r.First, r.First + uint32(n) - 1})
+		}
+		rest.r = append(rest.r, Range{r.First + uint32(n), r.Last})
+		rest.r = append(rest.r, s.r[i+1:]...)
+		return head, rest
+	}
+	return s, Set{}
+}
+
+// String is the set as RFC 9051 writes it: "5,9:12". The empty set is "".
+func (s Set) String() string {
+	var b []byte
+	for i, r := range s.r {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendUint(b, uint64(r.First), 10)
+		if r.Last != r.First {
+			b = append(b, ':')
+			b = strconv.AppendUint(b, uint64(r.Last), 10)
+		}
+	}
+	return string(b)
+}
+
+// Parse reads what String writes, and any order or overlap of it. "*" is no
+// UID and an error, as is zero.
+func Parse(text string) (Set, error) {
+	var s Set
+	if text == "" {
+		return s, nil
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		a, b, ranged := strings.Cut(part, ":")
+		first, err := number(a)
+		last := first
+		if err == nil && ranged {
+			last, err = number(b)
+		}
+		if err != nil {
+			return Set{}, fmt.Errorf("%w: %.40q", ErrSyntax, text)
+		}
+		s.AddRange(first, last)
+	}
+	return s, nil
+}
+
+func number(text string) (uint32, error) {
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err == nil && n == 0 {
+		err = ErrSyntax
+	}
+	return uint32(n), err
+}
