@@ -1,0 +1,212 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The ways to protect a connection: Account.TLS.
+const (
+	TLSImplicit = "implicit" // TLS from the first octet (RFC 8314)
+	TLSStart    = "starttls" // STARTTLS, mandatory (RFC 9051 6.2.1)
+	TLSNone     = "none"     // no TLS: loopback only, or with AllowPlaintext
+)
+
+// maxFile is the most octets a configuration or CA file may have.
+const maxFile = 1 << 20
+
+// Config is a whole, valid configuration. All paths are absolute.
+type Config struct {
+	Archive struct {
+		Path  string // the archive's directory
+		Group bool   // the archive is readable by its group (archive.mode: group)
+	}
+	State   struct{ Path string }   // the state database, never empty
+	Control struct{ Socket string } // the control socket, never empty
+
+	Schedule string // the accounts' default: five cron fields, @every, @daily, CRON_TZ=
+
+	Log struct {
+		Level  slog.Level
+		Format string // "text" or "json"
+	}
+	Limits struct {
+		Connections int   // to all servers together
+		Rate        int64 // octets per second over all connections, 0: no limit
+		Message     int64 // octets of the largest message to archive, 0: no limit
+	}
+	Accounts []Account
+
+	file  string         // as the user named it, "" without a file
+	lines map[string]int // key path to line
+}
+
+// Account is one login on one IMAP server.
+type Account struct {
+	Name string // also the name of its directory in the archive
+	Host string // a name in ASCII, or an IP address without brackets
+	Port int
+
+	TLS            string // TLSImplicit, TLSStart or TLSNone
+	TLSCAFile      string // PEM; when set, these authorities and no others are trusted
+	TLSFingerprint string // SHA-256 of the server's own certificate, as written
+	TLSMinVersion  string // "1.2" or "1.3"
+	AllowPlaintext bool   // the password may go over the network without TLS
+
+	Username           string
+	PasswordFile       string
+	PasswordCommand    []string // argv, run without a shell
+	PasswordEnv        string
+	PasswordCredential string // a systemd credential's name
+	Auth               string // "auto", "plain" or "login"
+
+	Include, Exclude []string // see Selects
+
+	Connections int           // at most so many at once
+	Schedule    string        // the effective one: its own, else the configuration's
+	Timeout     time.Duration // the longest silence of the server that is waited out
+
+	Line int // where the account begins in the file, 0 without a file
+
+	password Secret // the inline one, or the one SetPassword set
+	asked    bool   // the password comes by SetPassword
+}
+
+// Address returns host:port, an IPv6 address in brackets.
+func (a *Account) Address() string { return net.JoinHostPort(a.Host, strconv.Itoa(a.Port)) }
+
+// Defaults returns a configuration in which every key that has a default has it, and
+// no account.
+func Defaults() *Config {
+	c := &Config{Schedule: "@hourly", lines: map[string]int{}}
+	c.Log.Level, c.Log.Format = slog.LevelInfo, "text"
+	c.Limits.Connections = 16
+	c.Limits.Message = 1_000_000_000
+	return c
+}
+
+// defaultAccount returns an account in which every key that has a default of its own has it.
+func defaultAccount() Account {
+	return Account{TLS: TLSImplicit, TLSMinVersion: "1.2", Auth: "auto", Connections: 4, Timeout: time.Minute}
+}
+
+// Load reads and validates the file at path. All faults of its text come at once, as
+// *Faults; a file that cannot be read is an error that wraps the system's.
+//
+// A file that everybody can write to is refused, and so is one with an inline password
+// that group or others can read (not so in systemd's credentials directory, where
+// systemd alone sets the modes).
+func Load(path string) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("read configuration: %s has more than %d octets", printable(path), maxFile)
+	}
+	mode := info.Mode().Perm()
+	if inCredentials(path) || !info.Mode().IsRegular() {
+		mode = 0
+	}
+	return parse(path, data, mode)
+}
+
+// Parse is Load for a text already read. Relative paths in it are relative to the folder
+// of name, which need not exist; file modes of name are not looked at.
+func Parse(name string, data []byte) (*Config, error) { return parse(name, data, 0) }
+
+// parse is Load and Parse; mode is the permissions of the file, 0 when they do not matter.
+func parse(name string, data []byte, mode fs.FileMode) (*Config, error) {
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		return nil, fmt.Errorf("find the configuration's folder: %w", err)
+	}
+	c := Defaults()
+	c.file = name
+	r := c.report()
+	decode(c, data, r)
+	c.complete(filepath.Dir(abs))
+	c.validate(r)
+	if mode&0o002 != 0 {
+		r.add(1, "", "everybody can write to this file (mode %04o), so everybody could have commands run: chmod 600 %s", mode, printable(name))
+	}
+	for i := range c.Accounts {
+		if mode&0o077 != 0 && !c.Accounts[i].password.empty() {
+			r.at(account(i, "password"), "others can read this file (mode %04o): chmod 600 %s, or use password_file", mode, printable(name))
+		}
+	}
+	if err := r.err(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// complete fills in what depends on other keys or on the surroundings. Relative paths
+// become absolute below dir; one that begins with ~ stays, for validate to refuse.
+func (c *Config) complete(dir string) {
+	absolute := func(path *string) {
+		switch {
+		case *path == "" || strings.HasPrefix(*path, "~"):
+		case filepath.IsAbs(*path):
+			*path = filepath.Clean(*path)
+		default:
+			*path = filepath.Join(dir, *path)
+		}
+	}
+	absolute(&c.Archive.Path)
+	absolute(&c.State.Path)
+	absolute(&c.Control.Socket)
+	if c.State.Path == "" {
+		c.State.Path = filepath.Join(c.Archive.Path, "state.db")
+	}
+	if c.Control.Socket == "" {
+		c.Control.Socket = defaultSocket(c.Archive.Path)
+	}
+	for i := range c.Accounts {
+		a := &c.Accounts[i]
+		absolute(&a.TLSCAFile)
+		absolute(&a.PasswordFile)
+		// A command without a slash is looked up in PATH, as a shell would.
+		if len(a.PasswordCommand) > 0 && strings.Contains(a.PasswordCommand[0], "/") {
+			absolute(&a.PasswordCommand[0])
+		}
+		if a.Schedule == "" {
+			a.Schedule = c.Schedule
+		}
+		if a.Port == 0 {
+			a.Port = 143
+			if a.TLS == TLSImplicit {
+				a.Port = 993
+			}
+		}
+	}
+}
+
+// defaultSocket returns where the control socket is when the file does not say it.
+func defaultSocket(archive string) string {
+	// RUNTIME_DIRECTORY is a list when the unit has more than one (systemd.exec(5)).
+	if dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "control.sock")
+	}
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "archiverd", "control.sock")
+	}
+	return filepath.Join(archive, "control.sock")
+}

@@ -1,0 +1,195 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// maxItems bounds every list. With the fixed depth of the keys it also bounds what
+// aliases can make of a small file.
+const maxItems = 1000
+
+// setter stores a node of the file, which stands under the key, in the configuration.
+type setter func(key string, n *yaml.Node)
+
+// section is the known keys of a mapping.
+type section map[string]setter
+
+// decoder walks the YAML tree of one file into a Config.
+type decoder struct {
+	*report
+	known map[string]bool // every key that a section of the file could have had
+}
+
+// decode reads the text into c, over what c holds, and reports what is no valid YAML, no
+// known key or no value of the key's type.
+func decode(c *Config, data []byte, r *report) *decoder {
+	d := &decoder{r, map[string]bool{}}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, second yaml.Node
+	err := dec.Decode(&doc)
+	if err == nil && doc.Kind == yaml.DocumentNode && doc.Content[0].Tag != "!!null" {
+		d.keys("", doc.Content[0], d.config(c))
+	} else if err == nil || errors.Is(err, io.EOF) {
+		d.add(1, "", "the file is empty; archive.path and accounts are the least it needs (see config.example.yaml)")
+		d.bad["archive"], d.bad["accounts"] = true, true
+	} else {
+		d.syntax(err)
+	}
+	if err != nil {
+		return d
+	}
+	if err := dec.Decode(&second); err == nil {
+		d.add(second.Line, "", "a second YAML document begins here; only the first would be read: delete the line --- or the rest")
+	} else if !errors.Is(err, io.EOF) {
+		d.syntax(err)
+	}
+	return d
+}
+
+// syntax reports an error of the YAML parser. It says nothing more about the file, since
+// nothing more is known.
+func (d *decoder) syntax(err error) {
+	line, text := 1, strings.TrimPrefix(err.Error(), "yaml: ")
+	if m := regexp.MustCompile(`^line (\d+): `).FindStringSubmatch(text); m != nil {
+		line, _ = strconv.Atoi(m[1])
+		text = text[len(m[0]):]
+	}
+	for _, sign := range []string{"cannot start any token", "alphabetic or numeric", "anchor", "escape"} {
+		if strings.Contains(text, sign) {
+			text += "; text that begins with @ * % or & must stand in single quotes, as in schedule: '@daily', and so must text with a backslash; no tabs"
+			break
+		}
+	}
+	d.add(line, "", "no valid YAML in or just below this line: %s", printableText(text))
+	d.bad["archive"], d.bad["accounts"] = true, true
+}
+
+// keys walks a mapping.
+func (d *decoder) keys(path string, n *yaml.Node, known section) {
+	for name := range known {
+		d.known[strings.TrimPrefix(path+"."+name, ".")] = true
+	}
+	n = target(n)
+	if n.Tag == "!!null" {
+		return // all of the section's lines are commented out
+	}
+	if n.Kind != yaml.MappingNode {
+		d.add(n.Line, path, "expected keys (%s), got %s", strings.Join(slices.Sorted(maps.Keys(known)), ", "), kind(n))
+		for name := range known {
+			d.bad[strings.TrimPrefix(path+"."+name, ".")] = true // so it is not called missing
+		}
+		return
+	}
+	first := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		key := strings.TrimPrefix(path+"."+printable(k.Value), ".")
+		if k.Kind != yaml.ScalarNode {
+			d.add(k.Line, path, "expected a key, got %s", kind(k))
+			continue
+		}
+		if line, ok := first[k.Value]; ok {
+			d.add(k.Line, key, "stands here a second time, first in line %d", line)
+			continue
+		}
+		first[k.Value] = k.Line
+		set, ok := known[k.Value]
+		if !ok {
+			d.unknown(k, path, key, slices.Sorted(maps.Keys(known)))
+			continue
+		}
+		d.lines[key] = k.Line
+		set(key, target(v))
+	}
+}
+
+func (d *decoder) unknown(k *yaml.Node, path, key string, known []string) {
+	switch near := nearest(k.Value, known); {
+	case near != "":
+		d.add(k.Line, key, "unknown key; did you mean %s?", near)
+		d.bad[strings.TrimPrefix(path+"."+near, ".")] = true // so it is not called missing
+	case k.Value == "<<":
+		d.add(k.Line, key, "merge keys are not supported; write the keys out")
+	default:
+		d.add(k.Line, key, "unknown key; known here: %s", strings.Join(known, ", "))
+	}
+}
+
+// value makes a setter for a single value. what says what was expected, in a sentence; parse
+// gets the text as it stands in the file.
+func (d *decoder) value(what string, parse func(string) error) setter {
+	return func(key string, n *yaml.Node) {
+		switch {
+		case n.Tag == "!!null" || n.Kind == yaml.ScalarNode && strings.TrimSpace(n.Value) == "":
+			d.add(d.line(key), key, "has no value: expected %s (or delete the line)", what)
+		case n.Kind != yaml.ScalarNode:
+			d.add(n.Line, key, "expected %s, got %s", what, kind(n))
+		case n.Style&yaml.TaggedStyle != 0:
+			d.add(n.Line, key, "expected %s, got a YAML tag", what)
+		default:
+			if err := parse(n.Value); err != nil {
+				d.add(n.Line, key, "%v", err)
+			}
+		}
+	}
+}
+
+// list makes a setter for a list of texts. An empty one is as good as none.
+func (d *decoder) list(what string, dst *[]string) setter {
+	return func(key string, n *yaml.Node) {
+		*dst = nil
+		d.items(key, n, what, func(item string, n *yaml.Node) {
+			d.value("text", func(s string) error { *dst = append(*dst, s); return nil })(item, n)
+		})
+	}
+}
+
+// items walks a list.
+func (d *decoder) items(key string, n *yaml.Node, what string, each setter) {
+	switch {
+	case n.Tag == "!!null":
+	case n.Kind != yaml.SequenceNode:
+		d.add(n.Line, key, "expected %s, got %s", what, kind(n))
+	case len(n.Content) > maxItems:
+		d.add(n.Line, key, "has %d items; at most %d are allowed", len(n.Content), maxItems)
+	default:
+		for i, v := range n.Content {
+			item := key + "[" + strconv.Itoa(i) + "]"
+			d.lines[item] = v.Line
+			each(item, target(v))
+		}
+	}
+}
+
+// target returns what an alias stands for.
+func target(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
+}
+
+// kind says what a node is.
+func kind(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "keys"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.AliasNode:
+		return "an alias"
+	}
+	if n.Tag == "!!null" {
+		return "nothing"
+	}
+	return "a single value"
+}
