@@ -1,0 +1,95 @@
+package imapd
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+// inMemory is the size in octets up to which an APPENDed message stays in memory.
+const inMemory = 64 << 10
+
+// Append is APPEND (RFC 9051 6.3.12, RFC 4315 3).
+func (s *session) Append(name string, r imap.LiteralReader, o *imap.AppendOptions) (*imap.AppendData, error) {
+	m, err := s.user.selectable(name)
+	if err != nil {
+		return nil, noSuch(err)
+	}
+	msg := Message{Flags: fromFlags(o.Flags), InternalDate: o.Time}
+	if r.Size() <= inMemory {
+		msg.Body = make([]byte, r.Size())
+		_, err = io.ReadFull(r, msg.Body)
+	} else {
+		msg.Large, err = s.server.spool.write(r, r.Size())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read literal: %w", err)
+	}
+	uid, uidValidity := m.append(msg)
+	if uid == 0 {
+		return nil, full()
+	}
+	return &imap.AppendData{UID: imap.UID(uid), UIDValidity: uidValidity}, nil
+}
+
+// full is the answer of a mailbox whose UIDs are used up, or that was deleted meanwhile.
+func full() error {
+	return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeLimit, Text: "Mailbox takes no more messages"}
+}
+
+// spool is one nameless temporary file that grows: the large messages of APPEND
+// one behind the other. The zero value is ready.
+type spool struct {
+	dir string
+
+	mu   sync.Mutex
+	file *os.File
+	end  int64
+}
+
+// write puts size octets of r into the file. Several may write at once.
+func (p *spool) write(r io.Reader, size int64) (*io.SectionReader, error) {
+	file, at, err := p.reserve(size)
+	if err != nil {
+		return nil, err
+	}
+	n, err := io.Copy(io.NewOffsetWriter(file, at), r)
+	if err != nil {
+		return nil, err
+	}
+	if n != size { // the client went away
+		return nil, io.ErrUnexpectedEOF
+	}
+	return io.NewSectionReader(file, at, size), nil
+}
+
+func (p *spool) reserve(size int64) (*os.File, int64, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.file == nil {
+		file, err := os.CreateTemp(p.dir, "imapd-")
+		if err != nil {
+			return nil, 0, err
+		}
+		if err := os.Remove(file.Name()); err != nil { // nothing is left behind, however the process ends
+			file.Close()
+			return nil, 0, err
+		}
+		p.file = file
+	}
+	at := p.end
+	p.end += size
+	return p.file, at, nil
+}
+
+func (p *spool) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.file == nil {
+		return nil
+	}
+	return p.file.Close()
+}

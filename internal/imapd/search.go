@@ -1,0 +1,165 @@
+package imapd
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"mime"
+	"net/mail"
+	"net/textproto"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapserver"
+)
+
+// Search is SEARCH and its ESEARCH form (RFC 9051 6.4.4). TEXT and BODY look at the
+// octets as they are, undecoded.
+func (s *session) Search(kind imapserver.NumKind, c *imap.SearchCriteria, _ *imap.SearchOptions) (*imap.SearchData, error) {
+	v, err := s.selected()
+	if err != nil {
+		return nil, err
+	}
+	data := &imap.SearchData{}
+	var seqs imap.SeqSet
+	var uids imap.UIDSet
+	match := v.search(c)
+	for _, p := range v.pick(imap.SeqSet{{Start: 1}}) { // 1:*
+		ok, err := match(p)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		n := p.uid
+		if kind == imapserver.NumKindSeq {
+			n = p.seq
+		}
+		if data.Count++; data.Count == 1 {
+			data.Min = n
+		}
+		data.Max = n
+		seqs.AddNum(p.seq)
+		uids.AddNum(imap.UID(p.uid))
+	}
+	data.All = uids
+	if kind == imapserver.NumKindSeq {
+		data.All = seqs
+	}
+	return data, nil
+}
+
+// test is one search key. An error is one of reading the message.
+type test func(picked) (bool, error)
+
+// search turns criteria, all of which must hold, into one test; the costly ones come last.
+func (v *view) search(c *imap.SearchCriteria) test {
+	var tests []test
+	add := func(cheap func(p picked) bool) {
+		tests = append(tests, func(p picked) (bool, error) { return cheap(p), nil })
+	}
+	for _, set := range c.SeqNum {
+		in := v.matcher(set)
+		add(func(p picked) bool { return in(p.seq, p.message) })
+	}
+	for _, set := range c.UID {
+		in := v.matcher(set)
+		add(func(p picked) bool { return in(p.seq, p.message) })
+	}
+	for _, f := range c.Flag {
+		add(func(p picked) bool { return hasFlag(p.flags, string(f)) })
+	}
+	for _, f := range c.NotFlag {
+		add(func(p picked) bool { return !hasFlag(p.flags, string(f)) })
+	}
+	add(func(p picked) bool {
+		return within(p.date, c.Since, c.Before) &&
+			(c.Larger == 0 || p.size() > c.Larger) && (c.Smaller == 0 || p.size() < c.Smaller)
+	})
+	if len(c.Header) > 0 || !c.SentSince.IsZero() || !c.SentBefore.IsZero() {
+		tests = append(tests, func(p picked) (bool, error) { return inHeader(p.reader(), c) })
+	}
+	for _, text := range c.Text {
+		tests = append(tests, contains(imap.PartSpecifierNone, text))
+	}
+	for _, text := range c.Body {
+		tests = append(tests, contains(imap.PartSpecifierText, text))
+	}
+	for _, not := range c.Not {
+		inner := v.search(&not)
+		tests = append(tests, func(p picked) (bool, error) {
+			ok, err := inner(p)
+			return !ok, err
+		})
+	}
+	for _, or := range c.Or {
+		a, b := v.search(&or[0]), v.search(&or[1])
+		tests = append(tests, func(p picked) (bool, error) {
+			if ok, err := a(p); ok || err != nil {
+				return ok, err
+			}
+			return b(p)
+		})
+	}
+	return func(p picked) (bool, error) {
+		for _, t := range tests {
+			if ok, err := t(p); !ok || err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	}
+}
+
+// within compares days and disregards time and zone (RFC 9051 6.4.4, BEFORE). A
+// zero bound is none.
+func within(t, since, before time.Time) bool {
+	day := time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
+	return (since.IsZero() || !day.Before(since)) && (before.IsZero() || day.Before(before))
+}
+
+// contains tests a section of the message for a text, in any case.
+func contains(part imap.PartSpecifier, text string) test {
+	return func(p picked) (bool, error) {
+		r, err := section(p.reader(), &imap.FetchItemBodySection{Specifier: part})
+		if err != nil {
+			return false, err
+		}
+		octets, err := io.ReadAll(r)
+		return bytes.Contains(bytes.ToLower(octets), bytes.ToLower([]byte(text))), err
+	}
+}
+
+// inHeader tests the keys that look at header fields, raw and with RFC 2047 decoded.
+func inHeader(r *io.SectionReader, c *imap.SearchCriteria) (bool, error) {
+	r, err := section(r, &imap.FetchItemBodySection{Specifier: imap.PartSpecifierHeader})
+	if err != nil {
+		return false, err
+	}
+	// What is no header field ends the reading; the fields before it count.
+	header, _ := textproto.NewReader(bufio.NewReader(r)).ReadMIMEHeader()
+	for _, want := range c.Header {
+		values := header.Values(want.Key)
+		if !slices.ContainsFunc(values, func(v string) bool {
+			decoded, err := new(mime.WordDecoder).DecodeHeader(v)
+			if err != nil {
+				decoded = v
+			}
+			return containsFold(v, want.Value) || containsFold(decoded, want.Value)
+		}) {
+			return false, nil
+		}
+	}
+	if c.SentSince.IsZero() && c.SentBefore.IsZero() {
+		return true, nil
+	}
+	sent, err := mail.ParseDate(header.Get("Date"))
+	return err == nil && within(sent, c.SentSince, c.SentBefore), nil
+}
+
+func containsFold(s, part string) bool {
+	return strings.Contains(strings.ToLower(s), strings.ToLower(part))
+}

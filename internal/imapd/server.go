@@ -1,0 +1,208 @@
+// Package imapd is a small IMAP server that lives in the process and in memory:
+// for the demo, for tests and for restore drills. It is thrown away when it
+// is closed.
+//
+// A Server has Users, a User has Mailboxes, a Mailbox has Messages; all of it can
+// be looked at and changed from Go while clients are connected, who are told as
+// IMAP tells them. One file per thing, and one per group of commands; the protocol
+// itself is spoken by go-imap's imapserver.
+//
+// What it guarantees:
+//
+//   - A message is octets. FETCH gives exactly those that Append or APPEND took: bare
+//     LFs, NULs, no header, no line end at the end. Nothing is parsed and put together again.
+//   - Keywords keep their case, INTERNALDATE its zone, a mailbox its name.
+//   - UIDs ascend and are never used twice under one UIDVALIDITY, UIDVALIDITY values never
+//     twice in one server.
+//   - EXAMINE changes nothing.
+//   - No lock that sessions share is held while octets go to or come from a client: a slow
+//     one stops nobody.
+//
+// What it does not do: keep anything, parse MIME (no ENVELOPE, BODYSTRUCTURE or body
+// parts: NO), CONDSTORE, quota, access for several users to one mailbox.
+package imapd
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapserver"
+
+	"archiverd/internal/safetext"
+)
+
+// Options of a Server. The zero value is a plain server for loopback.
+type Options struct {
+	Delimiter   rune         // between the levels of mailbox names; 0 means '/'
+	TLS         *tls.Config  // nil: no encryption, LOGIN in the clear
+	StartTLS    bool         // with TLS: begin in the clear, take LOGIN only after STARTTLS
+	UIDValidity uint32       // of the first mailbox, the next ones count on; 0 means the clock's seconds
+	AppendLimit uint32       // octets that APPEND takes at most (RFC 7889); 0 means 4 GiB
+	SpoolDir    string       // where large messages of APPEND lie while the server lives; "" means os.TempDir()
+	Log         *slog.Logger // what clients did wrong, at level debug; nil means nowhere
+}
+
+// Server is an IMAP server. New makes it, the caller closes it. Its methods
+// may be called from several goroutines.
+type Server struct {
+	options Options
+	imap    *imapserver.Server
+	spool   spool
+	running sync.WaitGroup // the accept loops and the sessions
+
+	mu          sync.Mutex
+	users       map[string]*User
+	conns       map[net.Conn]struct{}
+	uidValidity uint32 // of the next mailbox
+	closed      bool
+
+	bodies, octets atomic.Int64
+}
+
+// ErrClosed is returned when a closed server is asked to listen.
+var ErrClosed = errors.New("server closed")
+
+// New returns a server without users that does not listen yet.
+func New(o Options) *Server {
+	if o.Delimiter == 0 {
+		o.Delimiter = '/'
+	}
+	if o.UIDValidity == 0 {
+		o.UIDValidity = uint32(time.Now().Unix())
+	}
+	if o.AppendLimit == 0 {
+		o.AppendLimit = 1<<32 - 1
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{
+		options:     o,
+		users:       make(map[string]*User),
+		conns:       make(map[net.Conn]struct{}),
+		uidValidity: o.UIDValidity,
+	}
+	s.spool.dir = o.SpoolDir
+	opts := &imapserver.Options{
+		NewSession: s.newSession,
+		Caps: imap.CapSet{
+			imap.CapIMAP4rev1: {}, imap.CapNamespace: {}, imap.CapUIDPlus: {}, imap.CapESearch: {},
+			imap.CapListExtended: {}, imap.CapListStatus: {}, imap.CapChildren: {}, imap.CapMove: {},
+			imap.CapStatusSize: {}, imap.CapSpecialUse: {}, imap.CapCreateSpecialUse: {}, imap.CapLiteralPlus: {},
+		},
+		Logger:       logger{o.Log},
+		InsecureAuth: o.TLS == nil,
+	}
+	if o.StartTLS {
+		opts.TLSConfig = o.TLS
+	}
+	s.imap = imapserver.New(opts)
+	return s
+}
+
+// AddUser makes a user who logs in with the password, and has an empty INBOX. A
+// user of that name from before is replaced.
+func (s *Server) AddUser(name, password string) *User {
+	u := &User{server: s, password: password, mailboxes: make(map[string]*Mailbox)}
+	u.mailboxes[inbox] = newMailbox(s)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users[name] = u
+	return u
+}
+
+// Listen accepts connections at a TCP address such as "127.0.0.1:0" until Close,
+// and returns the address it got.
+func (s *Server) Listen(addr string) (string, error) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return "", fmt.Errorf("listen: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return "", errors.Join(ErrClosed, ln.Close())
+	}
+	var tracked net.Listener = &listener{ln, s}
+	if s.options.TLS != nil && !s.options.StartTLS {
+		tracked = tls.NewListener(tracked, s.options.TLS)
+	}
+	s.running.Go(func() {
+		defer ln.Close()
+		if err := s.imap.Serve(tracked); err != nil {
+			s.options.Log.Debug("accept loop ended", "error", err)
+		}
+	})
+	return ln.Addr().String(), nil
+}
+
+// Sent is how many message bodies (BODY[] and the like, whole or in part) and
+// how many octets of them have been sent since New.
+func (s *Server) Sent() (bodies, octets int64) { return s.bodies.Load(), s.octets.Load() }
+
+// Close stops listening, cuts all connections, waits until the last session has
+// ended and frees what the server holds. Large messages can't be read after it. A
+// second Close does nothing.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	for c := range s.conns {
+		c.Close() // the session sees it, and ends
+	}
+	s.mu.Unlock()
+	err := s.imap.Close()
+	s.running.Wait()
+	if err := errors.Join(err, s.spool.close()); err != nil {
+		return fmt.Errorf("close server: %w", err)
+	}
+	return nil
+}
+
+// nextUIDValidity is a value that no mailbox of this server had before.
+func (s *Server) nextUIDValidity() uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.uidValidity++
+	return s.uidValidity - 1
+}
+
+// listener remembers the connections it accepts: imapserver.Server.Close
+// neither knows one it has just accepted nor waits for any.
+type listener struct {
+	net.Listener
+	server *Server
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	s := l.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, errors.Join(net.ErrClosed, c.Close())
+	}
+	s.conns[c] = struct{}{}
+	s.running.Add(1) // until session.Close
+	return c, nil
+}
+
+// logger is where imapserver reports what clients did; some of it quotes them.
+type logger struct{ *slog.Logger }
+
+func (l logger) Printf(format string, args ...any) {
+	l.Debug("imapserver", "message", safetext.Line(fmt.Sprintf(format, args...)))
+}
