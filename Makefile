@@ -1,0 +1,57 @@
+# What one does with this tree. On a fresh machine with Go and make:
+#   make demo     see the main job run
+#   make test     prove it: installs what the tests need where it may, then runs them all
+
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+FUZZTIME ?= 20s
+
+.PHONY: build demo test check quick fuzz bench install clean
+
+# The version comes from git, through what Go stamps into the binary.
+build:
+	CGO_ENABLED=0 go build -trimpath -o bin/archiverd ./cmd/archiverd
+
+# A throw-away IMAP server in the process, archived before your eyes. Needs Go alone.
+demo: build
+	bin/archiverd demo
+
+# Everything. A machine without Dovecot is a failure here, not a skipped test.
+test:
+	scripts/need-dovecot
+	$(MAKE) check
+	ARCHIVERD_REQUIRE_DOVECOT=1 go test -race -shuffle=on -timeout 15m ./...
+
+# What can be said without running anything.
+check:
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	go mod tidy -diff
+
+# While working: no Dovecot, no long test.
+quick:
+	go test -short ./...
+
+# Each fuzz target for FUZZTIME.
+fuzz:
+	scripts/fuzz $(FUZZTIME)
+
+# Time, CPU and peak memory against a real Dovecot: a first run, one without changes, one with new mail.
+bench:
+	go run ./internal/bench
+
+# Packages: make install DESTDIR=debian/archiverd PREFIX=/usr
+install: bin/archiverd
+	install -D -m 755 bin/archiverd $(DESTDIR)$(PREFIX)/bin/archiverd
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/bin/archiverd|$(PREFIX)/bin/archiverd|' systemd/archiverd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/archiverd.service
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/archiverd.service
+	install -D -m 644 config.example.yaml $(DESTDIR)/etc/archiverd/config.example.yaml
+	install -d -m 700 $(DESTDIR)/etc/archiverd/credentials
+
+bin/archiverd:
+	$(MAKE) build
+
+clean:
+	rm -rf bin

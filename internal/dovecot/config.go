@@ -1,0 +1,178 @@
+package dovecot
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// owner is the user that the mail processes run as.
+type owner struct {
+	uid, gid    int
+	user, group string
+}
+
+// findOwner returns nobody for root, since Dovecot reads no mail as root, and
+// the user of this process for any other.
+func findOwner() (owner, error) {
+	find := user.Current
+	if os.Geteuid() == 0 {
+		find = func() (*user.User, error) { return user.Lookup("nobody") }
+	}
+	u, err := find()
+	if err != nil {
+		return owner{}, err
+	}
+	g, err := user.LookupGroupId(u.Gid)
+	if err != nil {
+		return owner{}, err // Dovecot wants names
+	}
+	uid, err := strconv.Atoi(u.Uid)
+	if err != nil {
+		return owner{}, fmt.Errorf("user %s: %w", u.Username, err)
+	}
+	gid, err := strconv.Atoi(u.Gid)
+	if err != nil {
+		return owner{}, fmt.Errorf("group %s: %w", g.Name, err)
+	}
+	return owner{uid, gid, u.Username, g.Name}, nil
+}
+
+// configuration returns the text of dovecot.conf.
+func configuration(s *Server, o Options, v23 bool) string {
+	format := o.Format
+	if format == "" {
+		format = "mdbox"
+	}
+	own := func(name string) string { return filepath.Join(s.dir, name) }
+	var b strings.Builder
+	if v23 {
+		layout := ""
+		if format == "maildir" {
+			layout = ":LAYOUT=fs"
+		}
+		fmt.Fprintf(&b, `
+disable_plaintext_auth = no
+ssl_cert = <%[1]s
+ssl_key = <%[2]s
+mail_location = %[3]s:~/mail%[4]s
+passdb {
+  driver = passwd-file
+  args = %[5]s
+}
+userdb {
+  driver = passwd-file
+  args = %[5]s
+}
+service imap-login {
+  service_count = 0
+}
+`, own("server.pem"), own("server.key"), format, layout, own("users/%{user}"))
+	} else {
+		// these two must be the first settings
+		fmt.Fprintf(&b, `dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+auth_allow_cleartext = yes
+ssl_server_cert_file = %[1]s
+ssl_server_key_file = %[2]s
+mail_driver = %[3]s
+mail_path = ~/mail
+mailbox_list_layout = fs
+passdb passwd-file {
+  passwd_file_path = %[4]s
+}
+userdb passwd-file {
+  passwd_file_path = %[4]s
+}
+service imap-login {
+  restart_request_count = unlimited
+}
+`, own("server.pem"), own("server.key"), format, own("users/%{user}"))
+	}
+	fmt.Fprintf(&b, `
+base_dir = %[1]s
+state_dir = %[1]s
+log_path = /dev/stderr
+protocols = imap
+listen = 127.0.0.1
+ssl = yes
+auth_mechanisms = plain login
+auth_failure_delay = 0
+# BODY[] goes out as it was saved, with its CRLFs, from few large files
+mail_save_crlf = yes
+mail_fsync = never
+# room for messages of hundreds of megabytes, and for many clients of one user
+default_vsz_limit = 2G
+protocol imap {
+  mail_max_userip_connections = 10000
+}
+namespace inbox {
+  inbox = yes
+  separator = /
+  mailbox Drafts {
+    special_use = \Drafts
+  }
+  mailbox Junk {
+    special_use = \Junk
+  }
+  mailbox Sent {
+    special_use = \Sent
+  }
+  mailbox Trash {
+    special_use = \Trash
+  }
+}
+service imap-login {
+  # one process stays for all logins (above): a connection costs no fork
+  process_min_avail = 1
+  inet_listener imap {
+    port = %[2]s
+  }
+  inet_listener imaps {
+    port = %[3]s
+    ssl = yes
+  }
+}
+service anvil {
+  # no growing delay for an address after failed logins
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
+}
+`, own("run"), port(s.PlainAddr), port(s.Addr))
+	if os.Geteuid() != 0 {
+		b.WriteString(asOrdinaryUser(s.mailOwner))
+	}
+	fmt.Fprintln(&b, o.Extra)
+	return b.String()
+}
+
+// asOrdinaryUser returns the settings by which no process changes user or root.
+func asOrdinaryUser(o owner) string {
+	return fmt.Sprintf(`
+default_internal_user = %[1]s
+default_login_user = %[1]s
+default_internal_group = %[2]s
+first_valid_uid = %[3]d
+first_valid_gid = %[4]d
+service imap-login {
+  chroot =
+}
+service anvil {
+  chroot =
+}
+service stats {
+  chroot =
+}
+`, o.user, o.group, o.uid, o.gid)
+}
+
+// port returns the port of an address that net.Listener gave.
+func port(addr string) string {
+	_, p, _ := net.SplitHostPort(addr)
+	return p
+}
