@@ -1,0 +1,239 @@
+package message
+
+import (
+	"io"
+	"strings"
+)
+
+// decoder undoes a Content-Transfer-Encoding (RFC 2045 6). It takes octets in
+// pieces of any size and passes on whatever decodes: the next write uses the
+// returned slice again.
+type decoder interface {
+	decode(p []byte) []byte
+	end() []byte  // what was still held back
+	broken() bool // something was left out or passed on as it was
+}
+
+// transferEncoding returns the name of a transfer encoding, empty if there is
+// none to undo.
+func transferEncoding(field string) string {
+	switch enc, _ := parseParams(field); enc {
+	case "7bit", "8bit", "binary":
+		return ""
+	default:
+		return strings.Trim(enc, `"`)
+	}
+}
+
+// newDecoder returns the decoder for a transfer encoding, nil if it is unknown.
+func newDecoder(enc string) decoder {
+	switch enc {
+	case "":
+		return identity{}
+	case "base64":
+		return &base64Decoder{}
+	case "quoted-printable":
+		return &qpDecoder{}
+	}
+	return nil
+}
+
+type identity struct{}
+
+func (identity) decode(p []byte) []byte { return p }
+func (identity) end() []byte            { return nil }
+func (identity) broken() bool           { return false }
+
+// base64Decoder passes over all octets outside the alphabet (RFC 2045 6.8) and
+// goes on behind padding.
+type base64Decoder struct {
+	out  []byte
+	bits uint32
+	n    int // characters in bits, 0 to 3
+	bad  bool
+}
+
+func (d *base64Decoder) decode(p []byte) []byte {
+	d.out = d.out[:0]
+	for _, c := range p {
+		var v byte
+		switch {
+		case 'A' <= c && c <= 'Z':
+			v = c - 'A'
+		case 'a' <= c && c <= 'z':
+			v = c - 'a' + 26
+		case '0' <= c && c <= '9':
+			v = c - '0' + 52
+		case c == '+':
+			v = 62
+		case c == '/':
+			v = 63
+		case c == '=':
+			d.flush()
+			continue
+		case c == '\r' || c == '\n' || c == ' ' || c == '\t':
+			continue
+		default:
+			d.bad = true
+			continue
+		}
+		d.bits = d.bits<<6 | uint32(v)
+		if d.n++; d.n == 4 {
+			d.out = append(d.out, byte(d.bits>>16), byte(d.bits>>8), byte(d.bits))
+			d.bits, d.n = 0, 0
+		}
+	}
+	return d.out
+}
+
+// flush passes on the octets of an incomplete group of four.
+func (d *base64Decoder) flush() {
+	switch d.n {
+	case 1:
+		d.bad = true
+	case 2:
+		d.out = append(d.out, byte(d.bits>>4))
+	case 3:
+		d.out = append(d.out, byte(d.bits>>10), byte(d.bits>>2))
+	}
+	d.bits, d.n = 0, 0
+}
+
+func (d *base64Decoder) end() []byte {
+	d.out = d.out[:0]
+	d.bad = d.bad || d.n != 0
+	d.flush()
+	return d.out
+}
+
+func (d *base64Decoder) broken() bool { return d.bad }
+
+// qpDecoder is quoted-printable (RFC 2045 6.7). What is no escape stays as it is.
+type qpDecoder struct {
+	out  []byte
+	held []byte // an escape's beginning, "=" and more; or white space that may end the line
+	bad  bool
+}
+
+// maxHeld is the white space after which a line is not waited for to end.
+const maxHeld = 1024
+
+func (d *qpDecoder) decode(p []byte) []byte {
+	d.out = d.out[:0]
+	for _, c := range p {
+		if len(d.held) > 0 && d.held[0] == '=' && d.escape(c) {
+			continue
+		}
+		switch {
+		case c == '=':
+			d.release()
+			d.held = append(d.held, c)
+		case (c == ' ' || c == '\t') && len(d.held) < maxHeld:
+			d.held = append(d.held, c)
+		default:
+			if c == '\r' || c == '\n' {
+				d.held = d.held[:0] // RFC 2045 6.7 (3): it was added in transport
+			}
+			d.release()
+			d.out = append(d.out, c)
+		}
+	}
+	return d.out
+}
+
+// escape goes on with an escape. It returns false if c does not belong to it.
+func (d *qpDecoder) escape(c byte) bool {
+	last := d.held[len(d.held)-1]
+	switch {
+	case c == '\n' && (len(d.held) == 1 || hexDigit(last) < 0):
+		d.held = d.held[:0] // a soft line break
+	case last == '\r':
+		d.held = d.held[:0] // a soft line break with a bare CR; c is the next line's
+		return false
+	case c == '\r' && hexDigit(last) < 0, len(d.held) == 1 && hexDigit(c) >= 0:
+		d.held = append(d.held, c)
+	case (c == ' ' || c == '\t') && hexDigit(last) < 0 && len(d.held) < maxHeld:
+		d.held = append(d.held, c) // RFC 2045 6.7 (3) holds for a soft line break too
+	case len(d.held) == 2 && hexDigit(last) >= 0 && hexDigit(c) >= 0:
+		d.out = append(d.out, byte(hexDigit(last)<<4|hexDigit(c)))
+		d.held = d.held[:0]
+	default:
+		d.bad = true
+		d.release()
+		return false
+	}
+	return true
+}
+
+func (d *qpDecoder) release() {
+	d.out = append(d.out, d.held...)
+	d.held = d.held[:0]
+}
+
+func (d *qpDecoder) end() []byte {
+	d.out = d.out[:0]
+	if len(d.held) == 2 && hexDigit(d.held[1]) >= 0 {
+		d.bad = true
+		d.release()
+	}
+	return d.out
+}
+
+func (d *qpDecoder) broken() bool { return d.bad }
+
+func hexDigit(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'A' <= c && c <= 'F':
+		return int(c-'A') + 10
+	case 'a' <= c && c <= 'f':
+		return int(c-'a') + 10
+	}
+	return -1
+}
+
+// content takes the octets of one part, raw, and keeps or passes on what they
+// decode to.
+type content struct {
+	size int64
+	eol  []byte // the last line end: the boundary's, should one follow (RFC 2046 5.1.1)
+	dec  decoder
+	w    io.Writer // takes the decoded octets; may be nil
+	err  error     // of w
+	keep bool      // keep the decoded octets in text
+	room int       // at most that many
+	text []byte
+	more bool // there were more
+}
+
+func (c *content) write(ln line) {
+	if _, plain := c.dec.(identity); plain && c.w == nil && (!c.keep || c.more) {
+		c.size += int64(len(c.eol) + len(ln.text)) // the short way, for one line in a hundred messages
+		c.eol = append(c.eol[:0], ln.eol...)
+		return
+	}
+	c.put(c.dec.decode(c.eol))
+	c.put(c.dec.decode(ln.text))
+	c.eol = append(c.eol[:0], ln.eol...)
+}
+
+// close ends the part, at a boundary or at the end of the message.
+func (c *content) close(boundary bool) {
+	if !boundary {
+		c.put(c.dec.decode(c.eol))
+	}
+	c.put(c.dec.end())
+}
+
+func (c *content) put(p []byte) {
+	c.size += int64(len(p))
+	if c.w != nil && c.err == nil && len(p) > 0 {
+		_, c.err = c.w.Write(p)
+	}
+	if c.keep {
+		n := min(len(p), c.room-len(c.text))
+		c.text = append(c.text, p[:n]...)
+		c.more = c.more || n < len(p)
+	}
+}

@@ -1,0 +1,232 @@
+package message
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"archiverd/internal/safetext"
+)
+
+// header is one header block on its way: a message's or a part's.
+type header struct {
+	message bool // of a message, where a mail's own beginning may stand before it
+	begun   bool // a line with anything on it was seen
+	full    bool // a limit is reached: nothing more is kept
+	fields  []rawField
+	octets  int
+}
+
+// rawField is a field as it stands there, its lines joined by one space.
+type rawField struct {
+	name  string
+	value []byte
+}
+
+// get returns the value of the first field of that name.
+func (h *header) get(name string) string {
+	for _, f := range h.named(name) {
+		return string(f.value)
+	}
+	return ""
+}
+
+// open says whether the last field goes on: a line that is no field is its next,
+// then, for which the white space was forgotten.
+func (h *header) open() bool {
+	n := len(h.fields)
+	return n > 0 && bytes.HasSuffix(h.fields[n-1].value, []byte(";"))
+}
+
+// named returns the first field of each of these names.
+func (h *header) named(names ...string) (fields []rawField) {
+	for _, name := range names {
+		if i := slices.IndexFunc(h.fields, func(f rawField) bool { return strings.EqualFold(f.name, name) }); i >= 0 {
+			fields = append(fields, h.fields[i])
+		}
+	}
+	return fields
+}
+
+// headerLine takes a line of the header, or finds that it is none: then the
+// header ends before it, and the line is the body's first.
+func (p *parser) headerLine(ln line) {
+	h := p.head
+	text := ln.text
+	if !ln.first {
+		p.addField("", text, false)
+		return
+	}
+	if h.message && !h.begun {
+		text = bytes.TrimPrefix(text, []byte("\ufeff"))
+		if isBlank(text) && p.fieldFollows() {
+			return
+		}
+		h.begun = true
+		if bytes.HasPrefix(text, []byte("From ")) || bytes.HasPrefix(text, []byte(">From ")) {
+			return // of an mbox file
+		}
+		text = bytes.TrimLeft(text, " \t")
+	}
+	switch name, value, ok := cutField(text); {
+	case len(text) == 0:
+		p.endHeader()
+	case isBlank(text):
+		if !p.headerGoesOn() {
+			p.problem("white space in place of the empty line behind the header")
+			p.endHeader()
+		}
+	case (text[0] == ' ' || text[0] == '\t') && len(h.fields) > 0:
+		p.addField("", text, true)
+	case ok:
+		p.addField(name, value, false)
+	case h.open() && !bytes.HasPrefix(text, []byte("--")):
+		p.addField("", text, true)
+	default:
+		ln.text = bytes.Clone(ln.text) // looking ahead spoils it
+		ln.eol = bytes.Clone(ln.eol)
+		if bytes.HasPrefix(ln.text, []byte("--")) || !p.headerGoesOn() {
+			p.problem("no empty line behind the header")
+			p.endHeaderBefore(ln)
+			return
+		}
+		p.problem("header line without a field name: %s", quote(string(ln.text)))
+		p.addField("", ln.text, true)
+	}
+}
+
+// addField begins a field; or, if name is empty, goes on with the last one,
+// folded if on another line.
+func (p *parser) addField(name string, value []byte, folded bool) {
+	h := p.head
+	h.octets += len(name) + len(value)
+	switch {
+	case h.full:
+		return
+	case h.octets > p.o.HeaderOctets:
+		p.problem("header of more than %d octets: the rest of it is left out", p.o.HeaderOctets)
+		h.full = true
+		return
+	case name != "" && len(h.fields) == p.o.Fields:
+		p.problem("more than %d header fields: the others are left out", p.o.Fields)
+		h.full = true
+		return
+	case name != "":
+		s, _ := octets([]byte(name))
+		h.fields = append(h.fields, rawField{s, bytes.Clone(bytes.Trim(value, " \t"))})
+		return
+	case len(h.fields) == 0:
+		return
+	}
+	last := &h.fields[len(h.fields)-1]
+	if folded {
+		value = bytes.Trim(value, " \t")
+		if len(last.value) > 0 && len(value) > 0 {
+			last.value = append(last.value, ' ')
+		}
+	}
+	last.value = append(last.value, value...)
+}
+
+// decoded returns the fields as text. Unknown charsets become problems.
+func (p *parser) decoded(h *header) []Field {
+	fields := make([]Field, 0, len(h.fields))
+	for _, f := range h.fields {
+		value, _ := octets(f.value)
+		value, unknown := decodeWords(value)
+		if unknown != "" {
+			p.problem("header field %s: unknown charset %s", quote(f.name), quote(unknown))
+		}
+		fields = append(fields, Field{f.name, strings.TrimSpace(value)})
+	}
+	return fields
+}
+
+// cutField cuts a line into a field's name and value. White space before the
+// colon is obsolete syntax (RFC 5322 4.5), octets over 127 are none at all.
+func cutField(text []byte) (name string, value []byte, ok bool) {
+	n, value, ok := bytes.Cut(text, []byte(":"))
+	n = bytes.TrimRight(n, " \t")
+	if !ok || len(n) == 0 || bytes.HasPrefix(n, []byte("--")) {
+		return "", nil, false
+	}
+	if bytes.ContainsFunc(n, func(r rune) bool { return r <= ' ' || r == 0x7f }) && !isUsual(string(n)) {
+		return "", nil, false
+	}
+	return string(n), value, true
+}
+
+// fieldFollows says whether the next line with anything on it is a field.
+func (p *parser) fieldFollows() bool {
+	for b := p.in.ahead(); len(b) > 0; {
+		var text []byte
+		text, b = cut(b)
+		if !isBlank(text) {
+			_, _, ok := cutField(bytes.TrimLeft(text, " \t"))
+			return ok
+		}
+	}
+	return false
+}
+
+// maxAhead is how often one message may make headerGoesOn look ahead.
+const maxAhead = 1000
+
+// headerGoesOn says whether a line that is no field stands within the header all
+// the same: a field that is usual in mail comes before the next empty line.
+func (p *parser) headerGoesOn() bool {
+	if p.ahead++; p.ahead > maxAhead {
+		return false
+	}
+	for b := p.in.ahead(); len(b) > 0; {
+		var text []byte
+		text, b = cut(b)
+		if len(text) == 0 || bytes.HasPrefix(text, []byte("--")) {
+			return false
+		}
+		if name, _, ok := cutField(text); ok && isUsual(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// isUsual says whether a field of that name is one of mail, and not a line of
+// prose that happens to hold a colon.
+func isUsual(name string) bool {
+	name = strings.ToLower(name)
+	switch name {
+	case "from", "to", "cc", "bcc", "subject", "date", "message-id", "mime-version", "received", "return-path",
+		"reply-to", "sender", "references", "in-reply-to", "delivered-to", "dkim-signature", "authentication-results":
+		return true
+	}
+	for _, prefix := range []string{"content-", "x-", "list-", "resent-", "arc-"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func isBlank(text []byte) bool { return len(bytes.Trim(text, " \t\r")) == 0 }
+
+// maxProblems is how many problems of one message are kept.
+const maxProblems = 100
+
+// problem notes what was wrong, once for each wording.
+func (p *parser) problem(format string, args ...any) {
+	s := fmt.Sprintf(format, args...)
+	if slices.Contains(p.m.Problems, s) {
+		return
+	}
+	switch n := len(p.m.Problems); {
+	case n < maxProblems-1:
+		p.m.Problems = append(p.m.Problems, s)
+	case n == maxProblems-1:
+		p.m.Problems = append(p.m.Problems, "more problems than these")
+	}
+}
+
+// quote makes text of the message fit for a problem.
+func quote(s string) string { return safetext.Cut(s, 60) }

@@ -1,0 +1,182 @@
+package message
+
+import (
+	"path"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// params are the parameters of a Content-Type or Content-Disposition, by name
+// in lower case, as they stand there but for the quotes.
+type params map[string]string
+
+// parseParams cuts a field's value into its first word in lower case and its
+// parameters (RFC 2045 5.1), and takes nearly anything for one: values with
+// spaces or 8-bit octets and no quotes, quotes that never end, doubles (the
+// first counts), Windows paths.
+func parseParams(s string) (value string, ps params) {
+	ps = params{}
+	value, s = cutParam(s)
+	value, _, _ = strings.Cut(strings.TrimSpace(value), " ")
+	for s != "" {
+		var param string
+		param, s = cutParam(s)
+		name, v, ok := strings.Cut(param, "=")
+		name = strings.ToLower(strings.TrimSpace(name))
+		if _, double := ps[name]; ok && !double {
+			ps[name] = unquote(strings.TrimSpace(v))
+		}
+	}
+	return strings.ToLower(value), ps
+}
+
+// cutParam cuts s at the first semicolon outside quotes and comments, and drops
+// the comments.
+func cutParam(s string) (param, rest string) {
+	var b strings.Builder
+	quoted, comment := false, 0
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\\' && quoted && i+1 < len(s):
+			b.WriteByte(c)
+			i++
+		case c == '"' && comment == 0:
+			quoted = !quoted
+		case c == '(' && !quoted && (comment > 0 || i == 0 || s[i-1] == ' ' || s[i-1] == '\t'):
+			comment++
+		case c == ')' && comment > 0:
+			comment--
+			continue
+		case c == ';' && !quoted:
+			return b.String(), s[i+1:]
+		}
+		if comment == 0 {
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String(), ""
+}
+
+func unquote(s string) string {
+	if !strings.HasPrefix(s, `"`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 1; i < len(s) && s[i] != '"'; i++ {
+		if s[i] == '\\' && i+1 < len(s) && (s[i+1] == '"' || s[i+1] == '\\') {
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// get returns a parameter decoded: continued and percent-encoded (RFC 2231), or
+// with encoded words, which RFC 2047 5 forbids and many send.
+func (ps params) get(name string) string {
+	if v, ok := ps[name+"*"]; ok {
+		return extended(v)
+	}
+	var b strings.Builder
+	charset := ""
+	for i := 0; ; i++ {
+		key := name + "*" + strconv.Itoa(i)
+		v, ok := ps[key]
+		if ext, isExt := ps[key+"*"]; isExt {
+			if i == 0 {
+				charset, ext = cutCharset(ext)
+			}
+			v, ok = percent(ext), true
+		}
+		if !ok {
+			break
+		}
+		b.WriteString(v)
+	}
+	if b.Len() > 0 {
+		s, _, _ := toUTF8([]byte(b.String()), charset)
+		s, _ = decodeWords(s)
+		return s
+	}
+	s, _ := octets([]byte(ps[name]))
+	s, _ = decodeWords(s)
+	return s
+}
+
+// boundary returns the boundary of a multipart, as its octets stand in the
+// message; empty if there is none.
+func (ps params) boundary() string {
+	b, ok := ps["boundary"]
+	if !ok {
+		b = ps.get("boundary") // continued, as RFC 2231 3 allows
+	}
+	return strings.TrimRight(b, " \t\r")
+}
+
+func extended(v string) string {
+	charset, v := cutCharset(v)
+	s, _, _ := toUTF8([]byte(percent(v)), charset)
+	return s
+}
+
+// cutCharset cuts charset'language'value (RFC 2231 4).
+func cutCharset(v string) (charset, value string) {
+	charset, rest, ok := strings.Cut(v, "'")
+	if _, value, both := strings.Cut(rest, "'"); ok && both {
+		return charset, value
+	}
+	return "", v
+}
+
+func percent(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) && hexDigit(s[i+1]) >= 0 && hexDigit(s[i+2]) >= 0 {
+			b.WriteByte(byte(hexDigit(s[i+1])<<4 | hexDigit(s[i+2])))
+			i += 2
+			continue
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// mediaType says whether s is a media type (RFC 2045 5.1).
+func isMediaType(s string) bool {
+	main, sub, ok := strings.Cut(s, "/")
+	return ok && isToken(main) && isToken(sub) && len(s) <= 127
+}
+
+func isToken(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' || strings.IndexByte(`()<>@,;:\"/[]?=`, s[i]) >= 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// maxName is the longest file name, in octets: any file system takes it.
+const maxName = 200
+
+// fileName makes a name safe to create in a directory: the base name, without
+// control and format characters or any that Windows forbids, no dot first or last.
+func fileName(s string) string {
+	s = s[strings.LastIndexAny(s, `/\`)+1:]
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsGraphic(r) || strings.ContainsRune(`<>:"|?*`, r) {
+			return '_'
+		}
+		return r
+	}, s)
+	s = strings.Trim(s, ". ")
+	if len(s) > maxName {
+		ext := path.Ext(s)
+		if len(ext) > 20 {
+			ext = ""
+		}
+		s = strings.TrimRight(cutUTF8(s, maxName-len(ext)), ". ") + ext
+	}
+	return s
+}
