@@ -1,0 +1,117 @@
+package wire
+
+import (
+	"context"
+	"io"
+
+	"archiverd/internal/uid"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+)
+
+// Bodies fetches whole messages, BODY.PEEK[] and nothing else. fn is called at
+// most once for each UID of set, as they come, with the octets that the server
+// announces for it and a reader of exactly so many: it ends in io.EOF only if all
+// came, else in io.ErrUnexpectedEOF, and then Bodies fails. What fn leaves unread
+// is dropped.
+//
+// A message is handed over only if its reply names a UID of set before a
+// literal. All else is skipped, so nil does not mean that every message came:
+// the caller compares, and asks Body for the rest.
+//
+// An error of fn ends the connection and is returned as it is.
+func (c *Conn) Bodies(ctx context.Context, set uid.Set, fn func(uid uint32, size int64, body io.Reader) error) error {
+	cmd := command{name: cmdFetch, wait: c.opt.Timeouts.Answer, no: ClassMessage, bad: ClassProtocol}
+	for _, part := range split(set) {
+		var numbers imap.UIDSet
+		for r := range part.Ranges() {
+			numbers = append(numbers, imap.UIDRange{Start: imap.UID(r.First), Stop: imap.UID(r.Last)})
+		}
+		err := c.goimap(ctx, cmd, part, func(client *imapclient.Client) error {
+			return c.bodies(client, numbers, fn)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bodies runs one FETCH.
+func (c *Conn) bodies(client *imapclient.Client, set imap.UIDSet, fn func(uint32, int64, io.Reader) error) error {
+	items := &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{{Peek: true}}}
+	fetch := client.Fetch(set, items)
+	var body bodyReader
+	whole := false
+	defer func() {
+		if !whole { // an error, or fn panics
+			c.breakOff(client, fetch, &body)
+		}
+	}()
+	for m := fetch.Next(); m != nil; m = fetch.Next() {
+		var u imap.UID
+		for item := m.Next(); item != nil; item = m.Next() {
+			switch item := item.(type) {
+			case imapclient.FetchItemDataUID:
+				u = item.UID
+			case imapclient.FetchItemDataBodySection:
+				size := item.Literal.Size()
+				body = bodyReader{r: item.Literal, left: size}
+				err := fn(uint32(u), size, &body)
+				if err == nil {
+					err = body.finish()
+				}
+				if err != nil {
+					c.fail(err)
+					return err
+				}
+			}
+		}
+	}
+	whole = true
+	return fetch.Close()
+}
+
+// breakOff ends a FETCH in the middle of a body. The connection is closed first:
+// draining the command would download the rest, or wait for it forever. Once
+// reading the body has failed, go-imap's reader is off with the same buffer, and
+// the command may be drained only when that is gone.
+func (c *Conn) breakOff(client *imapclient.Client, fetch *imapclient.FetchCommand, body *bodyReader) {
+	_ = c.Close() // never fails
+	if body.finish() != nil {
+		<-client.Closed()
+	}
+	_ = fetch.Close() // its error follows from ours
+}
+
+// bodyReader gives fn exactly the announced octets of a body, or an error, and
+// that forever.
+type bodyReader struct {
+	r    io.Reader
+	left int64
+	err  error
+}
+
+func (b *bodyReader) Read(p []byte) (int, error) {
+	switch {
+	case b.err != nil:
+		return 0, b.err
+	case b.left == 0:
+		return 0, io.EOF
+	case len(p) == 0:
+		return 0, nil
+	}
+	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	if err != nil && b.left > 0 {
+		b.err = io.ErrUnexpectedEOF
+	}
+	return n, b.err
+}
+
+// finish drains what fn has left of the body.
+func (b *bodyReader) finish() error {
+	_, err := io.Copy(io.Discard, b)
+	return err
+}

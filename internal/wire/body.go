@@ -1,0 +1,108 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+)
+
+// Body fetches one message in a way that takes what Bodies can't: the UID behind
+// the body or in another reply, a quoted string for a body, anything around it.
+// fn is called at most once, with a reader of size octets as in Bodies. Whether
+// what fn read is the message is known only in the end: fn's work counts if Body
+// returns nil.
+//
+// The error says why there is none: ErrNoBody, ErrNotSent, or an *Error with the
+// server's words. An error of fn ends the connection and is returned as it is.
+func (c *Conn) Body(ctx context.Context, u uint32, fn func(size int64, body io.Reader) error) error {
+	cmd := command{name: cmdFetch, wait: c.opt.Timeouts.Answer, no: ClassMessage, bad: ClassMessage}
+	return c.exclusive(ctx, cmd, func() error {
+		one := single{c: c, uid: u, fn: fn}
+		answers, err := c.exchange([]string{fmt.Sprintf("UID FETCH %d (UID BODY.PEEK[])", u)}, 0, one.reply, one.literal)
+		if err == nil {
+			err = c.refusal(answers[0], cmd)
+		}
+		switch {
+		case err != nil:
+			return err
+		case one.given && (one.confirmed || one.bodySeq != 0 && one.bodySeq == one.uidSeq):
+			return nil
+		case one.given:
+			return &Error{Class: ClassMessage, Err: fmt.Errorf("server sent a body without its UID: %w", ErrNotSent)}
+		case one.isNil:
+			return &Error{Class: ClassMessage, Err: ErrNoBody}
+		}
+		return &Error{Class: ClassMessage, Err: ErrNotSent}
+	})
+}
+
+// single is the state of one Body.
+type single struct {
+	c   *Conn
+	uid uint32
+	fn  func(size int64, body io.Reader) error
+
+	given     bool   // fn has got a body
+	confirmed bool   // and its reply named our UID
+	bodySeq   uint32 // the sequence number of that reply
+	uidSeq    uint32 // the sequence number that some reply gave our UID
+	inReply   bool   // the body was in the reply that is being read
+	isNil     bool
+}
+
+// literal is given the body's literal, with what stands before it.
+func (s *single) literal(head []byte, size int64) (outcome, error) {
+	u := parseUntagged(head)
+	f := parseFetch(u)
+	if s.given || f.uid != s.uid && f.uid != 0 || !u.is("FETCH") {
+		return bodySkip, nil
+	}
+	s.given, s.inReply, s.bodySeq = true, true, u.number
+	s.c.in.enter()
+	defer s.c.in.leave()
+	return bodyRead, s.give(streamReader{s.c}, size)
+}
+
+func (s *single) give(r io.Reader, size int64) error {
+	body := bodyReader{r: r, left: size}
+	err := s.fn(size, &body)
+	if err == nil {
+		err = body.finish()
+	}
+	return err
+}
+
+// reply is given each whole reply.
+func (s *single) reply(u untagged) (bool, error) {
+	if u.is("EXPUNGE") { // sequence numbers mean other messages from here on
+		s.bodySeq, s.uidSeq = 0, 0
+		return false, nil
+	}
+	f := parseFetch(u)
+	mine := s.inReply
+	s.inReply = false
+	if f.uid == s.uid {
+		s.uidSeq = u.number
+		s.confirmed = s.confirmed || mine
+		s.isNil = s.isNil || f.body.isNil()
+		if f.body.kind == text && !s.given { // a quoted string
+			s.given, s.confirmed = true, true
+			return true, s.give(bytes.NewReader(f.body.octets), int64(len(f.body.octets)))
+		}
+	} else if mine && f.uid != 0 {
+		s.bodySeq = 0
+	}
+	return mine || f.uid == s.uid, nil
+}
+
+// streamReader reads a literal straight from the stream.
+type streamReader struct{ c *Conn }
+
+func (r streamReader) Read(p []byte) (int, error) {
+	n, err := r.c.in.octets(p)
+	if err != nil {
+		r.c.fail(err)
+	}
+	return n, err
+}

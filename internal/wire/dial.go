@@ -1,0 +1,205 @@
+package wire
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+)
+
+// Dial connects, protects the connection, reads the greeting and learns the
+// capabilities. The caller closes the connection.
+func Dial(ctx context.Context, o Options) (*Conn, error) {
+	o = o.withDefaults()
+	if o.Security != Plaintext && o.TLS == nil {
+		return nil, &Error{Class: ClassTLS, Err: errors.New("no TLS configuration")}
+	}
+	dialing, cancel := context.WithTimeout(ctx, o.Timeouts.Dial)
+	raw, err := o.Dial(dialing, "tcp", o.Address)
+	cancel()
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, canceled(ctx)
+		}
+		return nil, &Error{Class: ClassTransient, Err: fmt.Errorf("connect: %w", err)}
+	}
+	c := newConn(raw, o)
+	err = c.exclusive(ctx, command{wait: o.Timeouts.Greeting}, func() error { return c.start(ctx) })
+	if err == nil && !c.known() {
+		err = c.askCapabilities(ctx)
+	}
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	c.handOver()
+	return c, nil
+}
+
+// start brings a fresh connection up to its greeting, under TLS if so wanted.
+func (c *Conn) start(ctx context.Context) error {
+	if c.opt.Security == TLS {
+		if err := c.handshake(ctx); err != nil {
+			return c.abort(err)
+		}
+	}
+	if err := c.greeting(); err != nil {
+		return c.abort(err)
+	}
+	if c.opt.Security == StartTLS {
+		if err := c.startTLS(ctx); err != nil {
+			return c.abort(err)
+		}
+	}
+	return nil
+}
+
+// greeting reads the server's first line (RFC 9051 7.1).
+func (c *Conn) greeting() error {
+	c.in.begin(c.opt.Timeouts.Greeting)
+	c.in.hurry(c.opt.Timeouts.Greeting)
+	line, err := c.in.line()
+	if err != nil {
+		return err
+	}
+	rest, untagged := bytes.CutPrefix(line, []byte("* "))
+	s, ok := parseStatus(rest)
+	if !untagged || !ok {
+		return protocolError("not an IMAP greeting: %s", c.clean(string(line[:min(len(line), maxText)])))
+	}
+	if s.kind != "OK" && s.kind != "PREAUTH" {
+		e := c.refusal(status{kind: "NO", code: s.code, args: s.args, text: s.text}, command{no: ClassBusy}).(*Error)
+		e.Err = &imap.Error{Type: imap.StatusResponseType(s.kind), Code: imap.ResponseCode(e.Code), Text: e.Text}
+		return e
+	}
+	c.note(s)
+	c.authenticated = s.kind == "PREAUTH"
+	return nil
+}
+
+// startTLS turns the connection to TLS before anything else is said. What was
+// said in the clear is forgotten (RFC 9051 6.2.1), and nothing may stand behind
+// the OK: someone in between could have put it there.
+func (c *Conn) startTLS(ctx context.Context) error {
+	if c.authenticated { // RFC 9051 7.1.4: STARTTLS is not possible any more
+		return &Error{Class: ClassTLS, Err: errors.New("server greets with PREAUTH, which rules out STARTTLS")}
+	}
+	cmd := command{name: cmdStartTLS, no: ClassTLS, bad: ClassTLS}
+	c.in.begin(c.opt.Timeouts.Greeting)
+	c.in.hurry(c.opt.Timeouts.Greeting)
+	answers, err := c.exchange([]string{"STARTTLS"}, 0, nil, nil)
+	if err == nil {
+		err = c.refusal(answers[0], cmd)
+	}
+	if err != nil {
+		return err
+	}
+	if c.in.buffered() > 0 {
+		return &Error{Class: ClassTLS, Err: errors.New("server sent octets in the clear behind STARTTLS")}
+	}
+	c.mu.Lock()
+	c.caps, c.alerts, c.bye = nil, nil, nil
+	c.mu.Unlock()
+	return c.handshake(ctx)
+}
+
+// handshake puts TLS over the TCP connection and a fresh stream over that.
+func (c *Conn) handshake(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.opt.Timeouts.Handshake)
+	defer cancel()
+	config := c.opt.TLS.Clone()
+	if config.NextProtos == nil {
+		config.NextProtos = []string{"imap"} // RFC 7595
+	}
+	secure := tls.Client(&aheadConn{c.raw, bufio.NewReaderSize(c.raw, readAhead)}, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return &Error{Class: handshakeClass(err), Err: fmt.Errorf("TLS handshake: %w", err)}
+	}
+	c.out = secure
+	c.in = newStream(secure, c.opt, c.done)
+	c.in.begin(c.opt.Timeouts.Greeting)
+	return nil
+}
+
+// aheadConn reads ahead beneath TLS: some records in one system call.
+type aheadConn struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (c *aheadConn) Read(p []byte) (int, error) { return c.r.Read(p) }
+
+// handshakeClass tells a network that failed in the handshake from a peer that
+// is not to be trusted.
+func handshakeClass(err error) Class {
+	var (
+		certificate *tls.CertificateVerificationError
+		authority   x509.UnknownAuthorityError
+		record      tls.RecordHeaderError
+		op          *net.OpError
+		network     net.Error
+	)
+	switch {
+	case errors.As(err, &certificate), errors.As(err, &authority), errors.As(err, &record):
+		return ClassTLS
+	case errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"): // a TLS alert
+		return ClassTLS
+	case errors.As(err, &network), errors.Is(err, context.DeadlineExceeded),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return ClassTransient
+	}
+	return ClassTLS
+}
+
+// handOver starts go-imap, which is greeted by us: it needs to know no more.
+func (c *Conn) handOver() {
+	kind := "OK"
+	if c.authenticated {
+		kind = "PREAUTH"
+	}
+	c.guard.give("* " + kind + " [CAPABILITY " + c.capabilities() + "] ready\r\n")
+	c.client = imapclient.New(&c.guard, nil)
+}
+
+// capabilities is the server's list as go-imap may see it.
+func (c *Conn) capabilities() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := []string{"IMAP4REV1"}
+	for name := range c.caps {
+		if name != list[0] {
+			list = append(list, name)
+		}
+	}
+	slices.Sort(list[1:])
+	return strings.Join(list, " ")
+}
+
+// known says whether the server has told its capabilities.
+func (c *Conn) known() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.caps != nil
+}
+
+// askCapabilities sends CAPABILITY (RFC 9051 6.1.1).
+func (c *Conn) askCapabilities(ctx context.Context) error {
+	cmd := command{name: cmdCapability, wait: c.opt.Timeouts.Idle, no: ClassProtocol, bad: ClassProtocol}
+	if _, err := c.run(ctx, cmd, "CAPABILITY", nil); err != nil {
+		return err
+	}
+	if !c.known() {
+		return c.explain(cmd, c.abort(protocolError("server said OK without its capabilities")))
+	}
+	return nil
+}

@@ -1,0 +1,300 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"archiverd/internal/hostile"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-sasl"
+)
+
+// From the first octet to the login: a bounded wait, the right class, and no
+// password where it does not belong.
+func TestDialHostileServers(t *testing.T) {
+	greet := func(text string, then func(*hostile.Session)) func(*hostile.Session) bool {
+		return func(s *hostile.Session) bool {
+			s.Send(text)
+			if then != nil {
+				then(s)
+			}
+			return then == nil
+		}
+	}
+	stall := func(s *hostile.Session) { s.Stall() }
+	hangUp := func(s *hostile.Session) { s.HangUp() }
+	drip := func(s *hostile.Session) { s.Drip("* OK hello", 20*time.Millisecond) }
+	startTLS := func(text string, then func(*hostile.Session)) func(*hostile.Session, hostile.Command) bool {
+		return func(s *hostile.Session, cmd hostile.Command) bool {
+			if cmd.Name != "STARTTLS" {
+				return false
+			}
+			s.Send(strings.ReplaceAll(text, "TAG", cmd.Tag))
+			if then != nil {
+				then(s)
+			}
+			return true
+		}
+	}
+	for _, c := range []struct {
+		name     string
+		security Security
+		server   hostile.Options
+		trust    func(*tls.Config)
+		class    Class
+	}{
+		{"greeting never", Plaintext, hostile.Options{Greet: greet("", stall)}, nil, ClassTransient},
+		{"greeting in drips", Plaintext, hostile.Options{Greet: greet("", drip)}, nil, ClassTransient},
+		{"greeting empty", Plaintext, hostile.Options{Greet: greet("\r\n", stall)}, nil, ClassProtocol},
+		{"greeting endless", Plaintext, hostile.Options{Greet: greet("* OK ", func(s *hostile.Session) { s.Flood("x") })}, nil, ClassProtocol},
+		{"hung up", Plaintext, hostile.Options{Greet: greet("", hangUp)}, nil, ClassTransient},
+		{"BYE", Plaintext, hostile.Options{Greet: greet("* BYE come back later\r\n", hangUp)}, nil, ClassBusy},
+		{"BYE, throttled", TLS, hostile.Options{TLS: true, Greet: greet("* BYE Too many simultaneous connections\r\n", hangUp)}, nil, ClassThrottled},
+		{"NO", Plaintext, hostile.Options{Greet: greet("* NO x\r\n", stall)}, nil, ClassBusy},
+		{"HTTP", Plaintext, hostile.Options{Greet: greet("HTTP/1.1 400 Bad Request\r\n\r\n", nil)}, nil, ClassProtocol},
+		{"no capabilities", Plaintext, hostile.Options{Greet: greet("* OK hi\r\n", nil), Script: answer("CAPABILITY", "TAG OK x\r\n")}, nil, ClassProtocol},
+		{"capabilities refused", Plaintext, hostile.Options{Greet: greet("* OK hi\r\n", nil), Script: answer("CAPABILITY", "TAG BAD x\r\n")}, nil, ClassProtocol},
+		{"plaintext for TLS", TLS, hostile.Options{}, nil, ClassTLS},
+		{"handshake never", TLS, hostile.Options{Greet: greet("", stall)}, nil, ClassTransient},
+		{"untrusted", TLS, hostile.Options{TLS: true}, func(c *tls.Config) { c.RootCAs = nil }, ClassTLS},
+		{"wrong name", TLS, hostile.Options{TLS: true}, func(c *tls.Config) { c.ServerName = "example.org" }, ClassTLS},
+		{"pin", TLS, hostile.Options{TLS: true}, func(c *tls.Config) {
+			c.VerifyConnection = func(tls.ConnectionState) error { return errors.New("wrong fingerprint") }
+		}, ClassTLS},
+		{"STARTTLS stripped", StartTLS, hostile.Options{}, nil, ClassTLS},
+		{"STARTTLS refused", StartTLS, hostile.Options{StartTLS: true, Script: startTLS("TAG NO x\r\n", nil)}, nil, ClassTLS},
+		{"STARTTLS with PREAUTH", StartTLS, hostile.Options{StartTLS: true, Greet: greet("* PREAUTH welcome\r\n", nil)}, nil, ClassTLS},
+		{"STARTTLS injected", StartTLS, hostile.Options{StartTLS: true, Script: startTLS("TAG OK x\r\n* OK [CAPABILITY IMAP4rev1] x\r\n", stall)}, nil, ClassTLS},
+		{"STARTTLS stalled before", StartTLS, hostile.Options{StartTLS: true, Script: startTLS("", stall)}, nil, ClassTransient},
+		{"STARTTLS stalled behind", StartTLS, hostile.Options{StartTLS: true, Script: startTLS("TAG OK x\r\n", stall)}, nil, ClassTransient},
+		{"STARTTLS hung up", StartTLS, hostile.Options{StartTLS: true, Script: startTLS("TAG OK x\r\n", hangUp)}, nil, ClassTransient},
+		{"STARTTLS drips", StartTLS, hostile.Options{StartTLS: true, Script: startTLS("", drip)}, nil, ClassTransient},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := serve(t, c.server)
+			o := options(s)
+			o.Security = c.security
+			if c.trust != nil {
+				c.trust(o.TLS)
+			}
+			start := time.Now()
+			conn, err := Dial(t.Context(), o)
+			if err == nil {
+				conn.Close()
+			}
+			if took := time.Since(start); took > 3*time.Second {
+				t.Errorf("took %v", took)
+			}
+			if err == nil || Classify(err) != c.class {
+				t.Errorf("error %v is %v, want %v", err, Classify(err), c.class)
+			}
+		})
+	}
+}
+
+// What the server says in the clear does not outlive STARTTLS.
+func TestStartTLSForgetsWhatWasSaidInTheClear(t *testing.T) {
+	s := serve(t, hostile.Options{StartTLS: true, Mailboxes: inbox(), Greet: func(s *hostile.Session) bool {
+		s.Send("* OK [CAPABILITY IMAP4rev1 EVIL STARTTLS] x\r\n* OK [ALERT] send me your money\r\n")
+		return true
+	}})
+	o := options(s)
+	o.Security = StartTLS
+	c := connect(t, s, o)
+	if c.Has("EVIL") || !c.Has("AUTH=PLAIN") || len(c.Alerts()) != 0 {
+		t.Errorf("EVIL = %v, alerts %q", c.Has("EVIL"), c.Alerts())
+	}
+}
+
+func TestDialNobody(t *testing.T) {
+	noLeak(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if _, err := Dial(t.Context(), Options{Address: l.Addr().String(), Security: Plaintext}); Classify(err) != ClassTransient {
+		t.Errorf("error %v", err)
+	}
+	cause := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	if _, err := Dial(ctx, Options{Address: l.Addr().String(), Security: Plaintext}); Classify(err) != ClassCanceled || !errors.Is(err, cause) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := Dial(t.Context(), Options{Address: l.Addr().String()}); Classify(err) != ClassTLS {
+		t.Errorf("without a TLS configuration: %v", err)
+	}
+}
+
+// Cancelling ends Dial and Login in each of their steps.
+func TestCancelWhileConnecting(t *testing.T) {
+	cause := errors.New("enough")
+	for _, c := range []struct {
+		name     string
+		security Security
+		stallAt  string // a command; "" for the greeting
+	}{
+		{"greeting", Plaintext, ""}, {"handshake", TLS, ""}, {"STARTTLS", StartTLS, "STARTTLS"},
+		{"capabilities", Plaintext, "CAPABILITY"}, {"login", Plaintext, "LOGIN"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			s := serve(t, hostile.Options{
+				Capabilities: "IMAP4rev1",
+				Greet: func(s *hostile.Session) bool {
+					if c.stallAt == "" {
+						cancel(cause)
+						s.Stall()
+					}
+					s.Send("* OK hi\r\n")
+					return true
+				},
+				Script: func(s *hostile.Session, cmd hostile.Command) bool {
+					if cmd.Name == c.stallAt {
+						cancel(cause)
+						s.Stall()
+					}
+					return false
+				},
+			})
+			o := options(s)
+			o.Security, o.Timeouts = c.security, Timeouts{}
+			conn, err := Dial(ctx, o)
+			if err == nil {
+				defer conn.Close()
+				err = conn.Login(ctx, Auth{Username: "alice", Password: []byte("secret")})
+			}
+			if Classify(err) != ClassCanceled || !errors.Is(err, cause) {
+				t.Errorf("error %v is %v", err, Classify(err))
+			}
+		})
+	}
+}
+
+func TestLoginRefused(t *testing.T) {
+	const password = `s3"cret`
+	encoded := base64.StdEncoding.EncodeToString([]byte("\x00alice\x00" + password))
+	for _, c := range []struct {
+		name, capabilities, reply string
+		auth                      Auth
+		class                     Class
+		want                      string // in the error
+	}{
+		{"wrong password", "IMAP4rev1", "TAG NO [AUTHENTICATIONFAILED] no\r\n", Auth{}, ClassLogin, "[AUTHENTICATIONFAILED] no"},
+		{"no code", "IMAP4rev1 AUTH=PLAIN", "TAG NO x\r\n", Auth{}, ClassLogin, "NO x"},
+		{"BAD", "IMAP4rev1", "TAG BAD x\r\n", Auth{}, ClassLogin, "BAD x"},
+		{"unavailable", "IMAP4rev1", "TAG NO [UNAVAILABLE] x\r\n", Auth{}, ClassBusy, "UNAVAILABLE"},
+		{"over quota", "IMAP4rev1", "TAG NO [OVERQUOTA] x\r\n", Auth{}, ClassThrottled, "OVERQUOTA"},
+		{"alert", "IMAP4rev1", "* NO [ALERT] pay\x1b[2J up\r\nTAG NO [AUTHENTICATIONFAILED] no\r\n", Auth{}, ClassLogin, `alert: pay\x1b[2J up`},
+		{"echo", "IMAP4rev1", "TAG NO user alice password " + password + " or LOGIN \"alice\" \"s3\\\"cret\"\r\n", Auth{}, ClassLogin, "password ***"},
+		{"base64 echo", "IMAP4rev1 AUTH=PLAIN SASL-IR", "TAG BAD " + encoded + "\r\n", Auth{}, ClassLogin, "***"},
+		{"echo in an alert and a BYE", "IMAP4rev1", "* OK [ALERT] " + password + "\r\n* BYE " + encoded + "\r\n", Auth{}, ClassBusy, "BYE ***"},
+		{"echo out of place", "IMAP4rev1", password + " OK x\r\nTAG OK x\r\n", Auth{}, ClassProtocol, "***"},
+		{"echo as a tag", "IMAP4rev1", "T" + password + " OK x\r\nTAG OK x\r\n", Auth{}, ClassProtocol, "***"},
+		{"long text", "IMAP4rev1", "TAG NO " + strings.Repeat("ü", 1000) + "\r\n", Auth{}, ClassLogin, "…"},
+		{"LOGINDISABLED", "IMAP4rev1 LOGINDISABLED AUTH=PLAIN", "", Auth{}, ClassLogin, "LOGINDISABLED"},
+		{"LOGINDISABLED, login", "IMAP4rev1 LOGINDISABLED AUTH=PLAIN", "", Auth{Mechanism: "login"}, ClassLogin, "LOGINDISABLED"},
+		{"unknown mechanism", "IMAP4rev1", "", Auth{Mechanism: "magic"}, ClassLogin, "magic"},
+		{"challenge without end", "IMAP4rev1 AUTH=PLAIN SASL-IR", "+ \r\n", Auth{}, ClassProtocol, "broken off"},
+		{"no base64", "IMAP4rev1 AUTH=PLAIN", "+ ((((\r\n", Auth{}, ClassProtocol, "broken off"},
+		{"SASL client gives up", "IMAP4rev1", "+ eA==\r\n", Auth{SASL: func() sasl.Client { return sasl.NewPlainClient("", "a", password) }}, ClassProtocol, "broken off"},
+		{"silence", "IMAP4rev1", "* OK wait\r\n", Auth{}, ClassTransient, "silent"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := serve(t, hostile.Options{Capabilities: c.capabilities, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+				if cmd.Name == "LOGIN" || cmd.Name == "AUTHENTICATE" {
+					s.Send(strings.ReplaceAll(c.reply, "TAG", cmd.Tag))
+					if !strings.Contains(c.reply, "TAG") {
+						s.Stall()
+					}
+					return true
+				}
+				return false
+			}})
+			conn, err := Dial(t.Context(), options(s))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			c.auth.Username, c.auth.Password = "alice", []byte(password)
+			err = conn.Login(t.Context(), c.auth)
+			if err == nil || Classify(err) != c.class || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v is %v, want %v", err, Classify(err), c.class)
+			}
+			all := fmt.Sprintf("%v %+v %#v %q", err, err, err, conn.Alerts())
+			for _, secret := range []string{password, `s3\"cret`, encoded} {
+				if strings.Contains(all, secret) {
+					t.Errorf("the error shows %q: %s", secret, all)
+				}
+			}
+			if len(err.Error()) > 700 || strings.ContainsAny(err.Error(), "\x1b\r\n") {
+				t.Errorf("error text: %q", err)
+			}
+			var refusal *imap.Error
+			if strings.HasPrefix(c.reply, "TAG NO") && !errors.As(err, &refusal) {
+				t.Errorf("no *imap.Error in %v", err)
+			}
+			if strings.HasPrefix(c.name, "LOGINDISABLED") && len(s.Commands()) > 0 {
+				t.Errorf("sent %q", s.Commands())
+			}
+		})
+	}
+}
+
+// A server that has authenticated us by other means gets no password.
+func TestPreauth(t *testing.T) {
+	s := serve(t, hostile.Options{TLS: true, Mailboxes: inbox("one"), Greet: func(s *hostile.Session) bool {
+		s.Send("* PREAUTH hello\r\n")
+		return true
+	}})
+	o := options(s)
+	o.Security = TLS
+	c := connect(t, s, o)
+	if got, err := bodies(t.Context(), c, span(1, 1)); err != nil || got[1] != "one" {
+		t.Errorf("Bodies = %v, %v", got, err)
+	}
+	if sent := strings.Join(s.Commands(), "\n"); strings.Contains(sent, "LOGIN") || strings.Contains(sent, "AUTHENTICATE") {
+		t.Errorf("sent %q", sent)
+	}
+}
+
+func TestLogoutIsBounded(t *testing.T) {
+	for _, reply := range []string{"", "* BYE", "* BYE x\r\n", "* BYE x\r\nTAG OK x\r\n"} {
+		s := serve(t, hostile.Options{Mailboxes: inbox(), Script: func(s *hostile.Session, cmd hostile.Command) bool {
+			if cmd.Name != "LOGOUT" {
+				return false
+			}
+			s.Send(strings.ReplaceAll(reply, "TAG", cmd.Tag))
+			s.Stall()
+			return true
+		}})
+		c := connect(t, s, options(s))
+		start := time.Now()
+		err := c.Logout(t.Context())
+		if took := time.Since(start); took > 2*time.Second || (err == nil) != strings.Contains(reply, "x") {
+			t.Errorf("%q: %v after %v", reply, err, took)
+		}
+	}
+}
+
+func TestBackOff(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"Request is throttled. Suggested Backoff Time: 299950 milliseconds": 299950 * time.Millisecond,
+		"suggested backoff time: 5 seconds":                                 5 * time.Second,
+		"Suggested Backoff Time: 99999999999999999 milliseconds":            24 * time.Hour,
+		"Suggested Backoff Time: -5":                                        0, "Suggested Backoff Time:": 0, "Suggested Backoff Time: x": 0, "later": 0,
+	} {
+		if got := backOff(text); got != want {
+			t.Errorf("backOff(%q) = %v, want %v", text, got, want)
+		}
+	}
+}

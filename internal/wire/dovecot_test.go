@@ -1,0 +1,84 @@
+package wire
+
+import (
+	"crypto/sha256"
+	"io"
+	"slices"
+	"testing"
+
+	"archiverd/internal/dovecot"
+	"archiverd/internal/uid"
+)
+
+// A real server: every mailbox, UID, flag, date and octet as a witness reads them.
+func TestDovecot(t *testing.T) {
+	server := dovecot.Start(t)
+	user := server.User(t, "wire")
+	corpus := append(dovecot.Corpus(1, 400), dovecot.Mailbox{Name: "Ünter & über"})
+	witness := user.Dial(t)
+	witness.Load(corpus)
+	for security, address := range map[Security]string{TLS: server.Addr, StartTLS: server.PlainAddr} {
+		c, err := Dial(t.Context(), Options{Address: address, Security: security, TLS: server.TLS})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := c.Login(t.Context(), Auth{Username: user.Name, Password: []byte(user.Password)}); err != nil {
+			t.Fatal(err)
+		}
+		list, err := c.List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range corpus {
+			i := slices.IndexFunc(list, func(l Mailbox) bool { return l.Name == m.Name })
+			if i < 0 || list[i].Raw || list[i].Status == nil {
+				t.Fatalf("mailbox %q is not in %+v", m.Name, list)
+			}
+			compare(t, c, list[i], witness.Read(m.Name))
+		}
+		if err := c.Logout(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// compare reads a mailbox whole and holds it against what is there.
+func compare(t *testing.T, c *Conn, m Mailbox, want []dovecot.Msg) {
+	t.Helper()
+	e, err := c.Examine(t.Context(), m.Wire, true)
+	if err != nil || !e.ReadOnly || e.HighestModSeq == 0 || e.Status.UIDValidity != m.Status.UIDValidity || int(m.Status.Messages) != len(want) {
+		t.Errorf("%s: %+v, %+v, %v", m.Name, e, m.Status, err)
+	}
+	var all uid.Set
+	for _, w := range want {
+		all.Add(w.UID)
+	}
+	set, err := c.Search(t.Context())
+	if err != nil || set.String() != all.String() {
+		t.Errorf("%s: UIDs %q, want %q, %v", m.Name, set, all, err)
+	}
+	metas := make(map[uint32]Meta)
+	if err := c.Meta(t.Context(), MetaQuery{Set: set}, func(m Meta) error { metas[m.UID] = m; return nil }); err != nil {
+		t.Error(err)
+	}
+	sums := make(map[uint32][sha256.Size]byte)
+	err = c.Bodies(t.Context(), set, func(u uint32, _ int64, r io.Reader) error {
+		h := sha256.New()
+		_, err := io.Copy(h, r)
+		sums[u] = [sha256.Size]byte(h.Sum(nil))
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	for _, w := range want {
+		got := metas[w.UID]
+		if !slices.Equal(got.Flags, w.Flags) || !got.InternalDate.Equal(w.Date) || got.Size != w.Size || got.Problem != "" {
+			t.Errorf("%s UID %d: %+v, want %v %v %d", m.Name, w.UID, got, w.Flags, w.Date, w.Size)
+		}
+		if sums[w.UID] != w.SHA256 {
+			t.Errorf("%s UID %d: other octets", m.Name, w.UID)
+		}
+	}
+}

@@ -1,0 +1,165 @@
+package wire
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+// Class says what kind of failure an error is, and so what to do about it.
+type Class int
+
+const (
+	ClassUnknown   Class = iota // not of this package: the caller's own
+	ClassTransient              // the connection broke or went silent: connect again
+	ClassBusy                   // the server asks to come back later
+	ClassThrottled              // the server refuses speed or number: come back much later, see RetryAfter
+	ClassLogin                  // the server refuses who we are: do not try again soon
+	ClassTLS                    // no trusted connection
+	ClassMailbox                // this mailbox is refused, the others are not
+	ClassMessage                // this message is refused, the others are not
+	ClassProtocol               // the server's reply makes no sense or exceeds a limit
+	ClassCanceled               // the context or Close ended it
+)
+
+var classNames = [...]string{"unknown", "transient", "busy", "throttled", "login", "TLS", "mailbox", "message", "protocol", "canceled"}
+
+func (c Class) String() string {
+	if c < 0 || int(c) >= len(classNames) {
+		return "class " + strconv.Itoa(int(c))
+	}
+	return classNames[c]
+}
+
+var (
+	// ErrNoBody is returned when the server sent NIL for the body of a message.
+	ErrNoBody = errors.New("server sent NIL for the body")
+	// ErrNotSent is returned when the server said OK and left the message out.
+	ErrNotSent = errors.New("server said OK but did not send the message")
+	// ErrTooSlow is returned when a line or literal fell below the minimum rate.
+	ErrTooSlow = errors.New("server sends too slowly")
+	// ErrLimit is returned when a reply exceeds a limit.
+	ErrLimit = errors.New("reply exceeds the limit")
+)
+
+// Error is the failure of a command or of the connection.
+type Error struct {
+	Class   Class
+	Retry   time.Duration // how long the server asks to stay away; 0: it did not say
+	Command string        // the command that failed, "" before the first
+	Code    string        // the server's response code, upper case, "" for none (RFC 9051 7.1)
+	Text    string        // what the server said when it refused or hung up, safe to print
+	Alert   string        // the last ALERT of the connection, safe to print
+	Err     error         // the cause; an *imap.Error when the server refused
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Command != "" {
+		b.WriteString(e.Command + ": ")
+	}
+	b.WriteString(e.cause())
+	if e.Alert != "" && !strings.Contains(e.Text, e.Alert) {
+		b.WriteString("; server's alert: " + e.Alert)
+	}
+	return b.String()
+}
+
+func (e *Error) cause() string {
+	var refusal *imap.Error
+	if !errors.As(e.Err, &refusal) {
+		if e.Text != "" {
+			return e.Err.Error() + "; server said BYE " + e.Text
+		}
+		return e.Err.Error()
+	}
+	text := "server says " + string(refusal.Type)
+	if e.Code != "" {
+		text += " [" + e.Code + "]"
+	}
+	if e.Text != "" {
+		text += " " + e.Text
+	}
+	return text
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Classify returns the class of an error of this package, ClassUnknown for any other.
+func Classify(err error) Class {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Class
+	}
+	return ClassUnknown
+}
+
+// RetryAfter returns how long the server asked to stay away, 0 if it did not.
+func RetryAfter(err error) time.Duration {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Retry
+	}
+	return 0
+}
+
+// classOf sorts a server's refusal by its code, then by its text; fallback is
+// what it means where neither tells. RFC 5530, RFC 9738, and what Exchange and
+// Gmail write in words.
+func classOf(s status, command string, fallback Class) Class {
+	text := strings.ToLower(s.text)
+	for _, word := range []string{
+		"throttled", "suggested backoff time", "bandwidth limit", "too many simultaneous connections",
+		"too many connections", "rate limit",
+	} {
+		if strings.Contains(text, word) {
+			return ClassThrottled
+		}
+	}
+	switch s.code {
+	case "THROTTLED":
+		return ClassThrottled
+	case "OVERQUOTA":
+		if command == cmdLogin {
+			return ClassThrottled
+		}
+	case "UNAVAILABLE", "INUSE", "SERVERBUG", "LIMIT", "MESSAGELIMIT":
+		return ClassBusy
+	case "AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRIVACYREQUIRED", "CONTACTADMIN":
+		return ClassLogin
+	case "NONEXISTENT", "NOPERM", "ACL":
+		if command != cmdLogin {
+			return ClassMailbox
+		}
+	case "PARSE", "UNKNOWN-CTE", "CORRUPTION":
+		return ClassMessage
+	}
+	return fallback
+}
+
+// backOff reads "Suggested Backoff Time: 299950 milliseconds" (Exchange).
+func backOff(text string) time.Duration {
+	const phrase = "suggested backoff time:"
+	text = strings.ToLower(text)
+	i := strings.Index(text, phrase)
+	if i < 0 {
+		return 0
+	}
+	fields := strings.Fields(text[i+len(phrase):])
+	if len(fields) == 0 {
+		return 0
+	}
+	n, err := strconv.ParseInt(fields[0], 10, 64)
+	if err != nil || n < 0 {
+		return 0
+	}
+	unit := time.Millisecond
+	if len(fields) > 1 && strings.HasPrefix(fields[1], "s") {
+		unit = time.Second
+	}
+	return min(time.Duration(min(n, int64(24*time.Hour/unit)))*unit, 24*time.Hour)
+}

@@ -1,0 +1,146 @@
+package wire
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// fetched is what one FETCH reply holds (RFC 9051 7.5.2). Its values point into the reply.
+type fetched struct {
+	uid    uint32 // 0: not told, or told differently twice
+	flags  value
+	date   value
+	size   value
+	modSeq value
+	body   value
+	broken bool // something in it could not be read
+}
+
+// parseFetch reads what can be read of a FETCH reply, or of the head of one.
+func parseFetch(u untagged) (f fetched) {
+	if !u.is("FETCH") {
+		return f
+	}
+	c := cursor{u.rest}
+	c.space()
+	if len(c.b) == 0 || c.b[0] != '(' {
+		f.broken = true
+		return f
+	}
+	c.b = c.b[1:]
+	uids := 0
+	for {
+		key := c.key()
+		if len(key) == 0 {
+			f.broken = f.broken || len(c.b) == 0 || c.b[0] != ')'
+			break
+		}
+		v := c.value()
+		if v.kind == none {
+			f.broken = true
+			if len(c.b) > 0 && c.b[0] != ')' {
+				break // a string or list without an end: no telling what follows
+			}
+			continue
+		}
+		switch {
+		case isKey(key, "UID"):
+			n, ok := v.number()
+			if !ok || n == 0 || n > 1<<32-1 || uids > 0 && uint32(n) != f.uid {
+				n, f.broken = 0, true
+			}
+			uids++
+			f.uid = uint32(n)
+		case isKey(key, "FLAGS"):
+			f.flags = v
+		case isKey(key, "INTERNALDATE"):
+			f.date = v
+		case isKey(key, "RFC822.SIZE"):
+			f.size = v
+		case isKey(key, "MODSEQ"):
+			f.modSeq = v
+		case isKey(key, "BODY[]") && f.body.kind == none:
+			f.body = v
+		}
+	}
+	return f
+}
+
+func isKey(key []byte, name string) bool {
+	return len(key) == len(name) && strings.EqualFold(string(key), name)
+}
+
+var (
+	errFlags = errors.New("unreadable FLAGS")
+	errDate  = errors.New("unreadable INTERNALDATE")
+)
+
+var systemFlags = [...]string{`\Answered`, `\Deleted`, `\Draft`, `\Flagged`, `\Seen`}
+
+// parseFlags reads a list of flags (RFC 9051 2.3.2): system flags in their usual
+// case, \Recent left out, sorted, each once. A flag that is no visible UTF-8
+// text is left out too, and an error.
+func parseFlags(v value) ([]string, error) {
+	if v.kind != list {
+		return nil, errFlags
+	}
+	var err error
+	var flags []string
+	for c := (cursor{v.octets}); ; {
+		f := c.value()
+		if f.kind == none {
+			c.space()
+			if len(c.b) > 0 {
+				err = errFlags
+			}
+			break
+		}
+		name := string(f.octets)
+		if f.kind == list || !visible(name) {
+			err = errFlags
+			continue
+		}
+		if strings.EqualFold(name, `\Recent`) {
+			continue
+		}
+		if name[0] == '\\' {
+			for _, known := range systemFlags {
+				if strings.EqualFold(name, known) {
+					name = known
+				}
+			}
+		}
+		flags = append(flags, name)
+	}
+	slices.Sort(flags)
+	return slices.Compact(flags), err
+}
+
+func visible(name string) bool {
+	return name != "" && utf8.ValidString(name) &&
+		!strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) })
+}
+
+// parseDate reads an INTERNALDATE, "17-Jul-1996 02:44:25 -0700" (RFC 9051 9,
+// date-time), and what servers make of it: a day without padding, a zone by name
+// where that is UTC. Years before 1900 are no date of a mail.
+func parseDate(v value) (time.Time, error) {
+	if v.kind != text {
+		return time.Time{}, errDate
+	}
+	s := strings.TrimSpace(string(v.octets))
+	for _, zone := range []string{" GMT", " UTC", " UT", " Z"} {
+		if rest, ok := strings.CutSuffix(s, zone); ok {
+			s = rest + " +0000"
+		}
+	}
+	t, err := time.Parse("_2-Jan-2006 15:04:05 -0700", s)
+	if err != nil || t.Year() < 1900 {
+		return time.Time{}, errDate
+	}
+	return t, nil
+}

@@ -1,0 +1,125 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"archiverd/internal/uid"
+)
+
+// FuzzConnection plays arbitrary octets as a server's whole side of a
+// connection: every command ends, soon, with little memory, and no body passes
+// as whole that is not.
+func FuzzConnection(f *testing.F) {
+	for _, seed := range []string{
+		"* OK [CAPABILITY IMAP4rev1] x\r\nT1 OK [CAPABILITY IMAP4rev1] x\r\nX1 OK x\r\n* OK [UIDVALIDITY 7] x\r\nX2 OK [READ-ONLY] x\r\n* SEARCH 1 2\r\nX3 OK x\r\n" +
+			"* 1 FETCH (UID 1 FLAGS (\\Seen) INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" RFC822.SIZE 3)\r\nX4 OK x\r\n" +
+			"* 1 FETCH (UID 1 BODY[] {3}\r\none)\r\n* 2 FETCH (FLAGS () BODY[] {1}\r\nx UID 2)\r\nT2 OK x\r\n* 1 FETCH (BODY[] {3}\r\none UID 1)\r\nX5 OK x\r\n",
+		"* PREAUTH [CAPABILITY ESEARCH LIST-STATUS CONDSTORE] x\r\n* LIST () \"/\" x (\"A\" (\"B\"))\r\nX1 OK x\r\n* STATUS x (MESSAGES 1)\r\nX2 OK\r\nX3 OK [HIGHESTMODSEQ 4] x\r\n" +
+			"* ESEARCH (TAG \"X4\") UID ALL 1:4294967295\r\nX4 OK x\r\nX5 OK x\r\n* BYE x\r\nT1 OK x\r\n* 1 FETCH (UID 1 BODY[] NIL)\r\nX6 OK x\r\n",
+		"* OK x\r\n* CAPABILITY IMAP4rev1 (\r\n* BYE [ALERT] x\r\nX1 OK [MESSAGELIMIT 1] x\r\n",
+		"* OK [CAPABILITY AUTH=PLAIN SASL-IR] x\r\n+ \r\n+ eA==\r\nT1 NO [AUTHENTICATIONFAILED] x\r\n",
+		"* 1 FETCH (FLAGS (a\"b) X {2}\r\n\"( BODY[HEADER.FIELDS (A)]<0> {0}\r\n ~{1}\r\nx UID 1 BODY[] \"\\\"\")\r\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, octets []byte) {
+		ours, theirs := net.Pipe()
+		go func() { // says its octets, hears everything, hangs up
+			go io.Copy(io.Discard, theirs)
+			theirs.Write(octets)
+			theirs.Close()
+		}()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		c, err := Dial(ctx, Options{
+			Security: Plaintext, Limits: Limits{Literal: 1000, Line: 4000, Message: 1 << 20},
+			Dial: func(context.Context, string, string) (net.Conn, error) { return ours, nil },
+		})
+		if err != nil {
+			checkError(t, err)
+			return
+		}
+		defer c.Close()
+		read := func(size int64, r io.Reader) error {
+			n, err := io.Copy(io.Discard, r)
+			if (n == size) != (err == nil) {
+				t.Errorf("%d octets of %d, %v", n, size, err)
+			}
+			return err
+		}
+		checkError(t, c.Login(ctx, Auth{Username: "alice", Password: []byte("secret")}))
+		_, err = c.List(ctx)
+		checkError(t, err)
+		_, err = c.Examine(ctx, "INBOX", true)
+		checkError(t, err)
+		_, err = c.Search(ctx)
+		checkError(t, err)
+		checkError(t, c.Meta(ctx, MetaQuery{Set: uid.Of(1, 2)}, func(m Meta) error {
+			if m.UID == 0 {
+				t.Error("UID 0")
+			}
+			return nil
+		}))
+		checkError(t, c.Bodies(ctx, uid.Of(1, 2), func(u uint32, size int64, r io.Reader) error {
+			if u != 1 && u != 2 {
+				t.Errorf("UID %d was not asked for", u)
+			}
+			return read(size, r)
+		}))
+		checkError(t, c.Body(ctx, 1, read))
+	})
+}
+
+func checkError(t *testing.T, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	switch Classify(err) {
+	case ClassUnknown:
+		t.Errorf("unclassified: %v", err)
+	case ClassCanceled:
+		t.Errorf("hung: %v", err)
+	}
+	if bytes.ContainsAny([]byte(err.Error()), "\r\n\x1b\x00") {
+		t.Errorf("error is not safe: %q", err)
+	}
+}
+
+// FuzzReply reads arbitrary replies with every parser: none panics, none gives
+// what can't be.
+func FuzzReply(f *testing.F) {
+	for _, seed := range []string{
+		"* 1 FETCH (UID 1 FLAGS (\\Seen a\"b) INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" RFC822.SIZE 5 MODSEQ (3) BODY[] {3}\r\none)",
+		"* LIST (\\A \"x\") \"\\\"\" \"a\\\\b\" (\"X\" (\"Y\"))", "* STATUS a b (MESSAGES 1 SIZE (2) UIDNEXT 3)",
+		"* ESEARCH (TAG \"a\") UID COUNT 1 ALL 1:5,9", "* SEARCH 1 2 (MODSEQ 4)", "* LIST () \"/\" &AOk-", "* 1 FETCH (X ((((~{2}\r\n()) \"",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, reply []byte) {
+		u := parseUntagged(reply)
+		m := parseFetch(u).meta(u.number)
+		if !m.InternalDate.IsZero() && m.InternalDate.Year() < 1900 || m.Size < 0 || !m.HasFlags && len(m.Flags) > 0 {
+			t.Errorf("Meta = %+v", m)
+		}
+		s := finder{room: 1 << 20}
+		if _, err := s.reply(u); err == nil {
+			set := s.set()
+			if again, err := uid.Parse(set.String()); err != nil || again.Len() != set.Len() {
+				t.Errorf("set %q: %v", set, err)
+			}
+		}
+		box := parseList(u.rest)
+		if !box.Raw && encodeName(box.Name) != box.Wire {
+			t.Errorf("name %q of %q does not lead back", box.Name, box.Wire)
+		}
+		parseStatusReply(u)
+		parseStatus(reply)
+		literalAt(reply)
+	})
+}

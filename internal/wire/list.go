@@ -1,0 +1,263 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+)
+
+// Mailbox is one mailbox as the server lists it.
+type Mailbox struct {
+	Wire      string   // the octets as listed: what goes back to the server
+	Name      string   // decoded from modified UTF-7, where that leads back to Wire; else the octets of Wire
+	Raw       bool     // Name holds octets that were not decoded
+	Delimiter string   // of the hierarchy; "" for none
+	Attrs     []string // as listed: \Noselect, \HasChildren, \Sent, …
+	Status    *Status  // nil: not known
+	StatusErr error    // why it is not, if it could have been
+}
+
+// Status is what STATUS and EXAMINE tell of a mailbox; 0 means not told.
+type Status struct {
+	Messages, UIDNext, UIDValidity uint32
+	HighestModSeq                  uint64
+}
+
+// has says whether the mailbox carries the attribute.
+func (m *Mailbox) has(attr string) bool {
+	return slices.ContainsFunc(m.Attrs, func(a string) bool { return strings.EqualFold(a, attr) })
+}
+
+const (
+	statusGroup = 16 // STATUS commands sent in one go
+	unnamed     = "(unreadable LIST reply)"
+)
+
+// List lists all mailboxes, each with its STATUS if it can be selected. What is
+// wrong with one mailbox, be it its name or its STATUS, is in that Mailbox.
+func (c *Conn) List(ctx context.Context) ([]Mailbox, error) {
+	var l lister
+	l.limit = c.opt.Limits.Mailboxes
+	cmd := command{name: cmdList, wait: c.opt.Timeouts.Answer, no: ClassProtocol, bad: ClassProtocol, replies: 2 * l.limit}
+	extended := c.Has("LIST-STATUS")
+	line := `LIST "" "*"`
+	if extended { // RFC 5258, RFC 5819, RFC 6154
+		options := "CHILDREN STATUS " + c.statusItems()
+		if c.Has("SPECIAL-USE") {
+			options = "SPECIAL-USE " + options
+		}
+		line += " RETURN (" + options + ")"
+	}
+	_, err := c.run(ctx, cmd, line, l.reply)
+	if extended && err != nil && c.failure() == nil { // announced, but not understood
+		l = lister{limit: l.limit}
+		_, err = c.run(ctx, cmd, `LIST "" "*"`, l.reply)
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.assign()
+	var missing []*Mailbox
+	for i := range l.found {
+		if m := &l.found[i]; m.Status == nil && m.StatusErr == nil && !m.has(`\Noselect`) && !m.has(`\NonExistent`) {
+			missing = append(missing, m)
+		}
+	}
+	for group := range slices.Chunk(missing, statusGroup) {
+		if err := c.statuses(ctx, group); err != nil {
+			return nil, err
+		}
+	}
+	return l.found, nil
+}
+
+func (c *Conn) statusItems() string {
+	if c.Has("CONDSTORE") {
+		return "(MESSAGES UIDNEXT UIDVALIDITY HIGHESTMODSEQ)"
+	}
+	return "(MESSAGES UIDNEXT UIDVALIDITY)"
+}
+
+// statuses asks for the STATUS of some mailboxes in one go.
+func (c *Conn) statuses(ctx context.Context, group []*Mailbox) error {
+	cmd := command{name: cmdStatus, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassMailbox}
+	var lines []string
+	var asked []*Mailbox
+	for _, m := range group {
+		name, ok := quote(m.Wire)
+		if !ok {
+			m.StatusErr = errUnsendable
+			continue
+		}
+		lines, asked = append(lines, "STATUS "+name+" "+c.statusItems()), append(asked, m)
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	return c.exclusive(ctx, cmd, func() error {
+		answers, err := c.exchange(lines, 0, func(u untagged) (bool, error) {
+			name, s, ok := parseStatusReply(u)
+			if !ok {
+				return false, nil
+			}
+			i := slices.IndexFunc(asked, func(m *Mailbox) bool { return sameName(m.Wire, name) })
+			if i >= 0 {
+				asked[i].Status = s
+			}
+			return i >= 0, nil
+		}, nil)
+		if err != nil {
+			return err
+		}
+		for i, m := range asked {
+			if err := c.refusal(answers[i], cmd); err != nil {
+				m.Status, m.StatusErr = nil, c.explain(cmd, err)
+			} else if m.Status == nil {
+				m.StatusErr = c.explain(cmd, protocolError("server said OK without the STATUS"))
+			}
+		}
+		return nil
+	})
+}
+
+var errUnsendable = &Error{Class: ClassMailbox, Err: errors.New("mailbox name holds NUL or a line end and can't be sent")}
+
+// sameName compares mailbox names: octet by octet, INBOX in any case (RFC 9051 5.1).
+func sameName(a, b string) bool {
+	return a == b || strings.EqualFold(a, "INBOX") && strings.EqualFold(b, "INBOX")
+}
+
+// lister gathers the replies to LIST.
+type lister struct {
+	limit    int
+	found    []Mailbox
+	statuses map[string]*Status
+}
+
+func (l *lister) reply(u untagged) (bool, error) {
+	if name, s, ok := parseStatusReply(u); ok {
+		if l.statuses == nil {
+			l.statuses = make(map[string]*Status)
+		}
+		if len(l.statuses) < l.limit {
+			l.statuses[key(name)] = s
+		}
+		return true, nil
+	}
+	if !u.is("LIST") {
+		return false, nil
+	}
+	if len(l.found) == l.limit {
+		return true, protocolError("over %d mailboxes: %w", l.limit, ErrLimit)
+	}
+	if m := parseList(u.rest); m.Wire != "" {
+		l.found = append(l.found, m)
+	}
+	return true, nil
+}
+
+func key(name string) string {
+	if strings.EqualFold(name, "INBOX") {
+		return "INBOX"
+	}
+	return name
+}
+
+// assign drops what was listed twice and gives each mailbox its status.
+func (l *lister) assign() {
+	seen := make(map[string]bool)
+	l.found = slices.DeleteFunc(l.found, func(m Mailbox) bool {
+		again := seen[m.Wire]
+		seen[m.Wire] = true
+		return again
+	})
+	for i := range l.found {
+		l.found[i].Status = l.statuses[key(l.found[i].Wire)]
+	}
+}
+
+// parseList reads what follows "* LIST" (RFC 9051 7.3.1). Whatever it is, it
+// becomes a mailbox: none is lost for the way it is written. Only the empty
+// name is nobody's.
+func parseList(rest []byte) Mailbox {
+	c := cursor{rest}
+	attrs, delimiter := c.value(), c.value()
+	c.space()
+	if attrs.kind != list || delimiter.kind == none || delimiter.kind == list || len(c.b) == 0 {
+		octets := string(bytes.TrimLeft(rest, " "))
+		if octets == "" {
+			octets = unnamed
+		}
+		return Mailbox{Wire: octets, Name: octets, Raw: true, StatusErr: protocolError("unreadable reply to LIST")}
+	}
+	var m Mailbox
+	for inner := (cursor{attrs.octets}); ; {
+		a := inner.value()
+		if a.kind != atom && a.kind != text {
+			break
+		}
+		m.Attrs = append(m.Attrs, string(a.octets))
+	}
+	if !delimiter.isNil() {
+		m.Delimiter = string(delimiter.octets)
+	}
+	if content, _, ok := stringAt(c.b); ok {
+		m.Wire = string(content)
+	} else { // an unquoted name, with spaces perhaps; a list behind it is extended data
+		m.Wire = string(c.b)
+		if i := strings.Index(m.Wire, " ("); i > 0 && strings.HasSuffix(m.Wire, ")") {
+			m.Wire = m.Wire[:i]
+		}
+		m.Wire = strings.TrimRight(m.Wire, " ")
+	}
+	name, err := decodeName(m.Wire)
+	if m.Name, m.Raw = name, err != nil; m.Raw {
+		m.Name = m.Wire
+	}
+	return m
+}
+
+// parseStatusReply reads "* STATUS name (…)" (RFC 9051 7.3.4).
+func parseStatusReply(u untagged) (name string, s *Status, ok bool) {
+	if !u.is("STATUS") {
+		return "", nil, false
+	}
+	rest := bytes.TrimLeft(u.rest, " ")
+	c := cursor{rest}
+	n := c.value()
+	items := c.value()
+	if n.kind == atom && items.kind != list { // unquoted, with spaces
+		if i := bytes.Index(rest, []byte(" (")); i > 0 {
+			n.octets, c.b = rest[:i], rest[i:]
+			items = c.value()
+		}
+	}
+	if n.kind != atom && n.kind != text || items.kind != list {
+		return "", nil, false
+	}
+	s = new(Status)
+	for inner := (cursor{items.octets}); ; {
+		k := inner.key()
+		v := inner.value()
+		if len(k) == 0 || v.kind == none {
+			return string(n.octets), s, true
+		}
+		x, ok := v.number()
+		if !ok {
+			continue
+		}
+		small := uint32(min(x, 1<<32-1))
+		switch {
+		case isKey(k, "MESSAGES"):
+			s.Messages = small
+		case isKey(k, "UIDNEXT"):
+			s.UIDNext = small
+		case isKey(k, "UIDVALIDITY"):
+			s.UIDValidity = small
+		case isKey(k, "HIGHESTMODSEQ"):
+			s.HighestModSeq = x
+		}
+	}
+}

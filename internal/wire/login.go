@@ -1,0 +1,142 @@
+package wire
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"archiverd/internal/uid"
+
+	"github.com/emersion/go-imap/v2/imapclient"
+	"github.com/emersion/go-sasl"
+)
+
+// Auth says who we are.
+type Auth struct {
+	// Mechanism is "auto" (the zero value): the best that the server offers;
+	// "plain": AUTHENTICATE PLAIN; or "login": LOGIN, or AUTHENTICATE LOGIN
+	// where LOGIN is disabled.
+	Mechanism string
+	Username  string
+	Password  []byte
+
+	// SASL makes the client of another mechanism; then Mechanism does not count.
+	// What it sends is not known here: the caller puts its secret into Password
+	// all the same, so that no error shows it.
+	SASL func() sasl.Client
+}
+
+var errLoginDisabled = errors.New("server does not accept a password on this connection (LOGINDISABLED)")
+
+// Login authenticates and learns the capabilities that follow. On a connection
+// that the server has greeted with PREAUTH it sends nothing. After an error the
+// connection is closed.
+func (c *Conn) Login(ctx context.Context, a Auth) error {
+	if c.authenticated {
+		return nil
+	}
+	cmd := command{name: cmdLogin, wait: c.opt.Timeouts.Answer, no: ClassLogin, bad: ClassLogin}
+	c.hide(a)
+	login, err := c.method(a)
+	if err != nil {
+		return c.explain(cmd, c.abort(&Error{Class: ClassLogin, Err: err}))
+	}
+	c.mu.Lock()
+	c.caps = nil // they end with the login (RFC 9051 6.2.2)
+	c.mu.Unlock()
+	if err := c.goimap(ctx, cmd, uid.Set{}, login); err != nil {
+		_ = c.Close() // never fails
+		return err
+	}
+	c.authenticated = true
+	if c.known() {
+		return nil
+	}
+	return c.askCapabilities(ctx)
+}
+
+// method chooses how to log in. No password leaves where the server has said
+// that it does not want it.
+func (c *Conn) method(a Auth) (func(*imapclient.Client) error, error) {
+	authenticate := func(client func() sasl.Client) func(*imapclient.Client) error {
+		return func(c *imapclient.Client) error { return c.Authenticate(client()) }
+	}
+	plain := authenticate(func() sasl.Client { return sasl.NewPlainClient("", a.Username, string(a.Password)) })
+	loginSASL := authenticate(func() sasl.Client { return &loginClient{a.Username, string(a.Password), 0} })
+	login := func(c *imapclient.Client) error { return c.Login(a.Username, string(a.Password)).Wait() }
+
+	disabled := c.Has("LOGINDISABLED")
+	switch {
+	case a.SASL != nil:
+		return authenticate(a.SASL), nil
+	case disabled && (c.opt.Security == Plaintext || !c.Has("AUTH=PLAIN") && !c.Has("AUTH=LOGIN")):
+		return nil, errLoginDisabled
+	}
+	switch a.Mechanism {
+	case "", "auto":
+		switch {
+		case c.Has("AUTH=PLAIN"):
+			return plain, nil
+		case !disabled:
+			return login, nil
+		}
+		return loginSASL, nil
+	case "plain":
+		if disabled && !c.Has("AUTH=PLAIN") {
+			return nil, errLoginDisabled
+		}
+		return plain, nil
+	case "login":
+		if !disabled {
+			return login, nil
+		}
+		if c.Has("AUTH=LOGIN") {
+			return loginSASL, nil
+		}
+		return nil, errLoginDisabled
+	}
+	return nil, fmt.Errorf("unknown login mechanism %q", a.Mechanism)
+}
+
+// loginClient is AUTHENTICATE LOGIN: user name, then password, whatever the
+// prompts say (draft-murchison-sasl-login).
+type loginClient struct {
+	username, password string
+	step               int
+}
+
+func (l *loginClient) Start() (string, []byte, error) { return "LOGIN", nil, nil }
+
+func (l *loginClient) Next([]byte) ([]byte, error) {
+	switch l.step++; l.step {
+	case 1:
+		return []byte(l.username), nil
+	case 2:
+		return []byte(l.password), nil
+	}
+	return nil, sasl.ErrUnexpectedServerChallenge
+}
+
+// hide remembers in which forms the password could come back.
+func (c *Conn) hide(a Auth) {
+	password := string(a.Password)
+	if password == "" {
+		return
+	}
+	quoted, _ := quote(password)
+	secrets := []string{
+		password, strings.Trim(quoted, `"`), url.QueryEscape(password), url.PathEscape(password),
+	}
+	for _, plain := range []string{password, "\x00" + a.Username + "\x00" + password, a.Username + "\x00" + a.Username + "\x00" + password} {
+		secrets = append(secrets, base64.StdEncoding.EncodeToString([]byte(plain)), base64.RawStdEncoding.EncodeToString([]byte(plain)))
+	}
+	secrets = slices.DeleteFunc(secrets, func(s string) bool { return s == "" })
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
+	c.mu.Lock()
+	c.secrets = secrets
+	c.mu.Unlock()
+}

@@ -1,0 +1,114 @@
+package wire
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"archiverd/internal/uid"
+)
+
+// maxSet is the octets of a UID set in one command; Dovecot refuses lines of 64 KiB.
+const maxSet = 8000
+
+// MetaQuery says what to ask of which messages.
+type MetaQuery struct {
+	Set          uid.Set
+	FlagsOnly    bool   // neither INTERNALDATE nor RFC822.SIZE
+	ChangedSince uint64 // only messages changed since this MODSEQ, needs CONDSTORE; 0: all (RFC 7162 3.1.4.1)
+}
+
+// Meta is what the server says of one message.
+type Meta struct {
+	UID, Seq     uint32
+	HasFlags     bool
+	Flags        []string  // sorted, each once, \Recent left out
+	InternalDate time.Time // with the server's offset; zero: none, or unreadable
+	HasSize      bool
+	Size         int64 // RFC822.SIZE, octets
+	ModSeq       uint64
+	Problem      string // what could not be read, safe to print
+}
+
+// Meta fetches flags, INTERNALDATE and RFC822.SIZE. Every FETCH reply with a UID
+// is handed to fn, also those that the server sends unasked: the caller checks
+// what it asked for, and what is missing. An error of fn ends the connection and
+// is returned. What is unreadable in one reply is that message's Problem.
+func (c *Conn) Meta(ctx context.Context, q MetaQuery, fn func(Meta) error) error {
+	cmd := command{name: cmdFetch, wait: c.opt.Timeouts.Answer, no: ClassMessage, bad: ClassProtocol}
+	items := "(UID FLAGS INTERNALDATE RFC822.SIZE)"
+	if q.FlagsOnly {
+		items = "(UID FLAGS)"
+	}
+	if q.ChangedSince > 0 {
+		items += fmt.Sprintf(" (CHANGEDSINCE %d)", q.ChangedSince)
+	}
+	for _, part := range split(q.Set) {
+		cmd.replies = part.Len()
+		_, err := c.run(ctx, cmd, "UID FETCH "+part.String()+" "+items, func(u untagged) (bool, error) {
+			f := parseFetch(u)
+			if f.uid == 0 {
+				return false, nil
+			}
+			return true, fn(f.meta(u.number))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f fetched) meta(seq uint32) Meta {
+	m := Meta{UID: f.uid, Seq: seq}
+	var problems []string
+	if f.broken {
+		problems = append(problems, "reply is cut off or malformed")
+	}
+	if f.flags.kind != none {
+		flags, err := parseFlags(f.flags)
+		if m.Flags = flags; err != nil {
+			problems = append(problems, err.Error())
+		}
+		m.HasFlags = f.flags.kind == list
+	}
+	if f.date.kind != none {
+		date, err := parseDate(f.date)
+		if m.InternalDate = date; err != nil {
+			problems = append(problems, err.Error())
+		}
+	}
+	if f.size.kind != none {
+		n, ok := f.size.number()
+		if m.Size, m.HasSize = int64(n), ok; !ok {
+			m.Size, problems = 0, append(problems, "unreadable RFC822.SIZE")
+		}
+	}
+	if f.modSeq.kind == list { // RFC 7162 3.1.4.2
+		inner := cursor{f.modSeq.octets}
+		m.ModSeq, _ = inner.value().number()
+	}
+	m.Problem = strings.Join(problems, ", ")
+	return m
+}
+
+// split cuts a set into parts that are short enough to send.
+func split(set uid.Set) []uid.Set {
+	if set.Empty() {
+		return nil
+	}
+	var parts []uid.Set
+	var part uid.Set
+	octets := 0
+	for r := range set.Ranges() {
+		n := len(uid.Of(r.First).String()) + len(uid.Of(r.Last).String()) + 2
+		if octets+n > maxSet {
+			parts = append(parts, part)
+			part, octets = uid.Set{}, 0
+		}
+		part.AddRange(r.First, r.Last)
+		octets += n
+	}
+	return append(parts, part)
+}

@@ -1,0 +1,216 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+)
+
+// outcome is what became of a body that a reply announces.
+type outcome int
+
+const (
+	bodySkip outcome = iota // nobody wants it
+	bodyRead                // its octets are read
+	bodyLeft                // its octets are for someone else; the reply ends here for now
+)
+
+// onBody is told of a literal behind "BODY[] " and what stands before it.
+type onBody func(head []byte, size int64) (outcome, error)
+
+// reply reads one reply with its literals in place. It is valid until the next.
+func (c *Conn) reply(body onBody) ([]byte, error) {
+	line, err := c.in.line()
+	if err != nil {
+		return nil, err
+	}
+	u := parseUntagged(line)
+	if len(u.name) == 0 {
+		return line, nil // tagged, "+" or rubbish: text, no literals
+	}
+	if u.isStatus() {
+		return line, nil
+	}
+	return c.assemble(line, body)
+}
+
+// assemble reads on while the line ends in a literal. Bodies are left out of the
+// reply ("{0}"), the others are bounded together.
+func (c *Conn) assemble(line []byte, body onBody) ([]byte, error) {
+	c.asm = c.asm[:0]
+	room := c.opt.Limits.Literal
+	for {
+		head, size, ok, err := literalAt(line)
+		if err != nil {
+			return nil, err
+		}
+		if !ok && len(c.asm) == 0 {
+			return line, nil
+		}
+		c.asm = append(c.asm, head...)
+		if !ok {
+			return c.asm, nil
+		}
+		isBody := endsInBody(c.asm)
+		switch room -= int64(len(head)); {
+		case isBody:
+			if limit := c.opt.Limits.Message; limit > 0 && size > limit {
+				return nil, &Error{Class: ClassMessage, Err: fmt.Errorf("body of %d octets, over %d: %w", size, limit, ErrLimit)}
+			}
+			result := bodySkip
+			if body != nil {
+				if result, err = body(c.asm, size); err != nil || result == bodyLeft {
+					return nil, err
+				}
+			}
+			if result == bodySkip {
+				err = c.in.skip(size)
+			}
+			c.asm = append(c.asm, "{0}\r\n"...)
+		case size > room || room < 0:
+			return nil, protocolError("literal of %d octets outside a body: %w", size, ErrLimit)
+		default:
+			room -= size
+			c.asm = fmt.Appendf(c.asm, "{%d}\r\n", size)
+			err = c.literal(size)
+		}
+		if err == nil {
+			line, err = c.in.line()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// literal appends the octets of a literal to the reply, as they come: nothing
+// is allocated for what is only promised.
+func (c *Conn) literal(size int64) error {
+	c.in.enter()
+	defer c.in.leave()
+	var chunk [4096]byte
+	for size > 0 {
+		n, err := c.in.octets(chunk[:min(size, int64(len(chunk)))])
+		if err != nil {
+			return err
+		}
+		c.asm = append(c.asm, chunk[:n]...)
+		size -= int64(n)
+	}
+	return nil
+}
+
+// literalAt looks for a literal's size at the end of a line: "… {123}". A quoted
+// string can't hold a line end, so what looks like one here is one.
+func literalAt(line []byte) (head []byte, size int64, ok bool, err error) {
+	if !bytes.HasSuffix(line, []byte{'}'}) {
+		return line, 0, false, nil
+	}
+	i := bytes.LastIndexByte(line, '{')
+	if i < 0 || i+2 > len(line)-1 {
+		return line, 0, false, nil
+	}
+	inner := line[i+1 : len(line)-1]
+	if inner[0] != '-' && (inner[0] < '0' || inner[0] > '9') {
+		return line, 0, false, nil // a name that looks odd
+	}
+	n, isNumber := number(inner)
+	if !isNumber {
+		return nil, 0, false, protocolError("literal of unreadable size")
+	}
+	return bytes.TrimSuffix(line[:i], []byte{'~'}), int64(n), true, nil
+}
+
+// endsInBody says whether the literal behind head is the whole message.
+func endsInBody(head []byte) bool {
+	head = bytes.TrimRight(head, " ")
+	const item = "BODY[]"
+	if len(head) <= len(item) || !bytes.EqualFold(head[len(head)-len(item):], []byte(item)) {
+		return false
+	}
+	before := head[len(head)-len(item)-1]
+	return before == ' ' || before == '('
+}
+
+// onUntagged is given each untagged reply that is no status; it says whether
+// the reply belongs to the command.
+type onUntagged func(u untagged) (used bool, err error)
+
+// run sends one raw command and reads until it is answered. The status is that
+// of its OK; NO and BAD are errors.
+func (c *Conn) run(ctx context.Context, cmd command, line string, fn onUntagged) (status, error) {
+	var s status
+	err := c.exclusive(ctx, cmd, func() error {
+		answers, err := c.exchange([]string{line}, cmd.replies, fn, nil)
+		if err != nil {
+			return err
+		}
+		s = answers[0]
+		return c.refusal(s, cmd)
+	})
+	return s, err
+}
+
+// exchange sends commands in one write and reads until each is answered. A server
+// may send most replies besides its chatter. Any error is final for the connection.
+func (c *Conn) exchange(lines []string, most int, fn onUntagged, body onBody) ([]status, error) {
+	var send strings.Builder
+	first := c.tag + 1
+	for _, line := range lines {
+		send.WriteString(c.nextTag() + " " + line + "\r\n")
+	}
+	if err := c.write([]byte(send.String())); err != nil {
+		return nil, err
+	}
+	answers := make([]status, len(lines))
+	for open, replies := len(lines), 0; open > 0; replies++ {
+		reply, err := c.reply(body)
+		if err != nil {
+			return nil, c.abort(err)
+		}
+		if replies > most+len(lines)+c.opt.Limits.Untagged {
+			return nil, c.abort(protocolError("over %d replies that nobody asked for: %w", c.opt.Limits.Untagged, ErrLimit))
+		}
+		if bytes.HasPrefix(reply, []byte("* ")) {
+			used := false
+			if u := c.untagged(reply); fn != nil {
+				if used, err = fn(u); err != nil {
+					return nil, c.abort(err)
+				}
+			}
+			if used {
+				c.in.progress()
+			}
+			continue
+		}
+		tag, rest, _ := bytes.Cut(reply, []byte{' '})
+		s, ok := parseStatus(rest)
+		n, isTag := uint64(0), len(tag) > 1 && tag[0] == 'X'
+		if isTag {
+			n, isTag = number(tag[1:])
+		}
+		i := int(n) - first
+		if !ok || !isTag || i < 0 || i >= len(answers) || answers[i].kind != "" {
+			return nil, c.abort(protocolError("reply out of place: %s", c.clean(string(reply[:min(len(reply), maxText)]))))
+		}
+		c.note(s)
+		answers[i] = s
+		c.in.progress()
+		open--
+	}
+	return answers, nil
+}
+
+// untagged takes what concerns the connection out of an untagged reply.
+func (c *Conn) untagged(reply []byte) untagged {
+	u := parseUntagged(reply)
+	if u.isStatus() {
+		if s, ok := parseStatus(reply[len("* "):]); ok {
+			c.note(s)
+		}
+	} else if u.is("CAPABILITY") {
+		c.setCapabilities(string(u.rest))
+	}
+	return u
+}

@@ -1,0 +1,148 @@
+package wire
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+
+	"archiverd/internal/uid"
+)
+
+// Search returns the UIDs of all messages of the mailbox that is open (RFC 9051
+// 6.4.4, RFC 4731). An incomplete or unreadable answer is an error: a UID that
+// is not in the set is taken to be gone.
+func (c *Conn) Search(ctx context.Context) (uid.Set, error) {
+	cmd := command{name: cmdSearch, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassProtocol}
+	line := "UID SEARCH ALL"
+	if c.Has("ESEARCH") {
+		line = "UID SEARCH RETURN (ALL) ALL"
+	}
+	f := finder{room: c.opt.Limits.Search}
+	var set uid.Set
+	err := c.exclusive(ctx, cmd, func() error {
+		c.in.search = true
+		defer func() { c.in.search = false }()
+		answers, err := c.exchange([]string{line}, 0, f.reply, nil)
+		if err != nil {
+			return err
+		}
+		if err := c.refusal(answers[0], cmd); err != nil {
+			return err
+		}
+		switch {
+		case answers[0].code == "MESSAGELIMIT": // RFC 9738: not all of them
+			return protocolError("server leaves out messages beyond its limit [MESSAGELIMIT %s]", c.clean(answers[0].args))
+		case !f.told:
+			return protocolError("server said OK without a search result")
+		}
+		set = f.set()
+		return nil
+	})
+	return set, err
+}
+
+// finder gathers the ranges of SEARCH and ESEARCH replies.
+type finder struct {
+	room   int // octets that may still come
+	told   bool
+	ranges []uid.Range
+}
+
+func (f *finder) reply(u untagged) (bool, error) {
+	if f.room -= len(u.rest); f.room < 0 {
+		return true, protocolError("search result: %w", ErrLimit)
+	}
+	switch {
+	case u.is("SEARCH"):
+		f.told = true
+		for rest := u.rest; ; {
+			var w []byte
+			if w, rest = word(rest); len(w) == 0 {
+				if len(rest) > 0 && !bytes.HasPrefix(bytes.ToUpper(rest), []byte("(MODSEQ ")) { // RFC 7162 3.1.5
+					return true, protocolError("unreadable search result")
+				}
+				return true, nil
+			}
+			if err := f.add(w); err != nil {
+				return true, err
+			}
+		}
+	case u.is("ESEARCH"):
+		f.told = true
+		return true, f.extended(u.rest)
+	}
+	return false, nil
+}
+
+// extended reads "(TAG "X1") UID ALL 1:5,7" (RFC 4731 3.1). Without ALL there is nothing.
+func (f *finder) extended(rest []byte) error {
+	c := cursor{rest}
+	isUID := false
+	for {
+		c.space()
+		if len(c.b) == 0 {
+			return nil
+		}
+		v := c.value()
+		switch {
+		case v.kind == list:
+			continue
+		case v.kind == atom && isKey(v.octets, "UID"):
+			isUID = true
+			continue
+		}
+		argument := c.value()
+		if v.kind != atom || argument.kind == none {
+			return protocolError("unreadable search result")
+		}
+		if !isKey(v.octets, "ALL") {
+			continue
+		}
+		if !isUID || argument.kind != atom {
+			return protocolError("search result holds no UIDs")
+		}
+		for part := range bytes.SplitSeq(argument.octets, []byte{','}) {
+			if err := f.add(part); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// add takes "5" or "5:9".
+func (f *finder) add(part []byte) error {
+	a, b, ranged := bytes.Cut(part, []byte{':'})
+	first, ok := number(a)
+	last := first
+	if ok && ranged {
+		last, ok = number(b)
+	}
+	if !ok || first == 0 || last == 0 || first > 1<<32-1 || last > 1<<32-1 {
+		return protocolError("search result holds what is no UID")
+	}
+	if first > last {
+		first, last = last, first
+	}
+	r := uid.Range{First: uint32(first), Last: uint32(last)}
+	if n := len(f.ranges); n > 0 && f.ranges[n-1].Last < r.First && r.First-f.ranges[n-1].Last == 1 {
+		f.ranges[n-1].Last = r.Last
+		return nil
+	}
+	f.ranges = append(f.ranges, r)
+	return nil
+}
+
+// set is what was gathered. Sorted first: adding in any order would take a
+// hostile server's millions in quadratic time.
+func (f *finder) set() uid.Set {
+	byFirst := func(a, b uid.Range) int { return cmp.Compare(a.First, b.First) }
+	if !slices.IsSortedFunc(f.ranges, byFirst) {
+		slices.SortFunc(f.ranges, byFirst)
+	}
+	var s uid.Set
+	for _, r := range f.ranges {
+		s.AddRange(r.First, r.Last)
+	}
+	return s
+}

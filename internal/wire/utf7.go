@@ -1,0 +1,82 @@
+package wire
+
+import (
+	"encoding/base64"
+	"errors"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Mailbox names are in modified UTF-7 (RFC 3501 5.1.3): visible ASCII as it is,
+// "&" as "&-", all else as UTF-16BE in base64 between "&" and "-", with "," for
+// "/" and without padding.
+
+var modified = base64.NewEncoding("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,").WithPadding(base64.NoPadding)
+
+var errName = errors.New("name is not in modified UTF-7")
+
+// decodeName decodes a name as listed. It is an error unless encoding the
+// result leads back to the very octets.
+func decodeName(wire string) (string, error) {
+	var b strings.Builder
+	for rest := wire; rest != ""; {
+		plain, shifted, found := strings.Cut(rest, "&")
+		b.WriteString(plain)
+		if !found {
+			break
+		}
+		code, after, closed := strings.Cut(shifted, "-")
+		if !closed {
+			return "", errName
+		}
+		rest = after
+		if code == "" {
+			b.WriteByte('&')
+			continue
+		}
+		octets, err := modified.DecodeString(code)
+		if err != nil || len(octets)%2 != 0 {
+			return "", errName
+		}
+		units := make([]uint16, len(octets)/2)
+		for i := range units {
+			units[i] = uint16(octets[2*i])<<8 | uint16(octets[2*i+1])
+		}
+		b.WriteString(string(utf16.Decode(units)))
+	}
+	name := b.String()
+	if !utf8.ValidString(name) || encodeName(name) != wire {
+		return "", errName
+	}
+	return name, nil
+}
+
+// encodeName encodes a name for the server.
+func encodeName(name string) string {
+	var b strings.Builder
+	var shifted []rune
+	flush := func() {
+		if len(shifted) == 0 {
+			return
+		}
+		var octets []byte
+		for _, u := range utf16.Encode(shifted) {
+			octets = append(octets, byte(u>>8), byte(u))
+		}
+		b.WriteString("&" + modified.EncodeToString(octets) + "-")
+		shifted = shifted[:0]
+	}
+	for _, r := range name {
+		if r < ' ' || r > '~' {
+			shifted = append(shifted, r)
+			continue
+		}
+		flush()
+		if b.WriteRune(r); r == '&' {
+			b.WriteByte('-')
+		}
+	}
+	flush()
+	return b.String()
+}
