@@ -1,0 +1,270 @@
+package archive
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+var (
+	// ErrNotArchive is returned when a directory holds no archive.json.
+	ErrNotArchive = errors.New("no archive here")
+	// ErrLocked is returned when another writer holds the archive.
+	ErrLocked = errors.New("another archiverd is writing to this archive")
+	// ErrCorrupt is returned when what a journal says does not fit its seals.
+	ErrCorrupt = errors.New("corrupt journal")
+	// ErrNewer is returned to a writer by what a newer archiverd wrote.
+	ErrNewer = errors.New("written by a newer archiverd, which this one must not write to")
+	// ErrBroken is returned by a mailbox that a failed write has left in doubt.
+	ErrBroken = errors.New("an earlier write to this mailbox failed")
+	// ErrNoSpace is returned when the reserve of free space or inodes is reached.
+	ErrNoSpace = errors.New("the file system is nearly full")
+)
+
+// Archive is an archive opened for reading. Any number of readers work beside
+// one writer. Close releases it.
+type Archive struct {
+	root *os.Root
+	path string
+	info info
+}
+
+// info is archive.json.
+type info struct {
+	Format  string    `json:"format"` // "archiverd"
+	Version int       `json:"version"`
+	ID      string    `json:"id"`
+	Created time.Time `json:"created"`
+}
+
+// Open opens the archive in directory dir for reading. The error is
+// ErrNotArchive if there is none.
+func Open(dir string) (*Archive, error) {
+	root, err := os.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open archive %s: %w", dir, ErrNotArchive)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open archive: %w", err)
+	}
+	a := &Archive{root: root, path: dir}
+	if err := a.readInfo(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open archive %s: %w", dir, err), root.Close())
+	}
+	return a, nil
+}
+
+func (a *Archive) readInfo() error {
+	text, err := a.root.ReadFile(infoName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrNotArchive
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, &a.info); err != nil {
+		return fmt.Errorf("%s: %w", infoName, err)
+	}
+	if a.info.Format != "archiverd" || a.info.ID == "" {
+		return fmt.Errorf("%s: this is not an archive of archiverd's", infoName)
+	}
+	return nil
+}
+
+// ID is the archive's random identity.
+func (a *Archive) ID() string { return a.info.ID }
+
+// Path is the directory as it was given to Open.
+func (a *Archive) Path() string { return a.path }
+
+// Close releases the archive.
+func (a *Archive) Close() error { return a.root.Close() }
+
+// OpenFile opens the file at path, relative to the archive, for reading. The
+// caller closes it.
+func (a *Archive) OpenFile(path string) (*os.File, error) { return a.root.Open(path) }
+
+// Box is a mailbox that has a journal in the archive.
+type Box struct {
+	Account string // the account's directory
+	Dir     string // relative to the archive, with slashes
+}
+
+// Accounts are the directories of the accounts, sorted.
+func (a *Archive) Accounts() ([]string, error) {
+	list, err := fs.ReadDir(a.root.FS(), ".")
+	if err != nil {
+		return nil, fmt.Errorf("read archive: %w", err)
+	}
+	var out []string
+	for _, d := range list {
+		if d.IsDir() && !reserved(d.Name()) && !strings.HasPrefix(d.Name(), ".") {
+			out = append(out, d.Name())
+		}
+	}
+	return out, nil
+}
+
+// Boxes are the mailboxes of an account, by directory; of all with account "".
+func (a *Archive) Boxes(account string) ([]Box, error) {
+	accounts := []string{account}
+	if account == "" {
+		var err error
+		if accounts, err = a.Accounts(); err != nil {
+			return nil, err
+		}
+	}
+	var out []Box
+	for _, acc := range accounts {
+		err := a.boxes(acc, acc, &out)
+		if err != nil && !(errors.Is(err, fs.ErrNotExist) && account != "") {
+			return nil, fmt.Errorf("read archive: %w", err)
+		}
+	}
+	return out, nil
+}
+
+func (a *Archive) boxes(account, dir string, out *[]Box) error {
+	names, err := a.names(dir)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(names, journalName) {
+		*out = append(*out, Box{account, dir})
+	}
+	for _, name := range names {
+		if reserved(name) {
+			continue
+		}
+		child := path.Join(dir, name)
+		st, err := a.root.Lstat(child)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a writer works beside us
+		}
+		if err != nil {
+			return err
+		}
+		if !st.IsDir() {
+			continue
+		}
+		if err := a.boxes(account, child, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// names are the names in a directory, sorted. Nothing is asked of the files
+// themselves: a mailbox of many years has hundreds of months.
+func (a *Archive) names(dir string) ([]string, error) {
+	d, err := a.root.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	slices.Sort(names)
+	return names, err
+}
+
+// Replay gives fn the events of a mailbox's journal from a position on, which
+// an earlier Replay returned, and returns the position behind the last. What
+// an interrupted write left behind the last seal is passed over. The error is
+// ErrCorrupt when the journal does not fit its seals; the events before the
+// fault were given.
+func (a *Archive) Replay(b Box, from Position, fn func(Event) error) (Position, error) {
+	name := path.Join(b.Dir, journalName)
+	f, err := a.root.Open(name)
+	if err != nil {
+		return from, fmt.Errorf("open journal: %w", err)
+	}
+	defer f.Close()
+	if _, err := f.Seek(from.Offset, io.SeekStart); err != nil {
+		return from, fmt.Errorf("seek journal %s: %w", name, err)
+	}
+	pos, err := replay(f, from, fn)
+	var bad *CorruptError
+	if errors.As(err, &bad) {
+		bad.Path = name
+		before, cerr := countLines(f, from.Offset)
+		if cerr != nil {
+			return pos, errors.Join(err, cerr)
+		}
+		bad.Line += before
+	}
+	return pos, err
+}
+
+// countLines counts the line feeds in the first n octets of f.
+func countLines(f *os.File, n int64) (int, error) {
+	lines := 0
+	buf := make([]byte, 64<<10)
+	for r := io.NewSectionReader(f, 0, n); ; {
+		k, err := r.Read(buf)
+		for _, o := range buf[:k] {
+			if o == '\n' {
+				lines++
+			}
+		}
+		if err == io.EOF {
+			return lines, nil
+		}
+		if err != nil {
+			return lines, fmt.Errorf("read journal: %w", err)
+		}
+	}
+}
+
+// Fold reads a mailbox's whole journal. With ErrCorrupt the view holds what
+// stands before the fault.
+func (a *Archive) Fold(b Box) (*View, Position, error) {
+	v := &View{}
+	pos, err := a.Replay(b, Position{}, func(e Event) error { v.Apply(e); return nil })
+	return v, pos, err
+}
+
+// At says whether pos is a place in the mailbox's journal: the journal's id is
+// id, it is at least that long and the seal there is the position's. It reads
+// only the line before the position and the journal's first.
+func (a *Archive) At(b Box, id string, pos Position) (at bool, size int64, err error) {
+	f, err := a.root.Open(path.Join(b.Dir, journalName))
+	if err != nil {
+		return false, 0, fmt.Errorf("open journal: %w", err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return false, 0, fmt.Errorf("stat journal: %w", err)
+	}
+	if pos.Offset == 0 {
+		return true, st.Size(), nil
+	}
+	if pos.Offset > st.Size() {
+		return false, st.Size(), nil
+	}
+	line := sealLine(pos.Seal)
+	tail := make([]byte, len(line))
+	if _, err := f.ReadAt(tail, max(0, pos.Offset-int64(len(tail)))); err != nil && err != io.EOF {
+		return false, 0, fmt.Errorf("read journal: %w", err)
+	}
+	if string(tail) != line {
+		return false, st.Size(), nil
+	}
+	first := make([]byte, 4<<10)
+	n, err := f.ReadAt(first, 0)
+	if err != nil && err != io.EOF {
+		return false, 0, fmt.Errorf("read journal: %w", err)
+	}
+	return strings.Contains(string(first[:n]), `"journal":"`+id+`"`), st.Size(), nil
+}
+
+// newID returns a random identity.
+func newID() string { return strings.ToLower(rand.Text()) }

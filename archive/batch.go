@@ -1,0 +1,241 @@
+package archive
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"archiverd/internal/uid"
+)
+
+// Batch is what one commit will add to a mailbox: messages received into tmp/
+// and events. It belongs to one goroutine until it is committed or discarded.
+type Batch struct {
+	// Set by Commit. Events are those of the batch as the journal has them,
+	// From and To the journal before and after, Linked the messages whose
+	// octets the archive had already. Err says why nothing of the batch was
+	// committed.
+	Events   []Event
+	From, To Position
+	Linked   int
+	Err      error
+
+	m       *Mailbox
+	dir     *os.File // open since before the first write: write errors are reported from then on
+	files   []received
+	octets  int64
+	started time.Time
+	syncs   *errgroup.Group // fsyncs under way, where each file has its own
+	hash    hash.Hash
+	buf     []byte
+}
+
+// received is a file in tmp/.
+type received struct {
+	tmp   string
+	event int // index of its Added in Events
+}
+
+// fileSyncs is how many files are synced at once where syncfs does not serve.
+const fileSyncs = 16
+
+// Batch begins a batch. Commit or Discard ends it.
+func (m *Mailbox) Batch() (*Batch, error) {
+	d, err := m.root.Open(".")
+	if err != nil {
+		return nil, fmt.Errorf("begin batch in %s: %w", m.Dir, err)
+	}
+	b := &Batch{m: m, dir: d, started: m.w.opts.Now(), hash: sha256.New(), buf: make([]byte, 64<<10)}
+	if !m.w.syncfs {
+		b.syncs = new(errgroup.Group)
+		b.syncs.SetLimit(fileSyncs)
+	}
+	return b, nil
+}
+
+// ErrWrite is returned, wrapped, when the archive's file system refuses a write.
+var ErrWrite = errors.New("write to the archive")
+
+// Add receives the body of a message, of size octets, into tmp/. e has UID,
+// InternalDate and Flags; uidValidity is the epoch's. An error of the file
+// system wraps ErrWrite. After an error, or another number of octets, nothing
+// of the message is kept, and the batch is as it was.
+func (b *Batch) Add(uidValidity uint32, e Event, size int64, body io.Reader) error {
+	b.m.w.mu.Lock()
+	b.m.w.seq++
+	seq := b.m.w.seq
+	b.m.w.mu.Unlock()
+	e.InternalDate = usable(e.InternalDate)
+	name := fmt.Sprintf("%d.%d.%d.part", uidValidity, e.UID, seq)
+	f, err := b.m.create(name)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrWrite, err)
+	}
+	b.hash.Reset()
+	n, err := b.receive(f, io.LimitReader(body, size+1))
+	if err == nil && n != size {
+		err = fmt.Errorf("got %d octets of %d: %w", n, size, io.ErrUnexpectedEOF)
+	}
+	if err == nil {
+		err = b.finish(f, name, e.InternalDate)
+	} else {
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		return errors.Join(err, b.m.tmp.Remove(name))
+	}
+	e.Kind, e.At, e.Size = Added, b.m.w.opts.Now(), size
+	e.Path = fileName(uidValidity, e.UID, e.InternalDate)
+	b.hash.Sum(e.Sum[:0])
+	b.files = append(b.files, received{name, len(b.Events)})
+	b.Events = append(b.Events, e)
+	b.octets += size
+	return nil
+}
+
+// Undo takes back the last Add, which must have succeeded and been the batch's
+// last event: the message turned out not to be what it was taken for.
+func (b *Batch) Undo() error {
+	last := b.files[len(b.files)-1]
+	b.octets -= b.Events[last.event].Size
+	b.Events = b.Events[:last.event]
+	b.files = b.files[:len(b.files)-1]
+	if err := b.m.tmp.Remove(last.tmp); err != nil {
+		return fmt.Errorf("%w: %w", ErrWrite, err)
+	}
+	return nil
+}
+
+// receive copies body to f and the hash, in writes as large as the buffer.
+func (b *Batch) receive(f *os.File, body io.Reader) (int64, error) {
+	var n int64
+	for {
+		k, rerr := io.ReadFull(body, b.buf)
+		b.hash.Write(b.buf[:k])
+		n += int64(k)
+		if k > 0 {
+			if _, err := f.Write(b.buf[:k]); err != nil {
+				return n, fmt.Errorf("%w: %w", ErrWrite, err)
+			}
+		}
+		// A reader that ends short says so by ErrUnexpectedEOF of its own,
+		// which ReadFull passes on as it does its own: the count tells.
+		if rerr == io.EOF || rerr == io.ErrUnexpectedEOF {
+			return n, nil
+		}
+		if rerr != nil {
+			return n, rerr
+		}
+	}
+}
+
+// finish sets the file's time and closes it, syncing it where it must be alone.
+func (b *Batch) finish(f *os.File, name string, date time.Time) error {
+	var err error
+	if !date.IsZero() {
+		err = b.m.setTime(name, date)
+	}
+	if b.syncs == nil {
+		err = errors.Join(err, f.Close())
+	} else {
+		b.syncs.Go(func() error { return errors.Join(f.Sync(), f.Close()) })
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrWrite, err)
+	}
+	return nil
+}
+
+// fileName is the place of a message below its mailbox directory.
+func fileName(uidValidity, u uint32, date time.Time) string {
+	when := "0000-00/00000000T000000Z"
+	if !date.IsZero() {
+		when = date.UTC().Format("2006-01/20060102T150405Z")
+	}
+	return when + "." + strconv.FormatUint(uint64(uidValidity), 10) + "." + strconv.FormatUint(uint64(u), 10) + ".eml"
+}
+
+// usable is date, or the zero time where RFC 3339 can't express it in its zone
+// and in UTC.
+func usable(date time.Time) time.Time {
+	if y := date.UTC().Year(); y < 1 || y > 9999 || !writable(date) {
+		return time.Time{}
+	}
+	return date
+}
+
+// Record adds an event other than Added with a body: Flags, Gone, Failed,
+// Vanished, Opened (whose V and Journal it sets), or an Added of octets that
+// the archive has, with its Path and Matched. At is set. A Gone of many ranges
+// becomes several, for a line has a limit.
+func (b *Batch) Record(e Event) {
+	e.At = b.m.w.opts.Now()
+	switch e.Kind {
+	case Opened:
+		e.V, e.Journal = FormatVersion, b.m.id
+	case Added:
+		e.InternalDate = usable(e.InternalDate)
+	case Gone:
+		part, n := uid.Set{}, 0
+		for r := range e.UIDs.Ranges() {
+			if n == goneRanges {
+				b.Events = append(b.Events, Event{Kind: Gone, At: e.At, UIDs: part})
+				part, n = uid.Set{}, 0
+			}
+			part.AddRange(r.First, r.Last)
+			n++
+		}
+		e.UIDs = part
+	}
+	b.Events = append(b.Events, e)
+}
+
+// goneRanges is the number of ranges in a line of gone UIDs: at most 22 octets each.
+const goneRanges = 10000
+
+// Mailbox is the mailbox that the batch is of.
+func (b *Batch) Mailbox() *Mailbox { return b.m }
+
+// Len is the number of events, Octets the sum of the bodies received.
+func (b *Batch) Len() int { return len(b.Events) }
+
+// Octets is the sum of the bodies received.
+func (b *Batch) Octets() int64 { return b.octets }
+
+// Started is when the batch was begun.
+func (b *Batch) Started() time.Time { return b.started }
+
+// Discard drops the batch and the files it received. A nil batch has none.
+func (b *Batch) Discard() error {
+	if b == nil {
+		return nil
+	}
+	var errs []error
+	if b.syncs != nil {
+		// the outcome is of no interest, but the descriptors must be closed
+		_ = b.syncs.Wait()
+	}
+	for _, f := range b.files {
+		if err := b.m.tmp.Remove(f.tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	b.files = nil
+	return errors.Join(append(errs, b.close())...)
+}
+
+func (b *Batch) close() error {
+	if b.dir == nil {
+		return nil
+	}
+	err := b.dir.Close()
+	b.dir = nil
+	return err
+}

@@ -1,0 +1,274 @@
+package archive
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"archiverd/internal/uid"
+)
+
+// FormatVersion is the version of the format on disk that this package writes.
+const FormatVersion = 1
+
+// Kind is what a line of a journal tells.
+type Kind string
+
+// The kinds of events of format version 1, in docs/format.md.
+const (
+	Opened   Kind = "opened"   // an epoch begins: the UIDs of what follows belong to its UIDVALIDITY
+	Added    Kind = "added"    // a message is in the archive
+	Flags    Kind = "flags"    // a message's flags are now these
+	Gone     Kind = "gone"     // the server no longer lists these UIDs
+	Failed   Kind = "failed"   // a message could not be archived
+	Vanished Kind = "vanished" // the server no longer lists the mailbox
+	Sealed   Kind = "sealed"   // a commit ends; only the journal itself writes it
+)
+
+// Event is one line of a journal. Which fields count depends on Kind.
+type Event struct {
+	Kind Kind
+	// V is the format version of the lines that follow; of Opened.
+	V int
+	// At is when archiverd saw the event, in UTC, to the second.
+	At time.Time
+
+	// Of Opened. Journal is the random id of the journal file.
+	Journal     string
+	Name        Name
+	UIDValidity uint32
+	Attrs       []string
+
+	UID  uint32  // of Added, Flags, Failed
+	UIDs uid.Set // of Gone
+
+	// Of Added. Path is relative to the mailbox directory, with slashes;
+	// Size in octets; InternalDate with the zone the server gave, zero if it
+	// gave none that can be used; Matched says how the message was known
+	// without downloading it, empty when it was downloaded.
+	Path         string
+	Size         int64
+	Sum          Sum
+	InternalDate time.Time
+	Matched      string
+
+	Flags  []string // of Added and Flags: sorted, never nil there
+	Reason string   // of Failed
+
+	seal string // of Sealed
+}
+
+// Sum is the SHA-256 of a message's octets.
+type Sum [32]byte
+
+// String is the sum in lower-case hexadecimal digits.
+func (s Sum) String() string { return fmt.Sprintf("%x", s[:]) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (s Sum) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%x", s[:]), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Sum) UnmarshalText(text []byte) error {
+	var b []byte
+	n, err := fmt.Sscanf(string(text), "%x", &b)
+	if err != nil || n != 1 || len(b) != len(s) || len(text) != 2*len(s) {
+		return fmt.Errorf("invalid SHA-256 %.80q", text)
+	}
+	copy(s[:], b)
+	return nil
+}
+
+// The lines of a journal: one struct a kind, so that the fields stand in the
+// order of the format.
+type (
+	openedLine struct {
+		Event       Kind     `json:"event"`
+		V           int      `json:"v"`
+		At          string   `json:"at"`
+		Journal     string   `json:"journal"`
+		Mailbox     string   `json:"mailbox"`
+		Wire        string   `json:"wire,omitempty"` // base64 of the octets of an undecodable name
+		Delimiter   string   `json:"delimiter"`
+		UIDValidity uint32   `json:"uidvalidity"`
+		Attrs       []string `json:"attrs"`
+	}
+	addedLine struct {
+		Event        Kind     `json:"event"`
+		At           string   `json:"at"`
+		UID          uint32   `json:"uid"`
+		Path         string   `json:"path"`
+		Size         int64    `json:"size"`
+		SHA256       Sum      `json:"sha256"`
+		InternalDate string   `json:"internaldate,omitempty"`
+		Flags        []string `json:"flags"`
+		Matched      string   `json:"matched,omitempty"`
+	}
+	flagsLine struct {
+		Event Kind     `json:"event"`
+		At    string   `json:"at"`
+		UID   uint32   `json:"uid"`
+		Flags []string `json:"flags"`
+	}
+	goneLine struct {
+		Event Kind   `json:"event"`
+		At    string `json:"at"`
+		UIDs  string `json:"uids"`
+	}
+	failedLine struct {
+		Event  Kind   `json:"event"`
+		At     string `json:"at"`
+		UID    uint32 `json:"uid"`
+		Reason string `json:"reason"`
+	}
+	vanishedLine struct {
+		Event Kind   `json:"event"`
+		At    string `json:"at"`
+	}
+)
+
+// check says what keeps e from being a line that can be read again.
+func (e *Event) check() error {
+	switch e.Kind {
+	case Added:
+		if e.UID == 0 || e.Size < 0 || !localPath(e.Path) || !writable(e.InternalDate) {
+			return fmt.Errorf("added: uid %d, size %d, path %.80q, or internaldate %v", e.UID, e.Size, e.Path, e.InternalDate)
+		}
+	case Flags, Failed:
+		if e.UID == 0 {
+			return fmt.Errorf("%s: no uid", e.Kind)
+		}
+	}
+	return nil
+}
+
+// writable says whether RFC 3339 can express t.
+func writable(t time.Time) bool {
+	_, zone := t.Zone()
+	return t.Year() >= 0 && t.Year() <= 9999 && zone > -24*3600 && zone < 24*3600
+}
+
+// encodeTo writes the line of e with its line feed.
+func (e *Event) encodeTo(b *bytes.Buffer) error {
+	if err := e.check(); err != nil {
+		return fmt.Errorf("encode %w", err)
+	}
+	at := e.At.UTC().Format(time.RFC3339)
+	var line any
+	switch e.Kind {
+	case Opened:
+		l := openedLine{Opened, e.V, at, e.Journal, e.Name.Mailbox, "", e.Name.Delimiter, e.UIDValidity, notNil(e.Attrs)}
+		if e.Name.Raw {
+			l.Wire = base64.StdEncoding.EncodeToString([]byte(e.Name.Mailbox))
+		}
+		line = l
+	case Added:
+		l := addedLine{Added, at, e.UID, e.Path, e.Size, e.Sum, "", notNil(e.Flags), e.Matched}
+		if !e.InternalDate.IsZero() {
+			l.InternalDate = e.InternalDate.Format(time.RFC3339)
+		}
+		line = l
+	case Flags:
+		line = flagsLine{Flags, at, e.UID, notNil(e.Flags)}
+	case Gone:
+		line = goneLine{Gone, at, e.UIDs.String()}
+	case Failed:
+		line = failedLine{Failed, at, e.UID, e.Reason}
+	case Vanished:
+		line = vanishedLine{Vanished, at}
+	default:
+		return fmt.Errorf("event of unknown kind %q", e.Kind)
+	}
+	enc := json.NewEncoder(b)
+	enc.SetEscapeHTML(false) // a person reads this
+	return enc.Encode(line)
+}
+
+func notNil(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+// decodeEvent reads one line without its line feed. Kinds and fields that it
+// does not know are no error: the event then has that Kind and nothing else.
+func decodeEvent(line []byte) (Event, error) {
+	var l struct {
+		Event        Kind     `json:"event"`
+		V            int      `json:"v"`
+		At           string   `json:"at"`
+		Journal      string   `json:"journal"`
+		Mailbox      string   `json:"mailbox"`
+		Wire         string   `json:"wire"`
+		Delimiter    string   `json:"delimiter"`
+		UIDValidity  uint32   `json:"uidvalidity"`
+		Attrs        []string `json:"attrs"`
+		UID          uint32   `json:"uid"`
+		UIDs         string   `json:"uids"`
+		Path         string   `json:"path"`
+		Size         int64    `json:"size"`
+		SHA256       *Sum     `json:"sha256"`
+		InternalDate string   `json:"internaldate"`
+		Flags        []string `json:"flags"`
+		Matched      string   `json:"matched"`
+		Reason       string   `json:"reason"`
+		Seal         string   `json:"seal"`
+	}
+	if err := json.Unmarshal(line, &l); err != nil {
+		return Event{}, fmt.Errorf("decode: %w", err)
+	}
+	e := Event{Kind: l.Event}
+	if e.Kind == Sealed {
+		e.seal = l.Seal
+		return e, nil
+	}
+	if l.At != "" {
+		at, err := time.Parse(time.RFC3339, l.At)
+		if err != nil {
+			return Event{}, fmt.Errorf("decode at: %w", err)
+		}
+		e.At = at
+	}
+	switch e.Kind {
+	case Opened:
+		e.V, e.Journal, e.UIDValidity, e.Attrs = l.V, l.Journal, l.UIDValidity, l.Attrs
+		e.Name = Name{Mailbox: l.Mailbox, Delimiter: l.Delimiter}
+		if l.Wire != "" {
+			octets, err := base64.StdEncoding.DecodeString(l.Wire)
+			if err != nil {
+				return Event{}, fmt.Errorf("decode wire: %w", err)
+			}
+			e.Name.Mailbox, e.Name.Raw = string(octets), true
+		}
+	case Added:
+		if l.SHA256 == nil {
+			return Event{}, errors.New("decode added: no sha256")
+		}
+		e.UID, e.Path, e.Size, e.Sum, e.Matched = l.UID, l.Path, l.Size, *l.SHA256, l.Matched
+		e.Flags = notNil(l.Flags)
+		if l.InternalDate != "" {
+			d, err := time.Parse(time.RFC3339, l.InternalDate)
+			if err != nil {
+				return Event{}, fmt.Errorf("decode internaldate: %w", err)
+			}
+			e.InternalDate = d
+		}
+	case Flags:
+		e.UID, e.Flags = l.UID, notNil(l.Flags)
+	case Gone:
+		set, err := uid.Parse(l.UIDs)
+		if err != nil {
+			return Event{}, fmt.Errorf("decode gone: %w", err)
+		}
+		e.UIDs = set
+	case Failed:
+		e.UID, e.Reason = l.UID, l.Reason
+	}
+	if err := e.check(); err != nil {
+		return Event{}, fmt.Errorf("decode %w", err)
+	}
+	return e, nil
+}

@@ -1,0 +1,132 @@
+package archive
+
+import (
+	"iter"
+	"slices"
+	"time"
+
+	"archiverd/internal/uid"
+)
+
+// View is a mailbox as its journal tells it, folded up to some event.
+type View struct {
+	Name     Name
+	Attrs    []string
+	Journal  string    // the journal's id
+	V        int       // the highest format version opened in it
+	Unknown  bool      // events of a kind that this package does not know were passed over
+	Vanished time.Time // when the server stopped listing the mailbox; zero: it lists it
+	Epochs   []*Epoch
+}
+
+// Epoch is the time of one UIDVALIDITY: what a UID means is fixed within it.
+type Epoch struct {
+	UIDValidity uint32
+	Opened      time.Time
+	Messages    map[uint32]*Message
+	Failed      map[uint32]string // UIDs that could not be archived, with the reason
+}
+
+// Message is one message of a mailbox.
+type Message struct {
+	UID          uint32
+	Path         string // relative to the mailbox directory
+	Size         int64  // octets
+	Sum          Sum
+	InternalDate time.Time // with the server's zone; zero: none
+	Flags        []string
+	Matched      string
+	Added        time.Time
+	Gone         time.Time // zero: the server still lists it
+}
+
+// Apply folds one event into the view.
+func (v *View) Apply(e Event) {
+	ep := v.Epoch()
+	if ep == nil && e.Kind != Opened {
+		v.Unknown = true // nothing can stand before an epoch
+		return
+	}
+	switch e.Kind {
+	case Opened:
+		if v.Journal == "" {
+			v.Journal = e.Journal
+		}
+		v.V = max(v.V, e.V)
+		v.Name, v.Attrs, v.Vanished = e.Name, e.Attrs, time.Time{}
+		v.Epochs = append(v.Epochs, &Epoch{e.UIDValidity, e.At, map[uint32]*Message{}, map[uint32]string{}})
+	case Added:
+		ep.Messages[e.UID] = &Message{UID: e.UID, Path: e.Path, Size: e.Size, Sum: e.Sum, InternalDate: e.InternalDate,
+			Flags: e.Flags, Matched: e.Matched, Added: e.At}
+		delete(ep.Failed, e.UID)
+	case Flags:
+		if m := ep.Messages[e.UID]; m != nil {
+			m.Flags = e.Flags
+		}
+	case Gone:
+		for u := range within(e.UIDs, ep.Messages) {
+			ep.Messages[u].Gone = e.At
+		}
+		for u := range within(e.UIDs, ep.Failed) {
+			delete(ep.Failed, u)
+		}
+	case Failed:
+		if m := ep.Messages[e.UID]; m == nil || !m.Here() {
+			ep.Failed[e.UID] = e.Reason
+		}
+	case Vanished:
+		v.Vanished = e.At
+	default:
+		v.Unknown = true
+	}
+}
+
+// within yields the keys of m that are in set, in time proportional to m, for
+// a set may be as wide as 32 bits.
+func within[T any](set uid.Set, m map[uint32]T) iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		for u := range m {
+			if set.Contains(u) && !yield(u) {
+				return
+			}
+		}
+	}
+}
+
+// Epoch is the current epoch, nil in an empty journal.
+func (v *View) Epoch() *Epoch {
+	if len(v.Epochs) == 0 {
+		return nil
+	}
+	return v.Epochs[len(v.Epochs)-1]
+}
+
+// All yields every message that the mailbox ever had, by epoch and UID.
+func (v *View) All() iter.Seq2[*Epoch, *Message] {
+	return func(yield func(*Epoch, *Message) bool) {
+		for _, ep := range v.Epochs {
+			for _, m := range ep.Sorted() {
+				if !yield(ep, m) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Sorted are the messages of the epoch by UID.
+func (ep *Epoch) Sorted() []*Message {
+	uids := make([]uint32, 0, len(ep.Messages))
+	for u := range ep.Messages {
+		uids = append(uids, u)
+	}
+	slices.Sort(uids)
+	out := make([]*Message, len(uids))
+	for i, u := range uids {
+		out[i] = ep.Messages[u]
+	}
+	return out
+}
+
+// Here says whether the server listed m at the end of its epoch.
+func (m *Message) Here() bool { return m.Gone.IsZero() }

@@ -1,0 +1,265 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	gosync "sync"
+)
+
+// Mailbox is a mailbox opened for writing. Its Writer closes it.
+type Mailbox struct {
+	Box
+	w       *Writer
+	root    *os.Root // the mailbox directory
+	tmp     *os.Root
+	tmpDir  *os.File // the same, for renames out of it
+	journal *os.File
+	id      string
+
+	mu     gosync.Mutex
+	pos    Position // the end of the journal
+	broken error
+	named  map[string]Sum // every path the journal names; nil until somebody asks
+}
+
+// Place says which directory a mailbox of an account has, or would get: an
+// account of that name, a mailbox of that name on its server.
+func (a *Archive) Place(account string, n Name) (Box, error) {
+	dir := Component(account)
+	plain := n.components()
+	for i, c := range n.parts() {
+		siblings, err := a.subdirs(dir)
+		if err != nil {
+			return Box{}, fmt.Errorf("place mailbox: %w", err)
+		}
+		dir = path.Join(dir, place(siblings, c, plain[i]))
+	}
+	return Box{Component(account), dir}, nil
+}
+
+// subdirs are the names in a directory that a mailbox may have taken.
+func (a *Archive) subdirs(dir string) ([]string, error) {
+	names, err := a.names(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return slices.DeleteFunc(names, reserved), err
+}
+
+// Mailbox opens a mailbox for writing, making its directory if it is new. id
+// and end are the journal's id and its last seal as the caller knows them, both
+// zero for a new one. A torn tail behind end is cut off. The error is ErrCorrupt
+// if what stands there does not fit its seals; a commit there, which the caller
+// should have folded in first, is an error too.
+func (w *Writer) Mailbox(b Box, id string, end Position) (*Mailbox, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if m := w.boxes[b.Dir]; m != nil {
+		if err := m.usable(); err != nil {
+			return nil, err
+		}
+		return m, nil
+	}
+	if id == "" {
+		id = newID()
+	}
+	m := &Mailbox{Box: b, w: w, id: id, pos: end}
+	if err := m.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open mailbox %s: %w", b.Dir, err), m.close())
+	}
+	w.boxes[b.Dir] = m
+	return m, nil
+}
+
+// mkdirs makes dir and what is missing above it, below the archive.
+func (w *Writer) mkdirs(dir string) error {
+	switch err := w.root.Mkdir(dir, w.dirMode()); {
+	case err == nil:
+		w.dirty[path.Dir(dir)] = true
+		return nil
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case errors.Is(err, fs.ErrNotExist) && path.Dir(dir) != ".":
+		if err := w.mkdirs(path.Dir(dir)); err != nil {
+			return err
+		}
+		return w.mkdirs(dir)
+	default:
+		return err
+	}
+}
+
+func (m *Mailbox) open() (err error) {
+	if err := m.w.mkdirs(path.Join(m.Dir, tmpName)); err != nil {
+		return err
+	}
+	if m.root, err = m.w.root.OpenRoot(m.Dir); err != nil {
+		return err
+	}
+	if m.tmp, err = m.root.OpenRoot(tmpName); err != nil {
+		return err
+	}
+	if m.tmpDir, err = m.tmp.Open("."); err != nil {
+		return err
+	}
+	left, err := m.tmpDir.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	for _, name := range left {
+		if err := m.tmp.Remove(name); err != nil {
+			return err
+		}
+	}
+	if _, err := m.root.Lstat(journalName); errors.Is(err, fs.ErrNotExist) && m.pos.Offset == 0 {
+		return nil // the first commit makes it
+	}
+	return m.openJournal()
+}
+
+// openJournal opens the journal for appending, made if there is none.
+func (m *Mailbox) openJournal() (err error) {
+	m.journal, err = m.root.OpenFile(journalName, os.O_CREATE|os.O_APPEND|os.O_WRONLY, m.w.fileMode())
+	if err != nil {
+		return err
+	}
+	st, err := m.journal.Stat()
+	if err != nil {
+		return err
+	}
+	if st.Size() < m.pos.Offset {
+		return fmt.Errorf("%s is shorter than it was: %d octets of %d", journalName, st.Size(), m.pos.Offset)
+	}
+	if st.Size() == m.pos.Offset {
+		return nil
+	}
+	// A torn tail goes before anything is appended, or the next line would be
+	// glued to it. A tail with a seal in it is none.
+	end, err := m.w.Replay(m.Box, m.pos, func(Event) error { return nil })
+	if err != nil {
+		return err
+	}
+	if end != m.pos {
+		return fmt.Errorf("%s has commits behind octet %d that the caller does not know", journalName, m.pos.Offset)
+	}
+	if err := m.journal.Truncate(m.pos.Offset); err != nil {
+		return err
+	}
+	return m.journal.Sync()
+}
+
+// Settle makes what the journal of b holds behind from, sealed but perhaps
+// never synced by the process that wrote it, durable, before the caller relies
+// on it. A failed fsync can't be told from a good one afterwards, so the
+// journal is written anew; but from its start, as after a loss of the state
+// database, when all journals are read, an fsync must do.
+func (w *Writer) Settle(b Box, from Position) error {
+	if from.Offset == 0 {
+		f, err := w.root.OpenFile(path.Join(b.Dir, journalName), os.O_WRONLY, 0)
+		if err == nil {
+			err = errors.Join(f.Sync(), f.Close())
+		}
+		if err != nil {
+			return fmt.Errorf("settle journal of %s: %w", b.Dir, err)
+		}
+		return nil
+	}
+	end, err := w.Replay(b, from, func(Event) error { return nil })
+	if err != nil || end == from {
+		return err
+	}
+	if err := w.rewrite(b.Dir, end); err != nil {
+		return fmt.Errorf("settle journal of %s: %w", b.Dir, err)
+	}
+	return nil
+}
+
+// rewrite copies the good prefix of a journal to a new file, which takes its place.
+func (w *Writer) rewrite(dir string, end Position) error {
+	old, err := w.root.Open(path.Join(dir, journalName))
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+	return w.replace(dir, journalName, func(f *os.File) error {
+		_, err := io.CopyN(f, old, end.Offset)
+		return err
+	})
+}
+
+// usable mends a mailbox whose journal a failed write has left in doubt.
+func (m *Mailbox) usable() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.broken == nil {
+		return nil
+	}
+	if m.journal == nil { // nothing was ever written
+		m.broken = nil
+		return nil
+	}
+	if err := m.w.rewrite(m.Dir, m.pos); err != nil {
+		return fmt.Errorf("mailbox %s: %w: %w; mending its journal: %w", m.Dir, ErrBroken, m.broken, err)
+	}
+	if m.journal != nil {
+		// its error would say again what is mended here
+		_ = m.journal.Close()
+		m.journal = nil
+	}
+	if err := m.openJournal(); err != nil {
+		return fmt.Errorf("mailbox %s: %w", m.Dir, err)
+	}
+	m.broken = nil
+	return nil
+}
+
+// doubt is ErrBroken after a failed write to the journal.
+func (m *Mailbox) doubt() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.broken != nil {
+		return fmt.Errorf("%w: %w", ErrBroken, m.broken)
+	}
+	return nil
+}
+
+// poison makes every commit to the mailbox fail until it is opened again: what
+// follows a failed batch may rest on it.
+func (m *Mailbox) poison(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.broken == nil {
+		m.broken = err
+	}
+}
+
+// End is the position behind the journal's last commit.
+func (m *Mailbox) End() Position {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.pos
+}
+
+// JournalID is the id of the mailbox's journal.
+func (m *Mailbox) JournalID() string { return m.id }
+
+func (m *Mailbox) close() error {
+	var errs []error
+	if m.journal != nil {
+		errs = append(errs, m.journal.Close())
+	}
+	if m.tmpDir != nil {
+		errs = append(errs, m.tmpDir.Close())
+	}
+	for _, r := range []*os.Root{m.tmp, m.root} {
+		if r != nil {
+			errs = append(errs, r.Close())
+		}
+	}
+	return errors.Join(errs...)
+}

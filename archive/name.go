@@ -1,0 +1,206 @@
+package archive
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+)
+
+// Names of the archive's own, which no mailbox or account may take.
+const (
+	infoName    = "archive.json"
+	lockName    = "lock"
+	stateName   = "state.db"
+	tmpName     = "tmp"
+	journalName = "journal.jsonl"
+	lostName    = "lost+found" // fsck's, in an archive that is a file system's root
+)
+
+// maxComponent is the octets a directory name may have: 255 is what file
+// systems take, less what a suffix and a copier's own additions need.
+const maxComponent = 200
+
+var (
+	month  = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}$`)
+	device = regexp.MustCompile(`(?i)^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$|clock\$)([.: ].*)?$`)
+)
+
+// Name is what a server calls a mailbox.
+type Name struct {
+	// Mailbox is the name in UTF-8, or the octets that the server lists where
+	// those decode to no name.
+	Mailbox string
+	// Delimiter separates the levels of the hierarchy; empty where there are none.
+	Delimiter string
+	// Raw says that Mailbox holds octets that could not be decoded.
+	Raw bool
+}
+
+// parts are the levels of the name, from the top.
+func (n Name) parts() []string {
+	parts := []string{n.Mailbox}
+	if n.Delimiter != "" {
+		parts = strings.Split(n.Mailbox, n.Delimiter)
+	}
+	if strings.EqualFold(parts[0], "INBOX") { // RFC 9051 5.1
+		parts[0] = "INBOX"
+	}
+	return parts
+}
+
+// components are the directory names of n, from the top, were it alone there.
+func (n Name) components() []string {
+	parts := n.parts()
+	if n.Raw {
+		// Undecodable octets must not meet the decoded name that looks like
+		// them: no decoded name has an escaped ampersand, and octets beyond
+		// ASCII carry the suffix.
+		for i, p := range parts {
+			parts[i] = rawComponent(p)
+		}
+		return parts
+	}
+	for i, p := range parts {
+		parts[i] = component(p)
+	}
+	return parts
+}
+
+// component maps one level of a mailbox name to a directory name: total, and
+// injective also after case folding of nothing but the names themselves. What
+// is not in Unicode's normal form C carries the suffix, so that a file system
+// that normalises can't make two of them one.
+func component(c string) string {
+	e := escape(c, func(rune) bool { return false })
+	if len(e) > maxComponent || e == "" || !norm.NFC.IsNormalString(e) {
+		return suffixed(c, e)
+	}
+	return e
+}
+
+func rawComponent(c string) string {
+	e := escape(c, func(r rune) bool { return r == '&' || r > unicode.MaxASCII })
+	if len(e) > maxComponent || e == "" || strings.ContainsFunc(c, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return suffixed("raw\x00"+c, e)
+	}
+	return e
+}
+
+// suffixed is e, shortened where it must be, with the mark that tells c from
+// every other component that e might stand for.
+func suffixed(c, e string) string {
+	sum := sha256.Sum256([]byte(c))
+	tail := "%~" + hex.EncodeToString(sum[:8])
+	if most := maxComponent - len(tail); len(e) > most {
+		e = e[:most]
+		for !utf8.ValidString(e) {
+			e = e[:len(e)-1]
+		}
+		// never half an escape
+		if i := strings.LastIndexByte(e, '%'); i >= 0 && i > len(e)-3 {
+			e = e[:i]
+		}
+	}
+	return e + tail
+}
+
+// escape writes %XX for every octet that can't or shouldn't stand in a file
+// name, and for those of the runes that also says.
+func escape(c string, also func(rune) bool) string {
+	var b strings.Builder
+	for i := 0; i < len(c); {
+		r, n := utf8.DecodeRuneInString(c[i:])
+		last := i+n == len(c)
+		switch {
+		case r == utf8.RuneError && n == 1,
+			unicode.IsControl(r),
+			ignorable(r),
+			strings.ContainsRune(`/\%<>:"|?*`, r),
+			r == '.' && (i == 0 || last),
+			r == ' ' && last,
+			also(r):
+			for _, o := range []byte(c[i : i+n]) {
+				b.WriteString(percent(o))
+			}
+		default:
+			b.WriteString(c[i : i+n])
+		}
+		i += n
+	}
+	e := b.String()
+	if reserved(e) {
+		_, n := utf8.DecodeRuneInString(e)
+		first := ""
+		for _, o := range []byte(e[:n]) {
+			first += percent(o)
+		}
+		e = first + e[n:]
+	}
+	return e
+}
+
+func percent(o byte) string {
+	const digits = "0123456789ABCDEF"
+	return string([]byte{'%', digits[o>>4], digits[o&15]})
+}
+
+// reserved says whether a directory of that name would be taken for one of the
+// archive's own, also by a file system that folds case, or for a device.
+func reserved(e string) bool {
+	switch foldKey(e) {
+	case infoName, lockName, stateName, tmpName, journalName, lostName:
+		return true
+	}
+	return month.MatchString(e) || device.MatchString(e)
+}
+
+// ignorable are the code points that a folding file system may overlook.
+func ignorable(r rune) bool {
+	return r > unicode.MaxASCII && (unicode.In(r, unicode.Cf, unicode.Variation_Selector,
+		unicode.Other_Default_Ignorable_Code_Point, unicode.Zl, unicode.Zp) || r == 0x034F)
+}
+
+// foldKey is equal for any two names that some file system may hold for one,
+// by full or simple case folding, in any normal form.
+func foldKey(name string) string {
+	if !strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return strings.ToLower(name)
+	}
+	fold := cases.Fold()
+	for range 3 { // folding and normalising each undo what the other settled
+		name = norm.NFKD.String(fold.String(strings.ToLower(strings.ToUpper(name))))
+	}
+	// The dot of the dotted capital I: full folding keeps it, simple drops it.
+	return strings.ReplaceAll(name, "\u0307", "")
+}
+
+// place chooses the directory for a component that would be called plain, true
+// name c, among its siblings: the one it has already, or plain, or, where
+// plain would collide with another sibling's, plain with the suffix.
+func place(siblings []string, c, plain string) string {
+	marked := suffixed(c, plain)
+	key := foldKey(plain)
+	collides := false
+	for _, s := range siblings {
+		switch norm.NFC.String(s) {
+		case norm.NFC.String(plain):
+			return s
+		case norm.NFC.String(marked):
+			return s
+		}
+		collides = collides || foldKey(s) == key
+	}
+	if collides {
+		return marked
+	}
+	return plain
+}
+
+// Component is the directory name for an account of that name.
+func Component(account string) string { return component(account) }

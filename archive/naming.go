@@ -1,0 +1,264 @@
+package archive
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	gosync "sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// naming gives the files of one commit their names. Its paths are relative to
+// the archive.
+type naming struct {
+	held func(Sum) (string, bool)
+
+	mu     gosync.Mutex
+	fresh  map[Sum]string  // files of this commit
+	placed map[string]Sum  // names that this commit has given
+	dirs   map[string]bool // directories with new entries
+}
+
+func newNaming(held func(Sum) (string, bool)) *naming {
+	return &naming{held: held, fresh: map[Sum]string{}, placed: map[string]Sum{}, dirs: map[string]bool{}}
+}
+
+// find tells where octets of that sum lie already.
+func (n *naming) find(s Sum) (string, bool) {
+	n.mu.Lock()
+	p, ok := n.fresh[s]
+	n.mu.Unlock()
+	if ok || n.held == nil {
+		return p, ok
+	}
+	return n.held(s)
+}
+
+// note keeps what became of a file. What was moved serves from now on, also in
+// place of a damaged file.
+func (n *naming) note(m *Mailbox, e *Event, linked bool) {
+	full := path.Join(m.Dir, e.Path)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.placed[full] = e.Sum
+	n.dirs[path.Dir(full)] = true
+	if !linked {
+		n.fresh[e.Sum] = full
+	}
+}
+
+// taken says whether name, in the mailbox, is another message's: of this
+// commit, or of the journal.
+func (n *naming) taken(m *Mailbox, name string) (Sum, bool, error) {
+	n.mu.Lock()
+	s, ok := n.placed[path.Join(m.Dir, name)]
+	n.mu.Unlock()
+	if ok {
+		return s, true, nil
+	}
+	return m.names(name)
+}
+
+// name gives every file of the batches its name, or links it to its equal. It
+// returns the batches that failed, and why. The mailboxes are done at the same
+// time; files that have an equal in the group come last, when it is in place.
+func (n *naming) name(batches []*Batch) map[*Batch]error {
+	twins := map[*Batch]map[int]bool{}
+	seen := map[Sum]bool{}
+	of := map[*Mailbox][]*Batch{}
+	for _, b := range batches {
+		twins[b] = map[int]bool{}
+		of[b.m] = append(of[b.m], b)
+		for i, f := range b.files {
+			sum := b.Events[f.event].Sum
+			if seen[sum] {
+				twins[b][i] = true
+			}
+			seen[sum] = true
+		}
+	}
+	failed := map[*Batch]error{}
+	var mu gosync.Mutex
+	one := func(list []*Batch, twin bool) {
+		var before error // what follows a failed batch of the mailbox fails with it
+		for _, b := range list {
+			mu.Lock()
+			err := failed[b]
+			mu.Unlock()
+			switch {
+			case err != nil:
+			case before != nil:
+				err = fmt.Errorf("%w: %w", ErrBroken, before)
+			default:
+				err = b.name(n, func(i int) bool { return twins[b][i] == twin })
+			}
+			if before = err; err != nil {
+				mu.Lock()
+				failed[b] = err
+				mu.Unlock()
+			}
+		}
+	}
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, list := range of {
+		g.Go(func() error { one(list, false); return nil })
+	}
+	_ = g.Wait() // the errors are in failed
+	for _, list := range of {
+		one(list, true)
+	}
+	for _, b := range batches {
+		if failed[b] == nil {
+			b.files = nil
+		}
+	}
+	return failed
+}
+
+// name gives those files of the batch their names whose index which takes.
+func (b *Batch) name(n *naming, which func(int) bool) error {
+	if err := b.m.beginJournal(); err != nil {
+		return err
+	}
+	months := map[string][]received{}
+	for i, f := range b.files {
+		if which(i) {
+			dir := path.Dir(b.Events[f.event].Path)
+			months[dir] = append(months[dir], f)
+		}
+	}
+	for dir, files := range months {
+		if err := b.nameIn(dir, files, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Batch) nameIn(month string, files []received, n *naming) error {
+	switch err := b.m.root.Mkdir(month, b.m.w.dirMode()); {
+	case err == nil:
+		b.m.w.mu.Lock()
+		b.m.w.dirty[b.m.Dir] = true
+		b.m.w.mu.Unlock()
+	case !errors.Is(err, fs.ErrExist):
+		return err
+	}
+	dir, err := b.m.root.Open(month)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	for _, f := range files {
+		e := &b.Events[f.event]
+		linked := false
+		if held, ok := n.find(e.Sum); ok {
+			if linked, err = b.link(held, f.tmp, e, n); err != nil {
+				return err
+			}
+		}
+		if linked {
+			b.Linked++
+		} else if err := b.move(f.tmp, dir, e, n); err != nil {
+			return err
+		}
+		n.note(b.m, e, linked)
+	}
+	return nil
+}
+
+// link makes e's file a hard link to held. It is false where that can't be
+// done, or would not be right: held is read again first, for to drop good
+// octets for a name of damaged ones would lose the message.
+func (b *Batch) link(held, tmp string, e *Event, n *naming) (bool, error) {
+	w := b.m.w
+	if sum, size, err := w.sum(held); err != nil || sum != e.Sum || size != e.Size {
+		return false, nil
+	}
+	final := path.Join(b.m.Dir, e.Path)
+	if held != final {
+		err := w.root.Link(held, final)
+		if errors.Is(err, fs.ErrExist) {
+			if _, taken, err := n.taken(b.m, e.Path); taken || err != nil {
+				return false, err // move gives another name
+			}
+			// a leftover, which makes way
+			if err := w.root.Remove(final); err != nil {
+				return false, err
+			}
+			err = w.root.Link(held, final)
+		}
+		if err != nil {
+			return false, nil // no links here, or too many: the file serves as well
+		}
+	}
+	return true, b.m.tmp.Remove(tmp)
+}
+
+// sum is the SHA-256 and size of the file at path.
+func (a *Archive) sum(path string) (sum Sum, size int64, err error) {
+	f, err := a.root.Open(path)
+	if err != nil {
+		return sum, 0, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	size, err = io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{f}, make([]byte, 64<<10))
+	h.Sum(sum[:0])
+	return sum, size, err
+}
+
+// move renames a received file into place. A file there that no journal names
+// is a leftover and makes way. One that a journal names stays: if it is the
+// same it serves, else the new one gets a number behind its name.
+func (b *Batch) move(tmp string, dir *os.File, e *Event, n *naming) error {
+	plain := e.Path
+	for i := 2; ; i++ {
+		err := renameNoReplace(b.m, tmp, dir, e.Path)
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		sum, taken, err := n.taken(b.m, e.Path)
+		if err != nil {
+			return err
+		}
+		if !taken {
+			return b.m.root.Rename(path.Join(tmpName, tmp), filepath.FromSlash(e.Path))
+		}
+		if sum == e.Sum {
+			if there, size, err := b.m.w.sum(path.Join(b.m.Dir, e.Path)); err == nil && there == sum && size == e.Size {
+				return b.m.tmp.Remove(tmp)
+			}
+		}
+		e.Path = strings.TrimSuffix(plain, ".eml") + "-" + strconv.Itoa(i) + ".eml"
+	}
+}
+
+// names says whether the mailbox's journal names path, and with which sum.
+func (m *Mailbox) names(path string) (Sum, bool, error) {
+	if m.named == nil {
+		m.named = map[string]Sum{}
+		_, err := m.w.Replay(m.Box, Position{}, func(e Event) error {
+			if e.Kind == Added {
+				m.named[e.Path] = e.Sum
+			}
+			return nil
+		})
+		if err != nil {
+			m.named = nil
+			return Sum{}, false, err
+		}
+	}
+	s, ok := m.named[path]
+	return s, ok, nil
+}

@@ -1,0 +1,246 @@
+package archive
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	gosync "sync"
+	"time"
+)
+
+// Options say how a Writer writes.
+type Options struct {
+	// Group lets the owner's group read the archive: 0750 and 0640 rather than
+	// 0700 and 0600. The process's umask must allow it.
+	Group bool
+	// KnownID is the ID of the archive that is expected here, empty where none
+	// is known. A writer that knows one does not start a new archive: the disk
+	// that holds it may not be mounted.
+	KnownID string
+	// PerFile makes each file durable by an fsync of its own, also where one
+	// syncfs would do.
+	PerFile bool
+	// Step, where set, is called with the name of each step of a commit before
+	// it is done; its error fails the step. Tests interrupt commits with it.
+	Step func(step string) error
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time
+}
+
+// Writer is an archive opened for writing. There is one at a time; its methods
+// may be called from several goroutines. Close releases it and the lock.
+type Writer struct {
+	*Archive
+	opts   Options
+	lock   *os.File
+	syncfs bool // whether one syncfs makes all that was written durable
+
+	mu    gosync.Mutex
+	boxes map[string]*Mailbox
+	dirty map[string]bool // directories with entries not yet durable
+	seq   uint64          // of temporary files
+
+	committing gosync.Mutex // one committer per file system at a time
+}
+
+// OpenWriter opens the archive in directory dir for writing, and starts one
+// where the directory is missing or empty. The error is ErrLocked while
+// another writer has it, ErrNewer if a newer archiverd began it.
+func OpenWriter(dir string, o Options) (*Writer, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	w := &Writer{opts: o, boxes: map[string]*Mailbox{}, dirty: map[string]bool{}}
+	if o.KnownID == "" {
+		if err := makeDir(dir, w.dirMode()); err != nil {
+			return nil, fmt.Errorf("make archive: %w", err)
+		}
+	}
+	root, err := os.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open archive %s: %w, but archive %s is expected: is its disk mounted?", dir, ErrNotArchive, o.KnownID)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open archive: %w", err)
+	}
+	w.Archive = &Archive{root: root, path: dir}
+	if err := w.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open archive %s: %w", dir, err), w.Close())
+	}
+	return w, nil
+}
+
+// makeDir makes dir and its missing parents, and their entries durable.
+func makeDir(dir string, mode fs.FileMode) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := makeDir(parent, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	p, err := os.Open(parent)
+	if err != nil {
+		return err
+	}
+	return errors.Join(syncDir(p), p.Close())
+}
+
+func (w *Writer) open() error {
+	known := w.readInfo()
+	if known != nil && !errors.Is(known, ErrNotArchive) {
+		return known
+	}
+	if known != nil {
+		if err := w.mayBegin(); err != nil {
+			return err
+		}
+	}
+	lock, err := w.root.OpenFile(lockName, os.O_CREATE|os.O_RDWR, w.fileMode())
+	if err != nil {
+		return err
+	}
+	w.lock = lock
+	if err := flock(lock); err != nil {
+		holder := make([]byte, 20)
+		n, _ := lock.ReadAt(holder, 0)
+		return fmt.Errorf("%w (process %s)", err, strings.TrimSpace(string(holder[:n])))
+	}
+	if err := errors.Join(lock.Truncate(0), writeAt(lock, strconv.Itoa(os.Getpid())+"\n")); err != nil {
+		return err
+	}
+	if known != nil {
+		if err := w.begin(); err != nil {
+			return err
+		}
+	}
+	if w.info.Version > FormatVersion {
+		return fmt.Errorf("format %d: %w", w.info.Version, ErrNewer)
+	}
+	if id := w.opts.KnownID; id != "" && id != w.info.ID {
+		return fmt.Errorf("this is archive %s, but %s is expected: is the right disk mounted? If it is, `archiverd rebuild` makes the state database anew", w.info.ID, id)
+	}
+	w.syncfs = !w.opts.PerFile && syncfsWorks(w.lock)
+	return nil
+}
+
+func writeAt(f *os.File, text string) error {
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
+}
+
+// mayBegin says whether a new archive may be started in the directory.
+func (w *Writer) mayBegin() error {
+	if id := w.opts.KnownID; id != "" {
+		return fmt.Errorf("%w, but archive %s is expected: is its disk mounted?", ErrNotArchive, id)
+	}
+	list, err := fs.ReadDir(w.root.FS(), ".")
+	if err != nil {
+		return err
+	}
+	for _, d := range list {
+		if n := d.Name(); n != lockName && n != lostName && !strings.HasPrefix(n, ".") {
+			return fmt.Errorf("%w, and the directory holds %q: name an empty directory, or put archive.json back", ErrNotArchive, n)
+		}
+	}
+	return nil
+}
+
+// begin writes archive.json.
+func (w *Writer) begin() error {
+	w.info = info{Format: "archiverd", Version: FormatVersion, ID: newID(), Created: w.opts.Now().UTC().Truncate(time.Second)}
+	text, err := json.MarshalIndent(w.info, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := w.replace(".", infoName, func(f *os.File) error { _, err := f.Write(append(text, '\n')); return err }); err != nil {
+		return fmt.Errorf("write %s: %w", infoName, err)
+	}
+	return nil
+}
+
+// replace puts a new file in the place of dir/name, durably: its data before
+// its name, its name before it returns.
+func (w *Writer) replace(dir, name string, fill func(*os.File) error) error {
+	temp := path.Join(dir, "."+name+".new")
+	f, err := w.root.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, w.fileMode())
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(fill(f), f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, w.root.Remove(temp))
+	}
+	if err := w.root.Rename(temp, path.Join(dir, name)); err != nil {
+		return errors.Join(err, w.root.Remove(temp))
+	}
+	return w.syncDirs(dir)
+}
+
+// syncDirs makes the entries of each directory durable.
+func (w *Writer) syncDirs(dirs ...string) error {
+	for _, dir := range dirs {
+		d, err := w.root.Open(dir)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(syncDir(d), d.Close()); err != nil {
+			return fmt.Errorf("sync directory %s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+func (w *Writer) dirMode() fs.FileMode {
+	if w.opts.Group {
+		return 0o750
+	}
+	return 0o700
+}
+
+func (w *Writer) fileMode() fs.FileMode {
+	if w.opts.Group {
+		return 0o640
+	}
+	return 0o600
+}
+
+func (w *Writer) step(name string) error {
+	if w.opts.Step == nil {
+		return nil
+	}
+	return w.opts.Step(name)
+}
+
+// Reserve returns ErrNoSpace when free space or inodes of the archive's file
+// system are below what journals and database may need.
+func (w *Writer) Reserve() error {
+	if err := reserve(w.lock); err != nil {
+		return fmt.Errorf("archive %s: %w", w.path, err)
+	}
+	return nil
+}
+
+// Close closes the mailboxes and gives up the lock.
+func (w *Writer) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var errs []error
+	for _, m := range w.boxes {
+		errs = append(errs, m.close())
+	}
+	if w.lock != nil {
+		errs = append(errs, w.lock.Close())
+	}
+	return errors.Join(append(errs, w.Archive.Close())...)
+}
