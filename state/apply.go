@@ -1,0 +1,358 @@
+package state
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"go.etcd.io/bbolt"
+
+	"archiverd/archive"
+)
+
+// Change is a part of a mailbox's journal: its events from one position to
+// another, both behind a seal.
+type Change struct {
+	Box      archive.Box
+	Events   []archive.Event
+	From, To archive.Position
+}
+
+// errGap is returned when a change does not begin where the database stands.
+var errGap = errors.New("the change does not follow what is folded in")
+
+// Apply folds changes in, in one transaction, as CatchUp would from the
+// journals. After an error the database must be rebuilt.
+func (db *DB) Apply(changes ...Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	return db.update(func(tx *bbolt.Tx) error {
+		for _, c := range changes {
+			if err := apply(tx, c); err != nil {
+				return fmt.Errorf("apply to %s: %w", c.Box.Dir, err)
+			}
+		}
+		return nil
+	})
+}
+
+func apply(tx *bbolt.Tx, c Change) error {
+	box, info, err := openBox(tx, c.Box)
+	if err != nil {
+		return err
+	}
+	if info.Applied != c.From {
+		return errGap
+	}
+	f := folder{sums: tx.Bucket(sumsBucket), box: box, uids: box.Bucket(uidsBucket), info: &info}
+	f.uids.FillPercent = 0.9 // UIDs ascend
+	for _, e := range c.Events {
+		if err := f.event(e); err != nil {
+			return err
+		}
+	}
+	info.Applied = c.To
+	return putInfo(box, info)
+}
+
+// openBox returns a mailbox's bucket, made if it is new.
+func openBox(tx *bbolt.Tx, b archive.Box) (*bbolt.Bucket, Info, error) {
+	boxes := tx.Bucket(boxesBucket)
+	if box := boxes.Bucket([]byte(b.Dir)); box != nil {
+		info, err := getInfo(box)
+		return box, info, err
+	}
+	box, err := boxes.CreateBucket([]byte(b.Dir))
+	if err != nil {
+		return nil, Info{}, err
+	}
+	if _, err := box.CreateBucket(uidsBucket); err != nil {
+		return nil, Info{}, err
+	}
+	numbers := tx.Bucket(numbersBucket)
+	n, err := numbers.NextSequence()
+	if err != nil {
+		return nil, Info{}, err
+	}
+	return box, Info{Account: b.Account, Number: n}, numbers.Put(binary.AppendUvarint(nil, n), []byte(b.Dir))
+}
+
+// folder folds events into one mailbox's buckets.
+type folder struct {
+	sums, box, uids *bbolt.Bucket
+	info            *Info
+}
+
+func (f *folder) event(e archive.Event) error {
+	switch e.Kind {
+	case archive.Opened:
+		return f.opened(e)
+	case archive.Added:
+		if err := f.set(e.UID, archivedKind, strings.Join(e.Flags, " ")); err != nil {
+			return err
+		}
+		where := append(binary.AppendUvarint(nil, f.info.Number), e.Path...)
+		return f.sums.Put(e.Sum[:16], where)
+	case archive.Flags:
+		if v := f.uids.Get(uidKey(e.UID)); v != nil && v[0] == archivedKind {
+			return f.set(e.UID, archivedKind, strings.Join(e.Flags, " "))
+		}
+	case archive.Failed:
+		if v := f.uids.Get(uidKey(e.UID)); v == nil || v[0] != archivedKind {
+			return f.set(e.UID, failedKind, e.Reason)
+		}
+	case archive.Gone:
+		return f.gone(e)
+	case archive.Vanished:
+		f.info.Vanished = true
+	default:
+		f.info.Newer = true
+	}
+	return nil
+}
+
+func (f *folder) opened(e archive.Event) error {
+	if f.info.Journal == "" {
+		f.info.Journal = e.Journal
+	}
+	if old := f.info.UIDValidity; old != 0 && !slices.Contains(f.info.Past, old) {
+		f.info.Past = append(f.info.Past, old)
+	}
+	f.info.Name, f.info.UIDValidity, f.info.Vanished = e.Name, e.UIDValidity, false
+	f.info.Archived, f.info.Failed, f.info.Gone, f.info.Check = 0, 0, 0, 0
+	f.info.Newer = f.info.Newer || e.V > archive.FormatVersion
+	f.info.Cursor = Cursor{}
+	if err := f.box.DeleteBucket(uidsBucket); err != nil {
+		return err
+	}
+	uids, err := f.box.CreateBucket(uidsBucket)
+	if err == nil {
+		uids.FillPercent = 0.9
+		f.uids = uids
+	}
+	return err
+}
+
+// set puts a UID's value and keeps the counts.
+func (f *folder) set(u uint32, kind byte, rest string) error {
+	key := uidKey(u)
+	if old := f.uids.Get(key); old != nil {
+		*f.count(old[0])--
+		f.info.Check ^= hash(key, old)
+	}
+	*f.count(kind)++
+	value := append([]byte{kind}, rest...)
+	f.info.Check ^= hash(key, value)
+	return f.uids.Put(key, value)
+}
+
+// hash is FNV-1a of a UID's entry.
+func hash(key, value []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(key)
+	h.Write(value)
+	return h.Sum64()
+}
+
+func (f *folder) count(kind byte) *int {
+	switch kind {
+	case failedKind:
+		return &f.info.Failed
+	case goneKind:
+		return &f.info.Gone
+	}
+	return &f.info.Archived
+}
+
+// gone marks archived UIDs as gone and forgets failed ones. It walks the UIDs
+// that are there, for the set may be as wide as 32 bits.
+func (f *folder) gone(e archive.Event) error {
+	for r := range e.UIDs.Ranges() {
+		var marked, forgotten [][]byte
+		c := f.uids.Cursor()
+		for k, v := c.Seek(uidKey(r.First)); k != nil && binary.BigEndian.Uint32(k) <= r.Last; k, v = c.Next() {
+			switch v[0] {
+			case archivedKind:
+				marked = append(marked, slices.Clone(k))
+			case failedKind:
+				forgotten = append(forgotten, slices.Clone(k))
+			}
+		}
+		for _, k := range marked {
+			if err := f.set(binary.BigEndian.Uint32(k), goneKind, ""); err != nil {
+				return err
+			}
+		}
+		for _, k := range forgotten {
+			f.info.Failed--
+			f.info.Check ^= hash(k, f.uids.Get(k))
+			if err := f.uids.Delete(k); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Held returns where, relative to the archive, a message with that SHA-256
+// lies. It is found by half of the sum: the caller reads the file before it
+// relies on it.
+func (db *DB) Held(s archive.Sum) (file string, ok bool) {
+	// No answer costs disk space only, so an error is none.
+	_ = db.view(func(tx *bbolt.Tx) error {
+		v := tx.Bucket(sumsBucket).Get(s[:16])
+		if v == nil {
+			return nil
+		}
+		_, n := binary.Uvarint(v)
+		if n <= 0 {
+			return nil
+		}
+		if dir := tx.Bucket(numbersBucket).Get(v[:n]); dir != nil {
+			file, ok = path.Join(string(dir), string(v[n:])), true
+		}
+		return nil
+	})
+	return file, ok
+}
+
+// CatchUpAll folds in what the journals of the whole archive have beyond what
+// the database knows.
+func (db *DB) CatchUpAll() (notes []string, err error) {
+	boxes, err := db.w.Boxes("")
+	if err != nil {
+		return nil, err
+	}
+	db.mu.RLock()
+	bolt := db.bolt
+	notes, err = db.forget(bolt, boxes)
+	for _, b := range boxes {
+		if err != nil {
+			break
+		}
+		var more []string
+		more, err = db.catchUp(bolt, b)
+		notes = append(notes, more...)
+	}
+	db.mu.RUnlock()
+	if errors.Is(err, ErrDamaged) {
+		db.failed(bolt, err)
+	}
+	return notes, err
+}
+
+// forget drops what is known of mailboxes that have no journal any more: what
+// they held is not in the archive.
+func (db *DB) forget(bolt *bbolt.DB, boxes []archive.Box) (notes []string, err error) {
+	there := map[string]bool{}
+	for _, b := range boxes {
+		there[b.Dir] = true
+	}
+	var lost [][]byte
+	err = view(bolt, func(tx *bbolt.Tx) error {
+		return tx.Bucket(boxesBucket).ForEachBucket(func(dir []byte) error {
+			if !there[string(dir)] {
+				lost = append(lost, slices.Clone(dir))
+			}
+			return nil
+		})
+	})
+	if err != nil || len(lost) == 0 {
+		return nil, err
+	}
+	for _, dir := range lost {
+		notes = append(notes, fmt.Sprintf("mailbox %s: its journal is gone from the archive; its messages will be archived anew", dir))
+	}
+	err = update(bolt, func(tx *bbolt.Tx) error {
+		for _, dir := range lost {
+			if err := tx.Bucket(boxesBucket).DeleteBucket(dir); err != nil {
+				return fmt.Errorf("%w: %w", ErrDamaged, err)
+			}
+		}
+		return nil
+	})
+	return notes, err
+}
+
+// chunk is how many events one transaction folds in where a journal is read
+// from its start.
+const chunk = 20000
+
+// catchUp folds in what the journal of b has behind what is applied. Where
+// that is not a place in the journal (the archive was put back from a backup,
+// or damaged) the mailbox's part of the index is dropped and filled again, and
+// a note says so. A corrupt journal is folded in as far as its seals hold.
+func (db *DB) catchUp(bolt *bbolt.DB, b archive.Box) (notes []string, err error) {
+	var info Info
+	known := false
+	err = view(bolt, func(tx *bbolt.Tx) error {
+		if box := tx.Bucket(boxesBucket).Bucket([]byte(b.Dir)); box != nil {
+			known = true
+			info, err = getInfo(box)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	at, size, err := db.w.At(b, info.Journal, info.Applied)
+	if err != nil {
+		return nil, err
+	}
+	if !at {
+		notes = append(notes, fmt.Sprintf("mailbox %s: the journal is not the one that the state database knows (%d octets of it were folded in, it has %d): was the archive put back from a backup? Its index is made anew", b.Dir, info.Applied.Offset, size))
+		info = Info{}
+	}
+	if known && info.Applied.Offset == 0 { // to be dropped, or a refill that did not end
+		if err := update(bolt, func(tx *bbolt.Tx) error { return tx.Bucket(boxesBucket).DeleteBucket([]byte(b.Dir)) }); err != nil {
+			return notes, fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+	}
+	if size == info.Applied.Offset {
+		return notes, nil
+	}
+	if err := db.w.Settle(b, info.Applied); err != nil && !errors.Is(err, archive.ErrCorrupt) {
+		return notes, err
+	}
+	more, err := fold(bolt, db.w, b, info.Applied)
+	return append(notes, more...), err
+}
+
+// fold replays the journal of b from a position on into bolt.
+func fold(bolt *bbolt.DB, w *archive.Writer, b archive.Box, from archive.Position) (notes []string, err error) {
+	c := Change{Box: b, From: from}
+	flush := func(to archive.Position) error {
+		c.To = to
+		if err := update(bolt, func(tx *bbolt.Tx) error { return apply(tx, c) }); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrDamaged, b.Dir, err)
+		}
+		c = Change{Box: b, From: to, Events: c.Events[:0]}
+		return nil
+	}
+	// A whole journal is applied in parts, which carry the start's position and
+	// only with the last the end's: what does not come to its end starts again.
+	end, err := w.Replay(b, from, func(e archive.Event) error {
+		c.Events = append(c.Events, e)
+		if from.Offset > 0 || len(c.Events) < chunk {
+			return nil
+		}
+		return flush(from)
+	})
+	if errors.Is(err, archive.ErrCorrupt) {
+		notes = append(notes, err.Error())
+	} else if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return notes, err
+	}
+	if end == c.From {
+		return notes, nil // an interrupted write, and nothing else
+	}
+	return notes, flush(end)
+}

@@ -1,0 +1,330 @@
+// Package state keeps the state database: an index over an archive's journals
+// that answers the one question of a sync, which UIDs a mailbox has that the
+// archive has not.
+//
+// Nothing in it is true but what a journal says. Each mailbox's part holds how
+// much of the journal is folded in, in the same transaction as what that much
+// says, so that committing, recovering after a crash and rebuilding after a
+// loss are one function: [DB.CatchUp], from there or from the start. Beside
+// that stand a cursor a mailbox (what the server said when the mailbox was last
+// complete) and the last runs of each account, which a loss of the database
+// costs: the next run then looks at every mailbox, and downloads nothing.
+//
+// A bbolt transaction that failed can stay visible, and a damaged file can
+// fault in the middle of a read; so after any error of bbolt's the database is
+// not used any more until [DB.Rebuild] has made it anew.
+package state
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	gosync "sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bberrors "go.etcd.io/bbolt/errors"
+
+	"archiverd/archive"
+)
+
+// schema is the version of the layout below. Another one is rebuilt.
+const schema = "1"
+
+// The buckets. boxes has a bucket a mailbox, named by its directory, with the
+// key info and the bucket uids (UID, big-endian: a kind and the rest). sums has
+// the first half of a SHA-256: the mailbox's number and the path there.
+var (
+	metaBucket    = []byte("meta")
+	boxesBucket   = []byte("boxes")
+	uidsBucket    = []byte("uids")
+	sumsBucket    = []byte("sums")
+	numbersBucket = []byte("numbers")
+	runsBucket    = []byte("runs")
+
+	archiveKey = []byte("archive")
+	schemaKey  = []byte("schema")
+	infoKey    = []byte("info")
+)
+
+var (
+	// ErrDamaged is returned when the database can't be read or written and
+	// must be rebuilt.
+	ErrDamaged = errors.New("the state database is damaged; it is made anew from the journals at the next start, or by `archiverd rebuild`")
+	// ErrLocked is returned when another process has the database open.
+	ErrLocked = errors.New("another archiverd has the state database open")
+
+	errPanic = errors.New("bbolt panicked")
+)
+
+// DB is the state database of one archive, opened for writing. Its methods may
+// be called from several goroutines. Close releases it.
+type DB struct {
+	path string
+	w    *archive.Writer
+
+	mu     gosync.RWMutex // held for writing while the file is swapped
+	bolt   *bbolt.DB
+	broken bool
+	stuck  bool // a panic left bbolt's locks held: the file can't be closed
+}
+
+// ArchiveID is the id of the archive that the database at path is of, empty if
+// there is none that can be read.
+func ArchiveID(path string) string {
+	r, err := OpenReader(path)
+	if err != nil {
+		return ""
+	}
+	defer r.Close()
+	id := ""
+	_ = view(r.bolt, func(tx *bbolt.Tx) error { // unreadable: no id is known
+		if b := tx.Bucket(metaBucket); b != nil {
+			id = string(b.Get(archiveKey))
+		}
+		return nil
+	})
+	return id
+}
+
+// Open opens the database at path for the archive of w, and brings it up to the
+// journals. One that is missing, damaged or of another layout is made anew; the
+// error is ErrLocked while another process has it open. The notes say what a
+// person should know: what was rebuilt, and why.
+func Open(path string, w *archive.Writer) (db *DB, notes []string, err error) {
+	db = &DB{path: path, w: w}
+	db.bolt, err = openBolt(path, false)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if boxes, err := w.Boxes(""); err == nil && len(boxes) == 0 {
+			break // a new archive
+		}
+		notes = append(notes, fmt.Sprintf("no state database at %s: making it from the journals", path))
+	case errors.Is(err, ErrLocked):
+		return nil, nil, err
+	case err != nil:
+		notes = append(notes, fmt.Sprintf("state database %s can't be used (%v): making it anew from the journals", path, err))
+	default:
+		if err := db.check(); err != nil {
+			notes = append(notes, fmt.Sprintf("state database %s can't be used (%v): making it anew from the journals", path, err))
+			if err := db.bolt.Close(); err != nil {
+				return nil, nil, fmt.Errorf("close state database: %w", err)
+			}
+			db.bolt = nil
+		}
+	}
+	if db.bolt == nil {
+		more, err := db.Rebuild()
+		return db, append(notes, more...), err
+	}
+	more, err := db.CatchUpAll()
+	notes = append(notes, more...)
+	if errors.Is(err, ErrDamaged) {
+		notes = append(notes, fmt.Sprintf("state database %s: %v", path, err))
+		more, err = db.Rebuild()
+		notes = append(notes, more...)
+	}
+	if err != nil {
+		return nil, notes, errors.Join(err, db.Close())
+	}
+	return db, notes, nil
+}
+
+// firstSize is what the file grows to at once, in octets that cost no disk
+// space: bbolt would double it from 32 KiB, with an fsync each time.
+const firstSize = 4 << 20
+
+func openBolt(path string, readOnly bool) (b *bbolt.DB, err error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	defer contain(&err)()
+	b, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 200 * time.Millisecond, FreelistType: bbolt.FreelistMapType, ReadOnly: readOnly, InitialMmapSize: firstSize})
+	if errors.Is(err, bberrors.ErrTimeout) {
+		return nil, fmt.Errorf("open %s: %w", path, ErrLocked)
+	}
+	return b, err
+}
+
+// contain turns a fault or panic in the code after it, from a damaged file in
+// memory, into ErrDamaged. Call its result deferred.
+func contain(err *error) func() {
+	old := debug.SetPanicOnFault(true)
+	return func() {
+		debug.SetPanicOnFault(old)
+		if p := recover(); p != nil {
+			*err = fmt.Errorf("%w: %w: %v", ErrDamaged, errPanic, p)
+		}
+	}
+}
+
+// check says whether the open file is a database of this layout and archive.
+func (db *DB) check() error {
+	return view(db.bolt, func(tx *bbolt.Tx) error {
+		b := tx.Bucket(metaBucket)
+		if b == nil || string(b.Get(schemaKey)) != schema {
+			return errors.New("its layout is of another version")
+		}
+		if id := string(b.Get(archiveKey)); id != db.w.ID() {
+			return fmt.Errorf("it is of archive %s, not %s", id, db.w.ID())
+		}
+		return nil
+	})
+}
+
+// Rebuild makes the database anew from the journals: under another name, so
+// that a crash leaves the old one or none.
+func (db *DB) Rebuild() (notes []string, err error) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if err := db.close(); err != nil {
+		notes = append(notes, fmt.Sprintf("closing the old state database: %v", err))
+	}
+	temp := db.path + ".new"
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return notes, fmt.Errorf("rebuild state database: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(db.path), 0o700); err != nil {
+		return notes, fmt.Errorf("rebuild state database: %w", err)
+	}
+	fresh, err := bbolt.Open(temp, 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType})
+	if err != nil {
+		return notes, fmt.Errorf("rebuild state database: %w", err)
+	}
+	notes, err = db.fill(fresh, notes)
+	err = errors.Join(err, fresh.Close())
+	if err == nil {
+		err = os.Rename(temp, db.path)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(db.path))
+	}
+	if err == nil {
+		db.bolt, err = openBolt(db.path, false)
+	}
+	if err != nil {
+		db.broken = true
+		return notes, fmt.Errorf("rebuild state database: %w", err)
+	}
+	db.broken = false
+	return notes, nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// fill lays out a new database and folds every journal in.
+func (db *DB) fill(fresh *bbolt.DB, notes []string) ([]string, error) {
+	err := fresh.Update(func(tx *bbolt.Tx) error {
+		for _, name := range [][]byte{metaBucket, boxesBucket, sumsBucket, numbersBucket, runsBucket} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		m := tx.Bucket(metaBucket)
+		return errors.Join(m.Put(schemaKey, []byte(schema)), m.Put(archiveKey, []byte(db.w.ID())))
+	})
+	if err != nil {
+		return notes, err
+	}
+	boxes, err := db.w.Boxes("")
+	if err != nil {
+		return notes, err
+	}
+	for _, b := range boxes {
+		note, err := db.catchUp(fresh, b)
+		if err != nil {
+			return notes, err
+		}
+		notes = append(notes, note...)
+	}
+	return notes, nil
+}
+
+// Close closes the database.
+func (db *DB) Close() error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.close()
+}
+
+func (db *DB) close() error {
+	b, stuck := db.bolt, db.stuck
+	db.bolt, db.stuck = nil, false
+	if b == nil || stuck {
+		return nil // the process's end closes a stuck one; a new file takes its place
+	}
+	return b.Close()
+}
+
+// Broken says that the database must be rebuilt before it serves again.
+func (db *DB) Broken() bool {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	return db.broken || db.bolt == nil
+}
+
+// view runs a read transaction. After ErrDamaged the database is broken.
+func (db *DB) view(fn func(*bbolt.Tx) error) error {
+	db.mu.RLock()
+	b, broken := db.bolt, db.broken
+	err := ErrDamaged
+	if b != nil && !broken {
+		err = view(b, fn)
+	}
+	db.mu.RUnlock()
+	if errors.Is(err, ErrDamaged) {
+		db.failed(b, err)
+	}
+	return err
+}
+
+// failed marks the database as broken, unless it was made anew since.
+func (db *DB) failed(b *bbolt.DB, err error) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.bolt == b {
+		db.broken = true
+		db.stuck = db.stuck || errors.Is(err, errPanic)
+	}
+}
+
+func view(b *bbolt.DB, fn func(*bbolt.Tx) error) (err error) {
+	defer contain(&err)()
+	return b.View(fn)
+}
+
+// update runs a write transaction. After any error the database is broken: what
+// failed may be visible all the same.
+func (db *DB) update(fn func(*bbolt.Tx) error) error {
+	db.mu.RLock()
+	b, broken := db.bolt, db.broken
+	err := ErrDamaged
+	if b != nil && !broken {
+		err = update(b, fn)
+	}
+	db.mu.RUnlock()
+	if err != nil {
+		db.failed(b, err)
+		if !errors.Is(err, ErrDamaged) {
+			err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+	}
+	return err
+}
+
+func update(b *bbolt.DB, fn func(*bbolt.Tx) error) (err error) {
+	defer contain(&err)()
+	return b.Update(fn)
+}
+
+func uidKey(u uint32) []byte { return binary.BigEndian.AppendUint32(nil, u) }

@@ -1,0 +1,397 @@
+package state
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"archiverd/archive"
+	"archiverd/internal/uid"
+)
+
+func TestApplyAndAsk(t *testing.T) {
+	h := newHouse(t)
+	b := h.batch("INBOX")
+	b.Record(opened("INBOX", 7))
+	h.add(b, 7, 1, "one", `\Seen`, "k")
+	h.add(b, 7, 2, "two")
+	h.add(b, 7, 5, "five")
+	b.Record(archive.Event{Kind: archive.Failed, UID: 3, Reason: "NIL"})
+	b.Record(archive.Event{Kind: archive.Failed, UID: 4, Reason: "short"})
+	h.apply(h.commit(b))
+	const dir = "alice/INBOX"
+	if got, want := h.uids(dir), "archived 1:2,5 failed 3:4 gone "; got != want {
+		t.Errorf("UIDs are %s, want %s", got, want)
+	}
+	b = h.batch("INBOX")
+	b.Record(archive.Event{Kind: archive.Flags, UID: 2, Flags: []string{"x"}})
+	b.Record(archive.Event{Kind: archive.Flags, UID: 9, Flags: []string{"x"}})
+	b.Record(archive.Event{Kind: archive.Gone, UIDs: uid.Of(1, 4, 8)})
+	h.add(b, 7, 3, "three")
+	h.apply(h.commit(b))
+	if got, want := h.uids(dir), "archived 2:3,5 failed  gone 1"; got != want {
+		t.Errorf("UIDs are %s, want %s", got, want)
+	}
+	info, ok, err := h.db.Info(dir)
+	if err != nil || !ok || info.Archived != 3 || info.Failed != 0 || info.Gone != 1 || info.UIDValidity != 7 || info.Applied != b.To || info.Name.Mailbox != "INBOX" {
+		t.Errorf("Info is %+v, %v, %v", info, ok, err)
+	}
+	changed, err := h.db.Changed(dir, []FlagsOf{{1, "gone"}, {2, "x"}, {3, "new"}, {5, ""}, {6, "unknown"}})
+	if err != nil || fmt.Sprint(changed) != "[{3 new}]" {
+		t.Errorf("changed are %v, %v", changed, err)
+	}
+
+	b = h.batch("INBOX")
+	b.Record(opened("INBOX", 8))
+	b.Record(archive.Event{Kind: archive.Failed, UID: 1, Reason: "NO"})
+	b.Record(archive.Event{Kind: archive.Vanished})
+	h.apply(h.commit(b))
+	info, _, err = h.db.Info(dir)
+	if err != nil || info.Archived != 0 || info.Failed != 1 || info.UIDValidity != 8 || fmt.Sprint(info.Past) != "[7]" || !info.Vanished {
+		t.Errorf("Info is %+v, %v", info, err)
+	}
+	failures, err := h.db.Failures(dir)
+	if err != nil || fmt.Sprint(failures) != "map[1:NO]" {
+		t.Errorf("failures are %v, %v", failures, err)
+	}
+	if _, ok, err := h.db.Info("alice/none"); ok || err != nil {
+		t.Errorf("an unknown mailbox: %v, %v", ok, err)
+	}
+	if file, ok := h.db.Held(archive.Sum{1}); ok {
+		t.Errorf("octets that nobody has are in %s", file)
+	}
+	if got := h.uids("alice/none"); got != "archived  failed  gone " {
+		t.Errorf("UIDs of an unknown mailbox are %s", got)
+	}
+}
+
+// All UIDs that can be are gone: that costs what is there.
+func TestGoneOfAllUIDsIsCheap(t *testing.T) {
+	h := newHouse(t)
+	h.simple()
+	b := h.batch("INBOX")
+	b.Record(archive.Event{Kind: archive.Failed, UID: 4294967295, Reason: "r"})
+	all, err := uid.Parse("1:4294967295")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Record(archive.Event{Kind: archive.Gone, UIDs: all})
+	h.apply(h.commit(b))
+	if got, want := h.uids("alice/INBOX"), "archived  failed  gone 1:2"; got != want {
+		t.Errorf("UIDs are %s, want %s", got, want)
+	}
+}
+
+// A change that does not follow is refused, and the database is made anew.
+func TestGap(t *testing.T) {
+	h := newHouse(t)
+	h.simple()
+	b := h.batch("INBOX")
+	h.add(b, 1, 3, "three")
+	changes := h.commit(b)
+	wrong := changes[0]
+	wrong.From.Offset++
+	if err := h.db.Apply(wrong); !errors.Is(err, ErrDamaged) || !h.db.Broken() {
+		t.Errorf("a gap: %v, broken %v", err, h.db.Broken())
+	}
+	if _, err := h.db.UIDs("alice/INBOX"); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a broken database answers: %v", err)
+	}
+	if notes, err := h.db.Rebuild(); err != nil || len(notes) > 0 || h.db.Broken() {
+		t.Errorf("rebuild: %q, %v", notes, err)
+	}
+	if got, want := h.uids("alice/INBOX"), "archived 1:3 failed  gone "; got != want {
+		t.Errorf("UIDs are %s, want %s", got, want)
+	}
+}
+
+// The last transaction is lost, as by a crash: the journal fills the gap in silence.
+func TestCatchUpAfterLostTransaction(t *testing.T) {
+	h := newHouse(t)
+	h.simple()
+	b, c := h.batch("INBOX"), h.batch("new")
+	h.add(b, 1, 3, "three")
+	c.Record(opened("new", 1))
+	h.add(c, 1, 1, "first")
+	h.commit(b, c)
+	if notes := h.reopen(); len(notes) > 0 {
+		t.Errorf("notes are %q", notes)
+	}
+	if got, want := h.uids("alice/INBOX")+h.uids("alice/new"), "archived 1:3 failed  gone archived 1 failed  gone "; got != want {
+		t.Errorf("UIDs are %s, want %s", got, want)
+	}
+}
+
+// A torn tail is neither folded in nor a mailbox.
+func TestTornTail(t *testing.T) {
+	h := newHouse(t)
+	h.simple()
+	if err := h.batch("new").Discard(); err != nil { // a mailbox without a commit
+		t.Fatal(err)
+	}
+	h.close()
+	for _, box := range []string{"INBOX", "new"} {
+		f, err := os.OpenFile(filepath.Join(h.dir, "alice", box, "journal.jsonl"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.WriteString(`{"event":"gone","at":"2026-11-22T18:30:00Z","uids":"1"}` + "\n{")
+		if err := errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if notes := h.open(); len(notes) > 0 {
+		t.Errorf("notes are %q", notes)
+	}
+	if got, want := h.uids("alice/INBOX"), "archived 1:2 failed  gone "; got != want {
+		t.Errorf("UIDs are %s, want %s", got, want)
+	}
+	if _, ok, err := h.db.Info("alice/new"); ok || err != nil {
+		t.Errorf("a mailbox without a commit is known: %v, %v", ok, err)
+	}
+	b, c := h.batch("INBOX"), h.batch("new")
+	h.add(b, 1, 3, "three")
+	c.Record(opened("new", 1))
+	h.apply(h.commit(b, c))
+}
+
+// The archive is put back from an older copy: said, and filled anew.
+func TestArchivePutBack(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		after func(h *house) // what happened to the old copy since
+	}{
+		{"shorter", func(*house) {}},
+		{"as long, another seal", func(h *house) {
+			b := h.batch("INBOX")
+			h.add(b, 1, 3, "drei!")
+			h.commit(b)
+		}},
+		{"longer, another seal", func(h *house) {
+			b := h.batch("INBOX")
+			h.add(b, 1, 3, "drei!")
+			b.Record(archive.Event{Kind: archive.Gone, UIDs: uid.Of(1)})
+			h.commit(b)
+		}},
+		{"another journal", func(h *house) {
+			if err := os.RemoveAll(filepath.Join(h.dir, "alice/INBOX")); err != nil {
+				h.t.Fatal(err)
+			}
+			b := h.batch("INBOX")
+			b.Record(opened("INBOX", 1))
+			h.add(b, 1, 1, "other")
+			h.commit(b)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			h.simple()
+			h.close()
+			old := t.TempDir()
+			copyTree(t, h.dir, old)
+			h.open()
+			b := h.batch("INBOX")
+			h.add(b, 1, 3, "three")
+			h.apply(h.commit(b))
+			h.close()
+			copyTree(t, old, h.dir)
+			// the copy lives on with a database of its own, which is lost
+			db, err := os.ReadFile(h.path())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Remove(h.path()); err != nil {
+				t.Fatal(err)
+			}
+			if c.name == "another journal" {
+				if err := os.RemoveAll(filepath.Join(h.dir, "alice/INBOX")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			h.open()
+			c.after(h)
+			h.close()
+			if err := os.WriteFile(h.path(), db, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			noted(t, h.open(), "mailbox alice/INBOX: the journal is not the one that the state database knows")
+			h.sameRebuilt()
+			// and the message that was lost with the copy can come again
+			b = h.batch("INBOX")
+			h.add(b, 1, 30, "three")
+			h.apply(h.commit(b))
+			if notes := h.reopen(); len(notes) > 0 {
+				t.Errorf("the next start notes %q", notes)
+			}
+		})
+	}
+}
+
+// A mailbox whose directory is gone is not archived any more, whatever the
+// database thinks.
+func TestMailboxGoneFromArchive(t *testing.T) {
+	h := newHouse(t)
+	h.simple()
+	h.close()
+	if err := os.RemoveAll(filepath.Join(h.dir, "alice/INBOX")); err != nil {
+		t.Fatal(err)
+	}
+	noted(t, h.open(), "mailbox alice/INBOX: its journal is gone from the archive")
+	if _, ok, err := h.db.Info("alice/INBOX"); ok || err != nil {
+		t.Errorf("the mailbox is still known: %v, %v", ok, err)
+	}
+	h.simple()
+	if notes := h.reopen(); len(notes) > 0 {
+		t.Errorf("the next start notes %q", notes)
+	}
+}
+
+// A corrupt journal is folded in as far as its seals hold; that is said, and
+// nobody writes to it.
+func TestCorruptJournal(t *testing.T) {
+	h := newHouse(t)
+	h.simple()
+	good := h.batch("INBOX")
+	h.add(good, 1, 3, "three")
+	h.apply(h.commit(good))
+	last := h.batch("INBOX")
+	h.add(last, 1, 4, "four")
+	h.apply(h.commit(last))
+	h.close()
+	name := filepath.Join(h.dir, "alice/INBOX/journal.jsonl")
+	text := h.read("alice/INBOX/journal.jsonl")
+	bad := bytes.Replace(text, []byte(`"uid":3`), []byte(`"uid":9`), 1)
+	if err := errors.Join(os.WriteFile(name, bad, 0o600), os.Remove(h.path())); err != nil {
+		t.Fatal(err)
+	}
+	noted(t, h.open(), "alice/INBOX/journal.jsonl:6: the seal does not fit")
+	if got, want := h.uids("alice/INBOX"), "archived 1:2 failed  gone "; got != want {
+		t.Errorf("UIDs are %s, want %s", got, want)
+	}
+	info, _, err := h.db.Info("alice/INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.w.Mailbox(archive.Box{Account: "alice", Dir: "alice/INBOX"}, info.Journal, info.Applied); !errors.Is(err, archive.ErrCorrupt) {
+		t.Errorf("a corrupt mailbox is opened for writing: %v", err)
+	}
+	h.close()
+	if err := os.WriteFile(name, text, 0o600); err != nil { // from a backup
+		t.Fatal(err)
+	}
+	h.open()
+	if got, want := h.uids("alice/INBOX"), "archived 1:4 failed  gone "; got != want {
+		t.Errorf("put back, UIDs are %s, want %s", got, want)
+	}
+}
+
+// What a newer archiverd wrote is marked.
+func TestNewer(t *testing.T) {
+	h := newHouse(t)
+	h.simple()
+	changes := []Change{{Box: archive.Box{Account: "alice", Dir: "alice/INBOX"}}}
+	info, _, err := h.db.Info("alice/INBOX")
+	if err != nil || info.Newer {
+		t.Fatal(info, err)
+	}
+	for name, e := range map[string]archive.Event{"kind": {Kind: "moved"}, "version": {Kind: archive.Opened, V: archive.FormatVersion + 1}} {
+		changes[0].From, changes[0].To, changes[0].Events = info.Applied, info.Applied, []archive.Event{e}
+		h.apply(changes)
+		if info, _, err := h.db.Info("alice/INBOX"); err != nil || !info.Newer {
+			t.Errorf("%s: Info is %+v, %v", name, info, err)
+		}
+		if _, err := h.db.Rebuild(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestArchiveID(t *testing.T) {
+	h := newHouse(t)
+	id := h.w.ID()
+	h.close()
+	if got := ArchiveID(h.path()); got != id {
+		t.Errorf("the database is of archive %q, want %q", got, id)
+	}
+	if got := ArchiveID(h.path() + ".none"); got != "" {
+		t.Errorf("no database is of archive %q", got)
+	}
+}
+
+func TestLocked(t *testing.T) {
+	h := newHouse(t)
+	if _, _, err := Open(h.path(), h.w); !errors.Is(err, ErrLocked) {
+		t.Errorf("a second opener: %v, want ErrLocked", err)
+	}
+	if _, err := OpenReader(h.path()); !errors.Is(err, ErrLocked) {
+		t.Errorf("a reader beside a writer: %v, want ErrLocked", err)
+	}
+}
+
+// A random history, with lost transactions and restarts: the database is what
+// the journals say, and what one made anew is.
+func TestRandomHistory(t *testing.T) {
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 9))
+			h := newHouse(t)
+			names := []string{"INBOX", "INBOX/a", "b", "é"}
+			epochs := map[string]uint32{}
+			for range 60 {
+				var batches []*archive.Batch
+				for _, i := range r.Perm(len(names))[:1+r.IntN(len(names))] {
+					b := h.batch(names[i])
+					h.randomEvents(r, b, epochs, names[i])
+					batches = append(batches, b)
+				}
+				changes := h.commit(batches...)
+				if r.IntN(8) == 0 {
+					h.close() // without these changes
+					if r.IntN(3) == 0 {
+						if err := os.Remove(h.path()); err != nil {
+							t.Fatal(err)
+						}
+					}
+					h.open()
+				} else {
+					h.apply(changes)
+				}
+			}
+			h.sameRebuilt()
+		})
+	}
+}
+
+func (h *house) randomEvents(r *rand.Rand, b *archive.Batch, epochs map[string]uint32, name string) {
+	h.t.Helper()
+	if epochs[name] == 0 || r.IntN(20) == 0 {
+		epochs[name] = 1 + r.Uint32N(4) // also one that was before
+		b.Record(opened(name, epochs[name]))
+	}
+	for range r.IntN(12) {
+		u := 1 + r.Uint32N(40)
+		switch r.IntN(8) {
+		case 0:
+			b.Record(archive.Event{Kind: archive.Flags, UID: u, Flags: []string{fmt.Sprint("f", r.IntN(3))}})
+		case 1:
+			var s uid.Set
+			s.AddRange(u, u+r.Uint32N(5))
+			b.Record(archive.Event{Kind: archive.Gone, UIDs: s})
+		case 2, 3:
+			b.Record(archive.Event{Kind: archive.Failed, UID: u, Reason: fmt.Sprint("r", r.IntN(3))})
+		case 4:
+			if r.IntN(10) == 0 {
+				b.Record(archive.Event{Kind: archive.Vanished})
+			}
+		default:
+			h.add(b, epochs[name], u, fmt.Sprint("body ", r.IntN(30)), `\Seen`)
+		}
+	}
+	if b.Len() == 0 {
+		b.Record(archive.Event{Kind: archive.Flags, UID: 1, Flags: []string{}})
+	}
+}

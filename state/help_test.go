@@ -1,0 +1,299 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"archiverd/archive"
+)
+
+// clock is the time of all tests.
+var clock = time.Date(2026, 11, 22, 18, 30, 0, 0, time.UTC)
+
+// house is an archive with its state database, as a test has them open.
+type house struct {
+	t    testing.TB
+	dir  string // of the archive; the database is beside it
+	w    *archive.Writer
+	db   *DB
+	step func(string) error
+}
+
+// newHouse makes an empty archive. When the test ends the archive is verified,
+// and the database compared with one made anew.
+func newHouse(t testing.TB) *house {
+	t.Helper()
+	h := &house{t: t, dir: filepath.Join(t.TempDir(), "archive")}
+	if notes := h.open(); len(notes) > 0 {
+		t.Errorf("a new archive's notes are %q", notes)
+	}
+	t.Cleanup(func() {
+		if h.w == nil {
+			h.open()
+		}
+		h.verify()
+		h.sameRebuilt()
+		h.close()
+	})
+	return h
+}
+
+func (h *house) path() string { return h.dir + ".db" }
+
+// open opens archive and database and returns the notes.
+func (h *house) open() []string {
+	h.t.Helper()
+	w, err := archive.OpenWriter(h.dir, archive.Options{Step: h.step, Now: func() time.Time { return clock }})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	db, notes, err := Open(h.path(), w)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.w, h.db = w, db
+	return notes
+}
+
+func (h *house) close() {
+	h.t.Helper()
+	if err := errors.Join(h.db.Close(), h.w.Close()); err != nil {
+		h.t.Error(err)
+	}
+	h.w, h.db = nil, nil
+}
+
+func (h *house) reopen() []string {
+	h.t.Helper()
+	h.close()
+	return h.open()
+}
+
+// batch begins a batch of a mailbox as the database knows it.
+func (h *house) batch(name string) *archive.Batch {
+	h.t.Helper()
+	place, err := h.w.Place("alice", archive.Name{Mailbox: name, Delimiter: "/"})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	info, _, err := h.db.Info(place.Dir)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	m, err := h.w.Mailbox(place, info.Journal, info.Applied)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	b, err := m.Batch()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return b
+}
+
+func (h *house) add(b *archive.Batch, uidValidity, uid uint32, body string, flags ...string) {
+	h.t.Helper()
+	e := archive.Event{UID: uid, InternalDate: clock.AddDate(0, int(uid)%3, 0), Flags: flags}
+	if err := b.Add(uidValidity, e, int64(len(body)), strings.NewReader(body)); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func opened(name string, uidValidity uint32) archive.Event {
+	return archive.Event{Kind: archive.Opened, Name: archive.Name{Mailbox: name, Delimiter: "/"}, UIDValidity: uidValidity}
+}
+
+// commit commits to the archive alone and returns what the database must learn.
+func (h *house) commit(batches ...*archive.Batch) []Change {
+	h.t.Helper()
+	h.w.Commit(h.db.Held, batches...)
+	var changes []Change
+	for _, b := range batches {
+		if b.Err != nil {
+			h.t.Fatal(b.Err)
+		}
+		changes = append(changes, Change{Box: b.Mailbox().Box, Events: b.Events, From: b.From, To: b.To})
+	}
+	return changes
+}
+
+func (h *house) apply(changes []Change) {
+	h.t.Helper()
+	if err := h.db.Apply(changes...); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// simple archives two messages in INBOX.
+func (h *house) simple() {
+	h.t.Helper()
+	b := h.batch("INBOX")
+	b.Record(opened("INBOX", 1))
+	h.add(b, 1, 1, "one", `\Seen`)
+	h.add(b, 1, 2, "two")
+	h.apply(h.commit(b))
+}
+
+// uids are the UIDs of a mailbox in short.
+func (h *house) uids(dir string) string {
+	h.t.Helper()
+	u, err := h.db.UIDs(dir)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return fmt.Sprintf("archived %s failed %s gone %s", u.Archived, u.Failed, u.Gone)
+}
+
+// verify fails on any finding but permissions: nothing is damaged or left over.
+func (h *house) verify() {
+	h.t.Helper()
+	for _, b := range h.boxes() {
+		v, err := h.w.Verify(context.Background(), b, archive.VerifyOptions{})
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		for _, f := range v.Findings {
+			h.t.Errorf("verify: %s: %s (damage: %v)", f.Path, f.What, f.Damage)
+		}
+	}
+}
+
+func (h *house) boxes() []archive.Box {
+	h.t.Helper()
+	boxes, err := h.w.Boxes("")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return boxes
+}
+
+// views is everything that the journals tell, with times and journals' ids left out.
+func (h *house) views() string {
+	h.t.Helper()
+	var b strings.Builder
+	for _, box := range h.boxes() {
+		v, _, err := h.w.Fold(box)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		fmt.Fprintf(&b, "%s %+v vanished %v\n", box.Dir, v.Name, !v.Vanished.IsZero())
+		for _, ep := range v.Epochs {
+			fmt.Fprintf(&b, "  epoch %d failed %v\n", ep.UIDValidity, ep.Failed)
+			for _, m := range ep.Sorted() {
+				fmt.Fprintf(&b, "    %d %s %d %s %v %q here %v\n", m.UID, m.Path, m.Size, m.Sum, m.InternalDate, m.Flags, m.Here())
+			}
+		}
+	}
+	return b.String()
+}
+
+// index is everything that the database knows. Numbers of mailboxes may differ
+// between two databases, and of equal octets either may be the one held.
+func (h *house) index() string {
+	h.t.Helper()
+	var b strings.Builder
+	infos, err := h.db.Infos("alice")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, box := range h.boxes() {
+		info, ok := infos[box.Dir]
+		delete(infos, box.Dir)
+		info.Number, info.Cursor = 0, Cursor{}
+		failures, err := h.db.Failures(box.Dir)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		fmt.Fprintf(&b, "%s %v %+v\n  %s %v\n", box.Dir, ok, info, h.uids(box.Dir), failures)
+		v, _, err := h.w.Fold(box)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		for ep, m := range v.All() {
+			if held, ok := h.db.Held(m.Sum); !ok || string(h.read(held)) != string(h.read(box.Dir+"/"+m.Path)) {
+				h.t.Errorf("the octets of %s are held in %q, %v", m.Path, held, ok)
+			}
+			if ep != v.Epoch() {
+				continue
+			}
+			flags := strings.Join(m.Flags, " ")
+			if changed, err := h.db.Changed(box.Dir, []FlagsOf{{m.UID, flags}, {m.UID, flags + " other"}}); err != nil || len(changed) != map[bool]int{true: 1}[m.Here()] {
+				h.t.Errorf("UID %d of %s with flags %q: changed are %v, %v", m.UID, box.Dir, flags, changed, err)
+			}
+		}
+		// the archive's own account of it
+		if ep := v.Epoch(); ep != nil {
+			here := 0
+			for _, m := range ep.Messages {
+				if m.Here() {
+					here++
+				}
+			}
+			if info.Archived != here || info.Failed != len(ep.Failed) || info.UIDValidity != ep.UIDValidity || info.Journal != v.Journal || info.Vanished == v.Vanished.IsZero() {
+				h.t.Errorf("%s: the database knows %+v, the journal %d archived, %d failed, UIDVALIDITY %d", box.Dir, info, here, len(ep.Failed), ep.UIDValidity)
+			}
+		}
+	}
+	if len(infos) > 0 {
+		h.t.Errorf("the database knows mailboxes that the archive has not: %v", infos)
+	}
+	return b.String()
+}
+
+func (h *house) read(name string) []byte {
+	h.t.Helper()
+	text, err := os.ReadFile(filepath.Join(h.dir, name))
+	if err != nil {
+		h.t.Error(err)
+	}
+	return text
+}
+
+// sameRebuilt fails unless a database made anew is the one that is open.
+func (h *house) sameRebuilt() {
+	h.t.Helper()
+	was := h.index()
+	notes, err := h.db.Rebuild()
+	if err != nil || len(notes) > 0 {
+		h.t.Fatalf("rebuild: %q, %v", notes, err)
+	}
+	if is := h.index(); is != was {
+		h.t.Errorf("made anew the database knows\n%swas\n%s", is, was)
+	}
+}
+
+// copyTree copies a directory as it is.
+func copyTree(t testing.TB, from, to string) {
+	t.Helper()
+	if err := errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(from))); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(to, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return os.Chmod(p, 0o700)
+		}
+		return os.Chmod(p, 0o600)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// noted fails unless one of the notes has the text.
+func noted(t testing.TB, notes []string, text string) {
+	t.Helper()
+	if !slices.ContainsFunc(notes, func(n string) bool { return strings.Contains(n, text) }) {
+		t.Errorf("no note says %q: %q", text, notes)
+	}
+}

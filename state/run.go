@@ -1,0 +1,171 @@
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// Run is one run of an account's job: the ledger of what the server has and
+// what became of it.
+type Run struct {
+	Account   string    `json:"account"`
+	Started   time.Time `json:"started"`
+	Ended     time.Time `json:"ended"`
+	Mailboxes []Ledger  `json:"mailboxes,omitempty"`
+	Sum       Ledger    `json:"sum"`
+	Warnings  []string  `json:"warnings,omitempty"`
+	// Error says why the run as a whole failed; empty when it looked at every
+	// mailbox. Login says that the server refused the credentials.
+	Error string `json:"error,omitempty"`
+	Login bool   `json:"login,omitempty"`
+	// LastOK is when the last run ended that left nothing to be desired, this
+	// one included; zero if there was none. FinishRun sets it.
+	LastOK time.Time `json:"last_ok,omitzero"`
+}
+
+// Ledger accounts for a mailbox's messages, or in sum for an account's. Where
+// the run was complete, Server = Archived + Failed + Excluded.
+type Ledger struct {
+	Mailbox  string `json:"mailbox,omitempty"`
+	Server   int    `json:"server"`   // UIDs that the server lists
+	Archived int    `json:"archived"` // of those, in the archive
+	Failed   int    `json:"failed"`   // of those, that could not be archived, each with its reason
+	Excluded int    `json:"excluded"` // of those, that the configuration leaves out
+	Missing  int    `json:"missing"`  // of those, that this run did not come to: 0 in a complete run
+
+	Added        int   `json:"added"`         // messages that this run archived
+	Linked       int   `json:"linked"`        // of those, whose octets the archive had already
+	Matched      int   `json:"matched"`       // of those, not downloaded
+	FlagsChanged int   `json:"flags_changed"` // messages whose flags this run recorded
+	Gone         int   `json:"gone"`          // messages that the server no longer lists since this run
+	Octets       int64 `json:"octets"`        // of bodies downloaded by this run
+
+	Elapsed   time.Duration     `json:"elapsed_ns"`
+	Unchanged bool              `json:"unchanged,omitempty"` // the server's counters said so
+	Rule      string            `json:"rule,omitempty"`      // of the configuration, that leaves the mailbox or messages out
+	Skipped   string            `json:"skipped,omitempty"`   // why the server has nothing to select under this name
+	Vanished  bool              `json:"vanished,omitempty"`  // the server no longer lists the mailbox
+	Failures  map[uint32]string `json:"failures,omitempty"`  // by UID, the first few
+	Error     string            `json:"error,omitempty"`     // why the mailbox is not complete
+}
+
+// Balanced is promise and check in one: every UID of the server is accounted for.
+func (l *Ledger) Balanced() bool { return l.Server == l.Archived+l.Failed+l.Excluded }
+
+// Add adds the counts of m to l.
+func (l *Ledger) Add(m Ledger) {
+	l.Server += m.Server
+	l.Archived += m.Archived
+	l.Failed += m.Failed
+	l.Excluded += m.Excluded
+	l.Missing += m.Missing
+	l.Added += m.Added
+	l.Linked += m.Linked
+	l.Matched += m.Matched
+	l.FlagsChanged += m.FlagsChanged
+	l.Gone += m.Gone
+	l.Octets += m.Octets
+}
+
+// OK says that the run left nothing to be desired.
+func (r *Run) OK() bool {
+	if r.Error != "" || r.Sum.Failed > 0 || !r.Sum.Balanced() {
+		return false
+	}
+	for _, m := range r.Mailboxes {
+		if m.Error != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// runsKept is how many runs of an account are kept, the last with its mailboxes.
+const runsKept = 20
+
+// FinishRun stores a run together with the cursors of the mailboxes that it
+// completed: one transaction at the end of each run.
+func (db *DB) FinishRun(r Run, cursors map[string]Cursor) error {
+	return db.update(func(tx *bbolt.Tx) error {
+		if err := setCursors(tx, cursors); err != nil {
+			return err
+		}
+		b := tx.Bucket(runsBucket)
+		runs, err := decodeRuns(b.Get([]byte(r.Account)))
+		if err != nil {
+			runs = nil // history of no more than interest
+		}
+		for i := range runs {
+			runs[i].Mailboxes = nil
+		}
+		if len(runs) > 0 {
+			r.LastOK = runs[0].LastOK
+		}
+		if r.OK() {
+			r.LastOK = r.Ended
+		}
+		runs = append([]Run{r}, runs[:min(len(runs), runsKept-1)]...)
+		text, err := json.Marshal(runs)
+		if err != nil {
+			return err
+		}
+		return b.Put([]byte(r.Account), text)
+	})
+}
+
+func decodeRuns(text []byte) ([]Run, error) {
+	if text == nil {
+		return nil, nil
+	}
+	var runs []Run
+	if err := json.Unmarshal(text, &runs); err != nil {
+		return nil, fmt.Errorf("runs: %w", err)
+	}
+	return runs, nil
+}
+
+// Runs are the last runs of an account, newest first.
+func (db *DB) Runs(account string) (runs []Run, err error) {
+	err = db.view(func(tx *bbolt.Tx) error {
+		runs, err = decodeRuns(tx.Bucket(runsBucket).Get([]byte(account)))
+		return err
+	})
+	return runs, err
+}
+
+// Reader is a state database opened for reading, while no writer has it.
+type Reader struct{ bolt *bbolt.DB }
+
+// OpenReader opens the database at path for reading. The error is ErrLocked
+// while a writer has it open.
+func OpenReader(path string) (*Reader, error) {
+	b, err := openBolt(path, true)
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{b}, nil
+}
+
+// Runs are the last runs of every account, newest first.
+func (r *Reader) Runs() (map[string][]Run, error) {
+	out := map[string][]Run{}
+	err := view(r.bolt, func(tx *bbolt.Tx) error {
+		b := tx.Bucket(runsBucket)
+		if b == nil {
+			return errors.New("no runs in it")
+		}
+		return b.ForEach(func(k, v []byte) error {
+			runs, err := decodeRuns(v)
+			out[string(k)] = runs
+			return err
+		})
+	})
+	return out, err
+}
+
+// Close closes the database.
+func (r *Reader) Close() error { return r.bolt.Close() }
