@@ -47,6 +47,7 @@ install: bin/archiverd
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/bin/archiverd|$(PREFIX)/bin/archiverd|' systemd/archiverd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/archiverd.service
 	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/archiverd.service
+	install -D -m 644 systemd/archiverd.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/archiverd.conf
 	install -D -m 644 config.example.yaml $(DESTDIR)/etc/archiverd/config.example.yaml
 	install -d -m 700 $(DESTDIR)/etc/archiverd/credentials
 

@@ -23,6 +23,9 @@ type Position struct {
 	Seal   string
 }
 
+// remedy is what a person can do about a corrupt journal.
+const remedy = "put this file back from a backup, or move the mailbox's directory away and archive it anew"
+
 // CorruptError is returned when the sealed part of a journal does not fit its
 // seals. It wraps ErrCorrupt.
 type CorruptError struct {
@@ -32,7 +35,7 @@ type CorruptError struct {
 }
 
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("%s:%d: %s; put this file back from a backup, or move the mailbox's directory away and archive it anew", e.Path, e.Line, e.Text)
+	return fmt.Sprintf("%s:%d: %s; %s", e.Path, e.Line, e.Text, remedy)
 }
 
 // Unwrap returns ErrCorrupt.

@@ -311,7 +311,7 @@ func TestCorruptNamesFileLineAndRemedy(t *testing.T) {
 		}
 	}
 	found := verify(t, dir)
-	if len(found) != 2 || !found[1].Damage || found[1].Path != "alice/INBOX/journal.jsonl" || found[1].What != "line 6: the seal does not fit what stands before it" {
+	if len(found) != 2 || !found[1].Damage || found[1].Path != "alice/INBOX/journal.jsonl" || found[1].What != "line 6: the seal does not fit what stands before it; "+remedy {
 		t.Errorf("verify finds %+v", found)
 	}
 }

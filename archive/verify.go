@@ -94,7 +94,7 @@ func (a *Archive) Verify(ctx context.Context, b Box, o VerifyOptions) (*Verified
 	var bad *CorruptError
 	switch {
 	case errors.As(err, &bad):
-		find(path.Join(b.Dir, journalName), true, "line %d: %s", bad.Line, bad.Text)
+		find(path.Join(b.Dir, journalName), true, "line %d: %s; %s", bad.Line, bad.Text, remedy)
 	case err != nil:
 		return nil, fmt.Errorf("verify %s: %w", b.Dir, err)
 	default:
@@ -143,7 +143,11 @@ func (a *Archive) Verify(ctx context.Context, b Box, o VerifyOptions) (*Verified
 	}
 	for _, rel := range files {
 		if _, ok := named[rel]; !ok {
-			find(path.Join(b.Dir, rel), false, "no journal names it: left by an interrupted run; not part of the archive")
+			what := "no journal names it: left by an interrupted run; not part of the archive"
+			if bad != nil {
+				what = "the part of the journal that can be trusted does not name it; keep it until the journal is put back"
+			}
+			find(path.Join(b.Dir, rel), false, "%s", what)
 		}
 	}
 	slices.SortFunc(v.Findings, func(x, y Finding) int { return cmp.Or(cmp.Compare(x.Path, y.Path), cmp.Compare(x.What, y.What)) })
