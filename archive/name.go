@@ -26,10 +26,7 @@ const (
 // systems take, less what a suffix and a copier's own additions need.
 const maxComponent = 200
 
-var (
-	month  = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}$`)
-	device = regexp.MustCompile(`(?i)^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$|clock\$)([.: ].*)?$`)
-)
+var device = regexp.MustCompile(`(?i)^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$|clock\$)([.: ].*)?$`)
 
 // Name is what a server calls a mailbox.
 type Name struct {
@@ -153,11 +150,28 @@ func percent(o byte) string {
 // reserved says whether a directory of that name would be taken for one of the
 // archive's own, also by a file system that folds case, or for a device.
 func reserved(e string) bool {
+	if isMonth(e) {
+		return true
+	}
 	switch foldKey(e) {
 	case infoName, lockName, stateName, tmpName, journalName, lostName:
 		return true
 	}
-	return month.MatchString(e) || device.MatchString(e)
+	return device.MatchString(e)
+}
+
+// isMonth says whether a directory of that name holds the messages of a month.
+// A mailbox of many years has hundreds of them.
+func isMonth(name string) bool {
+	if len(name) != len("2006-01") || name[4] != '-' {
+		return false
+	}
+	for i := range name {
+		if i != 4 && (name[i] < '0' || name[i] > '9') {
+			return false
+		}
+	}
+	return true
 }
 
 // ignorable are the code points that a folding file system may overlook.

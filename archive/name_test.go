@@ -149,9 +149,9 @@ func checkFileName(t testing.TB, e string) {
 		case f("archive.json"), f("lock"), f("state.db"), f("tmp"), f("journal.jsonl"):
 			t.Errorf("%q is %s a name of the archive's own", e, name)
 		}
-		if month.MatchString(f(e)) && f(e) == e {
-			t.Errorf("%q is %s a month", e, name)
-		}
+	}
+	if isMonth(e) {
+		t.Errorf("%q is a month", e)
 	}
 }
 

@@ -169,7 +169,7 @@ func (a *Archive) walk(b Box, o VerifyOptions, find func(string, bool, string, .
 			return err
 		}
 		rel := strings.TrimPrefix(strings.TrimPrefix(p, b.Dir), "/")
-		if d.IsDir() && rel != "" && !month.MatchString(d.Name()) && rel != tmpName {
+		if d.IsDir() && rel != "" && !isMonth(d.Name()) && rel != tmpName {
 			return fs.SkipDir // a child mailbox, with a journal or children of its own
 		}
 		info, err := d.Info()
