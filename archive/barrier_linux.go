@@ -84,13 +84,13 @@ func renameNoReplace(m *Mailbox, name string, dir *os.File, to string) error {
 }
 
 // reserve compares free space and inodes with what must stay free.
-func reserve(f *os.File) error {
+func reserve(f *os.File, octets int64) error {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
 		return fmt.Errorf("statfs: %w", err)
 	}
 	block := uint64(st.Bsize)
-	if keep := min(max(st.Blocks*block/100, 1<<20), 200<<20); st.Bavail*block < keep {
+	if keep := min(max(st.Blocks*block/100, 1<<20), 200<<20); st.Bavail*block < keep+uint64(octets) {
 		return fmt.Errorf("%w: %d MiB are free, %d MiB are kept for journals and database", ErrNoSpace, st.Bavail*block>>20, keep>>20)
 	}
 	if st.Files > 0 && st.Ffree < st.Files/100 {

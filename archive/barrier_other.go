@@ -26,4 +26,4 @@ func (m *Mailbox) create(name string) (*os.File, error) {
 func (m *Mailbox) setTime(name string, t time.Time) error { return m.tmp.Chtimes(name, t, t) }
 
 // reserve: free space is only looked at on Linux.
-func reserve(*os.File) error { return nil }
+func reserve(*os.File, int64) error { return nil }

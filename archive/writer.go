@@ -222,10 +222,11 @@ func (w *Writer) step(name string) error {
 	return w.opts.Step(name)
 }
 
-// Reserve returns ErrNoSpace when free space or inodes of the archive's file
-// system are below what journals and database may need.
-func (w *Writer) Reserve() error {
-	if err := reserve(w.lock); err != nil {
+// Reserve returns ErrNoSpace when a file of that many octets would leave less
+// free space or inodes on the archive's file system than journals and database
+// may need.
+func (w *Writer) Reserve(octets int64) error {
+	if err := reserve(w.lock, octets); err != nil {
 		return fmt.Errorf("archive %s: %w", w.path, err)
 	}
 	return nil

@@ -197,7 +197,7 @@ func TestReserve(t *testing.T) {
 		t.Fatal(err)
 	}
 	room := st.Bavail*uint64(st.Bsize) > 300<<20 && st.Ffree*50 > st.Files
-	if err := w.Reserve(); room && err != nil || err != nil && !errors.Is(err, ErrNoSpace) {
+	if err := w.Reserve(0); room && err != nil || err != nil && !errors.Is(err, ErrNoSpace) {
 		t.Errorf("Reserve: %v; room enough: %v", err, room)
 	}
 }
