@@ -1,0 +1,51 @@
+package sync
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+
+	"archiverd/internal/wire"
+)
+
+// Connect opens a connection to the account's server and logs in. The caller
+// closes it. An error names the server and, where one is known, the remedy.
+func (a *Account) Connect(ctx context.Context) (*wire.Conn, error) {
+	auth, err := a.Auth(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := wire.Dial(ctx, a.Wire)
+	if err != nil {
+		return nil, a.explain(err)
+	}
+	if err := c.Login(ctx, auth); err != nil {
+		_ = c.Close() // nothing is under way on it
+		return nil, a.explain(err)
+	}
+	return c, nil
+}
+
+// explain says of an error of connecting where, and what can be done.
+func (a *Account) explain(err error) error {
+	var authority x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var record tls.RecordHeaderError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &op) && op.Op == "dial":
+		return err // which names the server
+	case wire.Classify(err) == wire.ClassLogin:
+		return fmt.Errorf("%s: %w (check username and password)", a.Wire.Address, err)
+	case errors.As(err, &authority):
+		return fmt.Errorf("%s: %w (if the server is yours, name its authority in tls_ca_file, or its certificate in tls_fingerprint)", a.Wire.Address, err)
+	case errors.As(err, &name):
+		return fmt.Errorf("%s: %w (write the server's name as its certificate has it)", a.Wire.Address, err)
+	case errors.As(err, &record):
+		return fmt.Errorf("%s: %w (no TLS on this port: take another, or tls: starttls)", a.Wire.Address, err)
+	}
+	return fmt.Errorf("%s: %w", a.Wire.Address, err)
+}

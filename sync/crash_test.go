@@ -1,0 +1,258 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	gosync "sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"archiverd/archive"
+	"archiverd/internal/hostile"
+)
+
+var errInjected = errors.New("injected")
+
+// failAt makes the n-th step of that name fail with err, and the later ones too
+// if forever is set.
+func (h *house) failAt(step string, nth int64, forever bool, err error) {
+	var n atomic.Int64
+	f := func(name string) error {
+		if name != step {
+			return nil
+		}
+		if k := n.Add(1); k == nth || forever && k > nth {
+			return err
+		}
+		return nil
+	}
+	h.step.Store(&f)
+}
+
+// Whatever step of whichever commit fails: it is said, nothing of it is
+// recorded, and the next run completes the archive.
+func TestCommitFails(t *testing.T) {
+	for _, step := range archive.Steps() {
+		for nth := int64(1); nth <= 4; nth++ {
+			t.Run(fmt.Sprintf("%s %d", step, nth), func(t *testing.T) {
+				h := newHouse(t)
+				boxes := three()
+				s := serve(t, hostile.Options{Mailboxes: boxes})
+				h.failAt(step, nth, false, errInjected)
+				run, err := h.run(alice(s.Address()))
+				h.step.Store(nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, l := range run.Mailboxes {
+					if (l.Error != "") != (l.Missing > 0) || l.Error != "" && !strings.Contains(l.Error, "injected") {
+						t.Errorf("ledger is %+v", l)
+					}
+				}
+				if run.Sum.Archived != h.archived() {
+					t.Errorf("the ledger has %d archived, the journals %d", run.Sum.Archived, h.archived())
+				}
+				if step == archive.StepDone && !run.OK() {
+					t.Errorf("what is durable failed:\n%s", show(run))
+				}
+				h.completes(boxes)
+			})
+		}
+	}
+}
+
+// A new epoch that does not come into the journal: the old one's messages are
+// not counted as the new one's.
+func TestNewEpochFails(t *testing.T) {
+	h := newHouse(t)
+	boxes := three()
+	h.completes(boxes)
+	boxes[0].UIDValidity = 70
+	s := serve(t, hostile.Options{Mailboxes: boxes})
+	h.failAt(archive.StepJournal, 1, true, errInjected)
+	run, err := h.run(alice(s.Address()))
+	h.step.Store(nil)
+	if l := of(t, run, "INBOX"); err != nil || l.Archived != 0 || l.Missing != 9 || l.Error == "" {
+		t.Errorf("%v: ledger is %+v", err, l)
+	}
+	h.completes(boxes)
+}
+
+// A full or broken disk ends the run at once: going on would only repeat it.
+func TestDiskFails(t *testing.T) {
+	for _, cause := range []error{syscall.ENOSPC, syscall.EIO, syscall.EROFS, syscall.EDQUOT} {
+		h := newHouse(t)
+		boxes := three()
+		s := serve(t, hostile.Options{Mailboxes: boxes})
+		h.failAt(archive.StepNames, 1, true, &os.PathError{Op: "rename", Path: "x", Err: cause})
+		run, err := h.run(alice(s.Address()))
+		h.step.Store(nil)
+		if !errors.Is(err, cause) {
+			t.Errorf("error is %v, want %v", err, cause)
+		}
+		if run.Sum.Missing == 0 || run.Sum.Archived != h.archived() {
+			t.Errorf("%d are archived, ledger\n%s", h.archived(), show(run))
+		}
+		h.completes(boxes)
+	}
+}
+
+// The state database fails in mid-run: it is made anew and the archive goes on.
+func TestStateFails(t *testing.T) {
+	for _, when := range []string{archive.StepData, archive.StepJournal, archive.StepDone} {
+		for _, nth := range []int64{1, 2, 3} {
+			t.Run(fmt.Sprintf("%s %d", when, nth), func(t *testing.T) {
+				h := newHouse(t)
+				boxes := three()
+				s := serve(t, hostile.Options{Mailboxes: boxes})
+				var n atomic.Int64
+				f := func(name string) error {
+					if name == when && n.Add(1) == nth {
+						return h.store.State.Close()
+					}
+					return nil
+				}
+				h.step.Store(&f)
+				// a run ends when it sees the database fail; what is committed stays
+				run, err := h.run(alice(s.Address()))
+				h.step.Store(nil)
+				if err == nil && !run.OK() {
+					t.Errorf("nothing is said:\n%s", show(run))
+				}
+				h.completes(boxes)
+			})
+		}
+	}
+	// before the run
+	h := newHouse(t)
+	boxes := three()
+	if err := h.store.State.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.completes(boxes)
+	// at its end, when all mailboxes are done: the run is recorded all the same
+	s := serve(t, hostile.Options{Mailboxes: boxes})
+	j := &Job{Account: alice(s.Address()), Store: h.store, Log: h.log}
+	j.Now = func() time.Time {
+		if p := j.Progress(); p.Stage == "fetching" && p.Finished == p.Mailboxes {
+			h.store.State.Close()
+		}
+		return time.Now()
+	}
+	if run, err := h.runWith(t.Context(), j); err != nil || !run.OK() {
+		t.Fatalf("run is not clean: %v\n%s", err, show(run))
+	}
+	runs, err := h.store.State.Runs("alice")
+	if err != nil || len(runs) != 1 || runs[0].Sum.Archived != count(boxes) {
+		t.Errorf("runs are %+v, %v", runs, err)
+	}
+}
+
+// After the loss of the state database no body is downloaded.
+func TestStateIsLost(t *testing.T) {
+	h := newHouse(t)
+	boxes := manyBoxes()
+	h.completes(boxes)
+	h.close()
+	if err := os.Remove(h.dir + ".db"); err != nil {
+		t.Fatal(err)
+	}
+	h.open()
+	h.completes(boxes)
+}
+
+// A run that is stopped, whenever, is out quickly, archives what it has, and
+// says that it was stopped.
+func TestInterrupted(t *testing.T) {
+	boxes := manyBoxes()
+	rounds := 8
+	if testing.Short() {
+		rounds = 5
+	}
+	for seed := range rounds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(uint64(seed), 2))
+			h := newHouse(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			at, n := int64(r.IntN(1400)), atomic.Int64{}
+			var stopped atomic.Int64
+			stop := func() {
+				if n.Add(1) == at+1 {
+					stopped.Store(time.Now().UnixNano())
+					cancel()
+				}
+			}
+			s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+				if at < 12 { // at some command
+					stop()
+					return false
+				}
+				if !wantsBodies(cmd) {
+					return false
+				}
+				for i, m := range s.Open.Messages {
+					if asked(cmd, m.UID) {
+						s.Fetched(i, "UID BODY[]")
+						if stop(); n.Load() == at+1 {
+							s.Send("")
+						}
+					}
+				}
+				s.Send(cmd.Tag + " OK done\r\n")
+				return true
+			}})
+			acc := alice(s.Address())
+			acc.Connections = 1 + seed%4
+			run, err := h.runWith(ctx, &Job{Account: acc, Store: h.store, Log: h.log})
+			if n.Load() <= at { // it was not that many
+				return
+			}
+			if took := time.Since(time.Unix(0, stopped.Load())); took > 5*time.Second {
+				t.Errorf("took %v to stop", took)
+			}
+			if err != nil && !errors.Is(err, ErrInterrupted) || err == nil && !run.OK() {
+				t.Errorf("error is %v\n%s", err, show(run))
+			}
+			if run.Login || run.Sum.Archived != h.archived() {
+				t.Errorf("%d are archived, ledger %+v", h.archived(), run.Sum)
+			}
+			h.completes(boxes)
+		})
+	}
+}
+
+// Jobs of many accounts share a store; equal messages are stored once.
+func TestJobsShareAStore(t *testing.T) {
+	h := newHouse(t)
+	boxes := manyBoxes()
+	s := serve(t, hostile.Options{Mailboxes: boxes})
+	var wait gosync.WaitGroup
+	for i := range 3 {
+		wait.Go(func() {
+			acc := alice(s.Address())
+			if i > 0 {
+				acc.Name = fmt.Sprintf("alice %d", i)
+			}
+			run, err := (&Job{Account: acc, Store: h.store, Log: h.log}).Run(t.Context())
+			ledger(t, run, err)
+			if err != nil || !run.OK() {
+				t.Errorf("%v\n%s", err, show(run))
+			}
+		})
+	}
+	wait.Wait()
+	h.check()
+	for _, m := range boxes {
+		h.holds(m)
+	}
+	if n := h.archived(); n != 3*count(boxes) {
+		t.Errorf("%d messages are archived, want %d", n, 3*count(boxes))
+	}
+}

@@ -1,0 +1,291 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+
+	"archiverd/archive"
+	"archiverd/internal/safetext"
+	"archiverd/internal/uid"
+	"archiverd/internal/wire"
+)
+
+// pieceUIDs is how many messages a piece has at the most: enough that a round
+// trip vanishes, few enough that a big mailbox feeds every connection.
+const pieceUIDs = 1000
+
+// fetchOctets is what one FETCH is to bring at the most.
+const fetchOctets = 64 << 20
+
+// mostMisses is how many messages of a mailbox may fail one after the other
+// before the rest of it is left to the next run.
+const mostMisses = 1000
+
+// fetch archives the messages of a piece. As it goes on it takes out of t.want
+// what is done with.
+func (w *worker) fetch(ctx context.Context, t *task) error {
+	b := t.box
+	if w.selected != b {
+		sel, err := w.examine(ctx, b)
+		if err != nil {
+			return err
+		}
+		if sel.UIDValidity != b.uidValidity {
+			b.renumber()
+			return nil
+		}
+	}
+	metas := map[uint32]wire.Meta{}
+	if t.bare < 2 { // what dies of metadata may live without
+		var err error
+		metas, err = w.metas(ctx, t.want)
+		if err != nil && !(t.want.Len() == 1 && wire.Classify(err) == wire.ClassMessage) {
+			t.bare++
+			return err
+		}
+	}
+	if err := w.match(t, metas); err != nil {
+		return err
+	}
+	b.exclude(t, metas, w.r.j.Account.Largest)
+	if t.tries < 2 || t.want.Len() > 1 {
+		for set := range portions(t.want, metas) {
+			if err := w.bodies(ctx, t, set, metas); err != nil {
+				return err
+			}
+		}
+	}
+	return w.strays(ctx, t, metas)
+}
+
+// metas asks for flags, dates and sizes. A UID that has no answer here, or one
+// that can't be read, may still have a body.
+func (w *worker) metas(ctx context.Context, want uid.Set) (map[uint32]wire.Meta, error) {
+	out := make(map[uint32]wire.Meta, want.Len())
+	err := w.c.Meta(ctx, wire.MetaQuery{Set: want}, func(m wire.Meta) error {
+		if want.Contains(m.UID) {
+			if _, twice := out[m.UID]; !twice || m.HasSize {
+				out[m.UID] = m
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// match archives, without fetching them, messages that the archive has under
+// this very UIDVALIDITY and UID, and that have the size and date they had: a
+// server that forgot them for a while lists them again.
+func (w *worker) match(t *task, metas map[uint32]wire.Meta) error {
+	b := t.box
+	if len(b.recall) == 0 {
+		return nil
+	}
+	for u := range t.want.All() {
+		old, m := b.recall[u], metas[u]
+		if old == nil || !m.HasSize || m.Size != old.Size || !m.InternalDate.Equal(old.InternalDate) || !b.intact(old) {
+			continue
+		}
+		batch, err := w.open(b)
+		if err != nil {
+			return err
+		}
+		batch.Record(archive.Event{Kind: archive.Added, UID: u, Path: old.Path, Size: old.Size, Sum: old.Sum,
+			InternalDate: old.InternalDate, Flags: flagsOf(m), Matched: "uid"})
+		t.want = t.want.Minus(uid.Of(u))
+		w.received(b, 0)
+	}
+	return nil
+}
+
+// intact says whether the file of a message is there, with its size.
+func (b *box) intact(m *archive.Message) bool {
+	f, err := b.r.j.Store.Archive.OpenFile(b.place.Dir + "/" + m.Path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	return err == nil && st.Size() == m.Size
+}
+
+// exclude takes out what is larger than the configuration allows.
+func (b *box) exclude(t *task, metas map[uint32]wire.Meta, largest int64) {
+	if largest == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for u, m := range metas {
+		if m.HasSize && m.Size > largest && t.want.Contains(u) {
+			b.excluded.Add(u)
+			t.want = t.want.Minus(uid.Of(u))
+		}
+	}
+}
+
+// portions cuts a set so that each is one FETCH of bounded size.
+func portions(want uid.Set, metas map[uint32]wire.Meta) iter.Seq[uid.Set] {
+	return func(yield func(uid.Set) bool) {
+		var set uid.Set
+		var octets int64
+		for u := range want.All() {
+			size := max(0, metas[u].Size)
+			if !set.Empty() && octets+size > fetchOctets {
+				if !yield(set) {
+					return
+				}
+				set, octets = uid.Set{}, 0
+			}
+			set.Add(u)
+			octets += size
+		}
+		if !set.Empty() {
+			yield(set)
+		}
+	}
+}
+
+// bodies fetches the bodies of set into batches.
+func (w *worker) bodies(ctx context.Context, t *task, set uid.Set, metas map[uint32]wire.Meta) error {
+	var got uid.Set
+	defer func() { t.want = t.want.Minus(got) }()
+	return w.c.Bodies(ctx, set, func(u uint32, size int64, body io.Reader) error {
+		if err := w.receive(t.box, metas[u], u, size, body); err != nil {
+			return err
+		}
+		got.Add(u)
+		w.received(t.box, size)
+		return nil
+	})
+}
+
+// receive puts one message into the worker's batch.
+func (w *worker) receive(b *box, m wire.Meta, u uint32, size int64, body io.Reader) error {
+	if largest := w.r.j.Account.Largest; largest > 0 && size > largest {
+		// The server said less before. It is not archived, and this says why.
+		return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("the body has %d octets, over the limit of %d, and RFC822.SIZE said %d", size, largest, m.Size)}
+	}
+	disk := w.r.j.Store.Archive
+	if err := disk.Reserve(0); err != nil {
+		return err
+	}
+	if err := disk.Reserve(size); err != nil { // this message is too large, or said to be: the others may fit
+		return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("its %d octets do not fit on the disk: %v", size, err)}
+	}
+	batch, err := w.open(b)
+	if err != nil {
+		return err
+	}
+	err = batch.Add(b.uidValidity, archive.Event{UID: u, InternalDate: m.InternalDate, Flags: flagsOf(m)}, size, body)
+	if incomplete(err) && wire.Classify(err) == wire.ClassUnknown {
+		err = &wire.Error{Class: wire.ClassTransient, Err: fmt.Errorf("UID %d: %w", u, err)}
+	}
+	return err
+}
+
+// received counts a message that is in the worker's batch.
+func (w *worker) received(b *box, octets int64) {
+	w.quiet = 0
+	b.mu.Lock()
+	b.misses = 0
+	b.mu.Unlock()
+	w.r.j.meter.change(func(p *Progress) { p.Received++; p.Octets += octets })
+	w.full()
+}
+
+// strays deals with what a server left out of its answers, or was not asked in
+// a piece for: what it no longer lists is gone; the rest is fetched again, one
+// by one and by other means, and failed if that does not help either.
+func (w *worker) strays(ctx context.Context, t *task, metas map[uint32]wire.Meta) error {
+	if t.want.Empty() {
+		return nil
+	}
+	b := t.box
+	server, err := w.c.Search(ctx)
+	if err != nil {
+		return err
+	}
+	lost := t.want.Minus(server)
+	b.mu.Lock()
+	b.expunged = b.expunged.Or(lost)
+	b.mu.Unlock()
+	t.want = t.want.Minus(lost)
+	for u := range t.want.All() {
+		if b.gaveUp(t.generation) {
+			return nil
+		}
+		if err := w.alone(ctx, b, metas[u], u); err != nil {
+			if !messageOnly(err) {
+				return err
+			}
+			if err := w.record(b, uid.Of(u), err); err != nil {
+				return err
+			}
+			w.quiet = 0
+		}
+		t.want = t.want.Minus(uid.Of(u))
+	}
+	return nil
+}
+
+// alone fetches one message by itself, tolerating what Bodies does not. Which
+// message a body is of may be known only behind it: until then it is in the
+// batch on trial.
+func (w *worker) alone(ctx context.Context, b *box, m wire.Meta, u uint32) error {
+	took := int64(-1)
+	err := w.c.Body(ctx, u, func(size int64, body io.Reader) error {
+		if err := w.receive(b, m, u, size, body); err != nil {
+			return err
+		}
+		took = size
+		return nil
+	})
+	if took < 0 {
+		return err
+	}
+	if err != nil {
+		return errors.Join(err, w.batch.Undo())
+	}
+	w.received(b, took)
+	return nil
+}
+
+// messageOnly says whether an error of Body is of that message alone, with the
+// connection as good as before.
+func messageOnly(err error) bool {
+	return errors.Is(err, wire.ErrNoBody) || errors.Is(err, wire.ErrNotSent) || wire.Classify(err) == wire.ClassMessage
+}
+
+// record notes that messages could not be archived, and why. A reason that is
+// known from an earlier run is not written again.
+func (w *worker) record(b *box, set uid.Set, cause error) error {
+	reason := safetext.Line(cause.Error())
+	for u := range set.All() {
+		w.r.j.Log.Warn("message could not be archived", KeyAccount, w.r.j.Account.Name, KeyMailbox, b.listed.Name, KeyUID, u, KeyError, reason)
+		if b.before[u] == reason {
+			continue
+		}
+		batch, err := w.open(b)
+		if err != nil {
+			return err
+		}
+		batch.Record(archive.Event{Kind: archive.Failed, UID: u, Reason: reason})
+		w.full()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.misses += set.Len()
+	if b.misses >= mostMisses && b.err == nil {
+		b.err = fmt.Errorf("%d messages in a row could not be fetched; the others are left to the next run", b.misses)
+	}
+	return nil
+}
+
+func flagsOf(m wire.Meta) []string {
+	return strings.Fields(joinFlags(m.Flags))
+}

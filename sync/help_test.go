@@ -1,0 +1,387 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"archiverd/archive"
+	"archiverd/internal/hostile"
+	"archiverd/internal/wire"
+	"archiverd/state"
+)
+
+// house is an archive with its state database and its store, as the jobs of a
+// test share them.
+type house struct {
+	t     testing.TB
+	dir   string
+	log   *slog.Logger
+	store *Store
+	step  atomic.Pointer[func(string) error] // called at each step of a commit
+	seen  map[string]archive.Sum             // every file that a journal named, with its sum
+}
+
+// newHouse makes an empty archive. When the test ends it is verified, nothing
+// recorded earlier may have changed, and no goroutine may be left.
+func newHouse(t testing.TB) *house {
+	t.Helper()
+	noLeak(t)
+	h := &house{t: t, dir: filepath.Join(t.TempDir(), "archive"), log: slog.New(slog.DiscardHandler), seen: map[string]archive.Sum{}}
+	if os.Getenv("SYNC_TEST_LOG") != "" {
+		h.log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	h.open()
+	t.Cleanup(func() {
+		h.check()
+		h.close()
+	})
+	return h
+}
+
+// noLeak fails the test if goroutines are left when all else is cleaned up.
+func noLeak(t testing.TB) {
+	before := runtime.NumGoroutine()
+	t.Cleanup(func() {
+		if t.Failed() {
+			return
+		}
+		for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
+			if time.Now().After(end) {
+				stacks := make([]byte, 1<<20)
+				t.Errorf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+				return
+			}
+		}
+	})
+}
+
+func (h *house) open() {
+	h.t.Helper()
+	w, err := archive.OpenWriter(h.dir, archive.Options{Step: func(name string) error {
+		if f := h.step.Load(); f != nil {
+			return (*f)(name)
+		}
+		return nil
+	}})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	db, notes, err := state.Open(h.dir+".db", w)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if len(notes) > 0 {
+		h.log.Info("notes", "notes", notes)
+	}
+	h.store = NewStore(w, db, h.log)
+}
+
+func (h *house) close() {
+	h.t.Helper()
+	h.store.Close()
+	if err := errors.Join(h.store.State.Close(), h.store.Archive.Close()); err != nil {
+		h.t.Error(err)
+	}
+}
+
+// check verifies the archive: no damage, and all that was recorded earlier is
+// there with the same octets.
+func (h *house) check() {
+	h.t.Helper()
+	now := map[string]archive.Sum{}
+	for _, b := range h.boxes() {
+		v, err := h.store.Archive.Verify(context.Background(), b, archive.VerifyOptions{})
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		for _, f := range v.Findings {
+			if f.Damage {
+				h.t.Errorf("damage: %s: %s", f.Path, f.What)
+			}
+		}
+		if _, err := h.store.Archive.Replay(b, archive.Position{}, func(e archive.Event) error {
+			if e.Kind == archive.Added {
+				now[b.Dir+"/"+e.Path] = e.Sum
+			}
+			return nil
+		}); err != nil {
+			h.t.Error(err)
+		}
+	}
+	for p, sum := range h.seen {
+		if now[p] != sum {
+			h.t.Errorf("%s was recorded, and is not what it was", p)
+		}
+	}
+	h.seen = now
+}
+
+func (h *house) boxes() []archive.Box {
+	h.t.Helper()
+	boxes, err := h.store.Archive.Boxes("")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return boxes
+}
+
+func (h *house) view(b archive.Box) *archive.View {
+	h.t.Helper()
+	v, _, err := h.store.Archive.Fold(b)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return v
+}
+
+// mailbox is the archive's view of alice's mailbox of that name, empty if there is none.
+func (h *house) mailbox(name string) (archive.Box, *archive.View) {
+	h.t.Helper()
+	for _, b := range h.boxes() {
+		if v := h.view(b); b.Account == "alice" && v.Epoch() != nil && v.Name.Mailbox == name {
+			return b, v
+		}
+	}
+	return archive.Box{}, &archive.View{}
+}
+
+// letter is a message as a test compares it.
+type letter struct {
+	body, flags string
+	date        string
+}
+
+// here are the messages that the archive has of the mailbox and takes for listed.
+func (h *house) here(name string) map[uint32]letter {
+	h.t.Helper()
+	b, v := h.mailbox(name)
+	out := map[uint32]letter{}
+	if v.Epoch() == nil {
+		return out
+	}
+	for u, m := range v.Epoch().Messages {
+		if !m.Here() {
+			continue
+		}
+		body, err := os.ReadFile(filepath.Join(h.dir, b.Dir, m.Path))
+		if err != nil {
+			h.t.Error(err)
+		}
+		out[u] = letter{string(body), strings.Join(m.Flags, " "), m.InternalDate.Format(dateLayout)}
+	}
+	return out
+}
+
+const dateLayout = "02-Jan-2006 15:04:05 -0700"
+
+// listed are the messages of a server's mailbox.
+func listed(m hostile.Mailbox) map[uint32]letter {
+	out := map[uint32]letter{}
+	for _, msg := range m.Messages {
+		flags := strings.Fields(msg.Flags)
+		slices.Sort(flags)
+		out[msg.UID] = letter{string(msg.Body), strings.Join(flags, " "), msg.Date}
+	}
+	return out
+}
+
+// holds fails unless the archive has the mailbox's messages, but for those UIDs.
+func (h *house) holds(m hostile.Mailbox, but ...uint32) {
+	h.t.Helper()
+	want := listed(m)
+	for _, u := range but {
+		delete(want, u)
+	}
+	same(h.t, m.Name, h.here(m.Name), want)
+}
+
+func same(t testing.TB, name string, got, want map[uint32]letter) {
+	t.Helper()
+	for _, u := range slices.Sorted(maps.Keys(want)) {
+		if g, ok := got[u]; !ok {
+			t.Errorf("%s: UID %d is not in the archive", name, u)
+		} else if g != want[u] {
+			t.Errorf("%s: UID %d is %.200q, want %.200q", name, u, g, want[u])
+		}
+	}
+	for u := range got {
+		if _, ok := want[u]; !ok {
+			t.Errorf("%s: UID %d is in the archive: %.80q", name, u, got[u])
+		}
+	}
+}
+
+// bounded is how long a run may take against a server that does its worst.
+const bounded = 20 * time.Second
+
+// run does one run, checks what holds of any run, and returns it.
+func (h *house) run(acc Account) (state.Run, error) {
+	h.t.Helper()
+	return h.runWith(h.t.Context(), &Job{Account: acc, Store: h.store, Log: h.log})
+}
+
+func (h *house) runWith(ctx context.Context, j *Job) (state.Run, error) {
+	h.t.Helper()
+	type result struct {
+		run state.Run
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		run, err := j.Run(ctx)
+		done <- result{run, err}
+	}()
+	select {
+	case r := <-done:
+		ledger(h.t, r.run, r.err)
+		h.check()
+		return r.run, r.err
+	case <-time.After(bounded):
+		stacks := make([]byte, 1<<20)
+		h.t.Errorf("the run does not end:\n%s", stacks[:runtime.Stack(stacks, true)])
+		h.t.FailNow()
+		panic("unreachable")
+	}
+}
+
+// ledger checks that a run accounts for every message, or says so.
+func ledger(t testing.TB, run state.Run, err error) {
+	t.Helper()
+	if (err != nil) != (run.Error != "") {
+		t.Errorf("run returned %v, and recorded %q", err, run.Error)
+	}
+	for _, l := range run.Mailboxes {
+		if l.Server != l.Archived+l.Failed+l.Excluded+l.Missing {
+			t.Errorf("ledger of %q does not add up: %+v", l.Mailbox, l)
+		}
+		if l.Missing > 0 && l.Error == "" {
+			t.Errorf("ledger of %q misses %d and gives no reason", l.Mailbox, l.Missing)
+		}
+		if l.Failed != len(l.Failures) && l.Failed <= failuresShown {
+			t.Errorf("ledger of %q has %d failed and %d reasons", l.Mailbox, l.Failed, len(l.Failures))
+		}
+		if strings.ContainsAny(l.Error, "\r\n\x1b") {
+			t.Errorf("ledger of %q: error %q", l.Mailbox, l.Error)
+		}
+	}
+}
+
+// clean does a run that must leave nothing to be desired.
+func (h *house) clean(acc Account) state.Run {
+	h.t.Helper()
+	run, err := h.run(acc)
+	if err != nil || !run.OK() {
+		h.t.Fatalf("run is not clean: %v\n%s", err, show(run))
+	}
+	return run
+}
+
+func show(run state.Run) string {
+	var b strings.Builder
+	for _, l := range run.Mailboxes {
+		fmt.Fprintf(&b, "%+v\n", l)
+	}
+	return b.String()
+}
+
+// of is the ledger of a mailbox.
+func of(t testing.TB, run state.Run, name string) state.Ledger {
+	t.Helper()
+	i := slices.IndexFunc(run.Mailboxes, func(l state.Ledger) bool { return l.Mailbox == name })
+	if i < 0 {
+		t.Fatalf("no ledger of %q in\n%s", name, show(run))
+	}
+	return run.Mailboxes[i]
+}
+
+// quick are timeouts for servers that stall; patient ones for those that do not.
+var (
+	quick   = wire.Timeouts{Dial: 5 * time.Second, Handshake: time.Second, Greeting: 400 * time.Millisecond, Answer: 400 * time.Millisecond, Idle: 400 * time.Millisecond, Stall: 2 * time.Second, Write: time.Second, Logout: 300 * time.Millisecond}
+	patient = wire.Timeouts{Dial: 10 * time.Second, Handshake: 10 * time.Second, Greeting: 10 * time.Second, Answer: 10 * time.Second, Idle: 10 * time.Second, Stall: 10 * time.Second, Write: 10 * time.Second, Logout: 5 * time.Second}
+)
+
+// alice is the account at address.
+func alice(address string) Account {
+	return Account{
+		Name: "alice",
+		Wire: wire.Options{Address: address, Security: wire.Plaintext, Timeouts: patient},
+		Auth: func(context.Context) (wire.Auth, error) {
+			return wire.Auth{Username: "alice", Password: []byte("secret")}, nil
+		},
+		Connections: 2,
+		Retry:       Retry{First: time.Millisecond, Most: 3 * time.Millisecond, Stated: 200 * time.Millisecond},
+	}
+}
+
+// archived is how many messages the archive has in alice's mailboxes.
+func (h *house) archived() int {
+	h.t.Helper()
+	n := 0
+	for _, b := range h.boxes() {
+		if v := h.view(b); v.Epoch() != nil {
+			for _, m := range v.Epoch().Messages {
+				if m.Here() {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
+// completes does a run against an honest server with the mailboxes, which must
+// end well and fetch just what the archive has not.
+func (h *house) completes(boxes []hostile.Mailbox) state.Run {
+	h.t.Helper()
+	missing := 0
+	for _, m := range boxes {
+		have := h.here(m.Name)
+		_, v := h.mailbox(m.Name)
+		for u := range listed(m) {
+			if _, ok := have[u]; !ok || v.Epoch().UIDValidity != m.UIDValidity {
+				missing++
+			}
+		}
+	}
+	s := serve(h.t, hostile.Options{Mailboxes: boxes})
+	run := h.clean(alice(s.Address()))
+	if got := s.total(); got != missing {
+		h.t.Errorf("the run after it fetched %d bodies, want %d: %v", got, missing, s.sent)
+	}
+	for _, m := range boxes {
+		h.holds(m)
+	}
+	return run
+}
+
+// files is everything below the archive but what a run leaves in passing.
+func files(t testing.TB, dir string) map[string]int64 {
+	t.Helper()
+	out := map[string]int64{}
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			st, serr := d.Info()
+			if serr != nil {
+				return serr
+			}
+			out[p] = st.Size()
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}

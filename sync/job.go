@@ -1,0 +1,266 @@
+package sync
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	gosync "sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"archiverd/archive"
+	"archiverd/internal/wire"
+	"archiverd/state"
+)
+
+// Keys of log records.
+const (
+	KeyAccount     = "account"
+	KeyMailbox     = "mailbox"
+	KeyUID         = "uid"
+	KeyUIDValidity = "uidvalidity"
+	KeyOctets      = "octets"
+	KeyElapsed     = "elapsed"
+	KeyError       = "error"
+)
+
+// Job archives one account. Its fields are set before Run.
+type Job struct {
+	Account Account
+	Store   *Store
+	// Slots are the connections that all jobs of the process may have
+	// together; nil: any number.
+	Slots *semaphore.Weighted
+	Log   *slog.Logger
+	Now   func() time.Time // nil: time.Now
+
+	meter   meter
+	leaving gosync.WaitGroup // connections that are being closed
+}
+
+// ErrInterrupted is returned by a run that was stopped. What had been received
+// by then is archived.
+var ErrInterrupted = errors.New("interrupted; what had been received is archived")
+
+// Progress is how far the run under way has come. It may be called at any time.
+func (j *Job) Progress() Progress { return j.meter.read() }
+
+// Run is one round over the account. It returns the ledger, which is stored as
+// well, and an error if the round as a whole failed: a mailbox or message that
+// failed is in the ledger only. Once ctx is done nothing more is fetched; what
+// has been received whole is committed before Run returns. A panic in it is an
+// error of this job.
+func (j *Job) Run(ctx context.Context) (run state.Run, err error) {
+	if j.Now == nil {
+		j.Now = time.Now
+	}
+	run = state.Run{Account: j.Account.Name, Started: j.Now().UTC()}
+	j.meter.change(func(p *Progress) { *p = Progress{Account: j.Account.Name, Stage: "waiting"} })
+	cursors := map[string]state.Cursor{}
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				err = j.panicked(p)
+			}
+		}()
+		err = j.round(ctx, &run, cursors)
+	}()
+	if err != nil && ctx.Err() != nil {
+		err = ErrInterrupted
+	}
+	run.Ended = j.Now().UTC()
+	run.Sum.Elapsed = run.Ended.Sub(run.Started)
+	if err != nil {
+		run.Error = err.Error()
+		run.Login = wire.Classify(err) == wire.ClassLogin
+	}
+	defer j.leaving.Wait()
+	j.meter.change(func(p *Progress) { p.Stage, p.Mailbox = "done", "" })
+	serr := j.Store.State.FinishRun(run, cursors)
+	if serr != nil {
+		if serr = j.Store.Mend(serr); serr == nil {
+			serr = j.Store.State.FinishRun(run, cursors)
+		}
+	}
+	return run, errors.Join(err, serr)
+}
+
+// panicked is the error for a panic, which it logs.
+func (j *Job) panicked(p any) error {
+	j.Log.Error("panic in the job", KeyAccount, j.Account.Name, KeyError, p, "stack", string(debug.Stack()))
+	return fmt.Errorf("panic in the job: %v", p)
+}
+
+// round does what Run says and fills run and cursors.
+func (j *Job) round(ctx context.Context, run *state.Run, cursors map[string]state.Cursor) error {
+	if j.Store.State.Broken() {
+		if err := j.Store.Mend(state.ErrDamaged); err != nil {
+			return err
+		}
+	}
+	if err := j.Store.Archive.Reserve(0); err != nil {
+		return err
+	}
+	r := newRound(ctx, j)
+	defer r.wait.Wait() // after a panic, too
+	defer r.stop(nil)
+	w := &worker{r: r}
+	defer w.close()
+	list, err := r.list(w)
+	if err != nil {
+		return err
+	}
+	boxes, err := r.choose(list, run)
+	if err != nil {
+		return err
+	}
+	j.meter.change(func(p *Progress) { p.Stage, p.Mailboxes = "fetching", len(boxes) })
+	err = r.work(w, boxes)
+	for _, b := range boxes {
+		l, cursor, serr := b.settle(j.Account.Largest)
+		if err == nil {
+			err = serr
+		}
+		if cursor != nil {
+			cursors[b.place.Dir] = *cursor
+		}
+		run.Mailboxes = append(run.Mailboxes, l)
+		run.Warnings = append(run.Warnings, b.warnings...)
+	}
+	for _, l := range run.Mailboxes {
+		run.Sum.Add(l)
+	}
+	return err
+}
+
+// round is a run under way, shared by its workers.
+type round struct {
+	j     *Job
+	outer context.Context // what Run was given
+	ctx   context.Context // of this run: done as well when the run ends, or has failed for good
+
+	cancel   context.CancelCauseFunc
+	mu       gosync.Mutex
+	cond     *gosync.Cond
+	queue    []task
+	delicate *worker         // which has a late task
+	held     int             // tasks and batches not done with, of all mailboxes
+	most     int             // workers that there may be
+	count    int             // workers that there are
+	joining  int             // workers that are about to connect
+	come     context.Context // of these: done when the first worker is
+	wait     gosync.WaitGroup
+	placing  gosync.Mutex // while a new mailbox is given its directory
+}
+
+func newRound(ctx context.Context, j *Job) *round {
+	r := &round{j: j, outer: ctx, most: max(1, j.Account.Connections)}
+	r.cond = gosync.NewCond(&r.mu)
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	context.AfterFunc(r.ctx, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.cond.Broadcast()
+	})
+	return r
+}
+
+// stop ends the run; the first error is the run's.
+func (r *round) stop(err error) { r.cancel(err) }
+
+// choose sorts what the server lists into mailboxes to work on, which it
+// returns, and those that are accounted for already, whose ledgers it adds.
+func (r *round) choose(list []wire.Mailbox, run *state.Run) ([]*box, error) {
+	j := r.j
+	known, err := j.Store.State.Infos(archive.Component(j.Account.Name))
+	if err != nil {
+		return nil, err
+	}
+	var work []*box
+	taken := map[string]string{}
+	for _, m := range list {
+		name := archive.Name{Mailbox: m.Name, Delimiter: m.Delimiter, Raw: m.Raw}
+		if unselectable(m) {
+			run.Mailboxes = append(run.Mailboxes, state.Ledger{Mailbox: m.Name, Skipped: "the server has no messages under this name"})
+			continue
+		}
+		place, err := j.Store.Archive.Place(j.Account.Name, name)
+		if err != nil {
+			return nil, err
+		}
+		info, ok := known[place.Dir]
+		delete(known, place.Dir)
+		if sel := j.Account.Select; sel != nil {
+			if yes, rule := sel(m.Name, m.Delimiter, m.Attrs); !yes {
+				run.Mailboxes = append(run.Mailboxes, excluded(m, rule))
+				continue
+			}
+		}
+		if other, twice := taken[place.Dir]; twice {
+			run.Mailboxes = append(run.Mailboxes, state.Ledger{Mailbox: m.Name, Error: fmt.Sprintf("has the same place in the archive as mailbox %q", other)})
+			continue
+		}
+		taken[place.Dir] = m.Name
+		b := &box{r: r, listed: m, name: name, place: place, info: info, known: ok}
+		if l, same := b.unchanged(j.Account.Largest); same {
+			run.Mailboxes = append(run.Mailboxes, l)
+			continue
+		}
+		work = append(work, b)
+	}
+	// The largest first: its pieces keep every connection busy while one after
+	// the other works through the small ones.
+	slices.SortStableFunc(work, func(a, b *box) int { return cmp.Compare(b.messages(), a.messages()) })
+	for _, b := range work {
+		b.expect(max(0, int(b.messages())-b.info.Archived))
+	}
+	return work, r.vanished(known, len(list), run)
+}
+
+// excluded is the ledger of a mailbox that the configuration leaves out.
+func excluded(m wire.Mailbox, rule string) state.Ledger {
+	l := state.Ledger{Mailbox: m.Name, Rule: rule}
+	if m.Status != nil {
+		l.Server, l.Excluded = int(m.Status.Messages), int(m.Status.Messages)
+	}
+	return l
+}
+
+// vanished records mailboxes that the archive has and the server lists no more.
+func (r *round) vanished(known map[string]state.Info, listed int, run *state.Run) error {
+	if listed == 0 && len(known) > 0 {
+		return errors.New("the server lists no mailbox at all; taking that for a fault of the server, not for the end of the account")
+	}
+	for dir, info := range known {
+		l := state.Ledger{Mailbox: info.Name.Mailbox, Vanished: true}
+		if !info.Vanished && !info.Newer {
+			run.Warnings = append(run.Warnings, fmt.Sprintf("mailbox %q is no longer on the server; its %d messages stay in the archive", info.Name.Mailbox, info.Archived+info.Gone))
+			if err := r.recordVanished(archive.Box{Account: info.Account, Dir: dir}, info); err != nil {
+				l.Error = err.Error()
+			}
+		}
+		run.Mailboxes = append(run.Mailboxes, l)
+	}
+	return nil
+}
+
+func (r *round) recordVanished(place archive.Box, info state.Info) error {
+	m, err := r.j.Store.Archive.Mailbox(place, info.Journal, info.Applied)
+	if err != nil {
+		return err
+	}
+	b, err := m.Batch()
+	if err != nil {
+		return err
+	}
+	b.Record(archive.Event{Kind: archive.Vanished})
+	done := make(chan struct{})
+	r.j.Store.commits <- commit{b, func(*archive.Batch) { close(done) }}
+	<-done
+	return b.Err
+}

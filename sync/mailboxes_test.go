@@ -1,0 +1,291 @@
+package sync
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"archiverd/internal/hostile"
+)
+
+// replies answers one command in INBOX, or with no mailbox open, with text.
+func replies(command, text string) func() lie {
+	return func() lie {
+		return func(s *hostile.Session, cmd hostile.Command) bool {
+			if cmd.Name != command || s.Open != nil && !inbox(s) {
+				return false
+			}
+			s.Send(strings.ReplaceAll(text, "TAG", cmd.Tag))
+			return true
+		}
+	}
+}
+
+// examines answers EXAMINE of INBOX with text.
+func examines(text string) func() lie {
+	return func() lie {
+		return func(s *hostile.Session, cmd hostile.Command) bool {
+			if cmd.Name != "EXAMINE" || !strings.Contains(cmd.Args, "INBOX") {
+				return false
+			}
+			s.Open = nil
+			s.Send(strings.ReplaceAll(text, "TAG", cmd.Tag))
+			return true
+		}
+	}
+}
+
+// ends is lie after which the session is over or silent.
+func ends(command string, end func(*hostile.Session)) func() lie {
+	return func() lie {
+		return func(s *hostile.Session, cmd hostile.Command) bool {
+			if cmd.Name != command || !inbox(s) {
+				return false
+			}
+			end(s)
+			return true
+		}
+	}
+}
+
+func uids(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, " %d", i+1)
+	}
+	return b.String()
+}
+
+// What is wrong with one mailbox is that mailbox's, and is said.
+func TestMailboxes(t *testing.T) {
+	bad := func(text string) map[string]string { return map[string]string{"INBOX": text} }
+	extended := func(o *hostile.Options, _ *Account) { o.Capabilities += " ESEARCH" }
+	for _, c := range []trap{
+		{name: "EXAMINE is refused", lie: examines("TAG NO [NOPERM] not yours\r\n"), errors: bad("[NOPERM] not yours")},
+		{name: "EXAMINE is refused as a login would be", lie: examines("TAG NO [AUTHORIZATIONFAILED] not yours\r\n"), errors: bad("[AUTHORIZATIONFAILED] not yours")},
+		{name: "EXAMINE is BAD", lie: examines("TAG BAD no\r\n"), errors: bad("BAD no")},
+		{name: "the mailbox is gone since LIST", lie: examines("TAG NO [NONEXISTENT] no such mailbox\r\n"), errors: bad("NONEXISTENT")},
+		{name: "in use", lie: examines("TAG NO [INUSE] later\r\n"), errors: bad("[INUSE] later")},
+		{name: "no UIDVALIDITY", lie: examines("* 9 EXISTS\r\nTAG OK [READ-ONLY] done\r\n"), errors: bad("no UIDVALIDITY")},
+		{name: "UIDVALIDITY 0", lie: examines("* 9 EXISTS\r\n* OK [UIDVALIDITY 0] x\r\nTAG OK done\r\n"), errors: bad("no UIDVALIDITY")},
+		{name: "UIDVALIDITY is no number", lie: examines("* 9 EXISTS\r\n* OK [UIDVALIDITY x] x\r\nTAG OK done\r\n"), errors: bad("no UIDVALIDITY")},
+		{name: "SEARCH is refused", lie: replies("UID SEARCH", "TAG NO no\r\n"), errors: bad("NO no")},
+		{name: "SEARCH with 0", lie: replies("UID SEARCH", "* SEARCH 5 0 7\r\nTAG OK done\r\n"), errors: bad("no UID")},
+		{name: "SEARCH with garbage", lie: replies("UID SEARCH", "* SEARCH 1 x 3\r\nTAG OK done\r\n"), errors: bad("no UID")},
+		{name: "SEARCH without an answer", lie: replies("UID SEARCH", "TAG OK done\r\n"), errors: bad("without a search result")},
+		{name: "SEARCH of nothing, with EXISTS saying otherwise", lie: replies("UID SEARCH", "* SEARCH\r\nTAG OK done\r\n"), errors: bad("lists 0 messages of a mailbox that has 9")},
+		{name: "SEARCH of some, with EXISTS saying otherwise", lie: replies("UID SEARCH", "* SEARCH 1 2 3\r\nTAG OK done\r\n"), errors: bad("lists 3 messages of a mailbox that has 9")},
+		{name: "SEARCH with MESSAGELIMIT", lie: replies("UID SEARCH", "* SEARCH 1 2\r\nTAG OK [MESSAGELIMIT 2] done\r\n"), errors: bad("MESSAGELIMIT")},
+		{name: "ESEARCH of all UIDs that there are", lie: replies("UID SEARCH", "* ESEARCH (TAG \"TAG\") UID ALL 1:4294967295\r\nTAG OK done\r\n"), adjust: extended, errors: bad("lists 4294967295 messages")},
+		{name: "a million UIDs that EXISTS knows nothing of", lie: replies("UID SEARCH", "* SEARCH"+uids(1_000_000)+"\r\nTAG OK done\r\n"), errors: bad("lists 1000000 messages")},
+		{name: "SEARCH without end", lie: ends("UID SEARCH", func(s *hostile.Session) { s.Send("* SEARCH"); s.Flood(" 12345") }), errors: bad("exceeds the limit")},
+		{name: "silence to SEARCH", lie: ends("UID SEARCH", (*hostile.Session).Stall), errors: bad("silent")},
+		{name: "BYE to SEARCH", lie: ends("UID SEARCH", func(s *hostile.Session) { s.Send("* BYE Internal error\r\n"); s.HangUp() }), errors: bad("Internal error")},
+		{name: "the connection dies at EXAMINE", lie: func() lie {
+			return func(s *hostile.Session, cmd hostile.Command) bool {
+				if cmd.Name != "EXAMINE" || !strings.Contains(cmd.Args, "INBOX") {
+					return false
+				}
+				s.HangUp()
+				return true
+			}
+		}, errors: bad("closed the connection")},
+	} {
+		t.Run(c.name, c.spring)
+	}
+}
+
+// A million messages that nobody has, EXISTS and SEARCH agreeing: the run ends
+// after some of them, and says how many are missing.
+func TestMillionPhantoms(t *testing.T) {
+	h := newHouse(t)
+	boxes := three()
+	phantoms := uids(1_000_000)
+	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		switch {
+		case cmd.Name == "EXAMINE" && strings.Contains(cmd.Args, "INBOX"):
+			s.Open = &boxes[0]
+			s.Send("* 1000000 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n" + cmd.Tag + " OK done\r\n")
+			return true
+		case cmd.Name == "UID SEARCH" && inbox(s):
+			s.Send("* SEARCH" + phantoms + "\r\n" + cmd.Tag + " OK done\r\n")
+			return true
+		}
+		return false
+	}})
+	run, err := h.run(alice(s.Address()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := of(t, run, "INBOX")
+	if l.Server != 1_000_000 || l.Archived != 9 || l.Failed < mostMisses || l.Failed > 3*mostMisses || !strings.Contains(l.Error, "in a row could not be fetched") {
+		t.Errorf("%d of %d archived, %d failed, error %q", l.Archived, l.Server, l.Failed, l.Error)
+	}
+	for _, m := range boxes {
+		h.holds(m)
+	}
+	h.completes(boxes)
+}
+
+// Poisoned metadata costs no message; what can't be read of it is left out.
+func TestPoisonedMetadata(t *testing.T) {
+	for _, c := range []struct {
+		name, reply string
+		want        letter // but for the body
+	}{
+		{"flags", `* SEQ FETCH (UID 5 FLAGS (foo]bar "\\Deleted" Größe ` + "\x01" + `) INTERNALDATE "17-Jul-1996 02:44:25 -0700" RFC822.SIZE 9)`, letter{flags: `Größe \Deleted foo]bar`, date: "17-Jul-1996 02:44:25 -0700"}},
+		{"NIL for all", `* SEQ FETCH (UID 5 FLAGS NIL INTERNALDATE NIL RFC822.SIZE NIL)`, letter{date: "01-Jan-0001 00:00:00 +0000"}},
+		{"dates", `* SEQ FETCH (UID 5 FLAGS () INTERNALDATE "00-Jan-0000 00:00:60 GMT" RFC822.SIZE -1)`, letter{date: "01-Jan-0001 00:00:00 +0000"}},
+		{"size", `* SEQ FETCH (UID 5 FLAGS () INTERNALDATE "17-Jul-1996 02:44:25 -0700" RFC822.SIZE 99999999999999999999)`, letter{date: "17-Jul-1996 02:44:25 -0700"}},
+		{"deep nesting", `* SEQ FETCH (UID 5 BODYSTRUCTURE ` + strings.Repeat("(", 30000) + `)`, letter{date: "01-Jan-0001 00:00:00 +0000"}},
+		{"nothing", ``, letter{date: "01-Jan-0001 00:00:00 +0000"}},
+		{"NO", `TAG NO no metadata`, letter{date: "01-Jan-0001 00:00:00 +0000"}},
+		{"BAD, and the connection dies", `DIE`, letter{date: "01-Jan-0001 00:00:00 +0000"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			boxes := three()
+			e := says(c.reply + "\r\n")
+			if c.reply == "DIE" {
+				e = dies("* BAD nonsense\r\n")
+			}
+			s := serve(t, hostile.Options{Mailboxes: boxes, Script: poisonMeta(e, 5)()})
+			h.clean(alice(s.Address()))
+			for _, m := range boxes[1:] {
+				h.holds(m)
+			}
+			want := listed(boxes[0])
+			c.want.body = want[5].body
+			want[5] = c.want
+			same(t, "INBOX", h.here("INBOX"), want)
+		})
+	}
+}
+
+// Whatever the names in LIST are, each mailbox is archived in its own place.
+func TestPoisonedNames(t *testing.T) {
+	names := []string{
+		"INBOX", "R&D", "&AGE-", "&ACY-", "&AOk-&AOk-", "&2D0-", "&AOk", "&AOk=-", "&-", "&BBAEMQQyACYEMwQ0BDU-",
+		"Entw\xfcrfe", "Entwürfe", "Entw&APw-rfe", "a\tb", "\x7f", "Sent Items", "../../etc/passwd", "/", "//", "a//b", ".", "..", "tmp", "journal.jsonl",
+		"2024-01", "con", `a"b\c`, "foo", "Foo", "FOO/bar", "foo/bar", "*", "%", "()", "NIL", "{3}", strings.Repeat("n", 300), strings.Repeat("n", 301), " ", "x ", "x",
+		"Stra\u00dfe", "STRASSE", "e\u0301", "\u00e9", "\u202eevil", "\x1b[2J",
+	}
+	var boxes []hostile.Mailbox
+	for i, n := range names {
+		boxes = append(boxes, mail(n, uint32(i+1), 2))
+	}
+	h := newHouse(t)
+	s := serve(t, hostile.Options{Mailboxes: boxes})
+	acc := alice(s.Address())
+	acc.Connections = 4
+	run := h.clean(acc)
+	if run.Sum.Archived != 2*len(names) {
+		t.Errorf("archived %d of %d:\n%s", run.Sum.Archived, 2*len(names), show(run))
+	}
+	folded := map[string]string{}
+	for _, b := range h.boxes() {
+		v := h.view(b)
+		if v.Epoch() == nil || len(v.Epoch().Messages) != 2 {
+			t.Errorf("%s has no messages", b.Dir)
+			continue
+		}
+		// on a file system that folds case too
+		if other, ok := folded[strings.ToLower(b.Dir)]; ok {
+			t.Errorf("%q and %q may be one directory", b.Dir, other)
+		}
+		folded[strings.ToLower(b.Dir)] = b.Dir
+		if ep := v.Epoch(); ep.UIDValidity == 0 || int(ep.UIDValidity) > len(names) {
+			t.Errorf("%s has UIDVALIDITY %d", b.Dir, ep.UIDValidity)
+		} else if want := listed(boxes[ep.UIDValidity-1]); true {
+			for u, m := range ep.Messages {
+				if int(m.Size) != len(want[u].body) {
+					t.Errorf("%s: UID %d has %d octets, want %d", b.Dir, u, m.Size, len(want[u].body))
+				}
+			}
+		}
+	}
+	if len(folded) != len(names) {
+		t.Errorf("%d places for %d mailboxes", len(folded), len(names))
+	}
+	s = serve(t, hostile.Options{Mailboxes: boxes})
+	run = h.clean(alice(s.Address()))
+	if s.total() > 0 || len(run.Warnings) > 0 {
+		t.Errorf("a second run fetched %d bodies and warns %q", s.total(), run.Warnings)
+	}
+}
+
+// LIST as no library would parse it.
+func TestOddList(t *testing.T) {
+	h := newHouse(t)
+	boxes := []hostile.Mailbox{mail("INBOX", 7, 3), mail("Sent Items", 8, 3), mail("x", 9, 3)}
+	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		if cmd.Name != "LIST" {
+			return false
+		}
+		s.Send("* LIST (\\HasNoChildren) \"/\" INBOX\r\n* LIST () \"..\" Sent Items\r\n* LIST () NIL {1}\r\nx\r\n* LIST () \"/\" \"\"\r\n" +
+			"* LIST (\\Noselect) \"/\" nothing\r\n* LIST (\\NonExistent) \"/\" no\r\n* LIST () \"/\" INBOX\r\n* LIST (((\r\n* STATUS \"x\" (MESSAGES x)\r\n" + cmd.Tag + " OK done\r\n")
+		return true
+	}})
+	run, err := h.run(alice(s.Address()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range boxes {
+		h.holds(m)
+	}
+	for _, name := range []string{"nothing", "no"} {
+		if l := of(t, run, name); l.Skipped == "" || l.Error != "" {
+			t.Errorf("%+v", l)
+		}
+	}
+	if l := of(t, run, "((("); l.Error == "" {
+		t.Errorf("nothing is said of the line that can't be read: %+v", l)
+	}
+}
+
+// STATUS that fails, lies or is left out costs no mailbox.
+func TestOddStatus(t *testing.T) {
+	for _, c := range []struct{ name, reply string }{
+		{"NO", "TAG NO no\r\n"},
+		{"BAD", "TAG BAD no\r\n"},
+		{"OK and nothing", "TAG OK done\r\n"},
+		{"zeros", "* STATUS INBOX (MESSAGES 0 UIDNEXT 0 UIDVALIDITY 0 HIGHESTMODSEQ 0)\r\nTAG OK done\r\n"},
+		{"too much", "* STATUS INBOX (MESSAGES 4294967295 UIDNEXT 4294967295 UIDVALIDITY 7 HIGHESTMODSEQ 9223372036854775807)\r\nTAG OK done\r\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			boxes := three()
+			s := serve(t, hostile.Options{Mailboxes: boxes, Capabilities: "IMAP4rev1 CONDSTORE", Script: replies("STATUS", c.reply)()})
+			for range 2 {
+				h.clean(alice(s.Address()))
+			}
+			for _, m := range boxes {
+				h.holds(m)
+			}
+			if s.total() != count(boxes) {
+				t.Errorf("two runs fetched %d bodies of %d", s.total(), count(boxes))
+			}
+		})
+	}
+}
+
+// An empty LIST does not end the account.
+func TestEmptyList(t *testing.T) {
+	h := newHouse(t)
+	boxes := three()
+	h.completes(boxes)
+	s := serve(t, hostile.Options{})
+	run, err := h.run(alice(s.Address()))
+	if err == nil || !strings.Contains(err.Error(), "no mailbox at all") {
+		t.Errorf("error is %v", err)
+	}
+	for _, b := range h.boxes() {
+		if v := h.view(b); !v.Vanished.IsZero() {
+			t.Errorf("%s is taken for vanished", b.Dir)
+		}
+	}
+	if len(run.Mailboxes) > 0 {
+		t.Errorf("ledger is\n%s", show(run))
+	}
+	h.completes(boxes)
+}

@@ -1,0 +1,319 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"archiverd/internal/hostile"
+	"archiverd/internal/wire"
+)
+
+// logins are the attempts to log in among commands.
+func logins(commands []string) int {
+	n := 0
+	for _, c := range commands {
+		if strings.HasPrefix(c, "LOGIN") || strings.HasPrefix(c, "AUTHENTICATE") {
+			n++
+		}
+	}
+	return n
+}
+
+// A refused login is not repeated: servers lock accounts.
+func TestLoginRefused(t *testing.T) {
+	for _, reply := range []string{"NO [AUTHENTICATIONFAILED] no", "NO no", "NO [EXPIRED] change your password", "BAD no"} {
+		h := newHouse(t)
+		s := serve(t, hostile.Options{Mailboxes: three(), Script: func(s *hostile.Session, cmd hostile.Command) bool {
+			if cmd.Name == "AUTHENTICATE" {
+				s.Send(cmd.Tag + " " + reply + "\r\n")
+				return true
+			}
+			return false
+		}})
+		run, err := h.run(alice(s.Address()))
+		if err == nil || !run.Login || !strings.Contains(run.Error, reply[:2]) || logins(s.Commands()) != 1 {
+			t.Errorf("%s: %v, %d logins, run %+v", reply, err, logins(s.Commands()), run)
+		}
+		if strings.Contains(run.Error, "secret") {
+			t.Errorf("the error shows the password: %s", run.Error)
+		}
+	}
+}
+
+// The password is changed in the middle of a run: that is the end of it, not of
+// all of its connections one after the other.
+func TestLoginRefusedInMidRun(t *testing.T) {
+	h := newHouse(t)
+	boxes := []hostile.Mailbox{mail("INBOX", 7, 9)}
+	var refuse atomic.Bool
+	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		switch {
+		case cmd.Name == "AUTHENTICATE" && refuse.Load():
+			s.Send(cmd.Tag + " NO [AUTHENTICATIONFAILED] no\r\n")
+			return true
+		case wantsBodies(cmd):
+			refuse.Store(true)
+			return answer(s, cmd, "UID BODY[]", dies(""), 5)
+		}
+		return false
+	}})
+	acc := alice(s.Address())
+	acc.Connections = 1
+	run, err := h.run(acc)
+	if err == nil || !run.Login || logins(s.Commands()) != 2 {
+		t.Errorf("%v, %d logins, run %+v", err, logins(s.Commands()), run)
+	}
+	if n := h.archived(); n != 4 {
+		t.Errorf("%d of the 4 messages that had come are archived", n)
+	}
+	h.completes(boxes)
+}
+
+// A server that is busy is asked again when it says, if that is soon; else the
+// run ends. What has come is archived.
+func TestBusy(t *testing.T) {
+	for _, c := range []struct {
+		name, reply string
+		times       int
+		waits       time.Duration
+		err         string
+	}{
+		{"unavailable twice", "NO [UNAVAILABLE] later", 2, 0, ""},
+		{"unavailable for good", "NO [UNAVAILABLE] later", 1000, 0, "giving up after"},
+		{"a back-off of 150 ms", "BAD Request is throttled. Suggested Backoff Time: 150 milliseconds", 1, 150 * time.Millisecond, ""},
+		{"a back-off of 5 min", "BAD Request is throttled. Suggested Backoff Time: 300000 milliseconds", 1, 0, "the server asks to stay away for 5m0s"},
+		{"throttled, no time", "NO [THROTTLED] slowly", 1, 0, ""},
+		{"too many connections", "NO [LIMIT] too many connections", 1, 0, ""},
+	} {
+		for _, command := range []string{"AUTHENTICATE", "LIST", "EXAMINE", "UID SEARCH", "UID FETCH"} {
+			t.Run(c.name+" at "+command, func(t *testing.T) {
+				h := newHouse(t)
+				boxes := []hostile.Mailbox{mail("INBOX", 7, 9)}
+				var n atomic.Int64
+				capabilities := "IMAP4rev1 AUTH=PLAIN SASL-IR CONDSTORE LIST-STATUS"
+				if command == "LIST" { // without LIST-STATUS, which is tried without when refused
+					capabilities = strings.TrimSuffix(capabilities, " LIST-STATUS")
+				}
+				s := serve(t, hostile.Options{Mailboxes: boxes, Capabilities: capabilities, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+					if cmd.Name == command && n.Add(1) <= int64(c.times) {
+						s.Send(cmd.Tag + " " + c.reply + "\r\n")
+						return true
+					}
+					return false
+				}})
+				acc := alice(s.Address())
+				acc.Connections = 1
+				start := time.Now()
+				run, err := h.run(acc)
+				switch took := time.Since(start); {
+				case c.times == 1000 && command != "AUTHENTICATE" && command != "LIST":
+					if run.OK() { // whether the run ends of it or the mailbox
+						t.Errorf("run is OK:\n%s", show(run))
+					}
+				case (err != nil) != (c.err != "") || err != nil && !strings.Contains(err.Error(), c.err):
+					t.Errorf("error is %v, want %q", err, c.err)
+				case err == nil && !run.OK():
+					t.Errorf("run is not OK:\n%s", show(run))
+				case took < c.waits:
+					t.Errorf("waited %v", took)
+				}
+				if n := logins(s.Commands()); n > 12 {
+					t.Errorf("%d logins", n)
+				}
+				h.completes(boxes)
+			})
+		}
+	}
+}
+
+// A server that takes one connection only, and says so in one way or another, is
+// archived with one, however many are allowed.
+func TestTooManyConnections(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		greet func(s *hostile.Session)
+		login string
+	}{
+		{"BYE", func(s *hostile.Session) { s.Send("* BYE Too many connections\r\n") }, ""},
+		{"hung up", func(*hostile.Session) {}, ""},
+		{"silent", (*hostile.Session).Stall, ""},
+		{"at login", nil, "NO [LIMIT] Too many connections"},
+		{"at login as if the password were wrong", nil, "NO [AUTHENTICATIONFAILED] no"},
+		{"at login, throttled", nil, "NO [THROTTLED] no"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			var boxes []hostile.Mailbox
+			for i := range 12 {
+				boxes = append(boxes, mail(fmt.Sprintf("box %d", i), uint32(i+1), 10))
+			}
+			var here, in atomic.Int64
+			o := hostile.Options{Mailboxes: boxes}
+			if c.greet != nil {
+				o.Greet = func(s *hostile.Session) bool {
+					if here.Add(1) > 1 {
+						c.greet(s)
+						return false
+					}
+					s.Send("* OK [CAPABILITY " + s.Capabilities() + "] ready\r\n")
+					return true
+				}
+			}
+			o.Script = func(s *hostile.Session, cmd hostile.Command) bool {
+				if cmd.Name == "AUTHENTICATE" && in.Add(1) > 1 && c.login != "" {
+					s.Send(cmd.Tag + " " + c.login + "\r\n")
+					return true
+				}
+				return false
+			}
+			s := serve(t, o)
+			acc := alice(s.Address())
+			acc.Connections = 4
+			start := time.Now()
+			h.clean(acc)
+			if took := time.Since(start); took > patient.Greeting/2 {
+				t.Errorf("the run waited %v for connections that it does not need", took)
+			}
+			for _, m := range boxes {
+				h.holds(m)
+			}
+		})
+	}
+}
+
+// The server takes back connections in mid-run and gives no new ones: the
+// others go on.
+func TestFewerConnectionsInMidRun(t *testing.T) {
+	h := newHouse(t)
+	var boxes []hostile.Mailbox
+	for i := range 8 {
+		boxes = append(boxes, mail(fmt.Sprintf("box %d", i), uint32(i+1), 10))
+	}
+	var in, killed atomic.Int64
+	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		switch {
+		case cmd.Name == "AUTHENTICATE" && killed.Load() > 0:
+			s.Send(cmd.Tag + " NO [LIMIT] Too many connections\r\n")
+			return true
+		case cmd.Name == "AUTHENTICATE":
+			in.Add(1)
+		case wantsBodies(cmd) && in.Load() > 1 && killed.Add(1) == 1:
+			s.HangUp()
+			return true
+		}
+		return false
+	}})
+	acc := alice(s.Address())
+	acc.Connections = 4
+	h.clean(acc)
+	for _, m := range boxes {
+		h.holds(m)
+	}
+}
+
+// The process has fewer connections than its jobs want: each gets at least one
+// in its turn, and gives it back.
+func TestSlots(t *testing.T) {
+	h := newHouse(t)
+	slots := semaphore.NewWeighted(2)
+	var open, most atomic.Int64
+	boxes := three()
+	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		switch cmd.Name {
+		case "AUTHENTICATE":
+			most.Store(max(most.Load(), open.Add(1)))
+		case "LOGOUT":
+			open.Add(-1)
+		}
+		return false
+	}})
+	errs := make(chan error, 5)
+	for i := range cap(errs) {
+		acc := alice(s.Address())
+		acc.Name, acc.Connections = fmt.Sprintf("account %d", i), 4
+		go func() {
+			run, err := (&Job{Account: acc, Store: h.store, Slots: slots, Log: h.log}).Run(t.Context())
+			if err == nil && (!run.OK() || run.Sum.Archived != count(boxes)) {
+				err = errors.New(show(run))
+			}
+			errs <- err
+		}()
+	}
+	for range cap(errs) {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if most.Load() > 2 {
+		t.Errorf("%d connections at once", most.Load())
+	}
+	if !slots.TryAcquire(2) {
+		t.Error("not all slots were given back")
+	}
+	// stopped while it waits for a slot
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := h.runWith(ctx, &Job{Account: alice(s.Address()), Store: h.store, Slots: slots, Log: h.log}); !errors.Is(err, ErrInterrupted) {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// Nothing listens, the password can't be had, no TLS: errors of the run.
+func TestNoConnection(t *testing.T) {
+	h := newHouse(t)
+	s := serve(t, hostile.Options{TLS: true, Mailboxes: three()})
+	nobody := alice("127.0.0.1:1")
+	keyless := alice(s.Address())
+	keyless.Auth = func(context.Context) (wire.Auth, error) { return wire.Auth{}, errors.New("pass: no such entry") }
+	stranger := alice(s.Address())
+	stranger.Wire.Security, stranger.Wire.TLS = wire.TLS, s.ClientTLS()
+	stranger.Wire.TLS.RootCAs = nil
+	for _, c := range []struct {
+		acc  Account
+		want string
+	}{{nobody, "giving up after 6"}, {keyless, "no such entry"}, {stranger, "certificate"}} {
+		run, err := h.run(c.acc)
+		if err == nil || !strings.Contains(err.Error(), c.want) || run.Login {
+			t.Errorf("error is %v, want %q", err, c.want)
+		}
+	}
+}
+
+// A panic in any goroutine of a job is an error of that job.
+func TestPanicIsContained(t *testing.T) {
+	for name, spoil := range map[string]func(*Job){
+		"in the first worker": func(j *Job) { j.Account.Auth = nil },
+		"in a further worker": func(j *Job) {
+			var n atomic.Int64
+			auth := j.Account.Auth
+			j.Account.Auth = func(ctx context.Context) (wire.Auth, error) {
+				if n.Add(1) == 2 {
+					panic("of the second")
+				}
+				return auth(ctx)
+			}
+		},
+		"in the choice of mailboxes": func(j *Job) {
+			j.Account.Select = func(string, string, []string) (bool, string) { panic("of the rule") }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			boxes := three()
+			s := serve(t, hostile.Options{Mailboxes: boxes})
+			j := &Job{Account: alice(s.Address()), Store: h.store, Log: h.log}
+			spoil(j)
+			if _, err := h.runWith(t.Context(), j); err == nil || !strings.Contains(err.Error(), "panic") {
+				t.Errorf("error is %v", err)
+			}
+			h.completes(boxes)
+		})
+	}
+}

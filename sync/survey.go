@@ -1,0 +1,245 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"archiverd/archive"
+	"archiverd/internal/uid"
+	"archiverd/internal/wire"
+	"archiverd/state"
+)
+
+// A mailbox of which this much goes in one run is worth a word.
+const (
+	muchGone  = 100 // messages
+	muchShare = 5   // the fraction's denominator
+)
+
+// survey opens the mailbox, compares UIDs and flags, records what changed, and
+// puts the pieces that are to be fetched into the queue.
+func (w *worker) survey(ctx context.Context, b *box) error {
+	j := w.r.j
+	b.mu.Lock()
+	b.generation++
+	generation := b.generation
+	if b.began.IsZero() {
+		b.began = j.Now()
+	}
+	b.mu.Unlock()
+
+	sel, server, err := w.look(ctx, b)
+	if err != nil {
+		return err
+	}
+	odd := fmt.Errorf("UID SEARCH lists %d messages of a mailbox that has %d", server.Len(), sel.Messages)
+	if server.Len() > 2*int(sel.Messages)+1000 {
+		b.failed(odd)
+		return nil
+	}
+	info, known, err := j.Store.State.Info(b.place.Dir)
+	if err != nil {
+		return err
+	}
+	if info.Newer {
+		b.failed(fmt.Errorf("%s/journal.jsonl: %w", b.place.Dir, archive.ErrNewer))
+		return nil
+	}
+	m, err := b.enter(info, known)
+	if err != nil {
+		return b.local(err)
+	}
+	batch, err := m.Batch()
+	if err != nil {
+		return b.local(err)
+	}
+	have := state.UIDs{}
+	before := map[uint32]string{}
+	if known && info.UIDValidity == sel.UIDValidity && !info.Vanished {
+		have, err = j.Store.State.UIDs(b.place.Dir)
+		if err == nil && !have.Failed.Empty() {
+			before, err = j.Store.State.Failures(b.place.Dir)
+		}
+		if err != nil {
+			return errors.Join(err, batch.Discard())
+		}
+	} else {
+		batch.Record(archive.Event{Kind: archive.Opened, Name: b.name, UIDValidity: sel.UIDValidity, Attrs: b.listed.Attrs})
+		info.Cursor = state.Cursor{}
+	}
+	diff := Diff(server, have)
+	b.found(m, sel, server, info, before)
+	if server.Len() < int(sel.Messages) { // an answer that leaves some out says nothing of what is gone
+		b.flawed(odd)
+		diff.Gone = uid.Set{}
+	}
+	if !diff.Gone.Empty() {
+		batch.Record(archive.Event{Kind: archive.Gone, UIDs: diff.Gone})
+	}
+	if err := b.remember(info, have, diff, sel.UIDValidity); err != nil {
+		return errors.Join(b.local(err), batch.Discard())
+	}
+	batch, err = w.flags(ctx, b, batch, diff.Here, info.Cursor, sel)
+	if wire.Classify(err) == wire.ClassMessage { // a NO: the new messages are to be had all the same
+		b.flawed(err)
+	} else if err != nil {
+		return errors.Join(err, batch.Discard())
+	}
+	b.noteGone(have.Archived.And(diff.Gone).Len(), have.Archived.Len())
+	w.quiet = 0
+	// This worker goes on with the same batch. Others may take pieces of the
+	// mailbox when it is on its way: the committer takes batches in order, and
+	// one that fails makes those after it fail, so that an epoch stands in the
+	// journal before its messages.
+	w.r.opening(b, w)
+	w.begin(b, batch)
+	b.expect(diff.Missing.Len())
+	failed := diff.Missing.And(have.Failed)
+	for _, t := range []task{{want: diff.Missing.Minus(failed)}, {want: failed, late: failedBefore}} {
+		if !t.want.Empty() {
+			t.box, t.piece, t.generation = b, true, generation
+			w.r.add(t)
+		}
+	}
+	return nil
+}
+
+// look opens the mailbox and lists its UIDs. Where these are fewer than there
+// should be, some may have been expunged in between: then it looks again.
+func (w *worker) look(ctx context.Context, b *box) (sel wire.Examined, server uid.Set, err error) {
+	for range 2 {
+		if sel, err = w.examine(ctx, b); err != nil {
+			break
+		}
+		if server, err = w.c.Search(ctx); err != nil || server.Len() >= int(sel.Messages) {
+			break
+		}
+	}
+	return sel, server, err
+}
+
+// enter opens the mailbox in the archive. A new one is given its place together
+// with its directory, one at a time: another whose name differs in case only is
+// then given a different one.
+func (b *box) enter(info state.Info, known bool) (*archive.Mailbox, error) {
+	w := b.r.j.Store.Archive
+	b.r.placing.Lock()
+	defer b.r.placing.Unlock()
+	if !known {
+		place, err := w.Place(b.r.j.Account.Name, b.name)
+		if err != nil {
+			return nil, err
+		}
+		b.place = place
+	}
+	return w.Mailbox(b.place, info.Journal, info.Applied)
+}
+
+// found stores what the survey found.
+func (b *box) found(m *archive.Mailbox, sel wire.Examined, server uid.Set, info state.Info, before map[uint32]string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.m, b.uidValidity, b.server, b.info, b.before = m, sel.UIDValidity, server, info, before
+	b.expunged, b.excluded, b.recall = uid.Set{}, uid.Set{}, nil
+	b.cursor = state.Cursor{UIDValidity: sel.UIDValidity, UIDNext: sel.UIDNext, HighestModSeq: sel.HighestModSeq}
+}
+
+// local marks an error of this machine as the mailbox's own: the others go on,
+// unless it is one that would meet them too.
+func (b *box) local(err error) error {
+	if diskFailed(err) {
+		return err
+	}
+	b.failed(err)
+	return nil
+}
+
+func (b *box) noteGone(gone, of int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ledger.Gone += gone
+	if gone > muchGone && gone*muchShare > of {
+		b.warnings = append(b.warnings, fmt.Sprintf("mailbox %q: %d of %d messages vanished from the server since the last run; they stay in the archive", b.name.Mailbox, gone, of))
+	}
+}
+
+// remember looks up, where the server lists again what the archive has under
+// the same UIDVALIDITY and UID from before, what that was.
+func (b *box) remember(info state.Info, have state.UIDs, diff Difference, uidValidity uint32) error {
+	again := slices.Contains(info.Past, uidValidity) || info.UIDValidity == uidValidity && info.Vanished ||
+		!have.Gone.And(diff.Missing).Empty()
+	if !again {
+		return nil
+	}
+	view, _, err := b.r.j.Store.Archive.Fold(b.place)
+	if err != nil {
+		return err
+	}
+	recall := map[uint32]*archive.Message{}
+	for ep, m := range view.All() {
+		if ep.UIDValidity == uidValidity && diff.Missing.Contains(m.UID) {
+			recall[m.UID] = m
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.recall = recall
+	return nil
+}
+
+// flags records the flags that changed, of the messages that are here. With
+// CONDSTORE the server tells which may have (RFC 7162 3.1.4.1), else all are
+// asked for.
+func (w *worker) flags(ctx context.Context, b *box, batch *archive.Batch, here uid.Set, last state.Cursor, sel wire.Examined) (*archive.Batch, error) {
+	if here.Empty() || sel.HighestModSeq != 0 && sel.HighestModSeq == last.HighestModSeq {
+		return batch, nil
+	}
+	var all uid.Set
+	all.AddRange(1, here.Max())
+	q := wire.MetaQuery{Set: all, FlagsOnly: true}
+	if sel.HighestModSeq > last.HighestModSeq { // a server put back from a backup may have fallen behind
+		q.ChangedSince = last.HighestModSeq
+	}
+	room := 2*b.server.Len() + 1000 // for replies
+	var chunk []state.FlagsOf
+	check := func() error {
+		changed, err := w.r.j.Store.State.Changed(b.place.Dir, chunk)
+		chunk = chunk[:0]
+		if err != nil {
+			return err
+		}
+		for _, c := range changed {
+			batch.Record(archive.Event{Kind: archive.Flags, UID: c.UID, Flags: strings.Fields(c.Flags)})
+		}
+		if batch.Len() < batchEvents {
+			return nil
+		}
+		w.send(b, batch)
+		batch, err = b.m.Batch()
+		return err
+	}
+	err := w.c.Meta(ctx, q, func(m wire.Meta) error {
+		if room--; room < 0 {
+			return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("more replies than messages: %w", wire.ErrLimit)}
+		}
+		if !m.HasFlags || !here.Contains(m.UID) {
+			return nil
+		}
+		chunk = append(chunk, state.FlagsOf{UID: m.UID, Flags: joinFlags(m.Flags)})
+		if len(chunk) < batchEvents {
+			return nil
+		}
+		return check()
+	})
+	if err == nil {
+		err = check()
+	}
+	return batch, err
+}
+
+func joinFlags(flags []string) string {
+	return strings.ToValidUTF8(strings.Join(flags, " "), "\uFFFD")
+}

@@ -1,0 +1,362 @@
+package sync
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"archiverd/internal/hostile"
+)
+
+// A message that vanishes is gone and kept; listed again it is known by its UID
+// and nothing is downloaded.
+func TestVanishedAndListedAgain(t *testing.T) {
+	h := newHouse(t)
+	boxes := three()
+	h.completes(boxes)
+	full := boxes[0].Messages
+	boxes[0].Messages = slices.Delete(slices.Clone(full), 3, 5)
+	run := h.completes(boxes)
+	if l := of(t, run, "INBOX"); l.Gone != 2 || l.Server != 7 || l.Archived != 7 {
+		t.Errorf("ledger is %+v", l)
+	}
+	_, v := h.mailbox("INBOX")
+	if ep := v.Epoch(); len(ep.Messages) != 9 || ep.Messages[4].Here() || !ep.Messages[3].Here() {
+		t.Errorf("the archive has %v", ep.Messages)
+	}
+	boxes[0].Messages = slices.Clone(full)
+	boxes[0].Messages[3].Flags = `\Draft`
+	s := serve(t, hostile.Options{Mailboxes: boxes})
+	run = h.clean(alice(s.Address()))
+	if l := of(t, run, "INBOX"); l.Matched != 2 || l.Added != 2 || s.total() != 0 {
+		t.Errorf("ledger is %+v, %d bodies fetched", l, s.total())
+	}
+	h.holds(boxes[0])
+	_, v = h.mailbox("INBOX")
+	if m := v.Epoch().Messages[4]; m.Matched != "uid" {
+		t.Errorf("message 4 is %+v", m)
+	}
+}
+
+// Another message under the UID of one that vanished is not taken for it.
+func TestAnotherMessageUnderAnOldUID(t *testing.T) {
+	h := newHouse(t)
+	boxes := three()
+	h.completes(boxes)
+	full := boxes[0].Messages
+	boxes[0].Messages = full[:8]
+	h.completes(boxes)
+	boxes[0].Messages = append(slices.Clone(full[:8]), hostile.Message{UID: 9, Date: full[8].Date, Body: []byte("quite another\r\n")})
+	h.clean(alice(serve(t, hostile.Options{Mailboxes: boxes}).Address()))
+	h.holds(boxes[0])
+}
+
+// A mailbox that the server lists no more stays, with a warning; when it comes
+// back nothing is downloaded.
+func TestMailboxVanishesAndComesBack(t *testing.T) {
+	h := newHouse(t)
+	boxes := three()
+	h.completes(boxes)
+	s := serve(t, hostile.Options{Mailboxes: boxes[:2]})
+	run := h.clean(alice(s.Address()))
+	if l := of(t, run, "Archiv"); !l.Vanished || len(run.Warnings) != 1 || !strings.Contains(run.Warnings[0], "Archiv") {
+		t.Errorf("ledger is %+v, warnings %q", l, run.Warnings)
+	}
+	if _, v := h.mailbox("Archiv"); v.Vanished.IsZero() || len(v.Epoch().Messages) != 3 {
+		t.Errorf("the archive has %+v", v)
+	}
+	s = serve(t, hostile.Options{Mailboxes: boxes[:2]})
+	if run = h.clean(alice(s.Address())); len(run.Warnings) > 0 {
+		t.Errorf("it warns again: %q", run.Warnings)
+	}
+	s = serve(t, hostile.Options{Mailboxes: boxes})
+	run = h.clean(alice(s.Address()))
+	if l := of(t, run, "Archiv"); l.Matched != 3 || s.total() != 0 {
+		t.Errorf("ledger is %+v, %d bodies fetched", l, s.total())
+	}
+	if _, v := h.mailbox("Archiv"); !v.Vanished.IsZero() {
+		t.Error("the mailbox is still taken for vanished")
+	}
+	h.holds(boxes[2])
+}
+
+// A mailbox that can't be selected any more is as good as vanished, and one that
+// never could is passed over.
+func TestNoselect(t *testing.T) {
+	h := newHouse(t)
+	boxes := three()
+	h.completes(boxes)
+	boxes[2].Attrs = `\Noselect`
+	boxes = append(boxes, hostile.Mailbox{Name: "Above", Attrs: `\NonExistent \HasChildren`})
+	s := serve(t, hostile.Options{Mailboxes: boxes})
+	run := h.clean(alice(s.Address()))
+	if l := of(t, run, "Above"); l.Skipped == "" {
+		t.Errorf("ledger is %+v", l)
+	}
+	for _, c := range s.Commands() {
+		if strings.HasPrefix(c, "EXAMINE") {
+			t.Errorf("sent %q", c)
+		}
+	}
+	if _, v := h.mailbox("Archiv"); v.Vanished.IsZero() || len(v.Epoch().Messages) != 3 {
+		t.Errorf("the archive has %+v", v)
+	}
+}
+
+// When much goes at once that is said; all of it is kept.
+func TestAllGone(t *testing.T) {
+	h := newHouse(t)
+	boxes := []hostile.Mailbox{mail("INBOX", 7, 150)}
+	h.completes(boxes)
+	full := boxes[0].Messages
+	boxes[0].Messages = nil
+	boxes[0].UIDNext = 151
+	boxes[0].HighestModSeq++
+	run := h.completes(boxes)
+	if len(run.Warnings) != 1 || !strings.Contains(run.Warnings[0], "150 of 150") {
+		t.Errorf("warnings are %q", run.Warnings)
+	}
+	if _, v := h.mailbox("INBOX"); len(v.Epoch().Messages) != 150 {
+		t.Errorf("the archive has %d messages", len(v.Epoch().Messages))
+	}
+	boxes[0].Messages = full
+	boxes[0].HighestModSeq++
+	s := serve(t, hostile.Options{Mailboxes: boxes})
+	h.clean(alice(s.Address()))
+	if s.total() != 0 {
+		t.Errorf("%d bodies fetched", s.total())
+	}
+	h.holds(boxes[0])
+}
+
+// Expunged between SEARCH and FETCH: neither failed nor archived, and no fault.
+func TestExpungedBeforeFetch(t *testing.T) {
+	h := newHouse(t)
+	boxes := three()
+	after := slices.Clone(boxes)
+	after[0].Messages = slices.Delete(slices.Clone(boxes[0].Messages), 4, 6)
+	searched := false
+	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		if inbox(s) && searched {
+			s.Open = &after[0]
+		}
+		searched = searched || inbox(s) && cmd.Name == "UID SEARCH"
+		return false
+	}})
+	acc := alice(s.Address())
+	acc.Connections = 1
+	run := h.clean(acc)
+	if l := of(t, run, "INBOX"); l.Server != 7 || l.Archived != 7 || l.Gone != 0 {
+		t.Errorf("ledger is %+v", l)
+	}
+	h.holds(after[0])
+	h.completes(after)
+}
+
+// Expunged between EXAMINE and SEARCH: as many are gone as are.
+func TestExpungedBeforeSearch(t *testing.T) {
+	h := newHouse(t)
+	boxes := three()
+	h.completes(boxes)
+	after := slices.Clone(boxes)
+	after[0].Messages = slices.Delete(slices.Clone(boxes[0].Messages), 4, 6)
+	boxes[0].HighestModSeq++
+	examined := 0
+	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		if cmd.Name == "EXAMINE" {
+			examined++
+		}
+		if inbox(s) && cmd.Name == "UID SEARCH" {
+			s.Open = &after[0]
+		}
+		if cmd.Name == "EXAMINE" && examined > 1 && strings.Contains(cmd.Args, "INBOX") {
+			s.Open = &after[0]
+			s.Send("* 7 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n* OK [UIDNEXT 10] x\r\n* OK [HIGHESTMODSEQ 20] x\r\n" + cmd.Tag + " OK done\r\n")
+			return true
+		}
+		return false
+	}})
+	acc := alice(s.Address())
+	acc.Connections = 1
+	run := h.clean(acc)
+	if l := of(t, run, "INBOX"); l.Server != 7 || l.Archived != 7 || l.Gone != 2 {
+		t.Errorf("ledger is %+v", l)
+	}
+	h.holds(after[0])
+}
+
+// Above the limit a message is excluded; when the limit rises it is fetched.
+func TestLargestMessage(t *testing.T) {
+	h := newHouse(t)
+	boxes := three()
+	boxes[0].Messages[3].Body = []byte("Subject: big\r\n\r\n" + strings.Repeat("x", 5000))
+	s := serve(t, hostile.Options{Mailboxes: boxes})
+	acc := alice(s.Address())
+	acc.Largest = 1000
+	for i := range 2 {
+		run := h.clean(acc)
+		if l := of(t, run, "INBOX"); l.Excluded != 1 || l.Archived != 8 || !strings.Contains(l.Rule, "1000") || l.Unchanged != (i == 1) {
+			t.Errorf("ledger is %+v", l)
+		}
+		h.holds(boxes[0], 4)
+	}
+	if s.total() != count(boxes)-1 {
+		t.Errorf("%d bodies fetched", s.total())
+	}
+	acc.Largest = 10000
+	if l := of(t, h.clean(acc), "INBOX"); l.Excluded != 0 || l.Archived != 9 || l.Rule != "" {
+		t.Errorf("ledger is %+v", l)
+	}
+	h.holds(boxes[0])
+	if s.total() != count(boxes) {
+		t.Errorf("%d bodies fetched", s.total())
+	}
+}
+
+// A message that failed, and is excluded by a limit set since, is excluded.
+func TestFailedThenExcluded(t *testing.T) {
+	h := newHouse(t)
+	boxes := three()
+	boxes[0].Messages[3].Body = []byte("Subject: big\r\n\r\n" + strings.Repeat("x", 5000))
+	s := serve(t, hostile.Options{Mailboxes: boxes, Script: poison(says("* SEQ FETCH (UID 4 BODY[] NIL)\r\n"), 4)()})
+	acc := alice(s.Address())
+	run, err := h.run(acc)
+	if l := of(t, run, "INBOX"); err != nil || l.Failed != 1 {
+		t.Errorf("%v: ledger is %+v", err, l)
+	}
+	acc.Largest = 1000
+	if l := of(t, h.clean(acc), "INBOX"); l.Failed != 0 || l.Excluded != 1 {
+		t.Errorf("ledger is %+v", l)
+	}
+	h.completes(boxes)
+}
+
+// A server that says that a message is small, and sends a large one, is not
+// believed, and what it sends is not taken.
+func TestLyingAboutTheSize(t *testing.T) {
+	h := newHouse(t)
+	boxes := three()
+	boxes[0].Messages[3].Body = []byte("Subject: big\r\n\r\n" + strings.Repeat("x", 5000))
+	s := serve(t, hostile.Options{Mailboxes: boxes, Script: poisonMeta(says("* SEQ FETCH (UID 4 FLAGS () RFC822.SIZE 10)\r\n"), 4)()})
+	acc := alice(s.Address())
+	acc.Largest = 1000
+	run, err := h.run(acc)
+	if l := of(t, run, "INBOX"); err != nil || l.Failed != 1 || !strings.Contains(l.Failures[4], "5016 octets, over the limit of 1000") {
+		t.Errorf("%v: ledger is %+v", err, l)
+	}
+	h.holds(boxes[0], 4)
+	h.completes(boxes)
+}
+
+// Flags that changed are recorded, with CONDSTORE by asking for the changed ones
+// only, without it by asking for all.
+func TestFlagsChange(t *testing.T) {
+	for _, condstore := range []bool{true, false} {
+		h := newHouse(t)
+		boxes := three()
+		caps := "IMAP4rev1 AUTH=PLAIN SASL-IR LIST-STATUS"
+		if condstore {
+			caps += " CONDSTORE"
+		} else {
+			boxes[0].HighestModSeq = 0
+		}
+		s := serve(t, hostile.Options{Mailboxes: boxes, Capabilities: caps})
+		h.clean(alice(s.Address()))
+		change := func(i int, flags string) {
+			m := &boxes[0]
+			m.Messages = slices.Clone(m.Messages)
+			if condstore {
+				m.HighestModSeq++
+			}
+			m.Messages[i].Flags, m.Messages[i].ModSeq = flags, m.HighestModSeq
+		}
+		// a keyword's case is kept, and its change is a change
+		for i, flags := range []string{`$FORWARDED NonJunk \Seen`, `$Forwarded NonJunk \Seen`, `$Forwarded \Seen nonjunk`, ``, `\Recent \Seen`} {
+			change(2, flags)
+			s = serve(t, hostile.Options{Mailboxes: boxes, Capabilities: caps})
+			run := h.clean(alice(s.Address()))
+			if l := of(t, run, "INBOX"); l.FlagsChanged != 1 || s.total() != 0 {
+				t.Errorf("%d: ledger is %+v, %d bodies fetched", i, l, s.total())
+			}
+			changedSince := slices.ContainsFunc(s.Commands(), func(c string) bool { return strings.Contains(c, "CHANGEDSINCE") })
+			if changedSince != condstore {
+				t.Errorf("asked %q", s.Commands())
+			}
+			if _, v := h.mailbox("INBOX"); strings.Join(v.Epoch().Messages[3].Flags, " ") != strings.TrimPrefix(flags, `\Recent `) {
+				t.Errorf("flags are %q, want %q", v.Epoch().Messages[3].Flags, flags)
+			}
+		}
+	}
+}
+
+// A server put back from a backup has a lower HIGHESTMODSEQ: flags changed there
+// are not asked for by a MODSEQ that it has not reached.
+func TestHighestModSeqFallsBack(t *testing.T) {
+	h := newHouse(t)
+	boxes := three()
+	boxes[0].HighestModSeq = 1000
+	h.completes(boxes)
+	boxes[0].HighestModSeq = 50
+	boxes[0].Messages[2].Flags, boxes[0].Messages[2].ModSeq = `\Draft`, 50
+	run := h.completes(boxes)
+	if l := of(t, run, "INBOX"); l.FlagsChanged != 1 {
+		t.Errorf("ledger is %+v", l)
+	}
+}
+
+// Flags that are refused cost no new message, are said, and are asked for again.
+func TestFlagsRefused(t *testing.T) {
+	h := newHouse(t)
+	boxes := three()
+	h.completes(boxes)
+	boxes[0].Messages = append(slices.Clone(boxes[0].Messages), message("INBOX", 20))
+	boxes[0].Messages[2].Flags, boxes[0].Messages[2].ModSeq = `\Draft`, 500
+	boxes[0].HighestModSeq = 500
+	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		if wantsMeta(cmd) && strings.Contains(cmd.Args, "CHANGEDSINCE") {
+			s.Send(cmd.Tag + " NO not now\r\n")
+			return true
+		}
+		return false
+	}})
+	run, err := h.run(alice(s.Address()))
+	if l := of(t, run, "INBOX"); err != nil || !strings.Contains(l.Error, "not now") || l.Added != 1 || l.Missing != 0 {
+		t.Errorf("%v: ledger is %+v", err, l)
+	}
+	h.completes(boxes)
+}
+
+// Flags without end, or of messages that nobody knows, change nothing.
+func TestOddFlags(t *testing.T) {
+	h := newHouse(t)
+	boxes := three()
+	h.completes(boxes)
+	boxes[0].HighestModSeq++
+	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		if !wantsMeta(cmd) || !inbox(s) {
+			return false
+		}
+		s.Send("* 1 FETCH (UID 77 FLAGS (\\Deleted))\r\n* 2 FETCH (FLAGS (\\Deleted))\r\n* 3 FETCH (UID 0 FLAGS (\\Deleted))\r\n* 3 FETCH (UID 3 FLAGS NIL)\r\n" + cmd.Tag + " OK done\r\n")
+		return true
+	}})
+	run := h.clean(alice(s.Address()))
+	if l := of(t, run, "INBOX"); l.FlagsChanged != 0 {
+		t.Errorf("ledger is %+v", l)
+	}
+	h.holds(boxes[0])
+
+	boxes[0].HighestModSeq++
+	boxes[0].Messages = append(slices.Clone(boxes[0].Messages), message("INBOX", 4294967294))
+	h.completes(boxes)
+	boxes[0].HighestModSeq++
+	s = serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		if wantsMeta(cmd) && inbox(s) {
+			s.Flood("* 1 FETCH (UID 1 FLAGS (\\Seen))\r\n")
+		}
+		return false
+	}})
+	run, err := h.run(alice(s.Address()))
+	if l := of(t, run, "INBOX"); err != nil || l.Error == "" {
+		t.Errorf("%v: ledger is %+v", err, l)
+	}
+}

@@ -1,0 +1,423 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"archiverd/archive"
+	"archiverd/internal/uid"
+	"archiverd/internal/wire"
+)
+
+// A batch is full at one of these.
+const (
+	batchMessages = 1000
+	batchOctets   = 64 << 20
+	batchAge      = 10 * time.Second
+	batchEvents   = 10000 // flags and failures, which have no octets
+)
+
+// While batches are committed the next are received: so many of a worker, and
+// so many octets, may be on their way.
+const (
+	flightBatches = 8
+	flightOctets  = 2 * batchOctets
+)
+
+// worker owns a connection, the mailbox open on it, and a batch.
+type worker struct {
+	r        *round
+	slot     bool
+	c        *wire.Conn
+	selected *box
+	quiet    int // connections in a row that failed, or brought nothing
+
+	batch   *archive.Batch
+	of      *box     // the batch's mailbox
+	flights []flight // batches that are being committed, in their order
+}
+
+// flight is a batch on its way. landed is closed when it is committed, or not.
+type flight struct {
+	octets int64
+	landed chan struct{}
+}
+
+// connect opens the worker's connection.
+func (w *worker) connect(ctx context.Context) error {
+	c, err := w.r.j.Account.Connect(ctx)
+	if err != nil {
+		return &connectError{err}
+	}
+	w.c = c
+	return nil
+}
+
+// join connects a further worker, if there is a slot and a connection for it.
+func (w *worker) join() bool {
+	r := w.r
+	if s := r.j.Slots; s != nil {
+		if w.slot = s.TryAcquire(1); !w.slot {
+			return false
+		}
+	}
+	err := w.connect(r.come)
+	if err != nil && r.come.Err() == nil {
+		r.j.Log.Info("the server takes no further connection; going on with fewer", KeyAccount, r.j.Account.Name, KeyError, err)
+	}
+	return err == nil
+}
+
+// connectError is an error of connecting: no task's fault.
+type connectError struct{ err error }
+
+func (e *connectError) Error() string { return e.err.Error() }
+func (e *connectError) Unwrap() error { return e.err }
+
+// list connects and asks for the mailboxes, as often as it may.
+func (r *round) list(w *worker) ([]wire.Mailbox, error) {
+	if s := r.j.Slots; s != nil {
+		if err := s.Acquire(r.ctx, 1); err != nil {
+			return nil, err
+		}
+		w.slot = true
+	}
+	r.j.meter.change(func(p *Progress) { p.Stage = "connecting" })
+	for {
+		err := w.connect(r.ctx)
+		if err == nil {
+			r.j.meter.change(func(p *Progress) { p.Stage = "listing" })
+			var list []wire.Mailbox
+			if list, err = w.c.List(r.ctx); err == nil {
+				return list, nil
+			}
+			if wire.Classify(err) == wire.ClassMailbox {
+				return nil, err
+			}
+		}
+		w.drop()
+		if err := w.pause(err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// pause waits before the next connection, as long as the server asked or the
+// back-off says. It returns the error if there is to be none.
+func (w *worker) pause(cause error) error {
+	retry := w.r.j.Account.Retry.withDefaults()
+	switch wire.Classify(cause) {
+	case wire.ClassTransient, wire.ClassBusy, wire.ClassThrottled, wire.ClassProtocol:
+	default:
+		return cause
+	}
+	if dns := (*net.DNSError)(nil); errors.As(cause, &dns) && dns.IsNotFound {
+		return cause // a name that does not exist will not do so in a minute
+	}
+	w.quiet++
+	if w.quiet >= retry.Tries {
+		return fmt.Errorf("giving up after %d connections without success: %w", w.quiet, cause)
+	}
+	wait := wire.RetryAfter(cause)
+	if wait > retry.Stated {
+		return fmt.Errorf("the server asks to stay away for %v: %w", wait, cause)
+	}
+	if wait == 0 {
+		b := backoff.NewExponentialBackOff()
+		b.InitialInterval, b.MaxInterval, b.Multiplier = retry.First, retry.Most, 2
+		for range w.quiet {
+			wait = b.NextBackOff()
+		}
+	}
+	w.r.j.Log.Info("connecting again", KeyAccount, w.r.j.Account.Name, "wait", wait.Round(time.Millisecond), KeyError, cause)
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-w.r.ctx.Done():
+		return context.Cause(w.r.ctx)
+	}
+}
+
+// run does tasks until none are left or the run is stopped.
+func (w *worker) run() {
+	for {
+		t, ok := w.r.take(w, w.of, true)
+		if !ok {
+			w.flush()
+			t, ok = w.r.take(w, w.selected, false)
+		}
+		if !ok {
+			break
+		}
+		wanted := t.want.Len()
+		err := w.do(&t)
+		if err != nil {
+			if t.want.Len() < wanted {
+				t.tries, t.bare = -1, 0 // this one does not count
+			}
+			w.flush() // what is complete is committed
+			w.landed()
+			err = w.failed(&t, err)
+		}
+		w.r.release(t.box)
+		if err != nil {
+			if c := wire.Classify(err); c != wire.ClassUnknown && c != wire.ClassLogin && w.r.retire(w) {
+				break // the server has no more connections for us: the others go on
+			}
+			w.r.stop(err)
+		}
+	}
+	w.flush()
+	w.landed()
+}
+
+// do does a task. Where the error is the connection's, t.want is what remains.
+func (w *worker) do(t *task) error {
+	if t.piece && t.box.gaveUp(t.generation) {
+		return nil
+	}
+	w.r.j.meter.change(func(p *Progress) { p.Mailbox = t.box.listed.Name })
+	if w.c == nil {
+		if err := w.connect(w.r.ctx); err != nil {
+			return err
+		}
+	}
+	if !t.piece {
+		return w.survey(w.r.ctx, t.box)
+	}
+	return w.fetch(w.r.ctx, t)
+}
+
+// failed decides what becomes of a task that failed. It returns an error that
+// ends the run, nil to go on.
+func (w *worker) failed(t *task, err error) error {
+	b := t.box
+	if cause := context.Cause(w.r.ctx); cause != nil {
+		return cause
+	}
+	var connecting *connectError
+	if errors.As(err, &connecting) {
+		w.r.add(*t)
+		return w.pause(err)
+	}
+	switch wire.Classify(err) {
+	case wire.ClassMailbox, wire.ClassLogin: // we are logged in: it is this mailbox that we may not see
+		b.failed(err)
+		return nil
+	case wire.ClassMessage: // a NO for the piece: the message that it is for will be found
+		switch {
+		case !t.piece:
+			b.failed(err)
+		case t.want.Len() == 1:
+			return w.record(b, t.want, err)
+		default:
+			w.r.add(t.halves()...)
+		}
+		return nil
+	case wire.ClassUnknown:
+		w.drop() // an error while receiving leaves the connection in the middle of it
+		return b.local(err)
+	case wire.ClassTransient, wire.ClassBusy, wire.ClassThrottled, wire.ClassProtocol:
+		w.drop()
+		again, poison := t.again(err)
+		if poison != nil {
+			if err := w.record(b, t.want, poison); err != nil {
+				return err
+			}
+			if c := wire.Classify(err); c == wire.ClassTransient || c == wire.ClassProtocol {
+				w.quiet = 0 // it is the message; a server that is busy may be so for all
+			}
+		}
+		w.r.add(again...)
+		return w.pause(err)
+	}
+	return err
+}
+
+// deathsBorne is how many connections a run may lose over one mailbox.
+const deathsBorne = 100
+
+// again says what is left of a task over which the connection was lost: the
+// task once more; then, if that brings nothing, in parts, so that the one
+// message at which the server or its connection dies is found; and if it is one
+// message alone, the reason for giving it up.
+func (t *task) again(cause error) (again []task, poison error) {
+	b := t.box
+	b.mu.Lock()
+	b.deaths++
+	if b.deaths > deathsBorne && b.err == nil {
+		b.err = fmt.Errorf("lost %d connections over it: %w", b.deaths, cause)
+	}
+	b.mu.Unlock()
+	t.tries++
+	if t.tries > 0 {
+		t.late = max(t.late, suspect)
+	}
+	switch {
+	case t.piece && t.want.Empty(): // all had come when it was lost
+		return nil, nil
+	case !t.piece:
+		if t.tries >= 3 {
+			b.failed(cause)
+			return nil, nil
+		}
+		return []task{*t}, nil
+	case t.tries < 2:
+		return []task{*t}, nil
+	case t.want.Len() > 1:
+		parts := t.halves()
+		parts[0].tries, parts[0].bare = 1, min(t.bare, 1)
+		return parts, nil
+	case t.tries < 3:
+		return []task{*t}, nil
+	}
+	if op := (*net.OpError)(nil); errors.As(cause, &op) {
+		cause = op.Err // without our port, which is another each time
+	}
+	return nil, fmt.Errorf("the connection is lost whenever it is fetched: %w", cause)
+}
+
+// halves are the first message, where the server most likely stumbled, and the
+// two halves of the others.
+func (t *task) halves() []task {
+	first, rest := t.want.Split(1)
+	left, right := rest.Split((rest.Len() + 1) / 2)
+	var out []task
+	for _, want := range []uid.Set{first, left, right} {
+		if !want.Empty() {
+			out = append(out, task{box: t.box, piece: true, generation: t.generation, want: want, late: t.late})
+		}
+	}
+	return out
+}
+
+// examine opens the mailbox on the worker's connection.
+func (w *worker) examine(ctx context.Context, b *box) (wire.Examined, error) {
+	w.selected = nil
+	sel, err := w.c.Examine(ctx, b.listed.Wire, w.c.Has("CONDSTORE"))
+	if err != nil {
+		return sel, err
+	}
+	if sel.UIDValidity == 0 {
+		return sel, &wire.Error{Class: wire.ClassMailbox, Err: errors.New("the server tells no UIDVALIDITY, without which no UID means anything")}
+	}
+	w.selected = b
+	return sel, nil
+}
+
+// open returns the worker's batch for b, begun if there is none.
+func (w *worker) open(b *box) (*archive.Batch, error) {
+	if w.batch != nil && w.of == b {
+		return w.batch, nil
+	}
+	batch, err := b.m.Batch()
+	if err != nil {
+		return nil, err
+	}
+	w.begin(b, batch)
+	return batch, nil
+}
+
+// begin makes batch the worker's.
+func (w *worker) begin(b *box, batch *archive.Batch) {
+	w.flush()
+	w.batch, w.of = batch, b
+	w.r.hold(b)
+}
+
+// full sends the worker's batch off if it is large or old enough.
+func (w *worker) full() {
+	b := w.batch
+	if b.Len() >= batchMessages || b.Octets() >= batchOctets || w.r.j.Now().Sub(b.Started()) >= batchAge {
+		w.flush()
+	}
+}
+
+// flush sends the worker's batch off.
+func (w *worker) flush() {
+	if w.batch == nil {
+		return
+	}
+	batch, b := w.batch, w.of
+	w.batch, w.of = nil, nil
+	w.send(b, batch)
+	w.r.opened(b)
+	w.r.release(b)
+}
+
+// send hands a batch to the committer, when there is room in front of it.
+func (w *worker) send(b *box, batch *archive.Batch) {
+	if batch.Len() == 0 {
+		if err := batch.Discard(); err != nil {
+			b.failed(err)
+		}
+		return
+	}
+	octets := batch.Octets()
+	for _, f := range w.flights {
+		octets += f.octets
+	}
+	for len(w.flights) > 0 && (len(w.flights) >= flightBatches || octets > flightOctets) {
+		octets -= w.flights[0].octets
+		w.land()
+	}
+	landed := make(chan struct{})
+	w.flights = append(w.flights, flight{batch.Octets(), landed})
+	w.r.hold(b)
+	w.r.j.Store.commits <- commit{batch, func(batch *archive.Batch) {
+		b.committed(batch)
+		w.r.release(b)
+		close(landed)
+	}}
+}
+
+// land waits for the first batch on its way, landed for all.
+func (w *worker) land() {
+	<-w.flights[0].landed
+	w.flights = w.flights[1:]
+}
+
+func (w *worker) landed() {
+	for len(w.flights) > 0 {
+		w.land()
+	}
+}
+
+// drop closes the connection without a word.
+func (w *worker) drop() {
+	w.selected = nil
+	if w.c != nil {
+		_ = w.c.Close() // it failed, or was stopped: why is known already
+		w.c = nil
+	}
+}
+
+// close ends the worker: politely where the connection still stands.
+func (w *worker) close() {
+	w.flush()
+	w.landed()
+	polite := w.c != nil && w.r.ctx.Err() == nil
+	// The ledger need not wait for the server's good-bye.
+	w.r.j.leaving.Go(func() {
+		if polite {
+			_ = w.c.Logout(w.r.outer) // what it says to our leaving is of no interest
+		}
+		w.drop()
+		if w.slot {
+			w.r.j.Slots.Release(1)
+		}
+	})
+}
+
+// incomplete says whether an error is of a body that did not come whole.
+func incomplete(err error) bool {
+	return errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, archive.ErrWrite)
+}
