@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/dustin/go-humanize/english"
+	"github.com/spf13/cobra"
+
+	"archiverd/internal/config"
+	"archiverd/internal/safetext"
+)
+
+func (a *app) configCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "Look at the configuration", Long: "Looks at the configuration.\n" + exitHelp,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	var connect bool
+	check := &cobra.Command{
+		Use:   "check",
+		Short: "Report all faults of the configuration at once, each with its line",
+		Long: `Reads the configuration and every password's source, and reports all faults at
+once, each with file, line and key. With --connect it also logs in to each account
+and lists the mailboxes that would be archived.
+` + exitHelp,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.configCheck(cmd.Context(), connect) },
+	}
+	check.Flags().BoolVar(&connect, "connect", false, "log in to each account and list its mailboxes")
+	cmd.AddCommand(check)
+	return cmd
+}
+
+func (a *app) configCheck(ctx context.Context, connect bool) error {
+	cfg, err := a.load()
+	if err != nil {
+		return err
+	}
+	if err := cfg.CheckSecrets(ctx); err != nil {
+		return usage(err)
+	}
+	fmt.Fprintf(a.out, "the configuration is valid: %s, archive %s\n", english.Plural(len(cfg.Accounts), "account", ""), safetext.Line(cfg.Archive.Path))
+	if !connect {
+		return nil
+	}
+	h := &house{log: a.logger(cfg)}
+	h.limits(cfg)
+	failed := false
+	for i := range cfg.Accounts {
+		acc := &cfg.Accounts[i]
+		if err := a.tryAccount(ctx, h, acc); err != nil {
+			failed = true
+			fmt.Fprintf(a.out, "%s: FAILED: %s\n", acc.Name, safetext.Line(err.Error()))
+		}
+	}
+	if failed {
+		return &exit{status: exitFailed}
+	}
+	return nil
+}
+
+// tryAccount logs in and lists what would be archived.
+func (a *app) tryAccount(ctx context.Context, h *house, acc *config.Account) (err error) {
+	j, err := h.job(acc)
+	if err != nil {
+		return err
+	}
+	c, err := j.Account.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	list, err := c.List(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "%s: logged in to %s, %s\n", acc.Name, acc.Address(), english.Plural(len(list), "mailbox", ""))
+	for _, m := range list {
+		what := ""
+		if m.Status != nil {
+			what = english.Plural(int(m.Status.Messages), "message", "")
+		}
+		if ok, rule := acc.Selects(m.Name, m.Delimiter, m.Attrs); !ok {
+			what = "left out: " + rule
+		}
+		fmt.Fprintf(a.out, "  %s  %s\n", safetext.Line(m.Name), safetext.Line(what))
+	}
+	return c.Logout(ctx)
+}

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/spf13/cobra"
+
+	"archiverd/internal/config"
+	"archiverd/internal/demomail"
+	"archiverd/internal/imapd"
+	"archiverd/internal/safetext"
+	"archiverd/state"
+)
+
+func (a *app) demoCommand() *cobra.Command {
+	var keep string
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "A throw-away IMAP server with real mail, archived before your eyes",
+		Long: `Starts an IMAP server in this process, with a few dozen messages that come with
+archiverd; archives them over TLS; lets new mail arrive, a message vanish and a flag
+change; archives again; verifies; and prints the archive's tree and a journal.
+
+Nothing outside a temporary directory is touched, and that is removed at the end;
+--keep DIR puts the archive there and leaves it.
+` + exitHelp,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context(), keep) },
+	}
+	cmd.Flags().StringVar(&keep, "keep", "", "`DIR` for the archive, which stays")
+	return cmd
+}
+
+const (
+	demoUser     = "ada@example.org"
+	demoPassword = "correct horse battery staple"
+)
+
+func (a *app) demo(ctx context.Context, keep string) (err error) {
+	dir, err := os.MkdirTemp("", "archiverd-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	mail := filepath.Join(dir, "mail")
+	if keep != "" {
+		mail = keep
+	}
+	cert, err := imapd.SelfSigned()
+	if err != nil {
+		return err
+	}
+	server := imapd.New(imapd.Options{TLS: cert.Server})
+	defer func() { err = errors.Join(err, server.Close()) }()
+	user := server.AddUser(demoUser, demoPassword)
+	if err := fillDemo(user); err != nil {
+		return err
+	}
+	addr, err := server.Listen("127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	ca := filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(ca, cert.PEM, 0o600); err != nil {
+		return err
+	}
+	cfg, err := config.Single(config.Flags{Server: addr, Username: demoUser, Archive: mail, TLSCAFile: ca})
+	if err != nil {
+		return err
+	}
+	cfg.Log.Level = slog.LevelWarn
+	cfg.Accounts[0].Name = "ada"
+	cfg.Accounts[0].SetPassword([]byte(demoPassword))
+	fmt.Fprintf(a.out, "An IMAP server is listening on %s, over TLS, with the mail of %s.\n\n== The first sync\n\n", addr, demoUser)
+	if err := a.demoSync(ctx, cfg); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "\n== Meanwhile at the server: %d messages arrive, one vanishes, one is flagged\n\n", mustLen(demomail.Later()))
+	if err := changeDemo(user); err != nil {
+		return err
+	}
+	if err := a.demoSync(ctx, cfg); err != nil {
+		return err
+	}
+	bodies, octets := server.Sent()
+	fmt.Fprintf(a.out, "\nThe server sent %d bodies in all, %d octets: nothing twice.\n\n== The archive: plain files\n\n", bodies, octets)
+	if err := a.tree(mail); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "\n== INBOX/journal.jsonl: what happened there\n\n")
+	if err := a.tail(filepath.Join(mail, "ada", "INBOX", "journal.jsonl"), 8); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "\n== archiverd verify\n\n")
+	if err := a.verify(ctx, mail, nil); err != nil {
+		return err
+	}
+	if keep != "" {
+		fmt.Fprintf(a.out, "\nThe archive is in %s: try `archiverd list --archive %s`.\n", keep, keep)
+	}
+	return nil
+}
+
+func mustLen(items []demomail.Item, _ error) int { return len(items) }
+
+// demoSync is one sync, as the command does it.
+func (a *app) demoSync(ctx context.Context, cfg *config.Config) error {
+	h, err := openHouse(cfg, a.logger(cfg))
+	if err != nil {
+		return err
+	}
+	j, err := h.job(&cfg.Accounts[0])
+	if err != nil {
+		return errors.Join(err, h.Close())
+	}
+	run, err := j.Run(ctx)
+	if err := errors.Join(err, h.Close(), printRuns(a.out, []state.Run{run})); err != nil {
+		return err
+	}
+	if !run.OK() {
+		return &exit{status: exitFailed}
+	}
+	return nil
+}
+
+// fillDemo puts the demo's mail on the server.
+func fillDemo(user *imapd.User) error {
+	boxes, err := demomail.Mailboxes()
+	if err != nil {
+		return err
+	}
+	for _, b := range boxes {
+		if b.Name == "INBOX" {
+			continue
+		}
+		var attrs []imap.MailboxAttr
+		for _, at := range b.Attrs {
+			attrs = append(attrs, imap.MailboxAttr(at))
+		}
+		if _, err := user.Create(b.Name, attrs...); err != nil {
+			return err
+		}
+	}
+	items, err := demomail.Load()
+	if err != nil {
+		return err
+	}
+	return deliver(user, items)
+}
+
+func deliver(user *imapd.User, items []demomail.Item) error {
+	for _, it := range items {
+		box, err := user.Mailbox(it.Mailbox)
+		if err != nil {
+			return err
+		}
+		box.Append(imapd.Message{Flags: it.Flags, InternalDate: it.InternalDate, Body: it.Body})
+	}
+	return nil
+}
+
+// changeDemo is what happens at the server between the two syncs.
+func changeDemo(user *imapd.User) error {
+	later, err := demomail.Later()
+	if err != nil {
+		return err
+	}
+	if err := deliver(user, later); err != nil {
+		return err
+	}
+	inbox, err := user.Mailbox("INBOX")
+	if err != nil {
+		return err
+	}
+	list := inbox.Messages()
+	inbox.Expunge(list[0].UID)
+	inbox.SetFlags(list[1].UID, append(list[1].Flags, `\Flagged`)...)
+	return nil
+}
+
+// treeFiles is how many files of a directory the tree shows.
+const treeFiles = 3
+
+// tree prints the directories below dir, and the first files of each.
+func (a *app) tree(dir string) error {
+	shown := map[string]int{}
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || p == dir {
+			return err
+		}
+		rel, err := filepath.Rel(dir, p)
+		if err != nil {
+			return err
+		}
+		indent := strings.Repeat("  ", strings.Count(rel, string(filepath.Separator)))
+		if d.IsDir() {
+			if d.Name() == "tmp" {
+				return fs.SkipDir
+			}
+			fmt.Fprintf(a.out, "%s%s/\n", indent, safetext.Line(d.Name()))
+			return nil
+		}
+		shown[filepath.Dir(p)]++
+		switch n := shown[filepath.Dir(p)]; {
+		case n <= treeFiles:
+			fmt.Fprintf(a.out, "%s%s\n", indent, safetext.Line(d.Name()))
+		case n == treeFiles+1:
+			fmt.Fprintf(a.out, "%s…\n", indent)
+		}
+		return nil
+	})
+	return err
+}
+
+// tail prints the first and the last lines of a journal.
+func (a *app) tail(path string, n int) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var lines []string
+	s := bufio.NewScanner(f)
+	s.Buffer(nil, 4<<20)
+	for s.Scan() {
+		lines = append(lines, s.Text())
+	}
+	if len(lines) > n {
+		lines = slices.Concat(lines[:1], []string{"…"}, lines[len(lines)-n:])
+	}
+	for _, l := range lines {
+		fmt.Fprintln(a.out, safetext.Line(l))
+	}
+	return s.Err()
+}

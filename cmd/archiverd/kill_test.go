@@ -1,0 +1,222 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"archiverd/internal/dovecot"
+)
+
+// TestKilledFiftyTimes kills a sync at random moments, 50 times in a row, now
+// and then takes its state database away, and lets new mail come in whenever a
+// sync was faster than its end.
+func TestKilledFiftyTimes(t *testing.T) {
+	t.Parallel()
+	const kills = 50
+	srv := dovecot.Start(t)
+	u := srv.User(t, "alice")
+	c := u.Dial(t)
+	corpus := dovecot.Corpus(7, 3000)
+	c.Load(corpus)
+	whole := newSite(t)
+	whole.configure("accounts:\n", whole.overTLS(srv, u))
+	began := time.Now()
+	whole.sync()
+	span := time.Since(began) // of a whole sync, with the start of the process
+
+	s := newSite(t)
+	s.configure("accounts:\n", s.overTLS(srv, u))
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d, a whole sync takes %v", seed, span)
+	random := rand.New(rand.NewPCG(seed, 0))
+	more := dovecot.Corpus(8, 3000)[0].Msgs
+	killed, ended, lost := 0, 0, 0
+	for killed < kills {
+		if killed+ended > 4*kills {
+			t.Fatalf("only %d of %d syncs could be killed", killed, killed+ended)
+		}
+		// From a tenth of the way on, further and further.
+		reach := time.Duration(float64(span) * (0.1 + float64(killed)/kills))
+		alarm := time.NewTimer(time.Duration(random.Int64N(int64(reach))))
+		p := s.start("sync")
+		select {
+		case <-alarm.C:
+			p.signal(syscall.SIGKILL)
+			<-p.done
+		case <-p.done:
+		}
+		alarm.Stop()
+		if r := p.wait(); r.status >= 0 {
+			r.want(0)
+			ended++
+			span = r.took // of what is left to do, with what comes now
+			n := min(len(more), 15)
+			c.Append(corpus[random.IntN(len(corpus))].Name, more[:n]...)
+			more = more[n:]
+			continue
+		}
+		killed++
+		if random.IntN(5) == 0 {
+			if err := os.Remove(filepath.Join(s.archive, "state.db")); err == nil {
+				lost++
+			}
+		}
+	}
+	run := s.sync()
+	t.Logf("%d killed, %d ended before, the state database lost %d times; the last run added %d", killed, ended, lost, run.Sum.Added)
+	var names []string
+	for _, m := range corpus {
+		names = append(names, m.Name)
+	}
+	messages, distinct := same(t, s, c, "alice", names)
+	if got, inodes := files(t, s.archive); got != messages || inodes != distinct {
+		t.Errorf("%d files that are %d inodes, want %d and %d", got, inodes, messages, distinct)
+	}
+	if got := recordedOnce(t, s.archive); got != messages {
+		t.Errorf("the journals record %d messages, want %d", got, messages)
+	}
+}
+
+// recordedOnce reads the journals as anybody can, and counts the messages that
+// they record; one recorded twice is an error.
+func recordedOnce(t *testing.T, dir string) int {
+	t.Helper()
+	n := 0
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() != "journal.jsonl" {
+			return err
+		}
+		seen := map[string]bool{}
+		var validity uint32
+		for line := range strings.Lines(string(read(t, path))) {
+			var e struct {
+				Event            string
+				UID, UIDValidity uint32
+			}
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Errorf("%s: %v", path, err)
+			}
+			switch e.Event {
+			case "opened":
+				validity = e.UIDValidity
+			case "added":
+				id := fmt.Sprintf("%d.%d", validity, e.UID)
+				if seen[id] {
+					t.Errorf("%s records %s twice", path, id)
+				}
+				seen[id] = true
+				n++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestTermination stops a sync in the middle of a message of a server that has
+// gone silent: what came whole is archived, and nothing waits for the rest.
+func TestTermination(t *testing.T) {
+	t.Parallel()
+	srv := dovecot.Start(t)
+	u := srv.User(t, "alice")
+	u.Dial(t).Load(dovecot.Corpus(3, 600))
+	s := newSite(t)
+	tap := newProxy(t, srv.PlainAddr)
+	s.configure("accounts:\n", s.plain(tap.Addr, u, "connections: 2", "schedule: '@daily'"))
+	tap.hold(2 << 20)
+
+	daemon := s.start("run")
+	received := func() int {
+		var report statusReport
+		if r := s.run("status", "--json"); json.Unmarshal([]byte(r.out), &report) != nil || len(report.Accounts) == 0 || report.Accounts[0].Running == nil {
+			return -1
+		}
+		return report.Accounts[0].Running.Received
+	}
+	eventually(t, "the daemon has received what has been let through", func() bool { return tap.full() && received() == tap.whole() })
+	whole := tap.whole()
+	stopped := time.Now()
+	daemon.signal(syscall.SIGTERM)
+	daemon.wait().want(0).says("run interrupted")
+	if took := time.Since(stopped); took > 10*time.Second {
+		t.Errorf("SIGTERM took %v", took)
+	}
+	if got := recordedOnce(t, s.archive); got != whole || whole == 0 {
+		t.Errorf("%d messages are archived, want %d", got, whole)
+	}
+	s.run("verify").want(0)
+	s.run("status").want(1).prints("INTERRUPTED")
+
+	tap.forget()
+	tap.hold(1 << 20)
+	p := s.start("sync")
+	eventually(t, "the server is held", tap.full)
+	p.signal(os.Interrupt)
+	r := p.wait().want(1).says("stopping; what has been received is being committed")
+	if r.took > patience {
+		t.Errorf("an interrupted sync took %v", r.took)
+	}
+	r.prints("INTERRUPTED")
+
+	before := recordedOnce(t, s.archive)
+	tap.forget()
+	tap.hold(-1)
+	s.sync()
+	if got, want := tap.whole(), 600-before; got != want {
+		t.Errorf("the last sync fetched %d messages, want %d", got, want)
+	}
+}
+
+// TestSecondSignal stops a sync that can't end, since nobody reads what it prints.
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	srv := dovecot.Start(t)
+	u := srv.User(t, "alice")
+	s := newSite(t)
+	s.configure("accounts:\n", s.overTLS(srv, u))
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	if err := w.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(make([]byte, 16<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("a pipe that is full takes more: %v", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said buffer
+	cmd := exec.Command(self, "sync")
+	cmd.Stdout, cmd.Stderr = w, &said
+	p := s.execute(cmd)
+	eventually(t, "the sync is done", func() bool { return strings.Contains(srv.Log(), "Logged out") })
+	p.signal(os.Interrupt)
+	eventually(t, "the first signal is answered", func() bool { return strings.Contains(said.String(), "stopping") })
+	select {
+	case <-p.done:
+		t.Error("a sync ends although nobody reads its output")
+	default:
+	}
+	p.signal(os.Interrupt)
+	if r := p.wait().want(1); r.took > patience {
+		t.Errorf("two signals took %v", r.took)
+	}
+}

@@ -1,0 +1,306 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	gosync "sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"archiverd/internal/dovecot"
+	"archiverd/state"
+)
+
+// beMain in the environment makes the test binary archiverd itself: so the
+// tests meet the real program, as a process, with the race detector where the
+// tests have it.
+const beMain = "ARCHIVERD_TEST_BE_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(beMain) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// patience is how long anything may take that is to happen at all.
+const patience = 60 * time.Second
+
+// site is a machine on which archiverd is installed: a folder with its
+// configuration, its secrets and its archive.
+type site struct {
+	t       *testing.T
+	dir     string
+	config  string
+	archive string
+	program string   // "": this test binary
+	env     []string // further variables
+}
+
+// newSite makes a site. What a test leaves in its archive must verify, and the
+// last ledger of each account balance.
+func newSite(t *testing.T) *site {
+	t.Helper()
+	// TMPDIR may be long, and the path of a Unix socket may not (107 octets).
+	dir, err := os.MkdirTemp("/tmp", "archiverd-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{t: t, dir: dir, config: filepath.Join(dir, "config.yaml"), archive: filepath.Join(dir, "archive")}
+	t.Cleanup(func() {
+		if _, err := os.Stat(filepath.Join(s.archive, "archive.json")); err == nil {
+			s.sound()
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("remove the site: %v", err)
+		}
+	})
+	return s
+}
+
+// sound checks that the archive verifies without a word, and that every
+// account is complete.
+func (s *site) sound() {
+	s.t.Helper()
+	r := s.run("verify", "--archive", s.archive).want(0)
+	if !strings.Contains(r.out, "; 0 damaged\n") || strings.Contains(r.out, "note") {
+		s.t.Errorf("verify is not content:\n%s", r.out)
+	}
+	var report statusReport
+	s.run("status", "--json", "--archive", s.archive).want(0).decode(&report)
+	for _, acc := range report.Accounts {
+		if acc.Last == nil {
+			s.t.Errorf("account %s has no run", acc.Account)
+			continue
+		}
+		balanced(s.t, *acc.Last)
+	}
+}
+
+// balanced checks that a run's ledgers account for every message.
+func balanced(t *testing.T, r state.Run) {
+	t.Helper()
+	for _, l := range append(slices.Clone(r.Mailboxes), r.Sum) {
+		if !l.Balanced() || l.Missing != 0 || l.Error != "" {
+			t.Errorf("mailbox %q does not balance: %+v", l.Mailbox, l)
+		}
+	}
+}
+
+// write writes a file of the site that only its owner may read.
+func (s *site) write(name, text string) string {
+	s.t.Helper()
+	path := filepath.Join(s.dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return path
+}
+
+// configure writes the configuration: that of the archive, then more.
+func (s *site) configure(more ...string) {
+	s.t.Helper()
+	s.write("config.yaml", fmt.Sprintf("archive:\n  path: %s\ncontrol:\n  socket: %s\n%s", s.archive,
+		filepath.Join(s.dir, "control.sock"), strings.Join(more, "")))
+}
+
+// overTLS are the lines of an account of a Dovecot. Further lines are its own.
+func (s *site) overTLS(srv *dovecot.Server, u *dovecot.User, more ...string) string {
+	return s.account(u, srv.Addr, append([]string{"tls_ca_file: " + srv.CAFile}, more...)...)
+}
+
+// plain is overTLS without TLS, for what goes through a proxy that listens in.
+func (s *site) plain(addr string, u *dovecot.User, more ...string) string {
+	return s.account(u, addr, append([]string{"tls: none"}, more...)...)
+}
+
+func (s *site) account(u *dovecot.User, addr string, lines ...string) string {
+	s.t.Helper()
+	secret := s.write(u.Name+".password", u.Password+"\n")
+	lines = append([]string{"server: " + addr, "username: " + u.Name, "password_file: " + secret}, lines...)
+	return "  - name: " + u.Name + "\n    " + strings.Join(lines, "\n    ") + "\n"
+}
+
+// result is what a command left behind.
+type result struct {
+	t        *testing.T
+	args     []string
+	status   int
+	out, err string
+	took     time.Duration
+}
+
+// want checks the exit status.
+func (r *result) want(status int) *result {
+	r.t.Helper()
+	if r.status != status {
+		r.t.Fatalf("archiverd %s: exit status %d, want %d\n%s%s", strings.Join(r.args, " "), r.status, status, r.out, r.err)
+	}
+	return r
+}
+
+// says checks that standard error has each of the texts.
+func (r *result) says(texts ...string) *result {
+	r.t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(r.err, text) {
+			r.t.Errorf("archiverd %s: standard error does not say %q:\n%s", strings.Join(r.args, " "), text, r.err)
+		}
+	}
+	return r
+}
+
+// prints checks that standard output has each of the texts.
+func (r *result) prints(texts ...string) *result {
+	r.t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(r.out, text) {
+			r.t.Errorf("archiverd %s: standard output has no %q:\n%s", strings.Join(r.args, " "), text, r.out)
+		}
+	}
+	return r
+}
+
+// decode reads standard output as JSON.
+func (r *result) decode(v any) {
+	r.t.Helper()
+	if err := json.Unmarshal([]byte(r.out), v); err != nil {
+		r.t.Fatalf("archiverd %s: %v in\n%s", strings.Join(r.args, " "), err, r.out)
+	}
+}
+
+// run runs archiverd to its end.
+func (s *site) run(args ...string) *result {
+	s.t.Helper()
+	p := s.start(args...)
+	return p.wait()
+}
+
+// sync is a sync with the ledgers it prints, which balance.
+func (s *site) sync() state.Run {
+	s.t.Helper()
+	var runs []state.Run
+	s.run("sync", "--json").want(0).decode(&runs)
+	for _, r := range runs {
+		balanced(s.t, r)
+	}
+	if len(runs) != 1 {
+		s.t.Fatalf("%d runs, want 1", len(runs))
+	}
+	return runs[0]
+}
+
+// process is archiverd while it runs.
+type process struct {
+	t        *testing.T
+	cmd      *exec.Cmd
+	out, err *buffer
+	began    time.Time
+	done     chan struct{} // closed when it has ended
+}
+
+// start starts archiverd in the site's folder.
+func (s *site) start(args ...string) *process {
+	s.t.Helper()
+	program := s.program
+	if program == "" {
+		self, err := os.Executable()
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		program = self
+	}
+	return s.execute(exec.Command(program, args...))
+}
+
+// execute is start for a command that runs archiverd in its own way, perhaps with
+// streams of its own.
+func (s *site) execute(cmd *exec.Cmd) *process {
+	s.t.Helper()
+	cmd.Dir = s.dir
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, beMain + "=1", "GORACE=halt_on_error=1 atexit_sleep_ms=10"}, s.env...)
+	p := &process{t: s.t, cmd: cmd, out: &buffer{}, err: &buffer{}, done: make(chan struct{})}
+	if cmd.Stdout == nil {
+		cmd.Stdout, cmd.Stderr = p.out, p.err
+	}
+	p.began = time.Now()
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	go func() {
+		cmd.Wait() // its status is looked at by wait
+		close(p.done)
+	}()
+	s.t.Cleanup(func() {
+		cmd.Process.Kill() // ended already, most often
+		<-p.done
+	})
+	return p
+}
+
+// wait waits for the end.
+func (p *process) wait() *result {
+	p.t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(2 * patience):
+		p.signal(syscall.SIGQUIT)
+		<-p.done
+		p.t.Fatalf("archiverd %s does not end:\n%s%s", strings.Join(p.cmd.Args[1:], " "), p.out, p.err)
+	}
+	r := &result{t: p.t, args: p.cmd.Args[1:], status: p.cmd.ProcessState.ExitCode(), out: p.out.String(), err: p.err.String(), took: time.Since(p.began)}
+	if strings.Contains(r.out+r.err, "DATA RACE") || strings.Contains(r.err, "goroutine 1 [") {
+		p.t.Fatalf("archiverd %s:\n%s%s", strings.Join(r.args, " "), r.out, r.err)
+	}
+	return r
+}
+
+func (p *process) signal(sig os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		p.t.Fatal(err)
+	}
+}
+
+// eventually waits until cond is true.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("in vain: %s", what)
+		}
+	}
+}
+
+// buffer is a bytes.Buffer that may be read while a process writes to it.
+type buffer struct {
+	mu gosync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
+
+	"archiverd/archive"
+	"archiverd/internal/config"
+	"archiverd/internal/safetext"
+	"archiverd/internal/wire"
+	"archiverd/state"
+	"archiverd/sync"
+)
+
+// load reads the configuration that the flags and the environment name.
+func (a *app) load() (*config.Config, error) {
+	path, err := a.findConfig()
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := config.Load(path)
+	return cfg, usage(err)
+}
+
+func (a *app) findConfig() (string, error) {
+	if a.configPath != "" {
+		return a.configPath, nil
+	}
+	if path := os.Getenv("ARCHIVERD_CONFIG"); path != "" {
+		return path, nil
+	}
+	for _, path := range []string{"config.yaml", "/etc/archiverd/config.yaml"} {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			return path, nil
+		}
+	}
+	return "", usage(errors.New("no configuration: name one with --config FILE, or use --server, --username and --archive; config.example.yaml has every key"))
+}
+
+// archiveFlag adds --archive to a command that only reads.
+func (a *app) archiveFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.archiveDir, "archive", "", "archive `DIR`, instead of the configuration's")
+}
+
+func (a *app) jsonFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&a.json, "json", false, "print JSON for programs")
+}
+
+// reader opens the archive for reading. cfg is nil with --archive.
+func (a *app) reader() (*archive.Archive, *config.Config, error) { return a.open(a.archiveDir) }
+
+// open opens the archive in dir, or the configuration's with dir "".
+func (a *app) open(dir string) (*archive.Archive, *config.Config, error) {
+	if dir != "" {
+		r, err := archive.Open(dir)
+		return r, nil, usage(err)
+	}
+	cfg, err := a.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := archive.Open(cfg.Archive.Path)
+	return r, cfg, err
+}
+
+// logger logs to standard error as the configuration says. Every text in a
+// record is made safe to print.
+func (a *app) logger(cfg *config.Config) *slog.Logger {
+	o := &slog.HandlerOptions{Level: cfg.Log.Level, ReplaceAttr: func(_ []string, at slog.Attr) slog.Attr {
+		switch v := at.Value.Any().(type) {
+		case string:
+			at.Value = slog.StringValue(safetext.Line(v))
+		case error:
+			at.Value = slog.StringValue(safetext.Line(v.Error()))
+		}
+		return at
+	}}
+	if cfg.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(a.err, o))
+	}
+	return slog.New(slog.NewTextHandler(a.err, o))
+}
+
+// house is an archive opened for writing, with all that jobs share.
+type house struct {
+	cfg   *config.Config
+	store *sync.Store
+	log   *slog.Logger
+	slots *semaphore.Weighted
+	rate  *rate.Limiter
+}
+
+// openHouse opens the archive and brings the state database up to it. A
+// database outside the archive tells which archive is expected. The caller
+// closes the house.
+func openHouse(cfg *config.Config, log *slog.Logger) (*house, error) {
+	known := ""
+	if inside, err := filepath.Rel(cfg.Archive.Path, cfg.State.Path); err != nil || !filepath.IsLocal(inside) {
+		known = state.ArchiveID(cfg.State.Path)
+	}
+	return openKnown(cfg, known, log)
+}
+
+// openKnown is openHouse for the archive with that id, for any with "".
+func openKnown(cfg *config.Config, known string, log *slog.Logger) (*house, error) {
+	umask(cfg.Archive.Group)
+	o := archive.Options{Group: cfg.Archive.Group, KnownID: known, PerFile: os.Getenv("ARCHIVERD_SYNC") == "file"}
+	w, err := archive.OpenWriter(cfg.Archive.Path, o)
+	if err != nil {
+		return nil, err
+	}
+	db, notes, err := state.Open(cfg.State.Path, w)
+	for _, n := range notes {
+		log.Warn(n)
+	}
+	if err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	h := &house{cfg: cfg, log: log, store: sync.NewStore(w, db, log)}
+	h.limits(cfg)
+	return h, nil
+}
+
+// limits takes over the limits of a configuration.
+func (h *house) limits(cfg *config.Config) {
+	h.cfg = cfg
+	h.slots = semaphore.NewWeighted(int64(cfg.Limits.Connections))
+	h.rate = nil
+	if r := cfg.Limits.Rate; r > 0 {
+		h.rate = rate.NewLimiter(rate.Limit(r), int(min(max(r, 64<<10), 1<<30)))
+	}
+}
+
+// Close closes everything. No job may run any more.
+func (h *house) Close() error {
+	h.store.Close()
+	return errors.Join(h.store.State.Close(), h.store.Archive.Close())
+}
+
+// job makes the job of an account.
+func (h *house) job(a *config.Account) (*sync.Job, error) {
+	tlsConfig, err := a.TLSConfig()
+	if err != nil {
+		return nil, fmt.Errorf("account %s: %w", a.Name, err)
+	}
+	o := wire.Options{Address: a.Address(), TLS: tlsConfig, Rate: h.rate}
+	o.Timeouts.Idle = a.Timeout
+	switch a.TLS {
+	case config.TLSStart:
+		o.Security = wire.StartTLS
+	case config.TLSNone:
+		o.Security = wire.Plaintext
+	}
+	return &sync.Job{
+		Account: sync.Account{
+			Name: a.Name,
+			Wire: o,
+			Auth: func(ctx context.Context) (wire.Auth, error) {
+				secret, err := a.Password(ctx)
+				if err != nil {
+					return wire.Auth{}, err
+				}
+				return wire.Auth{Mechanism: a.Auth, Username: a.Username, Password: secret.Bytes()}, nil
+			},
+			Select:      a.Selects,
+			Connections: a.Connections,
+			Largest:     h.cfg.Limits.Message,
+		},
+		Store: h.store,
+		Slots: h.slots,
+		Log:   h.log,
+	}, nil
+}

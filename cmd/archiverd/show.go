@@ -1,0 +1,154 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"archiverd/archive"
+	"archiverd/internal/message"
+	"archiverd/internal/safetext"
+)
+
+func (a *app) showCommand() *cobra.Command {
+	var raw bool
+	var part int
+	cmd := &cobra.Command{
+		Use:   "show ID",
+		Short: "Print one message, readable",
+		Long: `Prints a message: its main header fields, decoded; its text; and its parts by
+number. ID is a path as list prints it and the archive has it, or any part of one
+that only one message has.
+
+--raw writes the message's octets as they are, --part N those of an attachment,
+decoded; redirect them to a file.
+` + exitHelp,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			r, _, err := a.reader()
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			id, m, err := findMessage(r, args[0])
+			if err != nil {
+				return err
+			}
+			f, err := r.OpenFile(id)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			switch {
+			case raw:
+				_, err := io.Copy(a.out, f)
+				return err
+			case part != 0:
+				return a.showPart(f, part)
+			}
+			return a.show(f, id, m)
+		},
+	}
+	a.archiveFlag(cmd)
+	a.jsonFlag(cmd)
+	cmd.Flags().BoolVar(&raw, "raw", false, "write the message's octets")
+	cmd.Flags().IntVar(&part, "part", 0, "write the octets of part `N`, decoded")
+	cmd.MarkFlagsMutuallyExclusive("raw", "part", "json")
+	return cmd
+}
+
+// findMessage returns the path of the one message whose path is, or contains, id.
+func findMessage(r *archive.Archive, id string) (string, *archive.Message, error) {
+	id = path.Clean(id)
+	boxes, err := r.Boxes("")
+	if err != nil {
+		return "", nil, err
+	}
+	var found string
+	var message *archive.Message
+	var more []string
+	for _, b := range boxes {
+		v, _, err := r.Fold(b)
+		if err != nil && !errors.Is(err, archive.ErrCorrupt) {
+			return "", nil, err
+		}
+		for _, m := range v.All() {
+			full := path.Join(b.Dir, m.Path)
+			switch {
+			case full == id:
+				return full, m, nil
+			case !strings.Contains(full, id) || full == found:
+			case found == "":
+				found, message = full, m
+			default:
+				more = append(more, full)
+			}
+		}
+	}
+	switch {
+	case found == "":
+		return "", nil, usage(fmt.Errorf("no message %q in the archive; `archiverd list ACCOUNT MAILBOX` prints IDs", id))
+	case len(more) > 0:
+		return "", nil, usage(fmt.Errorf("%q is a part of %d IDs, of %s and %s among them: give more of it", id, len(more)+1, found, more[0]))
+	}
+	return found, message, nil
+}
+
+func (a *app) showPart(f io.Reader, part int) error {
+	if t, ok := a.out.(*os.File); ok && term.IsTerminal(int(t.Fd())) {
+		return usage(fmt.Errorf("part %d may be anything, and standard output is a terminal: redirect it to a file", part))
+	}
+	err := message.WritePart(a.out, f, part, message.Options{})
+	if errors.Is(err, message.ErrNoPart) {
+		return usage(fmt.Errorf("part %d: %w; `archiverd show` without --part lists them", part, err))
+	}
+	return err
+}
+
+func (a *app) show(f io.Reader, id string, m *archive.Message) error {
+	msg, err := message.Read(f, message.Options{})
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return writeJSON(a.out, struct {
+			ID       string           `json:"id"`
+			Archived *archive.Message `json:"archived"`
+			Message  *message.Message `json:"message"`
+		}{id, m, msg})
+	}
+	w := &strings.Builder{}
+	for _, name := range []string{"From", "To", "Cc", "Bcc", "Reply-To", "Date", "Subject", "Message-ID"} {
+		for _, h := range msg.Header {
+			if strings.EqualFold(h.Name, name) {
+				fmt.Fprintf(w, "%s: %s\n", name, safetext.Line(h.Value))
+			}
+		}
+	}
+	if !m.InternalDate.IsZero() {
+		fmt.Fprintf(w, "Received: %s\n", m.InternalDate.Format("2006-01-02 15:04:05 -0700"))
+	}
+	fmt.Fprintf(w, "Flags: %s\n", safetext.Line(strings.Join(m.Flags, " ")))
+	if !m.Gone.IsZero() {
+		fmt.Fprintf(w, "Gone from the server: seen at %s\n", m.Gone.Format("2006-01-02 15:04:05 -0700"))
+	}
+	fmt.Fprintf(w, "ID: %s\n\n%s\n", safetext.Line(id), strings.TrimRight(safetext.Text(msg.Text), "\n"))
+	if len(msg.Parts) > 1 || len(msg.Parts) == 1 && msg.Parts[0].Name != "" {
+		fmt.Fprintln(w, "\nParts:")
+		for _, p := range msg.Parts {
+			fmt.Fprintf(w, "  %d  %s  %s  %s %s\n", p.Number, safetext.Line(p.Type), humanize.IBytes(uint64(p.Size)), safetext.Line(p.Disposition), safetext.Line(p.Name))
+		}
+	}
+	for _, p := range msg.Problems {
+		fmt.Fprintf(w, "note: %s\n", safetext.Line(p))
+	}
+	_, err = io.WriteString(a.out, w.String())
+	return err
+}

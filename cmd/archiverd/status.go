@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"archiverd/archive"
+	"archiverd/internal/config"
+	"archiverd/internal/safetext"
+	"archiverd/state"
+	"archiverd/sync"
+)
+
+// statusReport is what status prints, and the daemon's socket answers.
+type statusReport struct {
+	Archive  string          `json:"archive"`
+	ID       string          `json:"id"`
+	Daemon   *daemonStatus   `json:"daemon,omitempty"` // nil: none is running
+	Accounts []accountStatus `json:"accounts"`
+	Notes    []string        `json:"notes,omitempty"`
+}
+
+type daemonStatus struct {
+	PID     int       `json:"pid"`
+	Version string    `json:"version"`
+	Started time.Time `json:"started"`
+}
+
+type accountStatus struct {
+	Account  string         `json:"account"`
+	Schedule string         `json:"schedule,omitempty"`
+	Next     time.Time      `json:"next,omitzero"`
+	Held     time.Time      `json:"held_until,omitzero"` // no run before: the server refused the login
+	Running  *sync.Progress `json:"running,omitempty"`
+	Last     *state.Run     `json:"last,omitempty"`
+	LastOK   time.Time      `json:"last_ok,omitzero"`
+	Boxes    []boxStatus    `json:"archived,omitempty"` // from the archive alone, where no run is known
+}
+
+type boxStatus struct {
+	Mailbox  string `json:"mailbox"`
+	Messages int    `json:"messages"`
+	Gone     int    `json:"gone"`
+	Failed   int    `json:"failed"`
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Print, by account and mailbox, what the server has and what became of it",
+		Long: `Prints the ledger of each account's last run: server = archived + failed +
+excluded, by mailbox and in sum; the last success, the last errors, and with a
+daemon running what it does now and when it runs next. Without a daemon it reads
+the state database, and where that is in use the archive alone.
+
+The exit status is 1 if an account's last run was not complete.
+` + exitHelp,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context()) },
+	}
+	a.archiveFlag(cmd)
+	a.jsonFlag(cmd)
+	return cmd
+}
+
+func (a *app) status(ctx context.Context) error {
+	report, err := a.askOrRead(ctx)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		err = writeJSON(a.out, report)
+	} else {
+		err = report.print(a.out, time.Now())
+	}
+	for _, acc := range report.Accounts {
+		if err == nil && acc.Last != nil && !acc.Last.OK() {
+			err = &exit{status: exitFailed}
+		}
+	}
+	return err
+}
+
+// askOrRead asks the daemon, or else reads what it would.
+func (a *app) askOrRead(ctx context.Context) (*statusReport, error) {
+	var cfg *config.Config
+	if a.archiveDir == "" {
+		var err error
+		if cfg, err = a.load(); err != nil {
+			return nil, err
+		}
+		report, err := askControl(ctx, cfg.Control.Socket)
+		if err == nil || !errors.Is(err, errNoDaemon) {
+			return report, err
+		}
+	}
+	dir, statePath := a.archiveDir, filepath.Join(a.archiveDir, "state.db")
+	if cfg != nil {
+		dir, statePath = cfg.Archive.Path, cfg.State.Path
+	}
+	r, err := archive.Open(dir)
+	if err != nil && cfg == nil {
+		err = usage(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	report := &statusReport{Archive: dir, ID: r.ID()}
+	return report, report.read(r, cfg, statePath)
+}
+
+// read fills the report from the state database, or from the archive.
+func (s *statusReport) read(r *archive.Archive, cfg *config.Config, statePath string) error {
+	runs := map[string][]state.Run{}
+	db, err := state.OpenReader(statePath)
+	switch {
+	case errors.Is(err, state.ErrLocked):
+		s.Notes = append(s.Notes, "another archiverd is writing to the state database; this is what the archive itself tells")
+	case errors.Is(err, fs.ErrNotExist):
+		s.Notes = append(s.Notes, "no state database; this is what the archive itself tells")
+	case err != nil:
+		s.Notes = append(s.Notes, fmt.Sprintf("the state database can't be read (%v); this is what the archive itself tells", err))
+	default:
+		if runs, err = db.Runs(); err != nil {
+			s.Notes = append(s.Notes, fmt.Sprintf("the state database can't be read (%v); this is what the archive itself tells", err))
+		}
+		if err := db.Close(); err != nil {
+			return err
+		}
+	}
+	names := map[string]string{} // by directory
+	var order []string
+	if cfg != nil {
+		for _, acc := range cfg.Accounts {
+			order = append(order, acc.Name)
+			names[archive.Component(acc.Name)] = acc.Name
+		}
+	}
+	dirs, err := r.Accounts()
+	if err != nil {
+		return err
+	}
+	for _, d := range dirs {
+		if names[d] == "" {
+			order = append(order, d)
+		}
+	}
+	for _, name := range order {
+		acc := accountStatus{Account: name}
+		if list := runs[name]; len(list) > 0 {
+			acc.Last, acc.LastOK = &list[0], list[0].LastOK
+		} else if acc.Boxes, err = readBoxes(r, archive.Component(name)); err != nil {
+			return err
+		}
+		s.Accounts = append(s.Accounts, acc)
+	}
+	return nil
+}
+
+// readBoxes counts what the journals of an account have.
+func readBoxes(r *archive.Archive, dir string) ([]boxStatus, error) {
+	boxes, err := r.Boxes(dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []boxStatus
+	for _, b := range boxes {
+		v, _, err := r.Fold(b)
+		if err != nil && !errors.Is(err, archive.ErrCorrupt) {
+			return nil, err
+		}
+		if unnamed(v, err) {
+			continue
+		}
+		s := boxStatus{Mailbox: v.Name.Mailbox}
+		for ep, m := range v.All() {
+			if ep == v.Epoch() && m.Here() && v.Vanished.IsZero() {
+				s.Messages++
+			} else {
+				s.Gone++
+			}
+		}
+		if ep := v.Epoch(); ep != nil {
+			s.Failed = len(ep.Failed)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func (s *statusReport) print(w io.Writer, now time.Time) error {
+	fmt.Fprintf(w, "archive %s\n", safetext.Line(s.Archive))
+	if d := s.Daemon; d != nil {
+		fmt.Fprintf(w, "daemon running since %s (process %d, %s)\n", d.Started.Local().Format(time.DateTime), d.PID, d.Version)
+	} else {
+		fmt.Fprintln(w, "no daemon is running")
+	}
+	for _, n := range s.Notes {
+		fmt.Fprintln(w, "note: "+safetext.Line(n))
+	}
+	for _, acc := range s.Accounts {
+		fmt.Fprintln(w)
+		if err := acc.print(w, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *accountStatus) print(w io.Writer, now time.Time) error {
+	name := safetext.Line(s.Account)
+	switch {
+	case s.Last != nil:
+		if err := printRun(w, *s.Last); err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "  last run %s, last complete one %s\n", when(s.Last.Ended, now), when(s.LastOK, now))
+	case len(s.Boxes) > 0:
+		fmt.Fprintf(w, "%s:\n", name)
+		for _, b := range s.Boxes {
+			fmt.Fprintf(w, "  %s: %d messages, %d more that the server no longer has, %d failed\n", safetext.Line(b.Mailbox), b.Messages, b.Gone, b.Failed)
+		}
+	default:
+		fmt.Fprintf(w, "%s: never archived\n", name)
+	}
+	if p := s.Running; p != nil {
+		fmt.Fprintf(w, "  running now: %s%s, %d of %d messages, %s\n", p.Stage, spaced(p.Mailbox), p.Received, p.Messages, humanize.IBytes(uint64(p.Octets)))
+	}
+	if !s.Held.IsZero() {
+		fmt.Fprintf(w, "  held back until %s: the server refused the login; mend the account and reload the daemon, or restart it for a credential\n", s.Held.Local().Format(time.DateTime))
+	}
+	if !s.Next.IsZero() {
+		fmt.Fprintf(w, "  next run %s (%s)\n", s.Next.Local().Format(time.DateTime), s.Schedule)
+	}
+	return nil
+}
+
+// spaced is a mailbox's name behind a space, or nothing.
+func spaced(mailbox string) string {
+	if mailbox == "" {
+		return ""
+	}
+	return " " + safetext.Line(mailbox)
+}
+
+func when(t, now time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return humanize.RelTime(t, now, "ago", "from now")
+}

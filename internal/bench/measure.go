@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+
+	"archiverd/internal/dovecot"
+)
+
+// measured is what one run of archiverd took.
+type measured struct {
+	wall, cpu time.Duration
+	peak      int64 // octets resident
+}
+
+// site is an archive and the configuration for it.
+type site struct{ dir, program string }
+
+// newSite writes the configuration. The caller removes dir.
+func newSite(dir, program string, srv *dovecot.Server, u *dovecot.User, connections int) (*site, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "password"), []byte(u.Password+"\n"), 0o600); err != nil {
+		return nil, err
+	}
+	text := fmt.Sprintf("archive:\n  path: archive\naccounts:\n  - name: bench\n    server: %s\n    tls_ca_file: %s\n    username: %s\n    password_file: password\n    connections: %d\n",
+		srv.Addr, srv.CAFile, u.Name, connections)
+	return &site{dir, program}, os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(text), 0o600)
+}
+
+// sync runs archiverd sync once.
+func (s *site) sync() (m measured, err error) {
+	cmd := exec.Command(s.program, "sync")
+	cmd.Dir = s.dir
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		return m, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		m.peak = max(m.peak, resident(cmd.Process.Pid))
+		select {
+		case err := <-ended:
+			m.wall = time.Since(began)
+			if err != nil {
+				return m, fmt.Errorf("archiverd sync: %w: %s", err, said.Bytes())
+			}
+			m.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+			return m, nil
+		case <-tick.C:
+		}
+	}
+}
+
+var highWater = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
+
+// resident is the most octets that a process had resident until now, 0 if it is
+// gone. The maximum that wait4 tells begins with the memory of this program.
+func resident(pid int) int64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	found := highWater.FindSubmatch(status)
+	if found == nil {
+		return 0
+	}
+	kib, err := strconv.ParseInt(string(found[1]), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return kib << 10
+}
