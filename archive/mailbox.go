@@ -11,9 +11,11 @@ import (
 	gosync "sync"
 )
 
-// Mailbox is a mailbox opened for writing. Its Writer closes it.
+// Mailbox is a mailbox opened for writing. Release closes it, at the latest its
+// Writer does.
 type Mailbox struct {
 	Box
+	users   int // that have opened it and not released it; under the writer's mutex
 	w       *Writer
 	root    *os.Root // the mailbox directory
 	tmp     *os.Root
@@ -51,9 +53,9 @@ func (a *Archive) subdirs(dir string) ([]string, error) {
 	return slices.DeleteFunc(names, reserved), err
 }
 
-// Mailbox opens a mailbox for writing, making its directory if it is new. id
-// and end are the journal's id and its last seal as the caller knows them, both
-// zero for a new one. A torn tail behind end is cut off. The error is ErrCorrupt
+// Mailbox opens a mailbox for writing, making its directory if it is new; each
+// who opened it calls Release. id and end are the journal's id and its last seal
+// as the caller knows them, both zero for a new one. A torn tail behind end is cut off. The error is ErrCorrupt
 // if what stands there does not fit its seals; a commit there, which the caller
 // should have folded in first, is an error too.
 func (w *Writer) Mailbox(b Box, id string, end Position) (*Mailbox, error) {
@@ -63,17 +65,38 @@ func (w *Writer) Mailbox(b Box, id string, end Position) (*Mailbox, error) {
 		if err := m.usable(); err != nil {
 			return nil, err
 		}
+		m.users++
 		return m, nil
 	}
 	if id == "" {
 		id = newID()
 	}
-	m := &Mailbox{Box: b, w: w, id: id, pos: end}
+	m := &Mailbox{Box: b, users: 1, w: w, id: id, pos: end}
 	if err := m.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open mailbox %s: %w", b.Dir, err), m.close())
 	}
 	w.boxes[b.Dir] = m
 	return m, nil
+}
+
+// Release says that one who opened the mailbox is done with it, and with all
+// batches of it. After the last its files are closed: an archive may have more
+// mailboxes than a process may have files. One whose journal is in doubt, and
+// can't be mended, stays open so that nothing is appended to it.
+func (m *Mailbox) Release() error {
+	m.w.mu.Lock()
+	defer m.w.mu.Unlock()
+	if m.users--; m.users > 0 {
+		return nil
+	}
+	if err := m.usable(); err != nil {
+		return err
+	}
+	delete(m.w.boxes, m.Dir)
+	if err := m.close(); err != nil {
+		return fmt.Errorf("close mailbox %s: %w", m.Dir, err)
+	}
+	return nil
 }
 
 // mkdirs makes dir and what is missing above it, below the archive.
