@@ -130,14 +130,18 @@ func (b *box) gaveUp(generation int) bool {
 // whether the mailbox is to be surveyed again.
 func (b *box) finish() (again bool) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	again = b.again && b.err == nil
 	b.again = false
 	b.ledger.Elapsed = b.r.j.Now().Sub(b.began)
-	if !again {
-		b.r.j.meter.change(func(p *Progress) { p.Finished++ })
+	b.mu.Unlock()
+	if again {
+		return true
 	}
-	return again
+	if err := b.leave(); err != nil {
+		b.flawed(err)
+	}
+	b.r.j.meter.change(func(p *Progress) { p.Finished++ })
+	return false
 }
 
 // renumber voids what the last survey found: UIDVALIDITY is another one now.
@@ -184,6 +188,9 @@ func (b *box) committed(batch *archive.Batch) {
 // archive has: the ledger. The cursor is what to store if the mailbox is
 // complete, else nil.
 func (b *box) settle(limit int64) (state.Ledger, *state.Cursor, error) {
+	if err := b.leave(); err != nil { // the run was stopped with something left to do
+		b.flawed(err)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l := b.ledger

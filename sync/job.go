@@ -256,11 +256,11 @@ func (r *round) recordVanished(place archive.Box, info state.Info) error {
 	}
 	b, err := m.Batch()
 	if err != nil {
-		return err
+		return errors.Join(err, m.Release())
 	}
 	b.Record(archive.Event{Kind: archive.Vanished})
 	done := make(chan struct{})
 	r.j.Store.commits <- commit{b, func(*archive.Batch) { close(done) }}
 	<-done
-	return b.Err
+	return errors.Join(b.Err, m.Release())
 }

@@ -71,7 +71,7 @@ func (w *worker) survey(ctx context.Context, b *box) error {
 		info.Cursor = state.Cursor{}
 	}
 	diff := Diff(server, have)
-	b.found(m, sel, server, info, before)
+	b.found(sel, server, info, before)
 	if server.Len() < int(sel.Messages) { // an answer that leaves some out says nothing of what is gone
 		b.flawed(odd)
 		diff.Gone = uid.Set{}
@@ -135,15 +135,35 @@ func (b *box) enter(info state.Info, known bool) (*archive.Mailbox, error) {
 		}
 		b.place = place
 	}
-	return w.Mailbox(b.place, info.Journal, info.Applied)
+	m, err := w.Mailbox(b.place, info.Journal, info.Applied)
+	if err != nil {
+		return nil, err
+	}
+	err = b.leave() // of a survey before
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.m = m
+	return m, err
+}
+
+// leave closes the mailbox in the archive, where it is open.
+func (b *box) leave() error {
+	b.mu.Lock()
+	m := b.m
+	b.m = nil
+	b.mu.Unlock()
+	if m == nil {
+		return nil
+	}
+	return m.Release()
 }
 
 // found stores what the survey found.
-func (b *box) found(m *archive.Mailbox, sel wire.Examined, server uid.Set, info state.Info, before map[uint32]string) {
+func (b *box) found(sel wire.Examined, server uid.Set, info state.Info, before map[uint32]string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.m, b.uidValidity, b.server, b.info, b.before = m, sel.UIDValidity, server, info, before
-	b.expunged, b.excluded, b.recall = uid.Set{}, uid.Set{}, nil
+	b.uidValidity, b.server, b.info, b.before = sel.UIDValidity, server, info, before
+	b.expunged, b.excluded, b.recall, b.flaw = uid.Set{}, uid.Set{}, nil, nil
 	b.cursor = state.Cursor{UIDValidity: sel.UIDValidity, UIDNext: sel.UIDNext, HighestModSeq: sel.HighestModSeq}
 }
 

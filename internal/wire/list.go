@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
+
+	"github.com/emersion/go-imap/v2"
 )
 
 // Mailbox is one mailbox as the server lists it.
@@ -51,7 +53,8 @@ func (c *Conn) List(ctx context.Context) ([]Mailbox, error) {
 		line += " RETURN (" + options + ")"
 	}
 	_, err := c.run(ctx, cmd, line, l.reply)
-	if extended && err != nil && c.failure() == nil { // announced, but not understood
+	var refusal *imap.Error
+	if extended && errors.As(err, &refusal) && refusal.Type == imap.StatusResponseTypeBad && c.failure() == nil { // announced, but not understood
 		l = lister{limit: l.limit}
 		_, err = c.run(ctx, cmd, `LIST "" "*"`, l.reply)
 	}
