@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"github.com/mattn/go-runewidth"
+	"github.com/rivo/uniseg"
 	"github.com/spf13/cobra"
 
 	"archiverd/archive"
@@ -162,7 +162,7 @@ func (a *app) listMessages(r *archive.Archive, account, mailbox string, gone boo
 // pad cuts or fills s to a display width.
 func pad(s string, width int) string {
 	s = safetext.Cut(s, width)
-	return s + strings.Repeat(" ", max(0, width-runewidth.StringWidth(s)))
+	return s + strings.Repeat(" ", max(0, width-uniseg.StringWidth(s)))
 }
 
 // headOctets is how much of a message is read for its sender and subject.
