@@ -32,6 +32,7 @@ type Batch struct {
 	files   []received
 	octets  int64
 	started time.Time
+	losses  int             // that the file system had had when the batch began
 	syncs   *errgroup.Group // fsyncs under way, where each file has its own
 	hash    hash.Hash
 	buf     []byte
@@ -52,12 +53,23 @@ func (m *Mailbox) Batch() (*Batch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("begin batch in %s: %w", m.Dir, err)
 	}
-	b := &Batch{m: m, dir: d, started: m.w.opts.Now(), hash: sha256.New(), buf: make([]byte, 64<<10)}
+	b := &Batch{m: m, dir: d, started: m.w.opts.Now(), losses: m.w.losses(), hash: sha256.New(), buf: make([]byte, 64<<10)}
 	if !m.w.syncfs {
 		b.syncs = new(errgroup.Group)
 		b.syncs.SetLimit(fileSyncs)
 	}
 	return b, nil
+}
+
+// survived says whether no write was lost while the batch was being received.
+func (b *Batch) survived() error {
+	w := b.m.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if b.losses == w.lost {
+		return nil
+	}
+	return fmt.Errorf("writes were lost while it was being received: %w", w.why)
 }
 
 // ErrWrite is returned, wrapped, when the archive's file system refuses a write.

@@ -3,6 +3,7 @@ package archive
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -57,7 +58,7 @@ func (w *Writer) Commit(held func(Sum) (path string, ok bool), batches ...*Batch
 	all := func() []*Batch { return slices.Clone(live) }
 
 	for _, b := range all() {
-		if err := b.m.doubt(); err != nil {
+		if err := errors.Join(b.m.doubt(), b.survived()); err != nil {
 			fail(err, b)
 		}
 	}
@@ -115,7 +116,7 @@ func (w *Writer) flush(batches []*Batch) error {
 	}
 	// The oldest descriptor: an error is reported to each descriptor that was
 	// open when it happened, once.
-	if err := syncfs(first.dir); err != nil {
+	if err := w.flushAll(first.dir); err != nil {
 		return fmt.Errorf("sync file system: %w", err)
 	}
 	return nil
@@ -127,11 +128,13 @@ func (w *Writer) syncNames(batches []*Batch, dirs map[string]bool) error {
 	if err := w.step(StepDirs); err != nil || len(batches) == 0 {
 		return err
 	}
+	// Taken out before the sync: a mailbox that is made while it runs is not
+	// covered by it, and puts its parent in again.
 	w.mu.Lock()
-	for d := range w.dirty {
-		dirs[d] = true
-	}
+	dirty := w.dirty
+	w.dirty = map[string]bool{}
 	w.mu.Unlock()
+	maps.Copy(dirs, dirty)
 	list := make([]string, 0, len(dirs))
 	for d := range dirs {
 		list = append(list, d)
@@ -141,7 +144,7 @@ func (w *Writer) syncNames(batches []*Batch, dirs map[string]bool) error {
 		// One syncfs for all names. It alone is no witness: Linux 6.1 returns 0
 		// from it on an ext4 that has given up. The fsync of a directory after
 		// it, and of the journals, on the same file system, do fail then.
-		if err = syncfs(batches[0].dir); err == nil {
+		if err = w.flushAll(batches[0].dir); err == nil {
 			err = syncDir(batches[0].dir)
 		}
 	} else {
@@ -153,13 +156,11 @@ func (w *Writer) syncNames(batches []*Batch, dirs map[string]bool) error {
 		err = g.Wait()
 	}
 	if err != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		maps.Copy(w.dirty, dirty)
 		return fmt.Errorf("sync names: %w", err)
 	}
-	w.mu.Lock()
-	for _, d := range list {
-		delete(w.dirty, d)
-	}
-	w.mu.Unlock()
 	return nil
 }
 

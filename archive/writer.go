@@ -45,6 +45,8 @@ type Writer struct {
 	boxes map[string]*Mailbox
 	dirty map[string]bool // directories with entries not yet durable
 	seq   uint64          // of temporary files
+	lost  int             // times that a syncfs failed
+	why   error           // the last time
 
 	committing gosync.Mutex // one committer per file system at a time
 }
@@ -185,6 +187,26 @@ func (w *Writer) replace(dir, name string, fill func(*os.File) error) error {
 		return errors.Join(err, w.root.Remove(temp))
 	}
 	return w.syncDirs(dir)
+}
+
+// flushAll makes all that was written to the file system of d durable. A failure
+// concerns every batch that is being received, whoever asked: the octets that
+// were lost may be its own, and its own syncfs may not hear of it any more.
+func (w *Writer) flushAll(d *os.File) error {
+	err := syncfs(d)
+	if err != nil {
+		w.mu.Lock()
+		w.lost, w.why = w.lost+1, err
+		w.mu.Unlock()
+	}
+	return err
+}
+
+// losses is how often the file system has lost writes.
+func (w *Writer) losses() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lost
 }
 
 // syncDirs makes the entries of each directory durable.

@@ -36,7 +36,8 @@ func TestOrderOfSystemCalls(t *testing.T) {
 	user := server.AddUser("alice", "secret")
 	const messages = 300
 	for i := range messages {
-		name := []string{"INBOX", "Sent", "Archive/2026"}[i%3]
+		// new mailboxes are made while others are being committed
+		name := []string{"INBOX", "Sent", "Archive/2026", "Lists", "Lists/go", "Drafts", "Trash", "Archive/2025"}[i%8]
 		box, err := user.Mailbox(name)
 		if err != nil {
 			if box, err = user.Create(name); err != nil {
