@@ -44,8 +44,7 @@ func (v *Verified) Damaged() bool {
 
 // VerifyOptions say what Verify expects.
 type VerifyOptions struct {
-	Group    bool               // the group may read
-	Progress func(octets int64) // called from several goroutines, after each file
+	Group bool // the group may read
 }
 
 // Verify checks a mailbox: the seals of its journal, each message that the
@@ -132,9 +131,6 @@ func (a *Archive) Verify(ctx context.Context, b Box, o VerifyOptions) (*Verified
 			v.Messages++
 			v.Octets += size
 			mu.Unlock()
-			if o.Progress != nil {
-				o.Progress(size)
-			}
 			return nil
 		})
 	}

@@ -185,12 +185,7 @@ func (db *DB) Failures(dir string) (out map[uint32]string, err error) {
 	return out, err
 }
 
-// SetCursors stores, in one transaction, the cursors of mailboxes that a run
-// has completed, by directory.
-func (db *DB) SetCursors(cursors map[string]Cursor) error {
-	return db.update(func(tx *bbolt.Tx) error { return setCursors(tx, cursors) })
-}
-
+// setCursors stores the cursors of mailboxes that a run has completed, by directory.
 func setCursors(tx *bbolt.Tx, cursors map[string]Cursor) error {
 	for dir, c := range cursors {
 		box := tx.Bucket(boxesBucket).Bucket([]byte(dir))

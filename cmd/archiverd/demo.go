@@ -84,8 +84,12 @@ func (a *app) demo(ctx context.Context, keep string) (err error) {
 	if err := a.demoSync(ctx, cfg); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "\n== Meanwhile at the server: %d messages arrive, one vanishes, one is flagged\n\n", mustLen(demomail.Later()))
-	if err := changeDemo(user); err != nil {
+	later, err := demomail.Later()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "\n== Meanwhile at the server: %d messages arrive, one vanishes, one is flagged\n\n", len(later))
+	if err := changeDemo(user, later); err != nil {
 		return err
 	}
 	if err := a.demoSync(ctx, cfg); err != nil {
@@ -109,8 +113,6 @@ func (a *app) demo(ctx context.Context, keep string) (err error) {
 	}
 	return nil
 }
-
-func mustLen(items []demomail.Item, _ error) int { return len(items) }
 
 // demoSync is one sync, as the command does it.
 func (a *app) demoSync(ctx context.Context, cfg *config.Config) error {
@@ -169,11 +171,7 @@ func deliver(user *imapd.User, items []demomail.Item) error {
 }
 
 // changeDemo is what happens at the server between the two syncs.
-func changeDemo(user *imapd.User) error {
-	later, err := demomail.Later()
-	if err != nil {
-		return err
-	}
+func changeDemo(user *imapd.User, later []demomail.Item) error {
 	if err := deliver(user, later); err != nil {
 		return err
 	}

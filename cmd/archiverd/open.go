@@ -113,6 +113,8 @@ func openHouse(cfg *config.Config, log *slog.Logger) (*house, error) {
 // openKnown is openHouse for the archive with that id, for any with "".
 func openKnown(cfg *config.Config, known string, log *slog.Logger) (*house, error) {
 	umask(cfg.Archive.Group)
+	// ARCHIVERD_SYNC=file: an fsync a file, where one does not trust the file
+	// system's syncfs.
 	o := archive.Options{Group: cfg.Archive.Group, KnownID: known, PerFile: os.Getenv("ARCHIVERD_SYNC") == "file"}
 	w, err := archive.OpenWriter(cfg.Archive.Path, o)
 	if err != nil {
