@@ -33,7 +33,7 @@ func (s *Session) Answer(cmd Command) {
 		}
 	case "EXAMINE", "SELECT":
 		name, _ := cut(cmd.Args)
-		result = s.examine(name)
+		result = s.examine(name, cmd.Name == "SELECT")
 	case "UID SEARCH":
 		s.search(cmd)
 	case "FETCH", "UID FETCH":
@@ -128,7 +128,7 @@ func (s *Session) status(m *Mailbox, items string) {
 	s.Send("* STATUS " + quote(m.Name) + " (" + strings.Join(out, " ") + ")\r\n")
 }
 
-func (s *Session) examine(name string) string {
+func (s *Session) examine(name string, write bool) string {
 	if s.Open = s.find(name); s.Open == nil {
 		return "NO [NONEXISTENT] no such mailbox"
 	}
@@ -139,6 +139,9 @@ func (s *Session) examine(name string) string {
 		s.Send(fmt.Sprintf("* OK [HIGHESTMODSEQ %d] highest\r\n", s.Open.HighestModSeq))
 	} else {
 		s.Send("* OK [NOMODSEQ] none\r\n")
+	}
+	if write {
+		return "OK [READ-WRITE] opened"
 	}
 	return "OK [READ-ONLY] opened"
 }

@@ -4,7 +4,7 @@
 // It is written line by line and shares nothing with the client under test nor
 // with its library. By default it serves its mailboxes byte for byte: CAPABILITY,
 // STARTTLS, LOGIN, AUTHENTICATE PLAIN and LOGIN, LIST with RETURN (STATUS),
-// STATUS, EXAMINE, UID SEARCH, FETCH by UID or number, NOOP, LOGOUT. A Script
+// STATUS, EXAMINE, SELECT, UID SEARCH, FETCH by UID or number, NOOP, LOGOUT. A Script
 // sees every command first; it may answer in its own octets, and leave the rest
 // of the answer, or all of it, to the server. Commands are recorded.
 //
@@ -61,6 +61,13 @@ type Options struct {
 	// Script, if set, sees each command first. If it returns false, the server
 	// answers as well.
 	Script func(s *Session, cmd Command) (handled bool)
+	// Literal, if set, sees what has come of a command each time that it ends in the
+	// size of a literal, and whether the client waits to be asked for it. It returns
+	// false if the literal does not come: then it has answered the command itself.
+	Literal func(s *Session, sent string, waits bool) (comes bool)
+	// Drop is from how many octets on a literal is left out of what is given to
+	// Script, and so takes no memory; 0: none is.
+	Drop int
 }
 
 // Command is one command of a client.
@@ -309,8 +316,21 @@ func (s *Session) command() (Command, error) {
 		if err != nil {
 			break
 		}
+		if hook := s.Server.opt.Literal; hook != nil && !hook(s, text.String(), !plus) {
+			text.Reset()
+			if s.over {
+				return Command{}, io.EOF
+			}
+			continue
+		}
 		if !plus {
 			s.Send("+ go on\r\n")
+		}
+		if drop := s.Server.opt.Drop; drop > 0 && n >= drop {
+			if _, err := io.CopyN(io.Discard, s.r, int64(n)); err != nil {
+				return Command{}, err
+			}
+			continue
 		}
 		octets := make([]byte, n)
 		if _, err := io.ReadFull(s.r, octets); err != nil {

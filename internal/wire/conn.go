@@ -29,6 +29,8 @@ type Conn struct {
 	tag    int                // of the last raw command
 	asm    []byte             // a reply with its literals in place
 
+	readOnly bool // the mailbox that is open is so for reading only
+
 	mu            sync.Mutex
 	err           error   // the first, final error
 	bye           *status // the server's farewell
@@ -48,16 +50,27 @@ type command struct {
 
 // The names that errors carry.
 const (
-	cmdCapability = "CAPABILITY"
-	cmdStartTLS   = "STARTTLS"
-	cmdLogin      = "LOGIN"
-	cmdLogout     = "LOGOUT"
-	cmdNoop       = "NOOP"
-	cmdList       = "LIST"
-	cmdStatus     = "STATUS"
-	cmdExamine    = "EXAMINE"
-	cmdSearch     = "UID SEARCH"
-	cmdFetch      = "UID FETCH"
+	cmdCapability  = "CAPABILITY"
+	cmdStartTLS    = "STARTTLS"
+	cmdLogin       = "LOGIN"
+	cmdLogout      = "LOGOUT"
+	cmdNoop        = "NOOP"
+	cmdNamespace   = "NAMESPACE"
+	cmdList        = "LIST"
+	cmdStatus      = "STATUS"
+	cmdQuota       = "GETQUOTAROOT"
+	cmdCreate      = "CREATE"
+	cmdDelete      = "DELETE"
+	cmdRename      = "RENAME"
+	cmdSubscribe   = "SUBSCRIBE"
+	cmdUnsubscribe = "UNSUBSCRIBE"
+	cmdAppend      = "APPEND"
+	cmdSelect      = "SELECT"
+	cmdExamine     = "EXAMINE"
+	cmdSearch      = "UID SEARCH"
+	cmdFetch       = "UID FETCH"
+	cmdStore       = "UID STORE"
+	cmdExpunge     = "UID EXPUNGE"
 )
 
 func newConn(raw net.Conn, o Options) *Conn {
@@ -158,14 +171,22 @@ func (c *Conn) explain(cmd command, err error) error {
 	return &full
 }
 
-// write sends octets of a command.
+// write sends octets of a command. An error ends the connection.
 func (c *Conn) write(p []byte) error {
+	if err := c.put(p); err != nil {
+		return c.abort(err)
+	}
+	return nil
+}
+
+// put is one write to the network.
+func (c *Conn) put(p []byte) error {
 	err := c.out.SetWriteDeadline(time.Now().Add(c.opt.Timeouts.Write))
 	if err == nil {
 		_, err = c.out.Write(p)
 	}
 	if err != nil {
-		return c.abort(broken(err))
+		return broken(err)
 	}
 	return nil
 }
@@ -174,15 +195,6 @@ func (c *Conn) write(p []byte) error {
 func (c *Conn) nextTag() string {
 	c.tag++
 	return "X" + strconv.Itoa(c.tag)
-}
-
-// Do runs one command of go-imap's on the connection: fn starts it and waits for
-// it. While it runs, go-imap gets the command's tagged answer and continuation
-// requests, but no untagged data; a second command in fn would wait forever for
-// its answer and is not allowed.
-func (c *Conn) Do(ctx context.Context, name string, fn func(*imapclient.Client) error) error {
-	cmd := command{name: name, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassProtocol}
-	return c.goimap(ctx, cmd, uid.Set{}, fn)
 }
 
 // goimap runs one command of go-imap's; the guard lets the bodies of wanted through.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -36,7 +37,7 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	c := newConn(raw, o)
 	err = c.exclusive(ctx, command{wait: o.Timeouts.Greeting}, func() error { return c.start(ctx) })
 	if err == nil && !c.known() {
-		err = c.askCapabilities(ctx)
+		_, err = c.Capabilities(ctx)
 	}
 	if err != nil {
 		_ = c.Close()
@@ -192,14 +193,28 @@ func (c *Conn) known() bool {
 	return c.caps != nil
 }
 
-// askCapabilities sends CAPABILITY (RFC 9051 6.1.1).
-func (c *Conn) askCapabilities(ctx context.Context) error {
+// Capabilities asks the server anew what it can (RFC 9051 6.1.1): in upper case,
+// sorted. A server that says OK without telling ends the connection.
+func (c *Conn) Capabilities(ctx context.Context) ([]string, error) {
 	cmd := command{name: cmdCapability, wait: c.opt.Timeouts.Idle, no: ClassProtocol, bad: ClassProtocol}
-	if _, err := c.run(ctx, cmd, "CAPABILITY", nil); err != nil {
-		return err
+	var caps map[string]bool
+	_, err := c.run(ctx, cmd, "CAPABILITY", func(u untagged) (bool, error) {
+		if !u.is("CAPABILITY") {
+			return false, nil
+		}
+		caps = parseCapabilities(string(u.rest))
+		return true, nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	if !c.known() {
-		return c.explain(cmd, c.abort(protocolError("server said OK without its capabilities")))
+	if caps == nil { // perhaps in a response code
+		c.mu.Lock()
+		caps = c.caps
+		c.mu.Unlock()
 	}
-	return nil
+	if caps == nil {
+		return nil, c.explain(cmd, c.abort(protocolError("server said OK without its capabilities")))
+	}
+	return slices.Sorted(maps.Keys(caps)), nil
 }

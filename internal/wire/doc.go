@@ -15,9 +15,11 @@
 //     running command needs, rewritten to its plainest form. go-imap never sees
 //     a flag, a date, a name or a nested list of the server's.
 //   - What go-imap cannot say, or what one poisoned name, flag or date would
-//     spoil (LIST, STATUS, EXAMINE, UID SEARCH, metadata, one message alone), is
-//     sent by raw commands on the same connection and read by the tolerant
-//     parser of this package.
+//     spoil (all but the login, LOGOUT and many bodies at once), is sent by raw
+//     commands on the same connection and read by the tolerant parser of this
+//     package.
+//   - appender streams messages to the server, MULTIAPPEND and LITERAL+ where
+//     they are announced, through one small buffer.
 //
 // One command runs at a time. The stream belongs to whoever runs it: go-imap's
 // reader is parked in the guard unless its own command is in flight.
@@ -30,8 +32,14 @@
 //   - A literal counts only when all its announced octets came.
 //   - Text of the server in an error is one safe line of at most 300 octets, the
 //     password struck out, plain or in base64.
-//   - Mailboxes are opened with EXAMINE, bodies read with BODY.PEEK[]: nothing
-//     here changes a mailbox.
+//   - Bodies and headers are read with BODY.PEEK, mailboxes opened with EXAMINE
+//     unless Select is called. Only the commands that say so change anything:
+//     Append, Store, Expunge, Create, Delete, Rename, Subscribe, Unsubscribe, and
+//     Select, which may take the \Recent from messages.
+//   - Of each message that is appended the caller learns whether the server has
+//     it, has refused it, can't have it, or may have it.
+//   - A mail, a name, a flag or a search text is never taken for a command of ours:
+//     what can't be sent as what it is, is not sent.
 //
 // # What it does not do
 //

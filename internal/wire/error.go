@@ -124,14 +124,17 @@ func classOf(s status, command string, fallback Class) Class {
 	case "THROTTLED":
 		return ClassThrottled
 	case "OVERQUOTA":
-		if command == cmdLogin {
+		switch command {
+		case cmdLogin:
 			return ClassThrottled
+		case cmdAppend:
+			return ClassMailbox
 		}
 	case "UNAVAILABLE", "INUSE", "SERVERBUG", "LIMIT", "MESSAGELIMIT":
 		return ClassBusy
 	case "AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRIVACYREQUIRED", "CONTACTADMIN":
 		return ClassLogin
-	case "NONEXISTENT", "NOPERM", "ACL":
+	case "NONEXISTENT", "TRYCREATE", "NOPERM", "ACL":
 		if command != cmdLogin {
 			return ClassMailbox
 		}

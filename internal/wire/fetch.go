@@ -17,6 +17,7 @@ type fetched struct {
 	size   value
 	modSeq value
 	body   value
+	header value
 	broken bool // something in it could not be read
 }
 
@@ -65,6 +66,8 @@ func parseFetch(u untagged) (f fetched) {
 			f.modSeq = v
 		case isKey(key, "BODY[]") && f.body.kind == none:
 			f.body = v
+		case isKey(key, "BODY[HEADER]") && f.header.kind == none:
+			f.header = v
 		}
 	}
 	return f

@@ -185,10 +185,6 @@ func (g *guard) whole(reply []byte) error {
 	c.note(s)
 	line := string(tag) + " " + s.kind
 	switch {
-	case s.code == "APPENDUID" || s.code == "COPYUID":
-		if strings.Trim(s.args, "0123456789:,* ") == "" {
-			line += " [" + s.code + " " + s.args + "]"
-		}
 	case s.kind == "OK": // spares go-imap asking by itself after a login
 		line += " [CAPABILITY " + c.capabilities() + "]"
 	case plainAtom(s.code) && s.code != "CAPABILITY":

@@ -224,28 +224,15 @@ func parseList(rest []byte) Mailbox {
 
 // parseStatusReply reads "* STATUS name (…)" (RFC 9051 7.3.4).
 func parseStatusReply(u untagged) (name string, s *Status, ok bool) {
-	if !u.is("STATUS") {
-		return "", nil, false
-	}
-	rest := bytes.TrimLeft(u.rest, " ")
-	c := cursor{rest}
-	n := c.value()
-	items := c.value()
-	if n.kind == atom && items.kind != list { // unquoted, with spaces
-		if i := bytes.Index(rest, []byte(" (")); i > 0 {
-			n.octets, c.b = rest[:i], rest[i:]
-			items = c.value()
-		}
-	}
-	if n.kind != atom && n.kind != text || items.kind != list {
+	name, items, ok := statusReply(u)
+	if !ok {
 		return "", nil, false
 	}
 	s = new(Status)
-	for inner := (cursor{items.octets}); ; {
-		k := inner.key()
-		v := inner.value()
+	for {
+		k, v := items.key(), items.value()
 		if len(k) == 0 || v.kind == none {
-			return string(n.octets), s, true
+			return name, s, true
 		}
 		x, ok := v.number()
 		if !ok {
@@ -263,4 +250,25 @@ func parseStatusReply(u untagged) (name string, s *Status, ok bool) {
 			s.HighestModSeq = x
 		}
 	}
+}
+
+// statusReply cuts a STATUS reply into the name and the items.
+func statusReply(u untagged) (name string, items cursor, ok bool) {
+	if !u.is("STATUS") {
+		return "", cursor{}, false
+	}
+	rest := bytes.TrimLeft(u.rest, " ")
+	c := cursor{rest}
+	n := c.value()
+	v := c.value()
+	if n.kind == atom && v.kind != list { // unquoted, with spaces
+		if i := bytes.Index(rest, []byte(" (")); i > 0 {
+			n.octets, c.b = rest[:i], rest[i:]
+			v = c.value()
+		}
+	}
+	if n.kind != atom && n.kind != text || v.kind != list {
+		return "", cursor{}, false
+	}
+	return string(n.octets), cursor{v.octets}, true
 }

@@ -56,7 +56,8 @@ func (c *Conn) Login(ctx context.Context, a Auth) error {
 	if c.known() {
 		return nil
 	}
-	return c.askCapabilities(ctx)
+	_, err = c.Capabilities(ctx)
+	return err
 }
 
 // method chooses how to log in. No password leaves where the server has said

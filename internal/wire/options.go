@@ -34,8 +34,8 @@ type Options struct {
 	MinRate  MinRate
 	Limits   Limits
 
-	// Rate limits the octets read per second; nil: no limit. Several
-	// connections may share one.
+	// Rate limits the octets per second that are read and that Append writes; nil:
+	// no limit. Several connections may share one.
 	Rate *rate.Limiter
 }
 
@@ -44,7 +44,7 @@ type Timeouts struct {
 	Dial      time.Duration // TCP connect; default 20 s
 	Handshake time.Duration // TLS handshake; default 20 s
 	Greeting  time.Duration // the whole greeting; default 30 s
-	Answer    time.Duration // until the first octet of an answer that a server must work for (LOGIN, LIST, EXAMINE, SEARCH); default 2 min
+	Answer    time.Duration // until the first octet of an answer that a server must work for (LOGIN, LIST, EXAMINE, SEARCH, APPEND); default 2 min
 	Idle      time.Duration // from then on, and in all other commands, between two reads; default 60 s
 	Stall     time.Duration // a command whose server sends nothing but chatter; default 15 min
 	Write     time.Duration // one write; default 30 s

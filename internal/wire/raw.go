@@ -155,28 +155,85 @@ func (c *Conn) run(ctx context.Context, cmd command, line string, fn onUntagged)
 // exchange sends commands in one write and reads until each is answered. A server
 // may send most replies besides its chatter. Any error is final for the connection.
 func (c *Conn) exchange(lines []string, most int, fn onUntagged, body onBody) ([]status, error) {
+	t := c.talk(len(lines), most, fn, body)
 	var send strings.Builder
-	first := c.tag + 1
 	for _, line := range lines {
 		send.WriteString(c.nextTag() + " " + line + "\r\n")
 	}
 	if err := c.write([]byte(send.String())); err != nil {
 		return nil, err
 	}
-	answers := make([]status, len(lines))
-	for open, replies := len(lines), 0; open > 0; replies++ {
-		reply, err := c.reply(body)
-		if err != nil {
+	for range lines {
+		if _, err := t.next(); err != nil {
 			return nil, c.abort(err)
 		}
-		if replies > most+len(lines)+c.opt.Limits.Untagged {
-			return nil, c.abort(protocolError("over %d replies that nobody asked for: %w", c.opt.Limits.Untagged, ErrLimit))
+	}
+	return t.answers, nil
+}
+
+// exchangeParts is exchange of one command in parts: each but the last ends in
+// the size of a literal, and the next is sent when the server asks for it (RFC
+// 9051 4.3). The answer may come at any of them.
+func (c *Conn) exchangeParts(parts []string, fn onUntagged) (status, error) {
+	t := c.talk(1, len(parts), fn, nil)
+	tag := c.nextTag() + " "
+	for i, part := range parts {
+		if err := c.write([]byte(tag + part + "\r\n")); err != nil {
+			return status{}, err
+		}
+		tag = ""
+		t.waits = i < len(parts)-1
+		got, err := t.next()
+		if err == nil && t.waits && got != goOn && t.answers[0].kind == "OK" {
+			err = protocolError("server said OK before it had the command")
+		}
+		if err != nil {
+			return status{}, c.abort(err)
+		}
+		if got != goOn {
+			break
+		}
+	}
+	return t.answers[0], nil
+}
+
+// talk is some raw commands in flight and the answers to them.
+type talk struct {
+	c       *Conn
+	first   int      // tag of the first command
+	answers []status // one for each command; kind "" while there is none
+	room    int      // replies that may still come
+	fn      onUntagged
+	body    onBody
+	waits   bool // for the server to ask for a literal
+}
+
+// goOn stands for "+", the server's request for a literal (RFC 9051 7.6).
+const goOn = -1
+
+// talk begins with the next tag. A server may send most replies besides its
+// chatter and the answers.
+func (c *Conn) talk(commands, most int, fn onUntagged, body onBody) *talk {
+	return &talk{
+		c: c, first: c.tag + 1, answers: make([]status, commands),
+		room: most + commands + c.opt.Limits.Untagged, fn: fn, body: body,
+	}
+}
+
+// next reads until a command is answered and returns its index, or goOn where
+// that is waited for.
+func (t *talk) next() (int, error) {
+	c := t.c
+	for ; t.room >= 0; t.room-- {
+		reply, err := c.reply(t.body)
+		if err != nil {
+			return 0, err
 		}
 		if bytes.HasPrefix(reply, []byte("* ")) {
 			used := false
-			if u := c.untagged(reply); fn != nil {
-				if used, err = fn(u); err != nil {
-					return nil, c.abort(err)
+			if u := c.untagged(reply); t.fn != nil {
+				if used, err = t.fn(u); err != nil {
+					return 0, err
 				}
 			}
 			if used {
@@ -184,22 +241,26 @@ func (c *Conn) exchange(lines []string, most int, fn onUntagged, body onBody) ([
 			}
 			continue
 		}
+		if t.waits && bytes.HasPrefix(reply, []byte{'+'}) {
+			c.in.progress()
+			return goOn, nil
+		}
 		tag, rest, _ := bytes.Cut(reply, []byte{' '})
 		s, ok := parseStatus(rest)
 		n, isTag := uint64(0), len(tag) > 1 && tag[0] == 'X'
 		if isTag {
 			n, isTag = number(tag[1:])
 		}
-		i := int(n) - first
-		if !ok || !isTag || i < 0 || i >= len(answers) || answers[i].kind != "" {
-			return nil, c.abort(protocolError("reply out of place: %s", c.clean(string(reply[:min(len(reply), maxText)]))))
+		i := int(n) - t.first
+		if !ok || !isTag || i < 0 || i >= len(t.answers) || t.answers[i].kind != "" {
+			return 0, protocolError("reply out of place: %s", c.clean(string(reply[:min(len(reply), maxText)])))
 		}
 		c.note(s)
-		answers[i] = s
+		t.answers[i] = s
 		c.in.progress()
-		open--
+		return i, nil
 	}
-	return answers, nil
+	return 0, protocolError("over %d replies that nobody asked for: %w", c.opt.Limits.Untagged, ErrLimit)
 }
 
 // untagged takes what concerns the connection out of an untagged reply.

@@ -14,32 +14,49 @@ import (
 // is not in the set is taken to be gone.
 func (c *Conn) Search(ctx context.Context) (uid.Set, error) {
 	cmd := command{name: cmdSearch, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassProtocol}
-	line := "UID SEARCH ALL"
+	return c.search(ctx, cmd, []string{c.searchHead() + " ALL"})
+}
+
+// searchHead is how a search begins.
+func (c *Conn) searchHead() string {
 	if c.Has("ESEARCH") {
-		line = "UID SEARCH RETURN (ALL) ALL"
+		return "UID SEARCH RETURN (ALL)"
 	}
+	return "UID SEARCH"
+}
+
+// search runs one search, sent in parts.
+func (c *Conn) search(ctx context.Context, cmd command, parts []string) (uid.Set, error) {
 	f := finder{room: c.opt.Limits.Search}
 	var set uid.Set
 	err := c.exclusive(ctx, cmd, func() error {
 		c.in.search = true
 		defer func() { c.in.search = false }()
-		answers, err := c.exchange([]string{line}, 0, f.reply, nil)
-		if err != nil {
-			return err
+		answer, err := c.exchangeParts(parts, f.reply)
+		if err == nil {
+			err = c.complete(answer, cmd)
 		}
-		if err := c.refusal(answers[0], cmd); err != nil {
-			return err
+		if err == nil && !f.told {
+			err = protocolError("server said OK without a search result")
 		}
-		switch {
-		case answers[0].code == "MESSAGELIMIT": // RFC 9738: not all of them
-			return protocolError("server leaves out messages beyond its limit [MESSAGELIMIT %s]", c.clean(answers[0].args))
-		case !f.told:
-			return protocolError("server said OK without a search result")
+		if err == nil {
+			set = f.set()
 		}
-		set = f.set()
-		return nil
+		return err
 	})
 	return set, err
+}
+
+// complete is refusal, and an error also for an OK that covers only some of the
+// messages (RFC 9738).
+func (c *Conn) complete(s status, cmd command) error {
+	if err := c.refusal(s, cmd); err != nil {
+		return err
+	}
+	if s.code == "MESSAGELIMIT" {
+		return protocolError("server leaves out messages beyond its limit [MESSAGELIMIT %s]", c.clean(s.args))
+	}
+	return nil
 }
 
 // finder gathers the ranges of SEARCH and ESEARCH replies.

@@ -80,15 +80,22 @@ func (c *Conn) refusal(s status, cmd command) error {
 	}
 }
 
-// setCapabilities reads a capability list. IMAP4rev2 is not kept: go-imap would
-// send raw UTF-8 names without having enabled them.
-func (c *Conn) setCapabilities(list string) {
+// parseCapabilities reads a capability list, in upper case.
+func parseCapabilities(list string) map[string]bool {
 	caps := make(map[string]bool)
 	for _, name := range strings.Fields(strings.ToUpper(list)) {
-		if len(caps) < 1000 && plainAtom(name) && name != "IMAP4REV2" {
+		if len(caps) < 1000 && plainAtom(name) {
 			caps[name] = true
 		}
 	}
+	return caps
+}
+
+// setCapabilities keeps a capability list. IMAP4rev2 is not kept: go-imap would
+// send raw UTF-8 names without having enabled them.
+func (c *Conn) setCapabilities(list string) {
+	caps := parseCapabilities(list)
+	delete(caps, "IMAP4REV2")
 	c.mu.Lock()
 	c.caps = caps
 	c.mu.Unlock()

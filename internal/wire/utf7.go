@@ -46,14 +46,15 @@ func decodeName(wire string) (string, error) {
 		b.WriteString(string(utf16.Decode(units)))
 	}
 	name := b.String()
-	if !utf8.ValidString(name) || encodeName(name) != wire {
+	if !utf8.ValidString(name) || EncodeName(name) != wire {
 		return "", errName
 	}
 	return name, nil
 }
 
-// encodeName encodes a name for the server.
-func encodeName(name string) string {
+// EncodeName encodes a mailbox name, in UTF-8, as it goes to the server: modified
+// UTF-7 (RFC 3501 5.1.3).
+func EncodeName(name string) string {
 	var b strings.Builder
 	var shifted []rune
 	flush := func() {

@@ -1,0 +1,142 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	appendBuffer = 64 << 10 // octets of one write
+	appendAhead  = 64       // commands whose answers may be awaited at once
+	octetsAhead  = 4 << 20  // octets of them
+	literalMinus = 4096     // octets that LITERAL- lets go unasked (RFC 7888 5)
+)
+
+// AppendMessage is a message to append.
+type AppendMessage struct {
+	Flags []string  // each a ValidFlag
+	Date  time.Time // INTERNALDATE with its zone; zero: none is sent
+	Size  int64     // octets of Body
+	Body  io.Reader // read at most once, to its end: it has exactly Size octets
+}
+
+// AppendState is what became of a message.
+type AppendState int
+
+const (
+	AppendNotSent AppendState = iota // the server can't have it
+	AppendDone                       // OK
+	AppendRefused                    // NO or BAD
+	AppendUnknown                    // all of its command was sent and no answer came: the server may have it
+)
+
+// Appended is what became of one message.
+type Appended struct {
+	State       AppendState
+	UIDValidity uint32 // of APPENDUID (RFC 4315 3); 0 where the server does not tell
+	UID         uint32 // of APPENDUID; 0 where the server does not tell
+	Err         error  // of AppendRefused: an *Error with the server's words
+}
+
+// Append appends messages to a mailbox, in order (RFC 9051 6.3.12). With MULTIAPPEND
+// (RFC 3502) they are one command, all or nothing, but for messages of no octets:
+// one among others would revoke them all, so it goes alone. Else each message is a
+// command of its own. Where LITERAL+ or LITERAL- allows it, nothing waits for the
+// server to ask (RFC 7888), but for messages with a system flag of the server's own.
+//
+// The slice has one element for each message, whatever the error. A refusal is in
+// the element; the error is that of the connection, or of a message that can't be
+// sent: then nothing was. An error of a Body, or one of another length than Size,
+// ends the connection and is returned as it is.
+func (c *Conn) Append(ctx context.Context, wireName string, msgs []AppendMessage) ([]Appended, error) {
+	cmd := command{name: cmdAppend, wait: c.opt.Timeouts.Answer, no: ClassMessage, bad: ClassMessage}
+	out := make([]Appended, len(msgs))
+	name, ok := quote(wireName)
+	if !ok {
+		return out, c.explain(cmd, errUnsendable)
+	}
+	for i, m := range msgs {
+		if err := m.check(); err != nil {
+			return out, c.explain(cmd, &Error{Class: ClassMessage, Err: fmt.Errorf("message %d of %d: %w", i+1, len(msgs), err)})
+		}
+	}
+	if len(msgs) == 0 {
+		return out, nil
+	}
+	err := c.exclusive(ctx, cmd, func() error {
+		return newAppender(c, cmd, name, msgs, out).run()
+	})
+	return out, err
+}
+
+// dateTime is an INTERNALDATE (RFC 9051 9, date-time).
+const dateTime = `"_2-Jan-2006 15:04:05 -0700"`
+
+// check returns why a message can't be sent.
+func (m *AppendMessage) check() error {
+	if m.Size < 0 || m.Body == nil {
+		return errors.New("there is no body to append")
+	}
+	if text := m.Date.Format(dateTime); len(text) != len(dateTime) { // a year or zone of more digits
+		return fmt.Errorf("date %s can't be sent", text)
+	}
+	return checkFlags(m.Flags)
+}
+
+// head is what stands before the size of the message's literal.
+func (m *AppendMessage) head() string {
+	head := " "
+	if len(m.Flags) > 0 {
+		head += "(" + strings.Join(m.Flags, " ") + ") "
+	}
+	if !m.Date.IsZero() {
+		head += m.Date.Format(dateTime) + " "
+	}
+	return head
+}
+
+// plain says whether every server can read the flags. Some refuse an unknown system
+// flag, and then read a literal that they have not asked for as commands: seen with
+// Dovecot 2.3. A mail must never be that.
+func (m *AppendMessage) plain() bool {
+	return !slices.ContainsFunc(m.Flags, func(flag string) bool {
+		known := func(system string) bool { return strings.EqualFold(system, flag) }
+		return strings.HasPrefix(flag, `\`) && !slices.ContainsFunc(systemFlags[:], known)
+	})
+}
+
+// appendUIDs reads the arguments of APPENDUID for n messages: "7 42:43,50" (RFC
+// 4315 3). The UIDs ascend in the order of the messages; what is anything else, or
+// of another number, counts as not told.
+func appendUIDs(args string, n int) (uidValidity uint32, uids []uint32) {
+	validity, set, _ := strings.Cut(args, " ")
+	v, ok := number([]byte(validity))
+	if !ok || v == 0 || v > 1<<32-1 {
+		return 0, nil
+	}
+	last := uint64(0)
+	for part := range strings.SplitSeq(set, ",") {
+		a, b, ranged := strings.Cut(part, ":")
+		first, ok := number([]byte(a))
+		end := first
+		if ok && ranged {
+			end, ok = number([]byte(b))
+		}
+		if !ok || first <= last || end < first || end > 1<<32-1 || end-first >= uint64(n-len(uids)) {
+			return 0, nil
+		}
+		for u := first; u <= end; u++ {
+			uids = append(uids, uint32(u))
+		}
+		last = end
+	}
+	if len(uids) != n {
+		return 0, nil
+	}
+	return uint32(v), uids
+}

@@ -1,0 +1,215 @@
+package wire
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"archiverd/internal/dovecot"
+	"archiverd/internal/imapd"
+	"archiverd/internal/uid"
+)
+
+// several are 300 messages of all kinds with flags, keywords and dates, one of 20
+// MB among them. All lines end in CRLF.
+func several() []dovecot.Msg {
+	var msgs []dovecot.Msg
+	for _, m := range dovecot.Corpus(3, 299) {
+		msgs = append(msgs, m.Msgs...)
+	}
+	line := make([]byte, 64)
+	random := rand.New(rand.NewPCG(1, 2))
+	big := bytes.NewBufferString("Subject: big\r\n\r\n")
+	for big.Len() < 20<<20 {
+		for i := range line {
+			line[i] = 'a' + byte(random.IntN(26))
+		}
+		big.Write(line)
+		big.WriteString("\r\n")
+	}
+	return slices.Insert(msgs, 150, dovecot.Msg{
+		Flags: []string{"$MDNSent", `\Flagged`, "big-one"}, Date: time.Date(1999, 12, 31, 23, 59, 59, 0, time.FixedZone("", 5*3600+45*60)),
+		Body: big.Bytes(), Size: int64(big.Len()), SHA256: sha256.Sum256(big.Bytes()),
+	})
+}
+
+func toAppend(msgs []dovecot.Msg) []AppendMessage {
+	var out []AppendMessage
+	for _, m := range msgs {
+		out = append(out, AppendMessage{Flags: m.Flags, Date: m.Date, Size: m.Size, Body: bytes.NewReader(m.Body)})
+	}
+	return out
+}
+
+// readBack holds an open mailbox against what was appended to it.
+func readBack(t *testing.T, c *Conn, e Selected, want []dovecot.Msg, out []Appended) {
+	t.Helper()
+	metas := make(map[uint32]Meta)
+	var set uid.Set
+	for i, o := range out {
+		if o.State != AppendDone || o.UIDValidity != e.UIDValidity || o.UID == 0 || set.Contains(o.UID) {
+			t.Fatalf("message %d: %+v", i, o)
+		}
+		set.Add(o.UID)
+	}
+	if err := c.Meta(t.Context(), MetaQuery{Set: set}, func(m Meta) error { metas[m.UID] = m; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	sums := make(map[uint32][sha256.Size]byte)
+	err := c.Bodies(t.Context(), set, func(u uint32, _ int64, r io.Reader) error {
+		h := sha256.New()
+		_, err := io.Copy(h, r)
+		sums[u] = [sha256.Size]byte(h.Sum(nil))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, w := range want {
+		u := out[i].UID
+		flags := slices.Sorted(slices.Values(w.Flags))
+		if m := metas[u]; !slices.Equal(m.Flags, flags) || !m.InternalDate.Equal(w.Date) || m.Size != w.Size {
+			t.Errorf("message %d, UID %d: %+v, want %v %v %d", i, u, m, flags, w.Date, w.Size)
+		}
+		if sums[u] != w.SHA256 {
+			t.Errorf("message %d, UID %d: other octets", i, u)
+		}
+	}
+}
+
+// A real server with MULTIAPPEND and LITERAL+: flags, dates and octets come back as
+// they went, and a refusal costs nothing.
+func TestAppendToDovecot(t *testing.T) {
+	server := dovecot.Start(t)
+	user := server.User(t, "append")
+	witness := user.Dial(t)
+	want := several()
+	for security, address := range map[Security]string{TLS: server.Addr, Plaintext: server.PlainAddr} {
+		c, err := Dial(t.Context(), Options{Address: address, Security: security, TLS: server.TLS})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := c.Login(t.Context(), Auth{Username: user.Name, Password: []byte(user.Password)}); err != nil {
+			t.Fatal(err)
+		}
+		if !c.Has("MULTIAPPEND") || !c.Has("LITERAL+") {
+			t.Fatal("this Dovecot has no MULTIAPPEND or no LITERAL+")
+		}
+		name := map[Security]string{TLS: "Entwürfe & mehr", Plaintext: "plain"}[security]
+		wireName := EncodeName(name)
+		out, err := c.Append(t.Context(), wireName, toAppend(want))
+		if err != nil || out[0].State != AppendRefused || out[299].State != AppendRefused || out[0].Err.(*Error).Code != "TRYCREATE" {
+			t.Fatalf("Append to no mailbox: %+v, %v", out[0], err)
+		}
+		if err := c.Create(t.Context(), wireName); err != nil {
+			t.Fatal(err)
+		}
+		out, err = c.Append(t.Context(), wireName, toAppend(want))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := c.Select(t.Context(), wireName)
+		if err != nil || e.ReadOnly || e.Messages != 300 || !e.Told || !e.NewKeywords || !slices.Contains(e.PermanentFlags, "big-one") {
+			t.Errorf("Select = %+v, %v", e, err)
+		}
+		readBack(t, c, e, want, out)
+		got := witness.Read(name)
+		for i, w := range want {
+			if g := got[i]; g.UID != out[i].UID || g.SHA256 != w.SHA256 || !g.Date.Equal(w.Date) || !slices.Equal(g.Flags, slices.Sorted(slices.Values(w.Flags))) {
+				t.Errorf("the witness has %+v, want %+v", g, w)
+			}
+		}
+
+		// One of no octets, which Dovecot refuses, among others; the mailbox is open now.
+		out, err = c.Append(t.Context(), wireName, []AppendMessage{message("a: b\r\n\r\n"), message(""), message("c: d\r\n\r\n")})
+		if err != nil || states(out) != "drd" {
+			t.Errorf("Append = %s, %v", states(out), err)
+		}
+		// All or nothing.
+		for _, bad := range []AppendMessage{message("x DELETE INBOX\r\ny NOOP\r\n", strings.Repeat("k", 1000)), message("x DELETE INBOX\r\ny NOOP\r\n", `\XFoo`)} {
+			out, err = c.Append(t.Context(), wireName, []AppendMessage{message("e: f\r\n\r\n"), bad, message(strings.Repeat("g", 1<<20))})
+			if err != nil || states(out) != "rrr" {
+				t.Errorf("Append = %s, %v", states(out), err)
+			}
+		}
+		if s, err := c.Status(t.Context(), wireName); err != nil || s.Messages != 302 {
+			t.Errorf("Status = %+v, %v", s, err)
+		}
+		// A body that ends too soon: nothing of it is there.
+		short := AppendMessage{Size: 1 << 20, Body: strings.NewReader("short")}
+		if out, err := c.Append(t.Context(), wireName, []AppendMessage{message("h: i\r\n\r\n"), short}); err == nil || states(out) != "nn" {
+			t.Errorf("Append = %s, %v", states(out), err)
+		}
+		if n := len(witness.Read(name)); n != 302 {
+			t.Errorf("%d messages", n)
+		}
+	}
+}
+
+// Our own server, without MULTIAPPEND: one command a message, ahead of the answers,
+// and octets that no other server would keep.
+func TestAppendToImapd(t *testing.T) {
+	server := imapd.New(imapd.Options{SpoolDir: t.TempDir()})
+	defer server.Close()
+	user := server.AddUser("alice", "secret")
+	address, err := server.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Dial(t.Context(), Options{Address: address, Security: Plaintext})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Login(t.Context(), Auth{Username: "alice", Password: []byte("secret")}); err != nil {
+		t.Fatal(err)
+	}
+	if c.Has("MULTIAPPEND") || !c.Has("LITERAL+") {
+		t.Fatal("not the server that this is about")
+	}
+	want := several()
+	odd := [][]byte{[]byte("NUL \x00 and bare \n and \r"), nil, []byte("no line end"), []byte("\x80\xff"), []byte("{5+}\r\n")}
+	for _, file := range dovecot.Mail(t) {
+		odd = append(odd, file.Data)
+	}
+	for _, body := range odd {
+		want = append(want, dovecot.Msg{Body: body, Size: int64(len(body)), Date: time.Date(2000, 1, 2, 3, 4, 5, 0, time.UTC), SHA256: sha256.Sum256(body)})
+	}
+	const name = "Prüfung/日本"
+	out, err := c.Append(t.Context(), EncodeName(name), toAppend(want))
+	if err != nil || out[0].State != AppendRefused || out[0].Err.(*Error).Code != "TRYCREATE" {
+		t.Fatalf("Append to no mailbox: %+v, %v", out[0], err)
+	}
+	if err := c.Create(t.Context(), EncodeName(name)); err != nil {
+		t.Fatal(err)
+	}
+	out, err = c.Append(t.Context(), EncodeName(name), toAppend(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	box, err := user.Mailbox(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := box.Messages()
+	if len(all) != len(want) {
+		t.Fatalf("%d messages of %d", len(all), len(want))
+	}
+	for i, m := range all {
+		body, err := io.ReadAll(m.Reader())
+		if err != nil || !bytes.Equal(body, want[i].Body) || m.UID != out[i].UID || !slices.Equal(slices.Sorted(slices.Values(m.Flags)), slices.Sorted(slices.Values(want[i].Flags))) {
+			t.Errorf("message %d is %d octets, %v; want %d, %v", i, len(body), m.Flags, len(want[i].Body), want[i].Flags)
+		}
+	}
+	e, err := c.Select(t.Context(), EncodeName(name))
+	if err != nil || e.ReadOnly {
+		t.Errorf("Select = %+v, %v", e, err)
+	}
+	readBack(t, c, e, want, out)
+}

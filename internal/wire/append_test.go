@@ -1,0 +1,369 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"archiverd/internal/hostile"
+)
+
+// message is one to append.
+func message(body string, flags ...string) AppendMessage {
+	return AppendMessage{Flags: flags, Size: int64(len(body)), Body: strings.NewReader(body)}
+}
+
+// states are what became of the messages, in short.
+func states(out []Appended) string {
+	var b strings.Builder
+	for _, o := range out {
+		fmt.Fprintf(&b, "%c", "ndr?"[o.State])
+	}
+	return b.String()
+}
+
+// asked notes for each literal whether the client waited to be asked for it.
+type asked struct {
+	mu   sync.Mutex
+	list []bool
+}
+
+func (a *asked) literal(_ *hostile.Session, sent string, waits bool) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if strings.Contains(sent, "APPEND") {
+		a.list = append(a.list, waits)
+	}
+	return true
+}
+
+// Every way in which a server may want its literals, with and without MULTIAPPEND.
+func TestAppend(t *testing.T) {
+	small, big := "Subject: small\r\n\r\nx", strings.Repeat("0123456789abcde\n", 1000)
+	date := time.Date(2024, 2, 1, 3, 4, 5, 0, time.FixedZone("", -7*3600))
+	for _, c := range []struct {
+		caps  string
+		waits []bool
+		one   bool
+	}{
+		{"", []bool{true, true, true, true}, false},
+		{"LITERAL-", []bool{false, true, false, false}, false},
+		{"LITERAL+", []bool{false, false, false, false}, false},
+		{"MULTIAPPEND", []bool{true, true, true, true}, true},
+		{"LITERAL- MULTIAPPEND", []bool{false, true, false, false}, true},
+		{"LITERAL+ MULTIAPPEND", []bool{false, false, false, false}, true},
+		{"LITERAL+ LITERAL- multiappend", []bool{false, false, false, false}, true},
+	} {
+		t.Run(c.caps, func(t *testing.T) {
+			var notes asked
+			uid := 40
+			s := serve(t, hostile.Options{
+				Capabilities: "IMAP4rev1 AUTH=PLAIN " + c.caps, Mailboxes: inbox(), Literal: notes.literal,
+				Script: func(s *hostile.Session, cmd hostile.Command) bool {
+					if cmd.Name != "APPEND" {
+						return false
+					}
+					uids := fmt.Sprint(uid)
+					if uid++; c.one {
+						uids = "40:41,50,60"
+					}
+					s.Send("* 3 EXISTS\r\n* 1 RECENT\r\n" + cmd.Tag + " OK [APPENDUID 7 " + uids + "] x\r\n")
+					return true
+				},
+			})
+			conn := connect(t, s, options(s))
+			msgs := []AppendMessage{message(small, `\Seen`, "$Junk"), message(big), message("NUL \x00, bare \r and\n{5+}\r\n", "x"), message(strings.Repeat("y", 4096))}
+			msgs[0].Date = date
+			out, err := conn.Append(t.Context(), `a "b" \c`, msgs)
+			if err != nil || states(out) != "dddd" {
+				t.Fatalf("Append = %v, %v", out, err)
+			}
+			want := []uint32{40, 41, 42, 43}
+			if c.one {
+				want = []uint32{40, 41, 50, 60}
+			}
+			for i, o := range out {
+				if o.UIDValidity != 7 || o.UID != want[i] || o.Err != nil {
+					t.Errorf("message %d: %+v, want UID %d", i, o, want[i])
+				}
+			}
+			plus := func(i int) string {
+				if c.waits[i] {
+					return ""
+				}
+				return "+"
+			}
+			const name = `"a \"b\" \\c"`
+			parts := []string{
+				fmt.Sprintf(` (\Seen $Junk) " 1-Feb-2024 03:04:05 -0700" {19%s}`+"\r\n%s", plus(0), small),
+				fmt.Sprintf(" {16000%s}\r\n%s", plus(1), big),
+				fmt.Sprintf(" (x) {24%s}\r\nNUL \x00, bare \r and\n{5+}\r\n", plus(2)),
+				fmt.Sprintf(" {4096%s}\r\n%s", plus(3), strings.Repeat("y", 4096)),
+			}
+			commands := []string{"APPEND " + name + strings.Join(parts, "")}
+			if !c.one {
+				commands = nil
+				for _, p := range parts {
+					commands = append(commands, "APPEND "+name+p)
+				}
+			}
+			var got []string
+			for _, line := range s.Commands() {
+				if strings.HasPrefix(line, "APPEND") {
+					got = append(got, line)
+				}
+			}
+			for i := range commands {
+				commands[i] = strings.TrimSpace(commands[i]) // as the server notes them
+			}
+			if !slices.Equal(got, commands) {
+				t.Errorf("got  %.300q\nwant %.300q", got, commands)
+			}
+			if !slices.Equal(notes.list, c.waits) {
+				t.Errorf("waited: %v, want %v", notes.list, c.waits)
+			}
+			if err := conn.Noop(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Where the server may refuse what stands before a literal, it must ask for it: else
+// it might take the mail for commands.
+func TestAppendMailIsNoCommand(t *testing.T) {
+	var notes asked
+	s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 LITERAL+ MULTIAPPEND", Mailboxes: inbox(), Literal: notes.literal, Script: answer("APPEND", "TAG OK x\r\n")})
+	conn := connect(t, s, options(s))
+	out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{message("a", `\seen`, "x"), message("b", `\Seen`, `\XFoo`), message("c")})
+	if err != nil || states(out) != "ddd" || !slices.Equal(notes.list, []bool{false, true, false}) {
+		t.Errorf("Append = %s, waited %v, %v", states(out), notes.list, err)
+	}
+}
+
+// A message of no octets would revoke a whole MULTIAPPEND (RFC 3502).
+func TestAppendEmptyGoesAlone(t *testing.T) {
+	n := 0
+	s := serve(t, hostile.Options{
+		Capabilities: "IMAP4rev1 LITERAL+ MULTIAPPEND", Mailboxes: inbox(),
+		Script: func(s *hostile.Session, cmd hostile.Command) bool {
+			if cmd.Name != "APPEND" {
+				return false
+			}
+			if n++; strings.Contains(cmd.Args, "{0+}") {
+				s.Send(cmd.Tag + " NO can't save a message of no octets\r\n")
+			} else {
+				s.Send(cmd.Tag + " OK x\r\n")
+			}
+			return true
+		},
+	})
+	conn := connect(t, s, options(s))
+	out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{message("a"), message("b"), message(""), message(""), message("c")})
+	if err != nil || states(out) != "ddrrd" || n != 4 {
+		t.Errorf("Append = %s in %d commands, %v", states(out), n, err)
+	}
+	if out, err := conn.Append(t.Context(), "INBOX", nil); err != nil || len(out) != 0 || n != 4 {
+		t.Errorf("nothing: %v, %v", out, err)
+	}
+}
+
+// Commands go ahead of their answers, 64 of them or 4 MiB and no more.
+func TestAppendAhead(t *testing.T) {
+	for _, c := range []struct{ messages, octets, hold int }{{150, 10, 64}, {10, 1 << 20, 4}, {3, 5 << 20, 1}} {
+		var tags []string
+		n := 0
+		s := serve(t, hostile.Options{
+			Capabilities: "IMAP4rev1 LITERAL+", Mailboxes: inbox(), Drop: 1,
+			Script: func(s *hostile.Session, cmd hostile.Command) bool {
+				if cmd.Name != "APPEND" {
+					return false
+				}
+				tags = append(tags, cmd.Tag)
+				if n++; len(tags) == c.hold || n == c.messages {
+					for i := range tags { // the last first
+						kind := "OK"
+						if tag := tags[len(tags)-1-i]; strings.HasSuffix(tag, "5") {
+							kind = "NO"
+						}
+						s.Send(tags[len(tags)-1-i] + " " + kind + " x\r\n")
+					}
+					tags = nil
+				}
+				return true
+			},
+		})
+		conn := connect(t, s, options(s))
+		conn.tag = 1000
+		var msgs []AppendMessage
+		want := ""
+		for i := range c.messages {
+			msgs = append(msgs, message(strings.Repeat("x", c.octets)))
+			if i%10 == 4 { // X1005
+				want += "r"
+			} else {
+				want += "d"
+			}
+		}
+		if out, err := conn.Append(t.Context(), "INBOX", msgs); err != nil || states(out) != want {
+			t.Errorf("%+v: %s, %v", c, states(out), err)
+		}
+	}
+}
+
+// A server that says much for each command can't bring both sides to a stop.
+func TestAppendToTalkativeServer(t *testing.T) {
+	chatter := strings.Repeat("* 3 EXISTS\r\n", 200)
+	s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 LITERAL+", Mailboxes: inbox(), Script: answer("APPEND", chatter+"TAG OK x\r\n")})
+	conn := connect(t, s, options(s))
+	var msgs []AppendMessage
+	for range 500 {
+		msgs = append(msgs, message(strings.Repeat("x", 5000)))
+	}
+	if out, err := conn.Append(t.Context(), "INBOX", msgs); err != nil || states(out) != strings.Repeat("d", 500) {
+		t.Errorf("Append = %s, %v", states(out), err)
+	}
+}
+
+func TestAppendUIDs(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		n    int
+		want string
+	}{
+		{"7 42", 1, "7 [42]"}, {"7 42:44", 3, "7 [42 43 44]"}, {"7 1,3:4,4294967295", 4, "7 [1 3 4 4294967295]"},
+		{"7 42", 2, "0 []"}, {"7 42:44", 2, "0 []"}, {"7 1:4294967295", 3, "0 []"}, {"7 1:4294967296", 3, "0 []"},
+		{"7 44:42", 3, "0 []"}, {"7 43,42", 2, "0 []"}, {"7 42,42", 2, "0 []"}, {"7 0", 1, "0 []"}, {"7 *", 1, "0 []"},
+		{"0 42", 1, "0 []"}, {"4294967296 42", 1, "0 []"}, {"7", 1, "0 []"}, {"", 1, "0 []"}, {"7 ,", 1, "0 []"}, {"x y", 1, "0 []"},
+	} {
+		validity, uids := appendUIDs(c.args, c.n)
+		if got := fmt.Sprint(validity, uids); got != c.want {
+			t.Errorf("%q for %d: %s, want %s", c.args, c.n, got, c.want)
+		}
+	}
+}
+
+func TestValidFlag(t *testing.T) {
+	for flag, want := range map[string]bool{
+		`\Seen`: true, "$Junk": true, "NonJunk": true, `\XFoo`: true, "a/b": true, "x:y": true, "[x": true,
+		"": false, `\`: false, `\*`: false, `\Recent`: false, `\recent`: false, "a b": false, "a]": false, "(a": false,
+		"a)": false, "{1}": false, "Größe": false, "a\r\n": false, "a\x00": false, `\\Seen`: false, `a"`: false, "%": false,
+	} {
+		if got := ValidFlag(flag); got != want {
+			t.Errorf("ValidFlag(%q) = %v", flag, got)
+		}
+	}
+}
+
+// endless gives n octets and then the end, or the error in its place.
+type endless struct {
+	n   int64
+	err error
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.n == 0 {
+		return 0, e.err
+	}
+	n := min(int64(len(p)), e.n)
+	for i := range p[:n] {
+		p[i] = 'x'
+	}
+	e.n -= n
+	return int(n), nil
+}
+
+// 200 MB pass through a buffer of 64 KiB.
+func TestAppendNeedsLittleMemory(t *testing.T) {
+	const size = 200 << 20
+	for _, caps := range []string{"", "LITERAL+ MULTIAPPEND"} {
+		s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 " + caps, Mailboxes: inbox(), Drop: 1, Script: answer("APPEND", "TAG OK x\r\n")})
+		conn := connect(t, s, options(s))
+		octets := grown(func() {
+			out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{{Size: size, Body: &endless{size, io.EOF}}})
+			if err != nil || states(out) != "d" {
+				t.Errorf("Append = %v, %v", out, err)
+			}
+		})
+		if octets > 1<<20 {
+			t.Errorf("%s: %d octets allocated", caps, octets)
+		}
+	}
+}
+
+// breaking is a connection whose writes fail after some, the last of them in the middle.
+type breaking struct {
+	net.Conn
+	mu    sync.Mutex
+	armed bool
+	left  int    // writes that still work
+	got   []byte // octets that the server has
+	tried int    // octets of the write that failed
+}
+
+func (b *breaking) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.armed {
+		if b.left--; b.left < 0 {
+			b.tried = len(p)
+			b.Close()
+			return 0, errors.New("cable is cut")
+		}
+		b.got = append(b.got, p...)
+	}
+	return b.Conn.Write(p)
+}
+
+// Wherever writing breaks off: a message that is not sent is one whose command the
+// server can't have whole, and one is unknown only if it might.
+func TestAppendBrokenWrites(t *testing.T) {
+	head := len("X2 APPEND \"INBOX\" {65000+}\r\n")
+	for _, size := range []int{1, appendBuffer - head - 3, appendBuffer - head - 2, appendBuffer - head - 1, appendBuffer - head, appendBuffer - head + 1, 3 * appendBuffer} {
+		for left := range 6 {
+			s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 LITERAL+", Mailboxes: inbox(), Script: func(s *hostile.Session, cmd hostile.Command) bool {
+				return cmd.Name == "APPEND" // says nothing
+			}})
+			o := options(s)
+			var wire *breaking
+			o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				raw, err := new(net.Dialer).DialContext(ctx, network, address)
+				wire = &breaking{Conn: raw, left: left}
+				return wire, err
+			}
+			conn := connect(t, s, o)
+			conn.tag = 1
+			wire.armed = true
+			body := strings.Repeat("x", size)
+			out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{message(body), message(body)})
+			if Classify(err) != ClassTransient {
+				t.Fatalf("size %d, %d writes: %v", size, left, err)
+			}
+			whole := []byte{}
+			for i := range 2 {
+				whole = fmt.Appendf(whole, "X%d APPEND \"INBOX\" {%d+}\r\n%s\r\n", i+2, size, body)
+				want := AppendNotSent
+				if len(wire.got)+wire.tried >= len(whole) {
+					want = AppendUnknown
+				}
+				if out[i].State != want {
+					t.Errorf("size %d, %d writes: message %d is %d with %d and %d octets of %d", size, left, i, out[i].State, len(wire.got), wire.tried, len(whole))
+				}
+			}
+			if !bytes.HasPrefix(whole, wire.got) {
+				t.Errorf("size %d, %d writes: other octets", size, left)
+			}
+			if wire.tried == 0 { // all was written
+				break
+			}
+		}
+	}
+}

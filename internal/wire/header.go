@@ -1,0 +1,36 @@
+package wire
+
+import (
+	"context"
+
+	"archiverd/internal/uid"
+)
+
+// Headers fetches the headers of messages, BODY.PEEK[HEADER] and nothing else (RFC
+// 9051 6.4.5). fn is called at most once for each UID of set, as they come; header
+// is valid only until it returns. One of more octets than Limits.Literal ends the
+// connection.
+//
+// A header is handed over only if its reply can be read and names a UID of set. nil
+// does not mean that every header came: the caller compares.
+//
+// An error of fn ends the connection and is returned as it is.
+func (c *Conn) Headers(ctx context.Context, set uid.Set, fn func(uid uint32, header []byte) error) error {
+	cmd := command{name: cmdFetch, wait: c.opt.Timeouts.Answer, no: ClassMessage, bad: ClassProtocol}
+	for _, part := range split(set) {
+		var given uid.Set
+		cmd.replies = part.Len()
+		_, err := c.run(ctx, cmd, "UID FETCH "+part.String()+" (UID BODY.PEEK[HEADER])", func(u untagged) (bool, error) {
+			f := parseFetch(u)
+			if f.broken || f.header.kind != text || !part.Contains(f.uid) || given.Contains(f.uid) {
+				return false, nil
+			}
+			given.Add(f.uid)
+			return true, fn(f.uid, f.header.octets)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

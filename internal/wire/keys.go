@@ -1,0 +1,87 @@
+package wire
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"archiverd/internal/uid"
+)
+
+// textKeys are the search keys that text follows, and how often (RFC 9051 6.4.4,
+// and Gmail's).
+var textKeys = map[string]int{
+	"BCC": 1, "BODY": 1, "CC": 1, "FROM": 1, "HEADER": 2, "SUBJECT": 1, "TEXT": 1, "TO": 1,
+	"X-GM-LABELS": 1, "X-GM-RAW": 1,
+}
+
+// SearchKeys returns the UIDs of the messages of the open mailbox that match keys
+// as a person writes them (RFC 9051 6.4.4): {"FROM", "bob smith", "SINCE",
+// "1-Jan-2026"}; without any, all. Each element is one key, argument or
+// parenthesis. What follows a key that takes text is sent as text, whatever it is;
+// the others as they are, unless they hold what no atom can. Text beyond ASCII is
+// sent as a literal in UTF-8.
+//
+// A refusal is the error of the keys: the connection stays.
+func (c *Conn) SearchKeys(ctx context.Context, keys []string) (uid.Set, error) {
+	cmd := command{name: cmdSearch, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassMailbox}
+	if len(keys) == 0 {
+		keys = []string{"ALL"}
+	}
+	parts, err := c.searchParts(keys)
+	if err != nil {
+		return uid.Set{}, c.explain(cmd, err)
+	}
+	return c.search(ctx, cmd, parts)
+}
+
+// searchParts writes a search; each part but the last ends in the size of a literal.
+func (c *Conn) searchParts(keys []string) ([]string, error) {
+	line := c.searchHead()
+	for _, k := range keys {
+		if !utf8.ValidString(k) || strings.ContainsAny(k, "\x00\r\n") {
+			return nil, &Error{Class: ClassMailbox, Err: fmt.Errorf("search for %q: not one line of UTF-8 text", k)}
+		}
+	}
+	if !isASCII(strings.Join(keys, "")) {
+		line += " CHARSET UTF-8"
+	}
+	var parts []string
+	texts := 0 // arguments to come that are text
+	for _, k := range keys {
+		line += " "
+		switch quoted, _ := quote(k); {
+		case !isASCII(k):
+			parts, line = append(parts, fmt.Sprintf("%s{%d}", line, len(k))), k
+		case texts > 0 || !bare(k):
+			line += quoted
+		default:
+			line += k
+			texts = textKeys[strings.ToUpper(strings.TrimLeft(k, "("))]
+			continue
+		}
+		texts = max(texts-1, 0)
+	}
+	return append(parts, line), nil
+}
+
+// bare says whether a key can be sent as it is: visible ASCII that neither begins
+// a string nor ends in a literal's size.
+func bare(key string) bool {
+	for i := range len(key) {
+		if b := key[i]; b <= ' ' || b >= 0x7f || strings.IndexByte("\"\\{}%", b) >= 0 {
+			return false
+		}
+	}
+	return key != ""
+}
+
+func isASCII(text string) bool {
+	for i := range len(text) {
+		if text[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,68 @@
+package wire
+
+import "context"
+
+// Namespace says where a user's own mailboxes are (RFC 2342).
+type Namespace struct {
+	Prefix    string // decoded, with its trailing delimiter if the server gives it so, "INBOX."; "" for none
+	Delimiter string // of the hierarchy; "" for none
+}
+
+// Namespace asks for the personal namespace. Where the server has none to tell,
+// the prefix is "" and the delimiter is that of LIST (RFC 9051 6.3.9).
+func (c *Conn) Namespace(ctx context.Context) (Namespace, error) {
+	var space Namespace
+	told := false
+	if c.Has("NAMESPACE") {
+		cmd := command{name: cmdNamespace, wait: c.opt.Timeouts.Answer, no: ClassProtocol, bad: ClassProtocol}
+		_, err := c.run(ctx, cmd, "NAMESPACE", func(u untagged) (bool, error) {
+			if !u.is("NAMESPACE") {
+				return false, nil
+			}
+			space, told = parseNamespace(u.rest)
+			return true, nil
+		})
+		if err != nil || told {
+			return space, err
+		}
+	}
+	cmd := command{name: cmdList, wait: c.opt.Timeouts.Answer, no: ClassProtocol, bad: ClassProtocol}
+	_, err := c.run(ctx, cmd, `LIST "" ""`, func(u untagged) (bool, error) {
+		if !u.is("LIST") {
+			return false, nil
+		}
+		m := parseList(u.rest)
+		space.Delimiter, told = m.Delimiter, m.StatusErr == nil
+		return true, nil
+	})
+	if err == nil && !told {
+		err = c.explain(cmd, protocolError("server said OK without the delimiter of mailbox names"))
+	}
+	return space, err
+}
+
+// parseNamespace reads what follows "* NAMESPACE": the first of the personal
+// namespaces, if there is one.
+func parseNamespace(rest []byte) (Namespace, bool) {
+	all := cursor{rest}
+	personal := cursor{all.value().octets}
+	first := personal.value()
+	if first.kind != list {
+		return Namespace{}, false
+	}
+	inner := cursor{first.octets}
+	prefix, delimiter := inner.value(), inner.value()
+	if prefix.kind != text || delimiter.kind != text && !delimiter.isNil() {
+		return Namespace{}, false
+	}
+	var space Namespace
+	if !delimiter.isNil() {
+		space.Delimiter = string(delimiter.octets)
+	}
+	name, err := decodeName(string(prefix.octets))
+	if err != nil {
+		name = string(prefix.octets)
+	}
+	space.Prefix = name
+	return space, true
+}

@@ -1,0 +1,108 @@
+package wire
+
+import (
+	"context"
+	"math"
+	"strings"
+)
+
+// Quota is how much room a mailbox's owner has (RFC 9208), in octets.
+type Quota struct {
+	Used  int64
+	Limit int64 // 0: none, or not told
+}
+
+// Quota asks for the room that is left to a mailbox: of its quota roots, the one
+// with the least. A server without QUOTA is not asked.
+func (c *Conn) Quota(ctx context.Context, wireName string) (Quota, error) {
+	if !c.Has("QUOTA") {
+		return Quota{}, nil
+	}
+	cmd := command{name: cmdQuota, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassMailbox}
+	name, ok := quote(wireName)
+	if !ok {
+		return Quota{}, c.explain(cmd, errUnsendable)
+	}
+	var least Quota
+	_, err := c.run(ctx, cmd, "GETQUOTAROOT "+name, func(u untagged) (bool, error) {
+		if !u.is("QUOTA") {
+			return u.is("QUOTAROOT"), nil
+		}
+		q := parseQuota(u.rest)
+		if q.Limit > 0 && (least.Limit == 0 || q.Limit-q.Used < least.Limit-least.Used) {
+			least = q
+		}
+		return true, nil
+	})
+	if err != nil {
+		return Quota{}, err
+	}
+	return least, nil
+}
+
+// parseQuota reads what follows "* QUOTA": root (STORAGE 10 512 MESSAGE 3 100).
+func parseQuota(rest []byte) Quota {
+	c := cursor{rest}
+	c.value() // the root
+	inner := cursor{c.value().octets}
+	for {
+		name, used, limit := inner.value(), inner.value(), inner.value()
+		if limit.kind == none {
+			return Quota{}
+		}
+		if u, ok := used.number(); ok && isKey(name.octets, "STORAGE") {
+			if l, ok := limit.number(); ok {
+				return Quota{Used: storage(u), Limit: storage(l)}
+			}
+		}
+	}
+}
+
+// storage turns units of STORAGE into octets (RFC 9208 5.1).
+func storage(units uint64) int64 { return int64(min(units, math.MaxInt64>>10)) << 10 }
+
+// AppendLimit asks how many octets a message may have to be taken into a mailbox
+// (RFC 7889); 0: there is no limit, or it is not told.
+func (c *Conn) AppendLimit(ctx context.Context, wireName string) (int64, error) {
+	if limit, everywhere := c.announcedLimit(); everywhere || !c.Has("APPENDLIMIT") {
+		return limit, nil
+	}
+	cmd := command{name: cmdStatus, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassMailbox}
+	name, ok := quote(wireName)
+	if !ok {
+		return 0, c.explain(cmd, errUnsendable)
+	}
+	var limit int64
+	_, err := c.run(ctx, cmd, "STATUS "+name+" (APPENDLIMIT)", func(u untagged) (bool, error) {
+		told, items, ok := statusReply(u)
+		if !ok || !sameName(told, wireName) {
+			return false, nil
+		}
+		for {
+			k, v := items.key(), items.value()
+			if len(k) == 0 || v.kind == none {
+				return true, nil
+			}
+			if n, ok := v.number(); ok && isKey(k, "APPENDLIMIT") {
+				limit = int64(n)
+			}
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	return limit, nil
+}
+
+// announcedLimit is the limit that is the same for all mailboxes, "APPENDLIMIT=10000".
+func (c *Conn) announcedLimit() (int64, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name := range c.caps {
+		if digits, ok := strings.CutPrefix(name, "APPENDLIMIT="); ok {
+			n, ok := number([]byte(digits))
+			return int64(n), ok
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,75 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"archiverd/internal/uid"
+)
+
+// ErrNoUIDPlus is returned when the server has no UIDPLUS (RFC 4315): a plain
+// EXPUNGE would also remove what others have marked.
+var ErrNoUIDPlus = errors.New("server can't remove single messages (no UIDPLUS)")
+
+// Store changes the flags of messages of the mailbox that is open (RFC 9051
+// 6.4.6). op is "FLAGS" (these and no others), "+FLAGS" or "-FLAGS"; it is always
+// .SILENT. A UID that is gone is no error. In a mailbox that is open for reading only
+// nothing is sent.
+func (c *Conn) Store(ctx context.Context, set uid.Set, op string, flags []string) error {
+	cmd := command{name: cmdStore, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassMailbox}
+	if op != "FLAGS" && op != "+FLAGS" && op != "-FLAGS" {
+		return c.explain(cmd, &Error{Class: ClassMessage, Err: fmt.Errorf("%q is no change of flags", op)})
+	}
+	if err := checkFlags(flags); err != nil {
+		return c.explain(cmd, &Error{Class: ClassMessage, Err: err})
+	}
+	return c.each(ctx, cmd, set, "UID STORE ", " "+op+".SILENT ("+strings.Join(flags, " ")+")")
+}
+
+// Expunge removes those messages of set that are marked \Deleted, for good (UID
+// EXPUNGE, RFC 4315 2.1). ErrNoUIDPlus is returned before anything is sent. In a
+// mailbox that is open for reading only nothing is sent either.
+func (c *Conn) Expunge(ctx context.Context, set uid.Set) error {
+	cmd := command{name: cmdExpunge, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassMailbox}
+	if !c.Has("UIDPLUS") {
+		return c.explain(cmd, &Error{Class: ClassMailbox, Err: ErrNoUIDPlus})
+	}
+	return c.each(ctx, cmd, set, "UID EXPUNGE ", "")
+}
+
+// each runs a command for the messages of a set, in parts that are short enough.
+func (c *Conn) each(ctx context.Context, cmd command, set uid.Set, before, after string) error {
+	if c.readOnly { // Dovecot would say OK and do nothing
+		return c.explain(cmd, &Error{Class: ClassMailbox, Err: errors.New("mailbox is open for reading only")})
+	}
+	for _, part := range split(set) {
+		cmd.replies = part.Len()
+		answer, err := c.run(ctx, cmd, before+part.String()+after, func(u untagged) (bool, error) {
+			return u.is("FETCH") || u.is("EXPUNGE") || u.is("VANISHED"), nil
+		})
+		if err == nil {
+			err = c.complete(answer, cmd)
+		}
+		if err != nil {
+			return c.explain(cmd, err)
+		}
+	}
+	return nil
+}
+
+// ValidFlag says whether a flag may be sent in STORE and APPEND: an atom, or \ and
+// an atom (RFC 9051 9, flag). \Recent is the server's own.
+func ValidFlag(flag string) bool {
+	return plainAtom(strings.TrimPrefix(flag, `\`)) && !strings.EqualFold(flag, `\Recent`)
+}
+
+// checkFlags returns an error if a flag may not be sent.
+func checkFlags(flags []string) error {
+	if i := slices.IndexFunc(flags, func(f string) bool { return !ValidFlag(f) }); i >= 0 {
+		return fmt.Errorf("flag %q can't be sent", flags[i])
+	}
+	return nil
+}
