@@ -34,7 +34,7 @@ type Mailbox struct {
 func (a *Archive) Place(account string, n Name) (Box, error) {
 	dir := Component(account)
 	plain := n.components()
-	for i, c := range n.parts() {
+	for i, c := range n.Levels() {
 		siblings, err := a.subdirs(dir)
 		if err != nil {
 			return Box{}, fmt.Errorf("place mailbox: %w", err)

@@ -39,8 +39,9 @@ type Name struct {
 	Raw bool
 }
 
-// parts are the levels of the name, from the top.
-func (n Name) parts() []string {
+// Levels are the levels of the name, from the top. INBOX is in upper case (RFC
+// 9051 5.1).
+func (n Name) Levels() []string {
 	parts := []string{n.Mailbox}
 	if n.Delimiter != "" {
 		parts = strings.Split(n.Mailbox, n.Delimiter)
@@ -53,7 +54,7 @@ func (n Name) parts() []string {
 
 // components are the directory names of n, from the top, were it alone there.
 func (n Name) components() []string {
-	parts := n.parts()
+	parts := n.Levels()
 	if n.Raw {
 		// Undecodable octets must not meet the decoded name that looks like
 		// them: no decoded name has an escaped ampersand, and octets beyond

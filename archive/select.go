@@ -1,0 +1,134 @@
+package archive
+
+import (
+	"fmt"
+	"iter"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Selection says which messages of an archive are meant. The zero value means
+// all that the servers still had when they were last asked.
+type Selection struct {
+	Account string          // its directory; "": all accounts
+	Mailbox func(Name) bool // says whether a mailbox is meant; nil: all are
+	// A message's INTERNALDATE is at or after After, and before Before; zero:
+	// whatever it is. A message without one is meant only where neither is set.
+	After, Before time.Time
+	// Gone means those instead that the server no longer has. A message that a
+	// mailbox held several times, under other UIDs in an older epoch, counts as
+	// often as the epoch that had it most often, less what is still there of
+	// the same octets: to be renumbered makes no message gone.
+	Gone bool
+}
+
+// Selected is what a Selection means in one mailbox.
+type Selected struct {
+	Box      Box
+	Name     Name
+	Here     bool       // the server still listed the mailbox when it was last asked
+	Messages []*Message // by epoch and UID
+}
+
+// ID is what people call a message of the mailbox: its path in the archive.
+func (b Box) ID(m *Message) string { return path.Join(b.Dir, m.Path) }
+
+// Here says whether the server still has a message of one of the view's epochs,
+// as far as the view tells.
+func (v *View) Here(ep *Epoch, m *Message) bool {
+	return ep == v.Epoch() && m.Here() && v.Vanished.IsZero()
+}
+
+// Selected yields what s means, one mailbox after the other by directory, also
+// those that it means with no message in them. An error is of one mailbox, as
+// that of Select, and the next is yielded all the same; only with a nil
+// Selected can't the archive's directories be read.
+func (a *Archive) Selected(s Selection) iter.Seq2[*Selected, error] {
+	return func(yield func(*Selected, error) bool) {
+		boxes, err := a.Boxes(s.Account)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, b := range boxes {
+			sel, err := a.Select(b, s)
+			if (sel != nil || err != nil) && !yield(sel, err) {
+				return
+			}
+		}
+	}
+}
+
+// Select returns what s means in a mailbox, nil if it does not mean the mailbox
+// at all, or nothing is committed there yet. With an error the Selected has no
+// messages, and where the journal is corrupt from its start on a Name made of
+// the directory's; ErrCorrupt names file, line and remedy.
+func (a *Archive) Select(b Box, s Selection) (*Selected, error) {
+	v, _, err := a.Fold(b)
+	if err == nil && v.Epoch() == nil {
+		return nil, nil
+	}
+	sel := &Selected{Box: b, Name: v.Name, Here: v.Vanished.IsZero()}
+	if v.Epoch() == nil {
+		sel.Name = Name{Mailbox: strings.TrimPrefix(b.Dir, b.Account+"/"), Delimiter: "/"}
+	}
+	if s.Account != "" && s.Account != b.Account || s.Mailbox != nil && !s.Mailbox(sel.Name) {
+		return nil, nil
+	}
+	if err != nil {
+		return sel, fmt.Errorf("select from mailbox %s: %w", b.Dir, err)
+	}
+	sel.Messages = v.here()
+	if s.Gone {
+		sel.Messages = v.gone()
+	}
+	sel.Messages = slices.DeleteFunc(sel.Messages, func(m *Message) bool { return !s.within(m.InternalDate) })
+	return sel, nil
+}
+
+// within says whether the selection means messages of that INTERNALDATE.
+func (s Selection) within(date time.Time) bool {
+	if s.After.IsZero() && s.Before.IsZero() {
+		return true
+	}
+	return !date.IsZero() && !date.Before(s.After) && (s.Before.IsZero() || date.Before(s.Before))
+}
+
+// here are the messages that the server still has, by UID.
+func (v *View) here() (out []*Message) {
+	for ep, m := range v.All() {
+		if v.Here(ep, m) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// gone are the messages that the server no longer has, as Selection.Gone counts
+// them, by epoch and UID. Of a message that was renumbered it is the last that
+// is meant: it has the flags of last time.
+func (v *View) gone() (out []*Message) {
+	lost := map[Sum]int{}
+	for _, ep := range v.Epochs {
+		held := map[Sum]int{}
+		for _, m := range ep.Messages {
+			held[m.Sum]++
+			lost[m.Sum] = max(lost[m.Sum], held[m.Sum])
+		}
+	}
+	for _, m := range v.here() {
+		lost[m.Sum]--
+	}
+	for _, ep := range slices.Backward(v.Epochs) {
+		for _, m := range slices.Backward(ep.Sorted()) {
+			if !v.Here(ep, m) && lost[m.Sum] > 0 {
+				lost[m.Sum]--
+				out = append(out, m)
+			}
+		}
+	}
+	slices.Reverse(out)
+	return out
+}

@@ -1,0 +1,226 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"archiverd/internal/uid"
+)
+
+// history writes what happened in a mailbox, a commit a step: "epoch N",
+// "UID=BODY", "gone UIDS", "flags UID FLAG", "vanished". A message's
+// INTERNALDATE is the minute of its UID; with "UID=BODY-" it has none.
+func history(t *testing.T, w *Writer, name string, steps ...string) {
+	t.Helper()
+	m := mailbox(t, w, name)
+	epoch := uint32(0)
+	for _, step := range steps {
+		b := begin(t, m)
+		var n uint32
+		var text string
+		switch {
+		case step == "vanished":
+			b.Record(Event{Kind: Vanished})
+		case scan(step, "epoch %d", &epoch):
+			b.Record(opened(name, epoch))
+		case scan(step, "flags %d %s", &n, &text):
+			b.Record(Event{Kind: Flags, UID: n, Flags: []string{text}})
+		case scan(step, "gone %s", &text):
+			set, err := uid.Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.Record(Event{Kind: Gone, UIDs: set})
+		case scan(step, "%d=%s", &n, &text):
+			e := Event{UID: n, InternalDate: date(int(n)), Flags: []string{fmt.Sprint("epoch", epoch)}}
+			if strings.HasSuffix(text, "-") {
+				e.InternalDate = time.Time{}
+			}
+			if err := b.Add(epoch, e, int64(len(text)), strings.NewReader(text)); err != nil {
+				t.Fatal(err)
+			}
+		default:
+			t.Fatalf("no step %q", step)
+		}
+		commit(t, w, b)
+	}
+}
+
+func scan(text, format string, to ...any) bool {
+	n, err := fmt.Sscanf(text, format, to...)
+	return err == nil && n == len(to)
+}
+
+// selected is what a selection means, a text a mailbox: its name, and of each
+// message UID and flags.
+func selected(t *testing.T, dir string, s Selection) []string {
+	t.Helper()
+	a, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	var out []string
+	for sel, err := range a.Selected(s) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := sel.Name.Mailbox
+		for _, m := range sel.Messages {
+			text += fmt.Sprintf(" %d%v", m.UID, m.Flags)
+			f, err := a.OpenFile(sel.Box.ID(m))
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			f.Close()
+		}
+		if !sel.Here {
+			text += " vanished"
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+// What is here, and what is gone, of everything that can happen to a mailbox.
+func TestSelectHereAndGone(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		steps      []string
+		here, gone string
+	}{
+		{"empty", []string{"epoch 1"}, "", ""},
+		{"one epoch", []string{"epoch 1", "3=c", "1=a", "2=b", "gone 2"}, "1[epoch1] 3[epoch1]", "2[epoch1]"},
+		{"flags are the last", []string{"epoch 1", "1=a", "2=b", "flags 1 x", "flags 2 y", "gone 2"}, "1[x]", "2[y]"},
+		{"renumbered", []string{"epoch 1", "1=a", "2=b", "epoch 2", "7=a", "8=b"}, "7[epoch2] 8[epoch2]", ""},
+		{"renumbered, then one goes", []string{"epoch 1", "1=a", "2=b", "epoch 2", "7=a", "8=b", "gone 8"}, "7[epoch2]", "8[epoch2]"},
+		{"one goes as it is renumbered", []string{"epoch 1", "1=a", "2=b", "epoch 2", "7=a"}, "7[epoch2]", "2[epoch1]"},
+		{"gone before and after", []string{"epoch 1", "1=a", "2=b", "3=c", "gone 1", "epoch 2", "7=b", "8=c", "gone 7"}, "8[epoch2]", "1[epoch1] 7[epoch2]"},
+		{"twice in it, both here", []string{"epoch 1", "1=a", "2=a"}, "1[epoch1] 2[epoch1]", ""},
+		{"twice in it, one goes", []string{"epoch 1", "1=a", "2=a", "gone 1"}, "2[epoch1]", "1[epoch1]"},
+		{"twice, of which one is renumbered", []string{"epoch 1", "1=a", "2=a", "epoch 2", "7=a"}, "7[epoch2]", "2[epoch1]"},
+		{"twice, renumbered, both go", []string{"epoch 1", "1=a", "2=a", "epoch 2", "7=a", "8=a", "gone 7:8"}, "", "7[epoch2] 8[epoch2]"},
+		{"goes and comes back", []string{"epoch 1", "1=a", "gone 1", "2=a"}, "2[epoch1]", "1[epoch1]"},
+		{"vanished", []string{"epoch 1", "1=a", "2=b", "gone 1", "vanished"}, " vanished", "1[epoch1] 2[epoch1] vanished"},
+		{"vanished after it was renumbered", []string{"epoch 1", "1=a", "epoch 2", "5=a", "6=b", "vanished"}, " vanished", "5[epoch2] 6[epoch2] vanished"},
+		{"back from it, under the same number", []string{"epoch 1", "1=a", "2=b", "vanished", "epoch 1", "1=a"}, "1[epoch1]", "2[epoch1]"},
+		{"no date", []string{"epoch 1", "1=a-", "2=b-", "gone 2"}, "1[epoch1]", "2[epoch1]"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			history(t, open(t, dir, Options{}), "box", c.steps...)
+			for gone, want := range map[bool]string{false: c.here, true: c.gone} {
+				if want = "box " + strings.TrimSpace(want); want == "box " {
+					want = "box"
+				}
+				if got := selected(t, dir, Selection{Gone: gone}); !slices.Equal(got, []string{want}) {
+					t.Errorf("with Gone %v it selects %q, want %q", gone, got, want)
+				}
+			}
+		})
+	}
+}
+
+// Accounts, mailboxes and dates: After is included, Before is not, and what has
+// no date is in no span of time.
+func TestSelectNarrowed(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, dir, Options{})
+	history(t, w, "INBOX", "epoch 1", "1=a", "2=b", "3=c", "4=d-")
+	history(t, w, "Lists/go", "epoch 1", "2=e", "5=f", "gone 5")
+	begin(t, mailbox(t, w, "Begun")).Discard()
+	for _, c := range []struct {
+		name string
+		s    Selection
+		want []string
+	}{
+		{"all", Selection{}, []string{"INBOX 1[epoch1] 2[epoch1] 3[epoch1] 4[epoch1]", "Lists/go 2[epoch1]"}},
+		{"the account", Selection{Account: "alice", Before: date(2)}, []string{"INBOX 1[epoch1]", "Lists/go"}},
+		{"no such account", Selection{Account: "bob"}, nil},
+		{"after", Selection{After: date(2)}, []string{"INBOX 2[epoch1] 3[epoch1]", "Lists/go 2[epoch1]"}},
+		{"before", Selection{Before: date(3)}, []string{"INBOX 1[epoch1] 2[epoch1]", "Lists/go 2[epoch1]"}},
+		{"between, in another zone", Selection{After: date(2).UTC(), Before: date(3).UTC()}, []string{"INBOX 2[epoch1]", "Lists/go 2[epoch1]"}},
+		{"a mailbox", Selection{Mailbox: func(n Name) bool { return n.Mailbox == "Lists/go" && n.Delimiter == "/" }}, []string{"Lists/go 2[epoch1]"}},
+		{"gone after", Selection{Gone: true, After: date(5)}, []string{"INBOX", "Lists/go 5[epoch1]"}},
+		{"gone before", Selection{Gone: true, Before: date(5)}, []string{"INBOX", "Lists/go"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := selected(t, dir, c.s); !slices.Equal(got, c.want) {
+				t.Errorf("it selects %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// A corrupt journal is an error of its mailbox; the others are selected.
+func TestSelectBesideACorruptJournal(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, dir, Options{})
+	history(t, w, "A", "epoch 1", "1=a")
+	history(t, w, "B", "epoch 1", "1=b", "2=c")
+	history(t, w, "C/D", "epoch 1", "1=d")
+	shut(t, w)
+	good := map[string][]byte{}
+	for box, damage := range map[string][2]string{"B": {`"uid":2`, `"uid":3`}, "C/D": {`"uidvalidity":1`, `"uidvalidity":2`}} {
+		journal := filepath.Join(dir, "alice", box, journalName)
+		good[journal] = read(t, journal)
+		write(t, []byte(strings.Replace(string(good[journal]), damage[0], damage[1], 1)), journal)
+	}
+	a, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	var got []string
+	for sel, err := range a.Selected(Selection{}) {
+		text := fmt.Sprint(sel.Name.Mailbox, len(sel.Messages))
+		if err != nil {
+			text += " corrupt"
+			if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), sel.Box.Dir+"/journal.jsonl:") || !strings.Contains(err.Error(), remedy) {
+				t.Errorf("the error is %v", err)
+			}
+		}
+		got = append(got, text)
+	}
+	if want := []string{"A1", "B0 corrupt", "C/D0 corrupt"}; !slices.Equal(got, want) {
+		t.Errorf("it selects %q, want %q", got, want)
+	}
+	// What is not meant is nobody's trouble.
+	for sel, err := range a.Selected(Selection{Mailbox: func(n Name) bool { return n.Mailbox == "A" }}) {
+		if err != nil || sel.Name.Mailbox != "A" {
+			t.Errorf("of mailbox A it yields %v, %v", sel, err)
+		}
+	}
+	for journal, text := range good {
+		write(t, text, journal)
+	}
+}
+
+// Without its directory there is one error, and nothing else.
+func TestSelectUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	history(t, open(t, dir, Options{}), "A", "epoch 1", "1=a")
+	a, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for sel, err := range a.Selected(Selection{}) {
+		if n++; sel != nil || !errors.Is(err, os.ErrClosed) {
+			t.Errorf("a closed archive yields %v, %v", sel, err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("a closed archive yields %d times", n)
+	}
+}
