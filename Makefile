@@ -16,11 +16,11 @@ build:
 demo: build
 	bin/archiverd demo
 
-# Everything. A machine without Dovecot is a failure here, not a skipped test.
+# Everything. A machine without Dovecot or Cyrus is a failure here, not a skipped test.
 test:
-	scripts/need-dovecot
+	scripts/need-servers
 	$(MAKE) check
-	ARCHIVERD_REQUIRE_DOVECOT=1 go test -race -shuffle=on -timeout 15m ./...
+	ARCHIVERD_REQUIRE_DOVECOT=1 ARCHIVERD_REQUIRE_CYRUS=1 go test -race -shuffle=on -timeout 15m ./...
 
 # What can be said without running anything.
 check:
@@ -29,7 +29,7 @@ check:
 	go tool staticcheck ./...
 	go mod tidy -diff
 
-# While working: no Dovecot, no long test.
+# While working: no Dovecot, no Cyrus, no long test.
 quick:
 	go test -short ./...
 

@@ -17,10 +17,10 @@ import (
 	"time"
 )
 
-// writeCertificates makes a CA and a server certificate for localhost and
-// 127.0.0.1, writes ca.pem, server.pem and server.key, and returns what a client
-// needs to trust the CA.
-func writeCertificates(dir string) (*tls.Config, error) {
+// WriteCertificates makes a CA and a server certificate for localhost and
+// 127.0.0.1, writes ca.pem, server.pem and server.key into dir, and returns what
+// a client needs to trust the CA.
+func WriteCertificates(dir string) (*tls.Config, error) {
 	now := time.Now()
 	ca := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),

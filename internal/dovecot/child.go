@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"runtime"
 	"sync"
@@ -16,37 +15,35 @@ var errPortTaken = errors.New("port taken")
 
 // child is one run of the program.
 type child struct {
-	pid  int           // of the master, and of the process group of all
-	done chan struct{} // closed when the master is gone and its log is read
+	pid  int             // of the master, and of the process group of all
+	done <-chan struct{} // closed when the master is gone and its log is read
 }
 
-// start runs the program in a process group of its own. It is told to end when
-// this process dies, even by a timeout or a panic.
-func (c *child) start(program, conf string, log *log) error {
-	cmd := exec.Command(program, "-F", "-c", conf)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TZ=UTC"} // not NOTIFY_SOCKET, not LISTEN_FDS
-	cmd.Stdout, cmd.Stderr = log, log
+// StartChild starts a program in a process group of its own, whose id is the
+// program's. It is told to end when this process dies, even by a timeout or a
+// panic. done is closed when it is gone and its output is read.
+func StartChild(cmd *exec.Cmd) (done <-chan struct{}, err error) {
 	cmd.WaitDelay = patience
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	started := make(chan error)
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid, cmd.SysProcAttr.Pdeathsig = true, syscall.SIGTERM
+	started, gone := make(chan error), make(chan struct{})
 	go func() {
 		// The signal comes when the parent thread dies: keep this one to the end.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
-		if err == nil {
-			c.pid = cmd.Process.Pid
-		}
 		started <- err
 		if err == nil {
 			cmd.Wait() // its status says nothing: the log does
-			close(c.done)
+			close(gone)
 		}
 	}()
 	if err := <-started; err != nil {
-		return fmt.Errorf("start %s: %w", program, err)
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
-	return nil
+	return gone, nil
 }
 
 // log keeps what the server writes, and waits for a word in it.

@@ -46,16 +46,25 @@ func (u *User) DialPlain(t testing.TB) *Client {
 }
 
 func (u *User) connect(t testing.TB, secure bool) (*Client, error) {
+	if secure {
+		return DialAt(t, u.server.Addr, u.server.TLS, u.Name, u.Password)
+	}
+	return DialAt(t, u.server.PlainAddr, nil, u.Name, u.Password)
+}
+
+// DialAt connects to any server and logs in: over implicit TLS, or without TLS
+// where config is nil. The connection closes when the test ends.
+func DialAt(t testing.TB, addr string, config *tls.Config, user, password string) (*Client, error) {
 	var conn net.Conn
 	var err error
 	dialer := &net.Dialer{Timeout: patience}
-	if secure {
-		conn, err = tls.DialWithDialer(dialer, "tcp", u.server.Addr, u.server.TLS)
+	if config != nil {
+		conn, err = tls.DialWithDialer(dialer, "tcp", addr, config)
 	} else {
-		conn, err = dialer.Dial("tcp", u.server.PlainAddr)
+		conn, err = dialer.Dial("tcp", addr)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("dial Dovecot: %w", err)
+		return nil, fmt.Errorf("dial the test server: %w", err)
 	}
 	t.Cleanup(func() { conn.Close() }) // closed already by Close: no error to act on
 	c := &Client{t: t, conn: conn, r: bufio.NewReaderSize(conn, 64<<10), w: bufio.NewWriterSize(conn, 64<<10)}
@@ -66,7 +75,7 @@ func (u *User) connect(t testing.TB, secure bool) (*Client, error) {
 	if !strings.HasPrefix(greeting, "* OK") {
 		return nil, fmt.Errorf("greeting %q", greeting)
 	}
-	_, err = c.Try("LOGIN " + literal(u.Name) + " " + literal(u.Password))
+	_, err = c.Try("LOGIN " + literal(user) + " " + literal(password))
 	return c, err
 }
 

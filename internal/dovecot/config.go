@@ -10,36 +10,36 @@ import (
 	"strings"
 )
 
-// owner is the user that the mail processes run as.
-type owner struct {
-	uid, gid    int
-	user, group string
+// Owner is the user that a mail server runs as.
+type Owner struct {
+	UID, GID    int
+	User, Group string
 }
 
-// findOwner returns nobody for root, since Dovecot reads no mail as root, and
+// FindOwner returns nobody for root, since no mail server reads mail as root, and
 // the user of this process for any other.
-func findOwner() (owner, error) {
+func FindOwner() (Owner, error) {
 	find := user.Current
 	if os.Geteuid() == 0 {
 		find = func() (*user.User, error) { return user.Lookup("nobody") }
 	}
 	u, err := find()
 	if err != nil {
-		return owner{}, err
+		return Owner{}, err
 	}
 	g, err := user.LookupGroupId(u.Gid)
 	if err != nil {
-		return owner{}, err // Dovecot wants names
+		return Owner{}, err // Dovecot wants names
 	}
 	uid, err := strconv.Atoi(u.Uid)
 	if err != nil {
-		return owner{}, fmt.Errorf("user %s: %w", u.Username, err)
+		return Owner{}, fmt.Errorf("user %s: %w", u.Username, err)
 	}
 	gid, err := strconv.Atoi(u.Gid)
 	if err != nil {
-		return owner{}, fmt.Errorf("group %s: %w", g.Name, err)
+		return Owner{}, fmt.Errorf("group %s: %w", g.Name, err)
 	}
-	return owner{uid, gid, u.Username, g.Name}, nil
+	return Owner{uid, gid, u.Username, g.Name}, nil
 }
 
 // configuration returns the text of dovecot.conf.
@@ -147,12 +147,45 @@ service anvil {
 	if os.Geteuid() != 0 {
 		b.WriteString(asOrdinaryUser(s.mailOwner))
 	}
+	if o.Quota > 0 {
+		b.WriteString(quota(o.Quota, v23))
+	}
 	fmt.Fprintln(&b, o.Extra)
 	return b.String()
 }
 
+// quota returns the settings by which each user has so many octets.
+func quota(octets int64, v23 bool) string {
+	if v23 {
+		return fmt.Sprintf(`
+mail_plugins = quota
+protocol imap {
+  mail_plugins = quota imap_quota
+}
+plugin {
+  quota = count:User quota
+  quota_vsizes = yes
+  quota_rule = *:bytes=%d
+}
+`, octets)
+	}
+	return fmt.Sprintf(`
+mail_plugins {
+  quota = yes
+}
+protocol imap {
+  mail_plugins {
+    imap_quota = yes
+  }
+}
+quota_storage_size = %dB
+quota "User quota" {
+}
+`, octets)
+}
+
 // asOrdinaryUser returns the settings by which no process changes user or root.
-func asOrdinaryUser(o owner) string {
+func asOrdinaryUser(o Owner) string {
 	return fmt.Sprintf(`
 default_internal_user = %[1]s
 default_login_user = %[1]s
@@ -168,7 +201,7 @@ service anvil {
 service stats {
   chroot =
 }
-`, o.user, o.group, o.uid, o.gid)
+`, o.User, o.Group, o.UID, o.GID)
 }
 
 // port returns the port of an address that net.Listener gave.

@@ -61,9 +61,9 @@ func (c *Client) Append(mailbox string, msgs ...Msg) {
 	}
 }
 
-// fetched is the one form of FETCH response to the command of Read, without the
-// literal's octets.
-var fetched = regexp.MustCompile(`^\* \d+ FETCH \(UID (\d+) FLAGS \(([^)]*)\) INTERNALDATE "([^"]+)" BODY\[\] (?:\{(\d+)\}|NIL|"")\)$`)
+// fetched are the two forms of FETCH response to the command of Read, without the
+// literal's octets: Cyrus puts the flags first.
+var fetched = regexp.MustCompile(`^\* \d+ FETCH \((?:UID (\d+) )?FLAGS \(([^)]*)\) (?:UID (\d+) )?INTERNALDATE "([^"]+)" BODY\[\] (?:\{(\d+)\}|NIL|"")\)$`)
 
 // Read returns all messages of a mailbox as the server gives them, in order of
 // their UIDs. It changes no flag.
@@ -116,11 +116,11 @@ func (d *digest) message(response string) (Msg, error) {
 	if f == nil {
 		return Msg{}, fmt.Errorf("unknown response %q", response)
 	}
-	uid, err := strconv.ParseUint(f[1], 10, 32)
+	uid, err := strconv.ParseUint(f[1]+f[3], 10, 32)
 	if err != nil {
 		return Msg{}, err
 	}
-	date, err := time.Parse("_2-Jan-2006 15:04:05 -0700", f[3])
+	date, err := time.Parse("_2-Jan-2006 15:04:05 -0700", f[4])
 	if err != nil {
 		return Msg{}, err
 	}

@@ -22,6 +22,7 @@ const patience = 30 * time.Second
 // Options are what a test may choose; the zero value is the usual server.
 type Options struct {
 	Format string // mail store: mdbox (the default), sdbox or maildir
+	Quota  int64  // octets that a user may have; 0: any number
 	Extra  string // further lines of dovecot.conf, after all others
 }
 
@@ -33,7 +34,7 @@ type Server struct {
 	TLS       *tls.Config // trusts that CA alone, for localhost and 127.0.0.1
 
 	dir, program string
-	mailOwner    owner
+	mailOwner    Owner
 	child        *child
 	log          log
 }
@@ -121,7 +122,7 @@ func find(t testing.TB) string {
 // prepare makes what all starts share: directories, CA and certificate.
 func (s *Server) prepare() error {
 	var err error
-	if s.mailOwner, err = findOwner(); err != nil {
+	if s.mailOwner, err = FindOwner(); err != nil {
 		return err
 	}
 	// The mail processes are another user than root: let them through.
@@ -135,11 +136,11 @@ func (s *Server) prepare() error {
 	if err := os.Mkdir(mail, 0o700); err != nil {
 		return err
 	}
-	if err := os.Chown(mail, s.mailOwner.uid, s.mailOwner.gid); err != nil {
+	if err := os.Chown(mail, s.mailOwner.UID, s.mailOwner.GID); err != nil {
 		return err
 	}
 	s.CAFile = filepath.Join(s.dir, "ca.pem")
-	s.TLS, err = writeCertificates(s.dir)
+	s.TLS, err = WriteCertificates(s.dir)
 	return err
 }
 
@@ -177,7 +178,7 @@ func (s *Server) AddUser(t testing.TB, name, password string) *User {
 	// Base64, since a password may hold colons. One file for each user, since
 	// Dovecot looks for changes of a file once a second at most.
 	line := fmt.Sprintf("%s:{PLAIN.b64}%s:%d:%d::%s::\n", name, base64.StdEncoding.EncodeToString([]byte(password)),
-		s.mailOwner.uid, s.mailOwner.gid, filepath.Join(s.dir, "mail", name))
+		s.mailOwner.UID, s.mailOwner.GID, filepath.Join(s.dir, "mail", name))
 	path := filepath.Join(s.dir, "users", name)
 	old, err := os.Stat(path)
 	known := err == nil
@@ -265,11 +266,15 @@ func (s *Server) run() error {
 	if err := os.RemoveAll(filepath.Join(s.dir, "run", "master.pid")); err != nil {
 		return err
 	}
-	c := &child{done: make(chan struct{})}
+	cmd := exec.Command(s.program, "-F", "-c", filepath.Join(s.dir, "dovecot.conf"))
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TZ=UTC"} // not NOTIFY_SOCKET, not LISTEN_FDS
+	cmd.Stdout, cmd.Stderr = &s.log, &s.log
 	ready := s.log.expect("starting up")
-	if err := c.start(s.program, filepath.Join(s.dir, "dovecot.conf"), &s.log); err != nil {
+	done, err := StartChild(cmd)
+	if err != nil {
 		return err
 	}
+	c := &child{pid: cmd.Process.Pid, done: done}
 	select {
 	case <-ready: // it listens
 	case <-c.done:
