@@ -30,6 +30,7 @@ type house struct {
 	log   *slog.Logger
 	store *Store
 	step  atomic.Pointer[func(string) error] // called at each step of a commit
+	under string                             // a level that all mailboxes but INBOX are below
 	seen  map[string]archive.Sum             // every file that a journal named, with its sum
 }
 

@@ -8,8 +8,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
 	"archiverd/archive"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
@@ -36,7 +34,7 @@ type worker struct {
 	slot     bool
 	c        *wire.Conn
 	selected *box
-	quiet    int // connections in a row that failed, or brought nothing
+	patience
 
 	batch   *archive.Batch
 	of      *box     // the batch's mailbox
@@ -108,42 +106,9 @@ func (r *round) list(w *worker) ([]wire.Mailbox, error) {
 	}
 }
 
-// pause waits before the next connection, as long as the server asked or the
-// back-off says. It returns the error if there is to be none.
+// pause waits before the worker's next connection.
 func (w *worker) pause(cause error) error {
-	retry := w.r.j.Account.Retry.withDefaults()
-	switch wire.Classify(cause) {
-	case wire.ClassTransient, wire.ClassBusy, wire.ClassThrottled, wire.ClassProtocol:
-	default:
-		return cause
-	}
-	if dns := (*net.DNSError)(nil); errors.As(cause, &dns) && dns.IsNotFound {
-		return cause // a name that does not exist will not do so in a minute
-	}
-	w.quiet++
-	if w.quiet >= retry.Tries {
-		return fmt.Errorf("giving up after %d connections without success: %w", w.quiet, cause)
-	}
-	wait := wire.RetryAfter(cause)
-	if wait > retry.Stated {
-		return fmt.Errorf("the server asks to stay away for %v: %w", wait, cause)
-	}
-	if wait == 0 {
-		b := backoff.NewExponentialBackOff()
-		b.InitialInterval, b.MaxInterval, b.Multiplier = retry.First, retry.Most, 2
-		for range w.quiet {
-			wait = b.NextBackOff()
-		}
-	}
-	w.r.j.Log.Info("connecting again", KeyAccount, w.r.j.Account.Name, "wait", wait.Round(time.Millisecond), KeyError, cause)
-	t := time.NewTimer(wait)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-w.r.ctx.Done():
-		return context.Cause(w.r.ctx)
-	}
+	return w.patience.pause(w.r.ctx, &w.r.j.Account, w.r.j.Log, cause)
 }
 
 // run does tasks until none are left or the run is stopped.

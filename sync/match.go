@@ -1,0 +1,409 @@
+package sync
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/textproto"
+	"os"
+	"slices"
+	"strings"
+
+	"archiverd/archive"
+	"archiverd/internal/uid"
+	"archiverd/internal/wire"
+)
+
+// likeness is how a message of the archive was found at a server.
+type likeness byte
+
+const (
+	absent  likeness = iota // it was not
+	equal                   // by its size and its whole header
+	altered                 // all octets are equal but for line ends, NULs and 8-bit headers, which servers change
+	similar                 // by Message-ID, Date, From and Subject
+)
+
+// found is where an item is at the server.
+type found struct {
+	uid uint32 // 0: nowhere
+	how likeness
+}
+
+// matcher finds out which of some items the mailbox that is open on c has. An
+// item is matched to one message and a message to one item: what the archive has
+// twice, the server must have twice.
+type matcher struct {
+	c     *wire.Conn
+	open  func(id string) (*os.File, error)
+	items []Item
+	found []found // one an item
+
+	there []there // the server's messages that no item is matched to, by UID
+}
+
+// there is a message at the server.
+type there struct {
+	uid  uint32
+	size int64
+}
+
+// print is what items and messages are compared by.
+type print struct {
+	size int64
+	sum  archive.Sum
+}
+
+// match compares the items with the messages in set.
+func (m *matcher) match(ctx context.Context, set uid.Set, fields bool) error {
+	m.found = make([]found, len(m.items))
+	if set.Empty() || len(m.items) == 0 {
+		return nil
+	}
+	if err := m.look(ctx, set); err != nil {
+		return err
+	}
+	steps := []func(context.Context) error{m.byHeader, m.byCanon, m.byOctets}
+	if fields {
+		steps = append(steps, m.byFields)
+	}
+	for _, step := range steps {
+		if len(m.there) == 0 {
+			return nil
+		}
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// look asks for the sizes of the messages in set.
+func (m *matcher) look(ctx context.Context, set uid.Set) error {
+	seen := map[uint32]bool{}
+	err := m.c.Meta(ctx, wire.MetaQuery{Set: set}, func(meta wire.Meta) error {
+		if set.Contains(meta.UID) && !seen[meta.UID] && meta.HasSize {
+			seen[meta.UID] = true
+			m.there = append(m.there, there{meta.UID, meta.Size})
+		}
+		return nil
+	})
+	slices.SortFunc(m.there, func(a, b there) int { return int(int64(a.uid) - int64(b.uid)) })
+	return err
+}
+
+// missing yields the items that are not found yet.
+func (m *matcher) missing(yield func(i int, it *Item) bool) {
+	for i := range m.items {
+		if m.found[i].uid == 0 && !yield(i, &m.items[i]) {
+			return
+		}
+	}
+}
+
+// candidates are the messages that wanted says yes to.
+func (m *matcher) candidates(wanted func(there) bool) uid.Set {
+	var set uid.Set
+	for _, t := range m.there {
+		if wanted(t) {
+			set.Add(t.uid)
+		}
+	}
+	return set
+}
+
+// byHeader matches by RFC822.SIZE and header.
+func (m *matcher) byHeader(ctx context.Context) error {
+	sizes := map[int64]bool{}
+	for _, t := range m.there {
+		sizes[t.size] = true
+	}
+	items := groups{}
+	wanted := map[int64]bool{}
+	for i, it := range m.missing {
+		if !sizes[it.Size] {
+			continue
+		}
+		header, plain, err := m.header(it)
+		if err != nil {
+			return err
+		}
+		if plain {
+			items.add(print{it.Size, sha256.Sum256(header)}, i)
+			wanted[it.Size] = true
+		}
+	}
+	return m.compare(ctx, items, wanted, equal, trimmed)
+}
+
+// byCanon matches the items that a server may have changed, as the canonical
+// form of their octets.
+func (m *matcher) byCanon(ctx context.Context) error {
+	items := groups{}
+	sizes := map[int64]bool{}
+	for i, it := range m.missing {
+		c, _, err := m.canon(it)
+		if err != nil {
+			return err
+		}
+		if header, _, plain := headerOf(c.header.Bytes()); plain && c.size != it.Size {
+			items.add(print{c.size, sha256.Sum256(header)}, i)
+			sizes[c.size] = true
+		}
+	}
+	return m.compare(ctx, items, sizes, altered, func(header []byte) []byte {
+		c := newCanon()
+		_, _ = c.Write(header) // never fails
+		return trimmed(c.header.Bytes())
+	})
+}
+
+// groups are items that can't be told apart by size and header.
+type groups map[print][]int
+
+func (g groups) add(p print, i int) { g[p] = append(g[p], i) }
+
+// compare fetches the headers of the messages of the given sizes and matches
+// them to the items. Where one size and header stand for different octets, all
+// octets are compared.
+func (m *matcher) compare(ctx context.Context, items groups, sizes map[int64]bool, how likeness, form func([]byte) []byte) error {
+	set := m.candidates(func(t there) bool { return sizes[t.size] })
+	if set.Empty() || len(items) == 0 {
+		return nil
+	}
+	size := map[uint32]int64{}
+	for _, t := range m.there {
+		size[t.uid] = t.size
+	}
+	uids := map[print][]uint32{}
+	err := m.c.Headers(ctx, set, func(u uint32, header []byte) error {
+		p := print{size[u], sha256.Sum256(form(header))}
+		if _, ok := items[p]; ok {
+			uids[p] = append(uids[p], u)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var unclear groups
+	var bodies uid.Set
+	for p, list := range uids {
+		slices.Sort(list)
+		if m.oneSum(items[p]) {
+			m.pair(items[p], list, how)
+			continue
+		}
+		if unclear == nil {
+			unclear = groups{}
+		}
+		unclear[p] = items[p]
+		for _, u := range list {
+			bodies.Add(u)
+		}
+	}
+	m.settle()
+	if unclear == nil {
+		return nil
+	}
+	var list []int
+	for _, group := range unclear {
+		list = append(list, group...)
+	}
+	slices.Sort(list)
+	return m.octets(ctx, list, bodies)
+}
+
+// oneSum says whether the items all have the same octets.
+func (m *matcher) oneSum(items []int) bool {
+	for _, i := range items {
+		if m.items[i].Sum != m.items[items[0]].Sum {
+			return false
+		}
+	}
+	return true
+}
+
+// pair matches items to messages, in order, as long as there are both.
+func (m *matcher) pair(items []int, uids []uint32, how likeness) {
+	for k := range min(len(items), len(uids)) {
+		m.found[items[k]] = found{uids[k], how}
+	}
+}
+
+// settle takes the messages that are matched out of those that are there.
+func (m *matcher) settle() {
+	taken := map[uint32]bool{}
+	for _, f := range m.found {
+		taken[f.uid] = true
+	}
+	m.there = slices.DeleteFunc(m.there, func(t there) bool { return taken[t.uid] })
+}
+
+// byOctets compares whole messages where the header does not tell: because it is
+// malformed, so that servers see its end in different places, or because the
+// server has changed octets in ways of its own.
+func (m *matcher) byOctets(ctx context.Context) error {
+	type span struct{ least, most int64 }
+	var spans []span
+	var list []int
+	for i, it := range m.missing {
+		_, plain, err := m.header(it)
+		if err != nil {
+			return err
+		}
+		_, t, err := m.canon(it)
+		if err != nil {
+			return err
+		}
+		if !plain || t.any() {
+			list = append(list, i)
+			spans = append(spans, span{it.Size - int64(t.bareCR), it.Size + int64(t.bareLF+t.bareCR) + 2})
+		}
+	}
+	set := m.candidates(func(t there) bool {
+		return slices.ContainsFunc(spans, func(s span) bool { return s.least <= t.size && t.size <= s.most })
+	})
+	if set.Empty() {
+		return nil
+	}
+	return m.octets(ctx, list, set)
+}
+
+// octets matches items to messages by all their octets: as they are, else in
+// canonical form.
+func (m *matcher) octets(ctx context.Context, list []int, set uid.Set) error {
+	exact, canonical := map[archive.Sum][]uint32{}, map[archive.Sum][]uint32{}
+	err := m.c.Bodies(ctx, set, func(u uint32, _ int64, body io.Reader) error {
+		raw, c := sha256.New(), newCanon()
+		if _, err := io.Copy(io.MultiWriter(raw, c), body); err != nil {
+			return err
+		}
+		exact[archive.Sum(raw.Sum(nil))] = append(exact[archive.Sum(raw.Sum(nil))], u)
+		sum := c.end()
+		canonical[sum] = append(canonical[sum], u)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	taken := map[uint32]bool{}
+	take := func(i int, uids []uint32, how likeness) {
+		slices.Sort(uids)
+		for _, u := range uids {
+			if !taken[u] {
+				taken[u] = true
+				m.found[i] = found{u, how}
+				return
+			}
+		}
+	}
+	for _, i := range list {
+		take(i, exact[m.items[i].Sum], equal)
+	}
+	for _, i := range list {
+		if m.found[i].uid != 0 {
+			continue
+		}
+		c, _, err := m.canon(&m.items[i])
+		if err != nil {
+			return err
+		}
+		take(i, canonical[c.end()], altered)
+	}
+	m.settle()
+	return nil
+}
+
+// byFields matches by Message-ID, Date, From and Subject.
+func (m *matcher) byFields(ctx context.Context) error {
+	items := map[string][]int{}
+	for i, it := range m.missing {
+		header, _, err := m.header(it)
+		if err != nil {
+			return err
+		}
+		if key := fieldsOf(header); key != "" {
+			items[key] = append(items[key], i)
+		}
+	}
+	set := m.candidates(func(there) bool { return true })
+	if len(items) == 0 || set.Empty() {
+		return nil
+	}
+	uids := map[string][]uint32{}
+	err := m.c.Headers(ctx, set, func(u uint32, header []byte) error {
+		if key := fieldsOf(header); items[key] != nil {
+			uids[key] = append(uids[key], u)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for key, list := range uids {
+		slices.Sort(list)
+		m.pair(items[key], list, similar)
+	}
+	m.settle()
+	return nil
+}
+
+// fieldsOf is what a message is known by even if its server rewrites it; empty
+// without a Message-ID.
+func fieldsOf(header []byte) string {
+	values := map[string]string{}
+	unfolded := strings.NewReplacer("\r\n ", " ", "\r\n\t", " ", "\n ", " ", "\n\t", " ").Replace(string(header))
+	for line := range strings.Lines(unfolded) {
+		name, value, _ := strings.Cut(line, ":")
+		name = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name))
+		if _, again := values[name]; !again {
+			values[name] = strings.Join(strings.Fields(value), " ")
+		}
+	}
+	id := values["Message-Id"]
+	if id == "" {
+		return ""
+	}
+	return strings.Join([]string{id, values["Date"], values["From"], values["Subject"]}, "\n")
+}
+
+// header reads an item's header. What can't be read is not found at the server,
+// and reported when it should be appended.
+func (m *matcher) header(it *Item) (header []byte, plain bool, err error) {
+	err = m.read(it, func(f io.Reader) (err error) {
+		header, plain, err = readHeader(f)
+		return err
+	})
+	return bytes.Clone(header), plain, err
+}
+
+// canon is an item's canonical form, and what is canonical about it.
+func (m *matcher) canon(it *Item) (*canon, traits, error) {
+	c := newCanon()
+	var scan traitScan
+	err := m.read(it, func(f io.Reader) error {
+		_, err := io.Copy(io.MultiWriter(c, &scan), f)
+		return err
+	})
+	return c, scan.traits, err
+}
+
+// read gives fn the octets of an item. A file that can't be opened has none.
+func (m *matcher) read(it *Item, fn func(io.Reader) error) error {
+	f, err := m.open(it.ID)
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+			return nil
+		}
+		return err
+	}
+	defer f.Close()
+	if err := fn(f); err != nil {
+		return fmt.Errorf("read %s: %w", it.ID, err)
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package sync
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"archiverd/archive"
+	"archiverd/internal/uid"
+	"archiverd/internal/wire"
+)
+
+// check looks at what has been appended: is it there, and is it what was sent?
+func (s *restoring) check(ctx context.Context, c *wire.Conn, b *restoreBox) error {
+	if b.count(appended) == 0 {
+		return nil
+	}
+	if err := c.Noop(ctx); err != nil { // tells a server to look for what is new
+		return err
+	}
+	set, err := c.Search(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.compare(ctx, c, b, set); err != nil {
+		return err
+	}
+	byUID := map[uint32]int{}
+	var mine, odd uid.Set
+	for i, f := range b.fates {
+		switch {
+		case f != appended:
+		case b.uids[i] == 0 || !set.Contains(b.uids[i]):
+			b.fates[i] = pending
+			b.trouble(i, false, "the server said OK, but its mailbox does not have it as it was sent")
+		default:
+			byUID[b.uids[i]] = i
+			mine.Add(b.uids[i])
+			if b.traits[i].any() {
+				odd.Add(b.uids[i])
+			}
+		}
+	}
+	differs, err := s.octetsDiffer(ctx, c, b, byUID, odd)
+	if err != nil {
+		return err
+	}
+	seen := map[int]bool{}
+	err = c.Meta(ctx, wire.MetaQuery{Set: mine}, func(m wire.Meta) error {
+		i, ok := byUID[m.UID]
+		if !ok || seen[i] || b.reduced[i] { // that it is reduced has been said
+			return nil
+		}
+		seen[i] = true
+		if what := cmp.Or(differs[i], b.difference(i, m)); what != "" {
+			b.trouble(i, true, what)
+		}
+		return nil
+	})
+	return err
+}
+
+// difference says how a message at the server is not the archive's.
+func (b *restoreBox) difference(i int, m wire.Meta) string {
+	it := b.items[i]
+	var out []string
+	if m.HasSize && m.Size != it.Size {
+		out = append(out, fmt.Sprintf("the server has made %d octets of %d", m.Size, it.Size))
+	}
+	if want := b.keep(it.Flags); m.HasFlags && !sameFlags(want, m.Flags) {
+		out = append(out, fmt.Sprintf("the server has the flags (%s), not (%s)", strings.Join(m.Flags, " "), strings.Join(want, " ")))
+	}
+	if !it.InternalDate.IsZero() && !m.InternalDate.Equal(it.InternalDate) {
+		out = append(out, fmt.Sprintf("the server has the date %s, not %s", m.InternalDate.Format(dateForm), it.InternalDate.Format(dateForm)))
+	}
+	return strings.Join(out, "; ")
+}
+
+const dateForm = "2006-01-02 15:04:05 -0700"
+
+// sameFlags compares flags, in any order and case (RFC 9051 2.3.2).
+func sameFlags(a, b []string) bool {
+	key := func(flags []string) []string {
+		out := make([]string, len(flags))
+		for i, f := range flags {
+			out[i] = strings.ToLower(f)
+		}
+		slices.Sort(out)
+		return slices.Compact(out)
+	}
+	return slices.Equal(key(a), key(b))
+}
+
+// octetsDiffer reads back the messages that a server might have changed.
+func (s *restoring) octetsDiffer(ctx context.Context, c *wire.Conn, b *restoreBox, byUID map[uint32]int, set uid.Set) (map[int]string, error) {
+	out := map[int]string{}
+	if set.Empty() {
+		return out, nil
+	}
+	err := c.Bodies(ctx, set, func(u uint32, size int64, body io.Reader) error {
+		sum := sha256.New()
+		if _, err := io.Copy(sum, body); err != nil {
+			return err
+		}
+		if i := byUID[u]; archive.Sum(sum.Sum(nil)) != b.items[i].Sum {
+			out[i] = fmt.Sprintf("the server has changed its octets (it has %v)", b.traits[i])
+			if size != b.items[i].Size {
+				out[i] += fmt.Sprintf(" and made %d of %d", size, b.items[i].Size)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// differing are the items at the server whose flags are not the archive's, by
+// the flags that they should have.
+func (s *restoring) differing(ctx context.Context, c *wire.Conn, b *restoreBox) (map[string][]int, error) {
+	byUID := map[uint32]int{}
+	var set uid.Set
+	for i, f := range b.fates {
+		if f == present {
+			byUID[b.uids[i]] = i
+			set.Add(b.uids[i])
+		}
+	}
+	out := map[string][]int{}
+	if set.Empty() {
+		return out, nil
+	}
+	err := c.Meta(ctx, wire.MetaQuery{Set: set, FlagsOnly: true}, func(m wire.Meta) error {
+		i, ok := byUID[m.UID]
+		if !ok || !m.HasFlags {
+			return nil
+		}
+		delete(byUID, m.UID)
+		if want := b.keep(b.items[i].Flags); !sameFlags(want, m.Flags) {
+			key := strings.Join(want, " ")
+			out[key] = append(out[key], i)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// setFlags puts flags back.
+func (s *restoring) setFlags(ctx context.Context, c *wire.Conn, b *restoreBox) error {
+	differ, err := s.differing(ctx, c, b)
+	if err != nil {
+		return err
+	}
+	for key, list := range differ {
+		var set uid.Set
+		for _, i := range list {
+			set.Add(b.uids[i])
+		}
+		err := c.Store(ctx, set, "FLAGS", strings.Fields(key))
+		switch {
+		case err == nil:
+			b.done.Flags += len(list)
+		case own(err):
+			for _, i := range list {
+				b.trouble(i, false, fmt.Sprintf("its flags (%s) were not put back: %v", key, err))
+				b.fates[i] = refused
+			}
+		default:
+			return err
+		}
+	}
+	return nil
+}

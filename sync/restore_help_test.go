@@ -1,0 +1,242 @@
+package sync
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"archiverd/archive"
+	"archiverd/internal/dovecot"
+	"archiverd/internal/imapd"
+	"archiverd/internal/wire"
+)
+
+// loginAt is an account at a server over TLS.
+func loginAt(address, user, password string, t *tls.Config) Account {
+	return Account{
+		Name: user,
+		Wire: wire.Options{Address: address, TLS: t},
+		Auth: func(context.Context) (wire.Auth, error) {
+			return wire.Auth{Username: user, Password: []byte(password)}, nil
+		},
+		Connections: 3,
+		Retry:       Retry{First: 20 * time.Millisecond, Most: 100 * time.Millisecond},
+	}
+}
+
+// emptyServer is an imapd with one user, who has an empty INBOX.
+func emptyServer(t testing.TB) (*imapd.User, Account) {
+	t.Helper()
+	cert, err := imapd.SelfSigned()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := imapd.New(imapd.Options{TLS: cert.Server})
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	u := s.AddUser("alice", "secret")
+	address, err := s.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u, loginAt(address, "alice", "secret", &tls.Config{RootCAs: cert.Roots, ServerName: "localhost"})
+}
+
+// fill puts mailboxes into an imapd.
+func fill(t testing.TB, u *imapd.User, boxes []dovecot.Mailbox) {
+	t.Helper()
+	for _, b := range boxes {
+		m, err := u.Mailbox(b.Name)
+		if err != nil {
+			if m, err = u.Create(b.Name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, msg := range b.Msgs {
+			m.Append(imapd.Message{Flags: msg.Flags, InternalDate: msg.Date, Body: msg.Body})
+		}
+	}
+}
+
+// restoreOf is a restore of all that the house's archive has here.
+func (h *house) restoreOf(to Account) *Restore {
+	h.t.Helper()
+	r := &Restore{Account: to, Log: slog.New(slog.DiscardHandler)}
+	if os.Getenv("SYNC_TEST_LOG") != "" {
+		r.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	r.Open = func(id string) (*os.File, error) { return h.store.Archive.OpenFile(id) }
+	for sel, err := range h.store.Archive.Selected(archive.Selection{}) {
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		items := itemsOf(sel)
+		r.Sources = append(r.Sources, Source{Account: sel.Box.Account, Name: sel.Name, Load: func() ([]Item, error) { return items, nil }})
+	}
+	return r
+}
+
+// itemsOf are the messages selected, as a restore takes them.
+func itemsOf(sel *archive.Selected) []Item {
+	items := make([]Item, len(sel.Messages))
+	for i, m := range sel.Messages {
+		items[i] = Item{ID: sel.Box.ID(m), Size: m.Size, Sum: m.Sum, InternalDate: m.InternalDate, Flags: m.Flags}
+	}
+	return items
+}
+
+// restored runs a restore in which nothing may go wrong.
+func restored(t testing.TB, r *Restore) *Restored {
+	t.Helper()
+	out, err := r.Run(context.Background())
+	if err != nil {
+		t.Fatalf("restore: %v\n%s", err, showRestored(out))
+	}
+	return out
+}
+
+func showRestored(r *Restored) string {
+	var b strings.Builder
+	for _, m := range append(slices.Clone(r.Mailboxes), r.Sum) {
+		fmt.Fprintf(&b, "%s → %s: %d selected, %d present, %d appended, %d refused, %d left, %d changed, error %q %q\n",
+			m.From, m.To, m.Selected, m.Present, m.Appended, m.Refused, m.Left, m.Changed, m.Error, m.Notices)
+		for _, x := range m.Trouble[:min(len(m.Trouble), 10)] {
+			fmt.Fprintf(&b, "  %s: %s\n", x.ID, x.Reason)
+		}
+	}
+	return b.String()
+}
+
+// content is what a mailbox holds, each message as often as it does.
+type content map[string]int
+
+// take takes one away.
+func (c content) take(k string) {
+	if c[k]--; c[k] == 0 {
+		delete(c, k)
+	}
+}
+
+// each calls fn for each message that the house's archive has here.
+func (h *house) each(fn func(mailbox, id string, m *archive.Message)) {
+	h.t.Helper()
+	for sel, err := range h.store.Archive.Selected(archive.Selection{}) {
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		for _, m := range sel.Messages {
+			fn(h.name(sel), sel.Box.ID(m), m)
+		}
+	}
+}
+
+// name is a mailbox's name with "/" between its levels, without the level under.
+func (h *house) name(sel *archive.Selected) string {
+	name := strings.Join(sel.Name.Levels(), "/")
+	if h.under != "" {
+		name = strings.TrimPrefix(name, h.under+"/")
+	}
+	return name
+}
+
+// canon is the canonical form of a message of the house's archive.
+func (h *house) canon(id string) archive.Sum {
+	h.t.Helper()
+	octets, err := os.ReadFile(filepath.Join(h.dir, id))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	sum, _ := canonical(string(octets))
+	return sum
+}
+
+// contents are those of the house's archive: octets, flags and keywords in lower
+// case, the instant of INTERNALDATE.
+func (h *house) contents() map[string]content {
+	h.t.Helper()
+	out := map[string]content{}
+	for sel, err := range h.store.Archive.Selected(archive.Selection{}) {
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		out[h.name(sel)] = content{}
+	}
+	h.each(func(name, _ string, m *archive.Message) { out[name][identity(m.Sum, m.Flags, m.InternalDate)]++ })
+	return out
+}
+
+func identity(sum archive.Sum, flags []string, date time.Time) string {
+	lower := strings.Fields(strings.ToLower(strings.Join(flags, " ")))
+	slices.Sort(lower)
+	return fmt.Sprintf("%s %s %v", sum, date.UTC().Format(time.RFC3339), lower)
+}
+
+// equalContents compares two archives' mailboxes.
+func equalContents(t testing.TB, got, want map[string]content) {
+	t.Helper()
+	if g, w := slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)); !slices.Equal(g, w) {
+		t.Errorf("mailboxes are %q, want %q", g, w)
+	}
+	for name, w := range want {
+		if maps.Equal(got[name], w) {
+			continue
+		}
+		for k, n := range w {
+			if got[name][k] != n {
+				t.Errorf("%s: %d of %s, want %d", name, got[name][k], k, n)
+			}
+		}
+		for k, n := range got[name] {
+			if w[k] == 0 {
+				t.Errorf("%s: %d of %s, want none", name, n, k)
+			}
+		}
+	}
+}
+
+// files writes messages as plain files and makes a source of them.
+func fileSource(t testing.TB, mailbox string, bodies ...string) Source {
+	t.Helper()
+	dir := t.TempDir()
+	var items []Item
+	for i, body := range bodies {
+		id := filepath.Join(dir, fmt.Sprintf("%d.eml", i))
+		if err := os.WriteFile(id, []byte(body), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		items = append(items, Item{ID: id, Size: int64(len(body)), Sum: sha256.Sum256([]byte(body)), InternalDate: time.Unix(1700000000+int64(i), 0)})
+	}
+	return Source{Account: "files", Name: archive.Name{Mailbox: mailbox, Delimiter: "/"}, Load: func() ([]Item, error) { return items, nil }}
+}
+
+// day is an INTERNALDATE of a message, in one of many zones.
+func day(i int) time.Time {
+	return time.Date(2001+i%24, time.Month(1+i%12), 1+i%28, i%24, i%60, (i*7)%60, 0, time.FixedZone("", 900*(i%57-24)))
+}
+
+// someFlags are flags and keywords of a message.
+func someFlags(i int) []string {
+	all := []string{`\Answered`, `\Deleted`, `\Draft`, `\Flagged`, `\Seen`, "$Forwarded", "$Junk", "Etikett-1", "todo/later", "x.y"}
+	var out []string
+	for k, f := range all {
+		if (i>>k)&1 == 1 {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// openFile opens an item that is a plain file.
+func openFile(id string) (*os.File, error) { return os.Open(id) }

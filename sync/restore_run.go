@@ -1,0 +1,319 @@
+package sync
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	gosync "sync"
+	"sync/atomic"
+	"time"
+
+	"archiverd/internal/wire"
+)
+
+// grace is how long a restore that is told to stop may take to hear what became
+// of the messages it has sent.
+const grace = 10 * time.Second
+
+// restoring is one Plan or Run of a Restore.
+type restoring struct {
+	r      *Restore
+	target *target
+	limit  int64 // octets that the server takes in a message; 0: it does not say
+	free   int64 // octets that its quota leaves, -1: it does not say
+	boxes  []*restoreBox
+	full   atomic.Bool // the server has said that its quota is used up
+
+	mu      gosync.Mutex
+	notices []string
+}
+
+// restoreBox is a mailbox on its way from the archive to the server. One
+// goroutine has it at a time.
+type restoreBox struct {
+	src  *Source
+	seat seat
+	err  error // why it can't be done
+
+	plan PlannedMailbox
+	done RestoredMailbox
+	work
+}
+
+// restorer is a connection, made again as often as the server loses it.
+type restorer struct {
+	r    *Restore
+	c    *wire.Conn
+	slot bool
+	patience
+}
+
+// Progress is how far Plan or Run has come. It may be called at any time.
+func (r *Restore) Progress() Progress { return r.meter.read() }
+
+// Plan looks at the server and says what Run would do there. It changes nothing.
+// A mailbox that can't be restored is in the plan, with its error.
+func (r *Restore) Plan(ctx context.Context) (*RestorePlan, error) {
+	s := &restoring{r: r, free: -1}
+	err := s.session(ctx, s.plan)
+	if err != nil {
+		return nil, err
+	}
+	p := &RestorePlan{Account: r.Account.Name, Server: r.Account.Wire.Address, Free: s.free, Notices: s.notices}
+	for _, b := range s.boxes {
+		b.plan.Error = text(b.err)
+		p.Mailboxes = append(p.Mailboxes, b.plan)
+		p.Sum.Selected += b.plan.Selected
+		p.Sum.Present += b.plan.Present
+		p.Sum.Missing += b.plan.Missing
+		p.Sum.TooBig += b.plan.TooBig
+		p.Sum.Flags += b.plan.Flags
+		p.Sum.Octets += b.plan.Octets
+	}
+	return p, nil
+}
+
+// Run restores. The ledger says what became of each mailbox, also where the run
+// as a whole broke off with an error. Once ctx is done nothing more is sent, and
+// what has been sent is asked after for some seconds.
+func (r *Restore) Run(ctx context.Context) (*Restored, error) {
+	out := &Restored{Account: r.Account.Name, Started: time.Now().UTC()}
+	s := &restoring{r: r, free: -1}
+	err := s.session(ctx, s.restore)
+	if err != nil && ctx.Err() != nil {
+		err = errors.New("interrupted; begin it again, and what is there is not appended again")
+	}
+	if err == nil && s.full.Load() {
+		err = errors.New("the server's quota is used up: make room there and begin again, what is there is not appended again")
+	}
+	out.Ended, out.Notices, out.Error = time.Now().UTC(), s.notices, text(err)
+	for _, b := range s.boxes {
+		b.tally(r.FlagsOnly)
+		out.Mailboxes = append(out.Mailboxes, b.done)
+		out.Sum.add(b.done)
+	}
+	return out, err
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// session connects, looks at the server, and has do done for each mailbox.
+func (s *restoring) session(ctx context.Context, do func(context.Context, *restorer, *restoreBox) error) error {
+	r := s.r
+	w := &restorer{r: r}
+	if r.Slots != nil {
+		if err := r.Slots.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		w.slot = true
+	}
+	defer w.close(ctx)
+	r.meter.change(func(p *Progress) { *p = Progress{Account: r.Account.Name, Stage: "connecting"} })
+	defer r.meter.change(func(p *Progress) { p.Stage, p.Mailbox = "done", "" })
+	err := w.try(ctx, func() error { return s.look(ctx, w.c) })
+	if err != nil {
+		return err
+	}
+	stage := "matching"
+	r.meter.change(func(p *Progress) { p.Stage, p.Mailboxes = stage, len(s.boxes) })
+	return s.each(ctx, w, do)
+}
+
+// look asks the server what it has and takes, and seats the sources.
+func (s *restoring) look(ctx context.Context, c *wire.Conn) (err error) {
+	if s.target, err = lookAt(ctx, c); err != nil {
+		return err
+	}
+	s.boxes, s.notices, s.free = nil, nil, -1
+	switch q, err := c.Quota(ctx, "INBOX"); {
+	case wire.Classify(err) == wire.ClassMailbox || wire.Classify(err) == wire.ClassMessage:
+		s.notice(fmt.Sprintf("the server does not tell its quota: %v", err))
+	case err != nil:
+		return err
+	case q.Limit > 0:
+		s.free = max(0, q.Limit-q.Used)
+	}
+	switch s.limit, err = c.AppendLimit(ctx, "INBOX"); {
+	case wire.Classify(err) == wire.ClassMailbox || wire.Classify(err) == wire.ClassMessage:
+		s.notice(fmt.Sprintf("the server does not tell how large a message may be: %v", err))
+	case err != nil:
+		return err
+	}
+	if !c.Has("MULTIAPPEND") && !c.Has("LITERAL+") {
+		s.notice("the server has neither MULTIAPPEND nor LITERAL+: it asks for each message by itself, which takes long where it is far away")
+	}
+	taken := map[string]*Source{}
+	for i := range s.r.Sources {
+		src := &s.r.Sources[i]
+		b := &restoreBox{src: src}
+		b.seat, b.err = s.target.place(src.Name, s.r.Into, s.r.Map)
+		if other := taken[b.seat.wire]; b.err == nil && other != nil {
+			b.err = fmt.Errorf("%s of account %s would go to %s as well; give one of them another name with --map or --into", other.Name.Mailbox, other.Account, b.seat.name)
+		}
+		taken[b.seat.wire] = src
+		b.plan = PlannedMailbox{Account: src.Account, From: src.Name.Mailbox, To: b.seat.name}
+		b.done = RestoredMailbox{Account: src.Account, From: src.Name.Mailbox, To: b.seat.name}
+		s.boxes = append(s.boxes, b)
+	}
+	return nil
+}
+
+func (s *restoring) notice(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Contains(s.notices, text) {
+		s.notices = append(s.notices, text)
+	}
+}
+
+// each has the mailboxes done by as many connections as the account may have.
+// An error is that of the run.
+func (s *restoring) each(ctx context.Context, first *restorer, do func(context.Context, *restorer, *restoreBox) error) error {
+	r := s.r
+	var next atomic.Int64
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	work := func(w *restorer) {
+		for ctx.Err() == nil {
+			i := int(next.Add(1)) - 1
+			if i >= len(s.boxes) {
+				return
+			}
+			b := s.boxes[i]
+			if b.err == nil {
+				r.meter.change(func(p *Progress) { p.Mailbox = b.seat.name })
+				if err := w.try(ctx, func() error { return do(ctx, w, b) }); err != nil {
+					stop(err)
+				}
+			}
+			r.meter.change(func(p *Progress) { p.Finished++ })
+		}
+	}
+	var more gosync.WaitGroup
+	for range min(max(r.Account.Connections, 1), len(s.boxes)) - 1 {
+		w := &restorer{r: r}
+		if r.Slots != nil {
+			if w.slot = r.Slots.TryAcquire(1); !w.slot {
+				break
+			}
+		}
+		more.Go(func() {
+			defer w.close(ctx)
+			if err := w.connect(ctx); err != nil {
+				if ctx.Err() == nil {
+					r.Log.Info("the server takes no further connection; going on with fewer", KeyAccount, r.Account.Name, KeyError, err)
+				}
+				return
+			}
+			work(w)
+		})
+	}
+	work(first)
+	more.Wait()
+	return context.Cause(ctx)
+}
+
+func (w *restorer) connect(ctx context.Context) error {
+	c, err := w.r.Account.Connect(ctx)
+	if err == nil {
+		w.c = c
+	}
+	return err
+}
+
+// try has fn done, connecting again where the connection was the trouble. The
+// error is that of the run; what is wrong with a mailbox fn keeps to itself.
+func (w *restorer) try(ctx context.Context, fn func() error) error {
+	for {
+		var err error
+		if w.c == nil {
+			err = w.connect(ctx)
+		}
+		if err == nil {
+			err = fn()
+		}
+		if err == nil {
+			return nil
+		}
+		w.drop()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := w.pause(ctx, &w.r.Account, w.r.Log, err); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *restorer) drop() {
+	if w.c != nil {
+		_ = w.c.Close() // it failed, or was stopped: why is known already
+		w.c = nil
+	}
+}
+
+func (w *restorer) close(ctx context.Context) {
+	if w.c != nil && ctx.Err() == nil {
+		_ = w.c.Logout(ctx) // what it says to our leaving is of no interest
+	}
+	w.drop()
+	if w.slot {
+		w.r.Slots.Release(1)
+	}
+}
+
+// own says whether an error is the mailbox's own, and the others can go on.
+func own(err error) bool {
+	switch wire.Classify(err) {
+	case wire.ClassMailbox, wire.ClassMessage, wire.ClassLogin, wire.ClassUnknown:
+		return true
+	}
+	return false
+}
+
+// own keeps an error that is the mailbox's own with the mailbox, and returns any
+// other. An error in the middle of a message leaves the connection there.
+func (w *restorer) own(b *restoreBox, err error) error {
+	if err == nil || !own(err) {
+		return err
+	}
+	if wire.Classify(err) == wire.ClassUnknown {
+		w.drop()
+	}
+	b.err = err
+	return nil
+}
+
+// graceful is a context that ends some time after ctx does.
+func graceful(ctx context.Context) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	return late, func() { stop(); cancel() }
+}
+
+// add adds another mailbox's numbers.
+func (m *RestoredMailbox) add(o RestoredMailbox) {
+	m.Selected += o.Selected
+	m.Present += o.Present
+	m.Appended += o.Appended
+	m.Refused += o.Refused
+	m.Left += o.Left
+	m.Absent += o.Absent
+	m.Changed += o.Changed
+	m.Flags += o.Flags
+	m.Octets += o.Octets
+	m.Error = cmp.Or(m.Error, o.Error)
+}
+
+// OK says whether all that was selected is at the server. That the server holds
+// a message in another form than the archive is no failure of the restore.
+func (r *Restored) OK() bool {
+	return r.Error == "" && r.Sum.Error == "" && r.Sum.Refused == 0 && r.Sum.Left == 0
+}

@@ -1,0 +1,151 @@
+package sync
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"archiverd/archive"
+	"archiverd/internal/cyrus"
+	"archiverd/internal/dovecot"
+)
+
+// everything is an archive of generated mail and of all real mail there is.
+func everything(t *testing.T, generated int) *house {
+	t.Helper()
+	h := newHouse(t)
+	u, from := emptyServer(t)
+	fill(t, u, append(dovecot.Corpus(3, generated), dovecot.Mailbox{Name: "Real", Msgs: realMail(t)}))
+	h.clean(from)
+	return h
+}
+
+// realMail is the mail of ARCHIVERD_TEST_MAIL.
+func realMail(t testing.TB) []dovecot.Msg {
+	var out []dovecot.Msg
+	for i, f := range dovecot.Mail(t) {
+		out = append(out, dovecot.Msg{Body: f.Data, Date: day(i), Flags: someFlags(i)})
+	}
+	return out
+}
+
+// roundTrip restores an archive to an empty account, archives that, and compares:
+// what is not equal must have been named. A second restore appends nothing.
+// In the comparison mailboxes below the level under are as if they were not.
+func roundTrip(t *testing.T, h *house, to Account, under ...string) *Restored {
+	t.Helper()
+	r := h.restoreOf(to)
+	plan, err := r.Plan(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := restored(t, r)
+	if testing.Verbose() {
+		t.Log(showRestored(out))
+	}
+	if s := out.Sum; s.Error != "" || s.Left != 0 || s.Selected != s.Appended+s.Refused || plan.Sum.Missing != s.Selected {
+		t.Errorf("plan %+v, restored\n%s", plan.Sum, showRestored(out))
+	}
+	h2 := newHouse(t)
+	h2.clean(to)
+	h2.under = strings.Join(under, "/")
+	want, got := h.contents(), h2.contents()
+	h.forgive(h2, out, want, got)
+	equalContents(t, got, want)
+	again := restored(t, h.restoreOf(to))
+	if s := again.Sum; s.Appended != 0 || s.Present != out.Sum.Appended || s.Refused != out.Sum.Refused || s.Error != "" {
+		t.Errorf("the second restore:\n%s", showRestored(again))
+	}
+	return out
+}
+
+// forgive takes out of want what the restore has named as refused, and out of
+// both what it has named as changed by the server, if what is there instead is
+// the same in canonical form.
+func (h *house) forgive(h2 *house, out *Restored, want, got map[string]content) {
+	h.t.Helper()
+	named := map[string]Trouble{}
+	for _, m := range out.Mailboxes {
+		for _, x := range m.Trouble {
+			named[x.ID] = x
+		}
+	}
+	changed := map[string]map[archive.Sum]int{}
+	h.each(func(name, id string, m *archive.Message) {
+		x, ok := named[id]
+		if !ok {
+			return
+		}
+		want[name].take(identity(m.Sum, m.Flags, m.InternalDate))
+		if x.Changed {
+			if changed[name] == nil {
+				changed[name] = map[archive.Sum]int{}
+			}
+			changed[name][h.canon(id)]++
+		}
+	})
+	h2.each(func(name, id string, m *archive.Message) {
+		k := identity(m.Sum, m.Flags, m.InternalDate)
+		if sum := h2.canon(id); got[name][k] > want[name][k] && changed[name][sum] > 0 {
+			changed[name][sum]--
+			got[name].take(k)
+		}
+	})
+	for name, sums := range changed {
+		for sum, n := range sums {
+			if n != 0 {
+				h.t.Errorf("%s: %d of the messages named as changed are not there (canonically %v)", name, n, sum)
+			}
+		}
+	}
+}
+
+func TestRestoreToOwnServer(t *testing.T) {
+	h := everything(t, 5000)
+	_, to := emptyServer(t)
+	if out := roundTrip(t, h, to); out.Sum.Refused+out.Sum.Changed != 0 {
+		t.Errorf("a server that changes nothing:\n%s", showRestored(out))
+	}
+}
+
+func TestRestoreToDovecot(t *testing.T) {
+	h := everything(t, 5000)
+	for _, format := range []string{"mdbox", "maildir"} {
+		s := dovecot.StartWith(t, dovecot.Options{Format: format})
+		u := s.User(t, "alice")
+		out := roundTrip(t, h, loginAt(s.Addr, u.Name, u.Password, s.TLS))
+		for _, m := range out.Mailboxes {
+			for _, x := range m.Trouble {
+				if m.From != "Real" || !slices.ContainsFunc([]string{
+					"the server has changed its octets (it has LF without CR", "the server has changed its octets (it has CR without LF",
+					"the server has changed its octets (it has NUL", "zero byte",
+				}, func(s string) bool { return strings.Contains(x.Reason, s) }) {
+					t.Errorf("%s: %s: %s", format, x.ID, x.Reason)
+				}
+			}
+		}
+	}
+}
+
+func TestRestoreToCyrus(t *testing.T) {
+	h := everything(t, 5000)
+	for _, o := range []cyrus.Options{{}, {Prefix: true, Dots: true}} {
+		s := cyrus.StartWith(t, o)
+		u := s.User(t, "alice")
+		var under []string
+		if o.Prefix {
+			under = []string{"INBOX"}
+		}
+		out := roundTrip(t, h, loginAt(s.Addr, u.Name, u.Password, s.TLS), under...)
+		for _, m := range out.Mailboxes {
+			for _, x := range m.Trouble {
+				if !slices.ContainsFunc([]string{
+					"refused it with LF without CR, and got it without", "the server has changed its octets (it has 8-bit octets in the header)",
+					"Zero-length message", "contains invalid header", "contains NUL characters", "contains bare newlines", // bare CRs
+				}, func(s string) bool { return strings.Contains(x.Reason, s) }) {
+					t.Errorf("%+v: %s: %s", o, x.ID, x.Reason)
+				}
+			}
+		}
+	}
+}
