@@ -26,10 +26,11 @@ func (a *app) demoCommand() *cobra.Command {
 	var keep string
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "A throw-away IMAP server with real mail, archived before your eyes",
+		Short: "A throw-away IMAP server with real mail, archived and restored before your eyes",
 		Long: `Starts an IMAP server in this process, with a few dozen messages that come with
 archiverd; archives them over TLS; lets new mail arrive, a message vanish and a flag
-change; archives again; verifies; and prints the archive's tree and a journal.
+change; archives again; verifies; prints the archive's tree and a journal; puts
+everything back to a second, empty server, and tries to do so again.
 
 Nothing outside a temporary directory is touched, and that is removed at the end;
 --keep DIR puts the archive there and leaves it.
@@ -55,32 +56,19 @@ func (a *app) demo(ctx context.Context, keep string) (err error) {
 	if keep != "" {
 		mail = keep
 	}
-	cert, err := imapd.SelfSigned()
+	server, err := newDemoServer(dir, "server")
 	if err != nil {
 		return err
 	}
-	server := imapd.New(imapd.Options{TLS: cert.Server})
 	defer func() { err = errors.Join(err, server.Close()) }()
-	user := server.AddUser(demoUser, demoPassword)
-	if err := fillDemo(user); err != nil {
+	if err := fillDemo(server.user); err != nil {
 		return err
 	}
-	addr, err := server.Listen("127.0.0.1:0")
+	cfg, err := server.config(mail)
 	if err != nil {
 		return err
 	}
-	ca := filepath.Join(dir, "ca.pem")
-	if err := os.WriteFile(ca, cert.PEM, 0o600); err != nil {
-		return err
-	}
-	cfg, err := config.Single(config.Flags{Server: addr, Username: demoUser, Archive: mail, TLSCAFile: ca})
-	if err != nil {
-		return err
-	}
-	cfg.Log.Level = slog.LevelWarn
-	cfg.Accounts[0].Name = "ada"
-	cfg.Accounts[0].SetPassword([]byte(demoPassword))
-	fmt.Fprintf(a.out, "An IMAP server is listening on %s, over TLS, with the mail of %s.\n\n== The first sync\n\n", addr, demoUser)
+	fmt.Fprintf(a.out, "An IMAP server is listening on %s, over TLS, with the mail of %s.\n\n== The first sync\n\n", server.address, demoUser)
 	if err := a.demoSync(ctx, cfg); err != nil {
 		return err
 	}
@@ -89,7 +77,7 @@ func (a *app) demo(ctx context.Context, keep string) (err error) {
 		return err
 	}
 	fmt.Fprintf(a.out, "\n== Meanwhile at the server: %d messages arrive, one vanishes, one is flagged\n\n", len(later))
-	if err := changeDemo(user, later); err != nil {
+	if err := changeDemo(server.user, later); err != nil {
 		return err
 	}
 	if err := a.demoSync(ctx, cfg); err != nil {
@@ -108,10 +96,69 @@ func (a *app) demo(ctx context.Context, keep string) (err error) {
 	if err := a.verify(ctx, mail, nil); err != nil {
 		return err
 	}
+	if err := a.demoRestore(ctx, dir, mail); err != nil {
+		return err
+	}
 	if keep != "" {
 		fmt.Fprintf(a.out, "\nThe archive is in %s: try `archiverd list --archive %s`.\n", keep, keep)
 	}
 	return nil
+}
+
+// demoServer is a throw-away IMAP server with one user.
+type demoServer struct {
+	*imapd.Server
+	user    *imapd.User
+	address string
+	ca      string // file of its authority
+}
+
+// newDemoServer starts one whose certificate is put into dir. The caller closes it.
+func newDemoServer(dir, name string) (*demoServer, error) {
+	cert, err := imapd.SelfSigned()
+	if err != nil {
+		return nil, err
+	}
+	s := &demoServer{Server: imapd.New(imapd.Options{TLS: cert.Server}), ca: filepath.Join(dir, name+".pem")}
+	s.user = s.AddUser(demoUser, demoPassword)
+	if s.address, err = s.Listen("127.0.0.1:0"); err == nil {
+		err = os.WriteFile(s.ca, cert.PEM, 0o600)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// config is a configuration with the server's user as its one account.
+func (s *demoServer) config(archive string) (*config.Config, error) {
+	cfg, err := config.Single(config.Flags{Server: s.address, Username: demoUser, Archive: archive, TLSCAFile: s.ca})
+	if err != nil {
+		return nil, err
+	}
+	cfg.Log.Level = slog.LevelWarn
+	cfg.Accounts[0].Name = "ada"
+	cfg.Accounts[0].SetPassword([]byte(demoPassword))
+	return cfg, nil
+}
+
+// demoRestore puts the archive's mail back to an empty server, twice.
+func (a *app) demoRestore(ctx context.Context, dir, mail string) (err error) {
+	server, err := newDemoServer(dir, "second")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.Close()) }()
+	cfg, err := server.config(mail)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "\n== The server is lost; a new one stands empty: archiverd restore --to ada\n\n")
+	if err := a.restore(ctx, cfg, restoreFlags{to: "ada", yes: true}, nil); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "\n== And once more: what is there is not appended again\n\n")
+	return a.restore(ctx, cfg, restoreFlags{to: "ada", yes: true}, nil)
 }
 
 // demoSync is one sync, as the command does it.

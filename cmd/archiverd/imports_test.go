@@ -88,8 +88,8 @@ func TestImportsRunOneWay(t *testing.T) {
 		{"github.com/robfig/cron/v3", []string{"archiverd/sync", "archiverd/internal/config"}},
 		{"github.com/spf13/cobra", []string{"archiverd/cmd/archiverd"}},
 		{"archiverd/internal/imapd", []string{"archiverd/cmd/archiverd"}},
-		{"archiverd/internal/dovecot", []string{"archiverd/internal/bench"}},
-		{"testing", []string{"archiverd/internal/dovecot", "archiverd/internal/bench"}},
+		{"archiverd/internal/dovecot", []string{"archiverd/internal/bench", "archiverd/internal/cyrus"}},
+		{"testing", []string{"archiverd/internal/dovecot", "archiverd/internal/cyrus", "archiverd/internal/bench"}},
 	} {
 		used := false
 		for pkg, list := range imports {

@@ -82,7 +82,7 @@ func (a *app) listBoxes(r *archive.Archive, names []string) error {
 		}
 		l := listedBox{Account: b.Account, Mailbox: v.Name.Mailbox, Dir: b.Dir, Vanished: v.Vanished}
 		for ep, m := range v.All() {
-			if here(v, ep, m) {
+			if v.Here(ep, m) {
 				l.Messages++
 				l.Octets += m.Size
 			} else {
@@ -109,11 +109,6 @@ func (a *app) listBoxes(r *archive.Archive, names []string) error {
 // interrupted before its first commit.
 func unnamed(v *archive.View, err error) bool { return err == nil && v.Epoch() == nil }
 
-// here says whether the server still has the message, as far as is known.
-func here(v *archive.View, ep *archive.Epoch, m *archive.Message) bool {
-	return ep == v.Epoch() && m.Here() && v.Vanished.IsZero()
-}
-
 // listedMessage is a message as list prints it.
 type listedMessage struct {
 	ID           string    `json:"id"`
@@ -135,10 +130,10 @@ func (a *app) listMessages(r *archive.Archive, account, mailbox string, gone boo
 	}
 	list := []listedMessage{}
 	for ep, m := range v.All() {
-		if here(v, ep, m) == gone {
+		if v.Here(ep, m) == gone {
 			continue
 		}
-		l := listedMessage{ID: path.Join(b.Dir, m.Path), UIDValidity: ep.UIDValidity, UID: m.UID, InternalDate: m.InternalDate,
+		l := listedMessage{ID: b.ID(m), UIDValidity: ep.UIDValidity, UID: m.UID, InternalDate: m.InternalDate,
 			Size: m.Size, SHA256: m.Sum.String(), Flags: m.Flags, Gone: m.Gone}
 		l.From, l.Subject = heading(r, l.ID)
 		list = append(list, l)

@@ -136,10 +136,7 @@ func openKnown(cfg *config.Config, known string, log *slog.Logger) (*house, erro
 func (h *house) limits(cfg *config.Config) {
 	h.cfg = cfg
 	h.slots = semaphore.NewWeighted(int64(cfg.Limits.Connections))
-	h.rate = nil
-	if r := cfg.Limits.Rate; r > 0 {
-		h.rate = rate.NewLimiter(rate.Limit(r), int(min(max(r, 64<<10), 1<<30)))
-	}
+	h.rate = limiter(cfg)
 }
 
 // Close closes everything. No job may run any more.
@@ -150,11 +147,29 @@ func (h *house) Close() error {
 
 // job makes the job of an account.
 func (h *house) job(a *config.Account) (*sync.Job, error) {
+	acc, err := account(h.cfg, a, h.rate)
+	if err != nil {
+		return nil, err
+	}
+	return &sync.Job{Account: acc, Store: h.store, Slots: h.slots, Log: h.log}, nil
+}
+
+// limiter is the configuration's limit of octets per second, nil for none.
+func limiter(cfg *config.Config) *rate.Limiter {
+	r := cfg.Limits.Rate
+	if r == 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(r), int(min(max(r, 64<<10), 1<<30)))
+}
+
+// account is what package sync needs to know of an account of the configuration.
+func account(cfg *config.Config, a *config.Account, limit *rate.Limiter) (sync.Account, error) {
 	tlsConfig, err := a.TLSConfig()
 	if err != nil {
-		return nil, fmt.Errorf("account %s: %w", a.Name, err)
+		return sync.Account{}, fmt.Errorf("account %s: %w", a.Name, err)
 	}
-	o := wire.Options{Address: a.Address(), TLS: tlsConfig, Rate: h.rate}
+	o := wire.Options{Address: a.Address(), TLS: tlsConfig, Rate: limit}
 	o.Timeouts.Idle = a.Timeout
 	switch a.TLS {
 	case config.TLSStart:
@@ -162,23 +177,18 @@ func (h *house) job(a *config.Account) (*sync.Job, error) {
 	case config.TLSNone:
 		o.Security = wire.Plaintext
 	}
-	return &sync.Job{
-		Account: sync.Account{
-			Name: a.Name,
-			Wire: o,
-			Auth: func(ctx context.Context) (wire.Auth, error) {
-				secret, err := a.Password(ctx)
-				if err != nil {
-					return wire.Auth{}, err
-				}
-				return wire.Auth{Mechanism: a.Auth, Username: a.Username, Password: secret.Bytes()}, nil
-			},
-			Select:      a.Selects,
-			Connections: a.Connections,
-			Largest:     h.cfg.Limits.Message,
+	return sync.Account{
+		Name: a.Name,
+		Wire: o,
+		Auth: func(ctx context.Context) (wire.Auth, error) {
+			secret, err := a.Password(ctx)
+			if err != nil {
+				return wire.Auth{}, err
+			}
+			return wire.Auth{Mechanism: a.Auth, Username: a.Username, Password: secret.Bytes()}, nil
 		},
-		Store: h.store,
-		Slots: h.slots,
-		Log:   h.log,
+		Select:      a.Selects,
+		Connections: a.Connections,
+		Largest:     cfg.Limits.Message,
 	}, nil
 }

@@ -15,8 +15,11 @@ import (
 	"archiverd/sync"
 )
 
+// job is what progress shows.
+type job interface{ Progress() sync.Progress }
+
 // progress shows how far jobs have come: a bar on a terminal, a line now and
-// then elsewhere.
+// then elsewhere. It may be started again when it has been stopped.
 type progress struct {
 	done chan struct{}
 	wait gosync.WaitGroup
@@ -72,7 +75,7 @@ func columnsOf(f *os.File) int {
 // newProgress makes a display on standard error, which from then on is to be
 // written to through a.err alone.
 func (a *app) newProgress() *progress {
-	p := &progress{done: make(chan struct{}), out: a.err}
+	p := &progress{out: a.err}
 	if f, ok := a.err.(*os.File); ok && columnsOf(f) >= barColumns {
 		p.bar = &bar{f: f}
 		a.err = p.bar
@@ -81,7 +84,8 @@ func (a *app) newProgress() *progress {
 }
 
 // start begins to show the jobs.
-func (p *progress) start(jobs []*sync.Job) {
+func (p *progress) start(jobs ...job) {
+	p.done = make(chan struct{})
 	if p.bar == nil {
 		p.wait.Go(func() { p.lines(jobs) })
 		return
@@ -96,7 +100,7 @@ func (p *progress) start(jobs []*sync.Job) {
 }
 
 // total adds up the jobs' progress.
-func total(jobs []*sync.Job) (sum sync.Progress) {
+func total(jobs []job) (sum sync.Progress) {
 	for _, j := range jobs {
 		p := j.Progress()
 		sum.Messages += p.Messages
@@ -111,7 +115,7 @@ func total(jobs []*sync.Job) (sum sync.Progress) {
 	return sum
 }
 
-func (p *progress) redraw(jobs []*sync.Job) {
+func (p *progress) redraw(jobs []job) {
 	tick := time.NewTicker(barEvery)
 	defer tick.Stop()
 	began, first := time.Now(), int64(0)
@@ -146,7 +150,7 @@ func (p *progress) redraw(jobs []*sync.Job) {
 	}
 }
 
-func (p *progress) lines(jobs []*sync.Job) {
+func (p *progress) lines(jobs []job) {
 	tick := time.NewTicker(lineEvery)
 	defer tick.Stop()
 	for {

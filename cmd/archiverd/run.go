@@ -54,6 +54,7 @@ type service struct {
 	cfg    *config.Config
 	loaded time.Time            // of the configuration: older refusals of a login do not count
 	jobs   map[string]*sync.Job // under way
+	drill  *sync.Drill          // under way; nil: none
 }
 
 func (a *app) daemon(ctx context.Context, cfg *config.Config) error {
@@ -142,7 +143,7 @@ func (s *service) beat() {
 func (s *service) line() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.jobs) == 0 {
+	if len(s.jobs) == 0 && s.drill == nil {
 		var next time.Time
 		for _, acc := range s.cfg.Accounts {
 			if t := s.sched.Next(acc.Name); next.IsZero() || !t.IsZero() && t.Before(next) {
@@ -155,6 +156,10 @@ func (s *service) line() string {
 	for name, j := range s.jobs {
 		p := j.Progress()
 		parts = append(parts, fmt.Sprintf("%s: %s, %d of %d messages", name, p.Stage, p.Received, p.Messages))
+	}
+	if s.drill != nil {
+		p := s.drill.Progress()
+		parts = append(parts, fmt.Sprintf("drill of %s: %s, %d of %d messages", p.Account, p.Stage, p.Received, p.Messages))
 	}
 	slices.Sort(parts)
 	return strings.Join(parts, "; ")
@@ -202,6 +207,9 @@ func (s *service) take(cfg *config.Config) error {
 		if len(runs) > 0 {
 			plans[i].Last = runs[0].Started
 		}
+	}
+	if cfg.Drill.Schedule != "" {
+		plans = append(plans, s.drillsPlan(cfg))
 	}
 	s.mu.Lock()
 	s.cfg, s.loaded = cfg, time.Now()
@@ -303,6 +311,10 @@ func (s *service) status() (statusReport, error) {
 	for name, j := range s.jobs {
 		running[name] = j.Progress()
 	}
+	var drilling sync.Progress
+	if s.drill != nil {
+		drilling = s.drill.Progress()
+	}
 	s.mu.Unlock()
 	report := statusReport{Daemon: &daemonStatus{PID: os.Getpid(), Version: version(), Started: s.started}, ID: s.house.store.Archive.ID()}
 	if cfg == nil {
@@ -310,7 +322,11 @@ func (s *service) status() (statusReport, error) {
 	}
 	report.Archive = cfg.Archive.Path
 	for _, acc := range cfg.Accounts {
-		st := accountStatus{Account: acc.Name, Schedule: acc.Schedule, Next: s.sched.Next(acc.Name), Held: s.held(acc.Name)}
+		st := accountStatus{Account: acc.Name, Schedule: acc.Schedule, Next: s.sched.Next(acc.Name), Held: s.held(acc.Name),
+			DrillSchedule: cfg.Drill.Schedule, NextDrill: s.sched.Next(drillPlan)}
+		if drilling.Account == acc.Name {
+			st.Drilling = &drilling
+		}
 		if st.Held.Before(time.Now()) {
 			st.Held = time.Time{}
 		}
@@ -326,5 +342,6 @@ func (s *service) status() (statusReport, error) {
 		}
 		report.Accounts = append(report.Accounts, st)
 	}
+	report.addDrills(cfg.State.Path)
 	return report, nil
 }

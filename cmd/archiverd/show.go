@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -107,7 +108,7 @@ func (a *app) showPart(f io.Reader, part int) error {
 	}
 	err := message.WritePart(a.out, f, part, message.Options{})
 	if errors.Is(err, message.ErrNoPart) {
-		return usage(fmt.Errorf("part %d: %w; `archiverd show` without --part lists them", part, err))
+		return usage(fmt.Errorf("part %d: %w; the same command without --part lists them", part, err))
 	}
 	return err
 }
@@ -124,6 +125,15 @@ func (a *app) show(f io.Reader, id string, m *archive.Message) error {
 			Message  *message.Message `json:"message"`
 		}{id, m, msg})
 	}
+	about := []string{"ID: " + id}
+	if !m.Gone.IsZero() {
+		about = append([]string{"Gone from the server: seen at " + m.Gone.Format("2006-01-02 15:04:05 -0700")}, about...)
+	}
+	return a.printMessage(msg, m.InternalDate, m.Flags, about...)
+}
+
+// printMessage prints a message for reading. about are further lines for its head.
+func (a *app) printMessage(msg *message.Message, received time.Time, flags []string, about ...string) error {
 	w := &strings.Builder{}
 	for _, name := range []string{"From", "To", "Cc", "Bcc", "Reply-To", "Date", "Subject", "Message-ID"} {
 		for _, h := range msg.Header {
@@ -132,14 +142,14 @@ func (a *app) show(f io.Reader, id string, m *archive.Message) error {
 			}
 		}
 	}
-	if !m.InternalDate.IsZero() {
-		fmt.Fprintf(w, "Received: %s\n", m.InternalDate.Format("2006-01-02 15:04:05 -0700"))
+	if !received.IsZero() {
+		fmt.Fprintf(w, "Received: %s\n", received.Format("2006-01-02 15:04:05 -0700"))
 	}
-	fmt.Fprintf(w, "Flags: %s\n", safetext.Line(strings.Join(m.Flags, " ")))
-	if !m.Gone.IsZero() {
-		fmt.Fprintf(w, "Gone from the server: seen at %s\n", m.Gone.Format("2006-01-02 15:04:05 -0700"))
+	fmt.Fprintf(w, "Flags: %s\n", safetext.Line(strings.Join(flags, " ")))
+	for _, line := range about {
+		fmt.Fprintln(w, safetext.Line(line))
 	}
-	fmt.Fprintf(w, "ID: %s\n\n%s\n", safetext.Line(id), strings.TrimRight(safetext.Text(msg.Text), "\n"))
+	fmt.Fprintf(w, "\n%s\n", strings.TrimRight(safetext.Text(msg.Text), "\n"))
 	if len(msg.Parts) > 1 || len(msg.Parts) == 1 && msg.Parts[0].Name != "" {
 		fmt.Fprintln(w, "\nParts:")
 		for _, p := range msg.Parts {
@@ -149,6 +159,6 @@ func (a *app) show(f io.Reader, id string, m *archive.Message) error {
 	for _, p := range msg.Problems {
 		fmt.Fprintf(w, "note: %s\n", safetext.Line(p))
 	}
-	_, err = io.WriteString(a.out, w.String())
+	_, err := io.WriteString(a.out, w.String())
 	return err
 }

@@ -43,6 +43,11 @@ type accountStatus struct {
 	Last     *state.Run     `json:"last,omitempty"`
 	LastOK   time.Time      `json:"last_ok,omitzero"`
 	Boxes    []boxStatus    `json:"archived,omitempty"` // from the archive alone, where no run is known
+
+	Drill         *state.Drill   `json:"drill,omitempty"`          // the last restore rehearsal
+	Drilling      *sync.Progress `json:"drilling,omitempty"`       // the one under way
+	DrillSchedule string         `json:"drill_schedule,omitempty"` // of the daemon's
+	NextDrill     time.Time      `json:"next_drill,omitzero"`
 }
 
 type boxStatus struct {
@@ -58,10 +63,12 @@ func (a *app) statusCommand() *cobra.Command {
 		Short: "Print, by account and mailbox, what the server has and what became of it",
 		Long: `Prints the ledger of each account's last run: server = archived + failed +
 excluded, by mailbox and in sum; the last success, the last errors, and with a
-daemon running what it does now and when it runs next. Without a daemon it reads
+daemon running what it does now and when it runs next; and how the last restore
+rehearsal went (see drill). Without a daemon it reads
 the state database, and where that is in use the archive alone.
 
-The exit status is 1 if an account's last run was not complete.
+The exit status is 1 if an account's last run was not complete, or its last drill
+found anything that does not come back as it is in the archive.
 ` + exitHelp,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context()) },
 	}
@@ -81,7 +88,7 @@ func (a *app) status(ctx context.Context) error {
 		err = report.print(a.out, time.Now())
 	}
 	for _, acc := range report.Accounts {
-		if err == nil && acc.Last != nil && !acc.Last.OK() {
+		if err == nil && (acc.Last != nil && !acc.Last.OK() || acc.Drill != nil && !acc.Drill.OK()) {
 			err = &exit{status: exitFailed}
 		}
 	}
@@ -162,6 +169,7 @@ func (s *statusReport) read(r *archive.Archive, cfg *config.Config, statePath st
 		}
 		s.Accounts = append(s.Accounts, acc)
 	}
+	s.addDrills(statePath)
 	return nil
 }
 
@@ -182,7 +190,7 @@ func readBoxes(r *archive.Archive, dir string) ([]boxStatus, error) {
 		}
 		s := boxStatus{Mailbox: v.Name.Mailbox}
 		for ep, m := range v.All() {
-			if ep == v.Epoch() && m.Here() && v.Vanished.IsZero() {
+			if v.Here(ep, m) {
 				s.Messages++
 			} else {
 				s.Gone++
@@ -240,6 +248,7 @@ func (s *accountStatus) print(w io.Writer, now time.Time) error {
 	if !s.Next.IsZero() {
 		fmt.Fprintf(w, "  next run %s (%s)\n", s.Next.Local().Format(time.DateTime), s.Schedule)
 	}
+	s.printDrill(w, now)
 	return nil
 }
 
@@ -255,5 +264,8 @@ func when(t, now time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}
-	return humanize.RelTime(t, now, "ago", "from now")
+	if text := humanize.RelTime(t, now, "ago", "from now"); text != "now" {
+		return text
+	}
+	return "just now"
 }

@@ -135,7 +135,7 @@ func (a *app) sync(ctx context.Context, cfg *config.Config, names []string) erro
 		return err
 	}
 	show := a.newProgress()
-	ctx, stop := interruptible(ctx, a.err)
+	ctx, stop := interruptible(ctx, a.err, "what has been received is being committed")
 	defer stop()
 	log := a.logger(cfg)
 	h, err := openHouse(cfg, log)
@@ -143,13 +143,14 @@ func (a *app) sync(ctx context.Context, cfg *config.Config, names []string) erro
 		return err
 	}
 	defer h.Close()
-	jobs := make([]*sync.Job, len(accounts))
+	jobs, shown := make([]*sync.Job, len(accounts)), make([]job, len(accounts))
 	for i, acc := range accounts {
 		if jobs[i], err = h.job(acc); err != nil {
 			return usage(err)
 		}
+		shown[i] = jobs[i]
 	}
-	show.start(jobs)
+	show.start(shown...)
 	runs := make([]state.Run, len(jobs))
 	var wg gosync.WaitGroup
 	for i, j := range jobs {
@@ -180,8 +181,8 @@ func writeJSON(w io.Writer, v any) error {
 }
 
 // interruptible is a context that SIGINT and SIGTERM end: politely the first
-// time, at once the second.
-func interruptible(ctx context.Context, errOut io.Writer) (context.Context, func()) {
+// time, when it tells what is still being done, at once the second.
+func interruptible(ctx context.Context, errOut io.Writer, still string) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -194,7 +195,7 @@ func interruptible(ctx context.Context, errOut io.Writer) (context.Context, func
 					os.Exit(exitFailed)
 				}
 				cancel() // before the message: whoever should read it may have hung up
-				fmt.Fprintln(errOut, "archiverd: stopping; what has been received is being committed. Again to stop at once.")
+				fmt.Fprintln(errOut, "archiverd: stopping; "+still+". Again to stop at once.")
 			case <-done:
 				return
 			}

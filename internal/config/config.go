@@ -34,6 +34,11 @@ type Config struct {
 
 	Schedule string // the accounts' default: five cron fields, @every, @daily, CRON_TZ=
 
+	Drill struct {
+		Schedule string // of the daemon's restore rehearsals, written as above; "": none
+		Sample   Sample // the messages of each account that one takes
+	}
+
 	Log struct {
 		Level  slog.Level
 		Format string // "text" or "json"
@@ -88,6 +93,7 @@ func (a *Account) Address() string { return net.JoinHostPort(a.Host, strconv.Ito
 func Defaults() *Config {
 	c := &Config{Schedule: "@hourly", lines: map[string]int{}}
 	c.Log.Level, c.Log.Format = slog.LevelInfo, "text"
+	c.Drill.Sample = Sample{Messages: 100}
 	c.Limits.Connections = 16
 	c.Limits.Message = 1_000_000_000
 	return c

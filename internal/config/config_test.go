@@ -65,9 +65,12 @@ func TestExampleHasEveryKey(t *testing.T) {
 // TestExampleTellsTheDefaults compares what the example calls defaults with what they are.
 func TestExampleTellsTheDefaults(t *testing.T) {
 	c := Defaults()
-	c.Schedule, c.Log.Format, c.Limits.Connections, c.Limits.Message = "", "", 0, 0
+	c.Schedule, c.Log.Format, c.Limits.Connections, c.Limits.Message, c.Drill.Sample = "", "", 0, 0, Sample{}
 	decode(c, uncommented(t), c.report())
 	want := Defaults()
+	if c.Drill.Sample != want.Drill.Sample || want.Drill.Schedule != "" {
+		t.Errorf("example %v, defaults %+v", c.Drill.Sample, want.Drill)
+	}
 	if c.Schedule != want.Schedule || c.Log != want.Log || c.Limits != want.Limits || c.Archive.Group != want.Archive.Group {
 		t.Errorf("example %+v %+v %s, defaults %+v %+v %s", c.Log, c.Limits, c.Schedule, want.Log, want.Limits, want.Schedule)
 	}
@@ -83,6 +86,7 @@ archive: {path: mail, mode: group}
 state: {path: ../s.db}
 control: {socket: c.sock}
 schedule: &daily '@daily'
+drill: {schedule: ' 0 5 1 * * ', sample: 2.5%}
 log: {level: warn, format: json}
 limits: {connections: 3, octets_per_second: 2MB, largest_message: 64MiB}
 accounts:
@@ -109,14 +113,15 @@ accounts:
 	want.Archive.Path, want.Archive.Group = "/etc/archiverd/mail", true
 	want.State.Path, want.Control.Socket = "/etc/s.db", "/etc/archiverd/c.sock"
 	want.Schedule, want.Log.Level, want.Log.Format = "@daily", slog.LevelWarn, "json"
+	want.Drill.Schedule, want.Drill.Sample = "0 5 1 * *", Sample{Percent: 2.5}
 	want.Limits.Connections, want.Limits.Rate, want.Limits.Message = 3, 2_000_000, 64<<20
 	want.Accounts = []Account{{
 		Name: "2024", Host: "mail_server", Port: 1143, TLS: "none", AllowPlaintext: true, TLSMinVersion: "1.2", Username: "0123",
 		PasswordCommand: []string{"/etc/archiverd/get pass", "--for", "a b"}, Auth: "plain", Include: []string{"INBOX", "A*"}, Exclude: []string{`\Junk`},
-		Connections: 2, Schedule: "CRON_TZ=Europe/Berlin 30 4 * * *", Timeout: 90 * time.Second, Line: 9,
+		Connections: 2, Schedule: "CRON_TZ=Europe/Berlin 30 4 * * *", Timeout: 90 * time.Second, Line: 10,
 	}, {
 		Name: "Büro", Host: "xn--bcher-kva.example", Port: 143, TLS: "starttls", TLSMinVersion: "1.3", TLSFingerprint: "sha256:" + strings.Repeat("AB:", 31) + "ab",
-		Username: "b", password: newSecret([]byte("12345")), Auth: "auto", Connections: 4, Schedule: "@daily", Timeout: time.Minute, Line: 22,
+		Username: "b", password: newSecret([]byte("12345")), Auth: "auto", Connections: 4, Schedule: "@daily", Timeout: time.Minute, Line: 23,
 	}}
 	want.file, want.lines = c.file, c.lines
 	if !reflect.DeepEqual(c, want) {

@@ -20,6 +20,10 @@ func (d *decoder) config(c *Config) section {
 		"state":    d.section(section{"path": d.text(&c.State.Path)}),
 		"control":  d.section(section{"socket": d.text(&c.Control.Socket)}),
 		"schedule": d.schedule(&c.Schedule),
+		"drill": d.section(section{
+			"schedule": d.schedule(&c.Drill.Schedule),
+			"sample":   d.value("a number of messages, a share of them or all, e.g. 100", func(s string) (err error) { c.Drill.Sample, err = ParseSample(s); return err }),
+		}),
 		"log": d.section(section{
 			"level":  d.choice([]string{"debug", "info", "warn", "error"}, func(s string) { c.Log.Level = level(s) }),
 			"format": d.choice([]string{"text", "json"}, func(s string) { c.Log.Format = s }),

@@ -37,6 +37,11 @@ func (c *Config) validate(r *report) {
 	if err := checkSchedule(c.Schedule); err != nil {
 		r.at("schedule", "%v", err)
 	}
+	if c.Drill.Schedule != "" {
+		if err := checkSchedule(c.Drill.Schedule); err != nil {
+			r.at("drill.schedule", "%v", err)
+		}
+	}
 	between(r, "limits.connections", c.Limits.Connections, 1, 256)
 	if c.Limits.Rate > 0 && c.Limits.Rate < 1000 {
 		r.at("limits.octets_per_second", "%d octets per second would never finish; write 1kB or more, or 0 for no limit", c.Limits.Rate)

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/semaphore"
+
+	"archiverd/archive"
+	"archiverd/internal/config"
+	"archiverd/internal/imapd"
+	"archiverd/internal/safetext"
+	"archiverd/internal/wire"
+	"archiverd/state"
+	"archiverd/sync"
+)
+
+func (a *app) drillCommand() *cobra.Command {
+	var sample, to, into string
+	cmd := &cobra.Command{
+		Use:   "drill [ACCOUNT…]",
+		Short: "Rehearse a restore, and compare what comes back octet by octet",
+		Long: `Restores a sample of each account's messages, or of those named, as restore does it,
+into an IMAP server that lives in this process; reads them back over IMAP; and compares
+octets, flags and keywords, INTERNALDATE and mailbox of each with the archive. The
+sample is another each time, and of as many mailboxes as it allows. Each difference is
+named by the message's ID. The result is kept, and status shows it.
+
+With --to it goes to a real account, below one mailbox that must not be there yet and
+that is removed afterwards, also after an error or Ctrl-C. Choose one that is not
+archived: a sync meanwhile would archive the copies. Line ends and time zones that such
+a server changes are named, and are no failure.
+
+The archive is only read: it works beside the daemon, on a copy, on another machine.
+The daemon does it by itself on the schedule of drill.schedule in the configuration.
+
+The exit status is 1 if anything did not come back as it is in the archive.
+` + exitHelp,
+		Example: `  archiverd drill
+  archiverd drill work --sample all
+  archiverd drill --archive /mnt/copy --sample 5%
+  archiverd drill work --to scratch`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			return a.drill(cmd.Context(), sample, to, into, names)
+		},
+	}
+	a.archiveFlag(cmd)
+	a.jsonFlag(cmd)
+	cmd.Flags().StringVar(&sample, "sample", "", "messages of each account, `N`, N% or all (default drill.sample of the configuration)")
+	cmd.Flags().StringVar(&to, "to", "", "restore into `ACCOUNT` of the configuration instead")
+	cmd.Flags().StringVar(&into, "into", "", "with --to, below mailbox `PREFIX` (default archiverd-drill-DATE)")
+	return cmd
+}
+
+func (a *app) drill(ctx context.Context, sample, to, into string, names []string) (err error) {
+	if into != "" && to == "" {
+		return usage(errors.New("--into says where in the account of --to: name that too"))
+	}
+	if to != "" && a.archiveDir != "" {
+		return usage(errors.New("--to takes an account of the configuration, and --archive does without one: leave out one of them"))
+	}
+	r, cfg, err := a.reader()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	statePath := filepath.Join(a.archiveDir, "state.db")
+	if cfg != nil {
+		statePath = cfg.State.Path
+	} else {
+		cfg = config.Defaults()
+	}
+	take := cfg.Drill.Sample
+	if sample != "" {
+		if take, err = config.ParseSample(sample); err != nil {
+			return usage(fmt.Errorf("--sample: %w", err))
+		}
+	}
+	if names, err = drillNames(r, cfg, names); err != nil {
+		return err
+	}
+	show := a.newProgress()
+	log := a.logger(cfg)
+	var scratch *sync.Account
+	if to != "" {
+		chosen, err := choose(cfg, []string{to})
+		if err != nil {
+			return err
+		}
+		acc, err := account(cfg, chosen[0], limiter(cfg))
+		if err != nil {
+			return usage(err)
+		}
+		scratch = &acc
+		into = cmp.Or(into, "archiverd-drill-"+time.Now().Format(time.DateOnly))
+	}
+	umask(cfg.Archive.Group)
+	slots := semaphore.NewWeighted(int64(cfg.Limits.Connections))
+	ctx, stop := interruptible(ctx, a.err, "what the drill has made is being removed")
+	defer stop()
+	results := []state.Drill{}
+	for _, name := range names {
+		d, err := newDrill(r, name, take)
+		if err != nil {
+			return err
+		}
+		d.Log = log
+		if scratch != nil {
+			d.Scratch, d.To, d.Into, d.Slots = nil, scratch, into, slots
+		}
+		show.start(d)
+		result, err := d.Run(ctx) // the error stands in the result
+		show.stop()
+		results = append(results, result)
+		if errors.Is(err, sync.ErrDrillInterrupted) {
+			break
+		}
+		if err := saveDrill(statePath, result); err != nil {
+			fmt.Fprintln(a.err, "archiverd: warning: "+safetext.Text(err.Error())+"; status will not show this drill")
+		}
+	}
+	return a.printDrills(results)
+}
+
+// printDrills prints results, and is the exit status that they make.
+func (a *app) printDrills(results []state.Drill) (err error) {
+	if a.json {
+		err = writeJSON(a.out, results)
+	} else {
+		err = printDrills(a.out, results)
+	}
+	if err == nil && slices.ContainsFunc(results, func(d state.Drill) bool { return !d.OK() }) {
+		err = &exit{status: exitFailed}
+	}
+	return err
+}
+
+// saveDrill stores a result for status; that of an account of which nothing is
+// archived says nothing.
+func saveDrill(statePath string, d state.Drill) error {
+	if d.Archived == 0 && d.OK() {
+		return nil
+	}
+	return state.SaveDrill(statePath, d)
+}
+
+// drillNames are the accounts to drill: those named, else all of the
+// configuration, and of the archive.
+func drillNames(r *archive.Archive, cfg *config.Config, names []string) ([]string, error) {
+	dirs, err := r.Accounts()
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range names {
+		if !slices.Contains(dirs, archive.Component(n)) {
+			return nil, usage(fmt.Errorf("no account %q in the archive; it has %q", n, dirs))
+		}
+	}
+	if len(names) > 0 {
+		return names, nil
+	}
+	for i := range cfg.Accounts {
+		name := cfg.Accounts[i].Name
+		names = append(names, name)
+		dirs = slices.DeleteFunc(dirs, func(d string) bool { return d == archive.Component(name) })
+	}
+	return append(names, dirs...), nil
+}
+
+// newDrill is a drill of what the archive has of an account as on its server.
+func newDrill(r *archive.Archive, name string, sample config.Sample) (*sync.Drill, error) {
+	d := &sync.Drill{Account: name, Open: r.OpenFile, Sample: sample.Of, Named: sample.String(), Scratch: newScratch}
+	s := archive.Selection{Account: archive.Component(name)}
+	for sel, err := range r.Selected(s) {
+		if sel == nil {
+			return nil, err
+		}
+		d.Sources = append(d.Sources, sync.DrillSource{
+			Source:   sync.Source{Account: name, Name: sel.Name, Load: func() ([]sync.Item, error) { return load(r, sel.Box, s) }},
+			Messages: len(sel.Messages),
+			Err:      err,
+		})
+	}
+	return d, nil
+}
+
+// newScratch starts a throw-away server on the loopback interface. Nobody else
+// can log in to it: its password never leaves the process.
+func newScratch(delimiter string) (sync.ScratchServer, error) {
+	const username = "drill"
+	password := rand.Text()
+	cert, err := imapd.SelfSigned()
+	if err != nil {
+		return sync.ScratchServer{}, err
+	}
+	d, _ := utf8.DecodeRuneInString(delimiter)
+	server := imapd.New(imapd.Options{TLS: cert.Server, Delimiter: d, SpoolDir: spoolDir()})
+	server.AddUser(username, password)
+	addr, err := server.Listen("127.0.0.1:0")
+	if err != nil {
+		return sync.ScratchServer{}, errors.Join(err, server.Close())
+	}
+	host, _, _ := strings.Cut(addr, ":")
+	return sync.ScratchServer{Close: server.Close, Account: sync.Account{
+		Name: "the throw-away server",
+		Wire: wire.Options{Address: addr, TLS: &tls.Config{RootCAs: cert.Roots, ServerName: host, MinVersion: tls.VersionTLS13}},
+		Auth: func(context.Context) (wire.Auth, error) {
+			return wire.Auth{Username: username, Password: []byte(password)}, nil
+		},
+		Connections: 2,
+	}}, nil
+}
+
+// spoolDir is where large messages lie for a moment: on a disk, if there is a
+// place for such files, as /tmp may be memory (file-hierarchy(7)).
+func spoolDir() string {
+	const disk = "/var/tmp"
+	if info, err := os.Stat(disk); err == nil && info.IsDir() && os.Getenv("TMPDIR") == "" {
+		return disk
+	}
+	return os.TempDir()
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/mail"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize/english"
+
+	"archiverd/archive"
+	"archiverd/internal/message"
+	"archiverd/sync"
+)
+
+// files picks files, and those of folders, for one mailbox.
+func (p *picked) files(ctx context.Context, args []string, mailbox string, errOut io.Writer) error {
+	paths, links, err := findFiles(args)
+	if err != nil {
+		return err
+	}
+	if links > 0 {
+		fmt.Fprintf(errOut, "archiverd: %s in folders passed over; to restore what they point to, name it\n", english.Plural(links, "symbolic link", ""))
+	}
+	if len(paths) == 0 {
+		return fmt.Errorf("nothing to restore: no .eml file in %q", args)
+	}
+	items := make([]sync.Item, len(paths))
+	for i, path := range paths {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if items[i], err = fileItem(path, time.Now()); err != nil {
+			return err
+		}
+	}
+	if p.from != "" {
+		p.from += " and "
+	}
+	p.from += english.Plural(len(items), "file", "")
+	// A person wrote the name: the target's delimiter is meant where it stands in it.
+	p.maps = []sync.Mapping{{Old: mailbox, New: mailbox}}
+	p.sources = append(p.sources, sync.Source{Name: archive.Name{Mailbox: mailbox}, Load: func() ([]sync.Item, error) { return items, nil }})
+	return nil
+}
+
+// isMessage says whether a file is called like a message.
+func isMessage(name string) bool { return strings.EqualFold(filepath.Ext(name), ".eml") }
+
+// findFiles returns the absolute paths of the files that are named and of those
+// in folders, in the order of their names, each once, and how many links in
+// folders were not followed.
+func findFiles(args []string) (paths []string, links int, err error) {
+	seen := map[string]bool{}
+	add := func(path string) {
+		if !seen[path] {
+			seen[path] = true
+			paths = append(paths, path)
+		}
+	}
+	for _, arg := range args {
+		path, err := filepath.Abs(arg)
+		if err == nil {
+			path, err = filepath.EvalSymlinks(path)
+		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("find %s: %w", arg, err)
+		}
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
+			return nil, 0, err
+		case info.IsDir():
+		case !info.Mode().IsRegular() || !isMessage(path) && !isMessage(arg):
+			return nil, 0, usage(fmt.Errorf("%s is no .eml file and no folder of them; each file is taken for one message, so an mbox can't be restored", arg))
+		default:
+			add(path)
+			continue
+		}
+		err = filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case d.Type()&fs.ModeSymlink != 0:
+				links++
+			case d.Type().IsRegular() && isMessage(path):
+				add(path)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, 0, err
+		}
+	}
+	return paths, links, nil
+}
+
+// fileItem reads a file to its end.
+func fileItem(path string, now time.Time) (sync.Item, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return sync.Item{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return sync.Item{}, err
+	}
+	it := sync.Item{ID: path}
+	h := sha256.New()
+	head := &bytes.Buffer{}
+	n, err := io.CopyN(io.MultiWriter(h, head), f, headOctets)
+	if err == nil {
+		it.Size, err = io.Copy(h, f)
+	}
+	if err != nil && err != io.EOF {
+		return sync.Item{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	it.Size += n
+	h.Sum(it.Sum[:0])
+	it.InternalDate = fileDate(filepath.Base(path), head.Bytes(), info.ModTime(), now)
+	return it, nil
+}
+
+var archivedName = regexp.MustCompile(`^([0-9]{8}T[0-9]{6}Z)\.[0-9]+\.[0-9]+(-[0-9]+)?\.eml$`)
+
+// fileDate is the INTERNALDATE for a file of that name: the one that the archive
+// wrote into the name, else what its header says, else when it was last changed.
+func fileDate(name string, head []byte, changed, now time.Time) time.Time {
+	if m := archivedName.FindStringSubmatch(name); m != nil {
+		if t, err := time.Parse("20060102T150405Z", m[1]); err == nil {
+			return t
+		}
+	}
+	if t := headerDate(head, now); !t.IsZero() {
+		return t
+	}
+	return changed
+}
+
+// headerDate is the later of what the topmost Received field and the Date field
+// say, with its zone; zero if neither says anything that can be true.
+func headerDate(head []byte, now time.Time) (date time.Time) {
+	m, err := message.Read(bytes.NewReader(head), message.Options{TextOctets: 1})
+	if err != nil {
+		return time.Time{}
+	}
+	received := m.Get("Received")
+	for _, text := range []string{received[strings.LastIndexByte(received, ';')+1:], m.Get("Date")} {
+		t, err := mail.ParseDate(strings.TrimSpace(text))
+		if err != nil || t.Year() < 1970 || t.After(now.AddDate(0, 0, 1)) {
+			continue
+		}
+		if t.After(date) {
+			date = t
+		}
+	}
+	return date
+}

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize/english"
+
+	"archiverd/archive"
+	"archiverd/internal/config"
+	"archiverd/sync"
+)
+
+// picked is what is to be restored, and where its octets are. Close releases it.
+type picked struct {
+	from    string // for people
+	sources []sync.Source
+	maps    []sync.Mapping   // of the mailbox that files go to
+	archive *archive.Archive // nil: there are files only
+}
+
+func (p *picked) Close() error {
+	if p.archive == nil {
+		return nil
+	}
+	return p.archive.Close()
+}
+
+// open opens a message's octets. The ID of a file is its absolute path, that of
+// an archived message is relative.
+func (p *picked) open(id string) (*os.File, error) {
+	if filepath.IsAbs(id) {
+		return os.Open(id)
+	}
+	return p.archive.OpenFile(id)
+}
+
+// pick finds what the flags and arguments name.
+func (a *app) pick(ctx context.Context, cfg *config.Config, f restoreFlags, args []string) (p *picked, err error) {
+	after, err := parseTime("--after", f.after)
+	if err != nil {
+		return nil, err
+	}
+	before, err := parseTime("--before", f.before)
+	if err != nil {
+		return nil, err
+	}
+	if !after.IsZero() && !before.IsZero() && !after.Before(before) {
+		return nil, usage(fmt.Errorf("no message is both after %s and before %s", f.after, f.before))
+	}
+	ids, files := splitArguments(args)
+	if err := fitting(f, ids, files); err != nil {
+		return nil, err
+	}
+	p = &picked{}
+	if len(ids) > 0 || len(files) == 0 {
+		dir := cmp.Or(a.archiveDir, cfg.Archive.Path)
+		if p.archive, err = archive.Open(dir); err != nil {
+			if a.archiveDir != "" {
+				err = usage(err)
+			}
+			return nil, err
+		}
+		p.from = "archive " + dir
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.Close())
+		}
+	}()
+	if len(args) == 0 {
+		return p, p.account(f, archive.Selection{After: after, Before: before, Gone: f.gone})
+	}
+	if len(ids) > 0 {
+		if err := p.messages(ids); err != nil {
+			return p, err
+		}
+	}
+	if len(files) > 0 {
+		return p, p.files(ctx, files, f.mailboxes[0], a.err)
+	}
+	return p, nil
+}
+
+// splitArguments tells files and folders on disk from IDs.
+func splitArguments(args []string) (ids, files []string) {
+	for _, arg := range args {
+		if _, err := os.Stat(arg); err == nil {
+			files = append(files, arg)
+		} else {
+			ids = append(ids, arg)
+		}
+	}
+	return ids, files
+}
+
+// fitting returns a usage error where flags and arguments make no sense together.
+func fitting(f restoreFlags, ids, files []string) error {
+	for _, p := range f.mailboxes {
+		if p == "" {
+			return usage(errors.New("--mailbox: no mailbox has an empty name"))
+		}
+	}
+	given := len(ids)+len(files) > 0
+	switch {
+	case len(files) > 0 && (len(f.mailboxes) != 1 || strings.ContainsAny(f.mailboxes[0], "*%")):
+		return usage(fmt.Errorf("%s is on disk: say with one --mailbox, without wildcards, which mailbox files go to", files[0]))
+	case len(ids) > 0 && len(files) == 0 && len(f.mailboxes) > 0:
+		return usage(fmt.Errorf("%q is no file on disk, and a message of the archive goes to its own mailbox: leave out --mailbox, or use --map", ids[0]))
+	case given && (f.from != "" || f.after != "" || f.before != "" || f.gone):
+		return usage(errors.New("--from, --after, --before and --gone select from an account of the archive: leave them out where messages or files are named"))
+	}
+	return nil
+}
+
+// account picks what s selects of the account that --from or --to names.
+func (p *picked) account(f restoreFlags, s archive.Selection) error {
+	dir, err := fromAccount(p.archive, f)
+	if err != nil {
+		return err
+	}
+	matches := func(pattern string, n archive.Name) bool { return config.Match(pattern, n.Mailbox, n.Delimiter) }
+	s.Account = dir
+	s.Mailbox = func(n archive.Name) bool {
+		return len(f.mailboxes) == 0 || slices.ContainsFunc(f.mailboxes, func(pattern string) bool { return matches(pattern, n) })
+	}
+	seeing, names := s, []archive.Name{}
+	seeing.Mailbox = func(n archive.Name) bool { names = append(names, n); return s.Mailbox(n) }
+	whole := s.After.IsZero() && s.Before.IsZero() && !s.Gone
+	messages, corrupt := 0, 0
+	for sel, err := range p.archive.Selected(seeing) {
+		switch {
+		case sel == nil:
+			return err
+		case err != nil:
+			corrupt++ // Load says so, and it stands in the plan
+		case len(sel.Messages) == 0 && !(whole && sel.Here):
+			continue
+		}
+		messages += len(sel.Messages)
+		p.sources = append(p.sources, sync.Source{Account: dir, Name: sel.Name, Load: func() ([]sync.Item, error) { return load(p.archive, sel.Box, s) }})
+	}
+	for _, pattern := range f.mailboxes {
+		if !slices.ContainsFunc(names, func(n archive.Name) bool { return matches(pattern, n) }) {
+			return usage(fmt.Errorf("no mailbox %q in account %q of the archive; it has %q", pattern, dir, mailboxes(names)))
+		}
+	}
+	p.from += ", account " + dir
+	if messages == 0 && corrupt == 0 {
+		return p.nothing(f, s)
+	}
+	return nil
+}
+
+func mailboxes(names []archive.Name) (out []string) {
+	for _, n := range names {
+		out = append(out, n.Mailbox)
+	}
+	return out
+}
+
+// load is Source.Load of a mailbox of the archive.
+func load(r *archive.Archive, b archive.Box, s archive.Selection) ([]sync.Item, error) {
+	sel, err := r.Select(b, s)
+	if err != nil || sel == nil {
+		return nil, err
+	}
+	items := make([]sync.Item, len(sel.Messages))
+	for i, m := range sel.Messages {
+		items[i] = item(b, m)
+	}
+	return items, nil
+}
+
+// item is a message of the archive as package sync takes it.
+func item(b archive.Box, m *archive.Message) sync.Item {
+	return sync.Item{ID: b.ID(m), Size: m.Size, Sum: m.Sum, InternalDate: m.InternalDate, Flags: m.Flags}
+}
+
+// fromAccount is the directory of the account to restore from.
+func fromAccount(r *archive.Archive, f restoreFlags) (string, error) {
+	have, err := r.Accounts()
+	if err != nil {
+		return "", err
+	}
+	dir := archive.Component(cmp.Or(f.from, f.to))
+	switch {
+	case slices.Contains(have, dir):
+		return dir, nil
+	case f.from != "":
+		return "", usage(fmt.Errorf("no account %q in the archive; it has %q", f.from, have))
+	case len(have) == 1:
+		return have[0], nil
+	}
+	return "", usage(fmt.Errorf("the archive has no account %q; name one with --from: it has %q", f.to, have))
+}
+
+// nothing is the error for a selection with no message in it.
+func (p *picked) nothing(f restoreFlags, s archive.Selection) error {
+	text := "no message"
+	if len(f.mailboxes) > 0 {
+		text += fmt.Sprintf(" in mailbox %q", f.mailboxes)
+	}
+	text += fmt.Sprintf(" of account %q of the archive", s.Account)
+	if f.after != "" {
+		text += " after " + f.after
+	}
+	if f.before != "" {
+		text += " before " + f.before
+	}
+	if s.Gone {
+		return errors.New("nothing to restore: " + text + " is gone from the server")
+	}
+	s.Gone = true
+	gone := 0
+	for sel, err := range p.archive.Selected(s) {
+		if err != nil {
+			return err
+		}
+		gone += len(sel.Messages)
+	}
+	text += " was still on the server at the last sync"
+	if gone > 0 {
+		text += fmt.Sprintf("; --gone selects %s that it no longer has", english.Plural(gone, "message", ""))
+	}
+	return errors.New("nothing to restore: " + text)
+}
+
+// parseTime reads the time of a flag: RFC 3339, or a date, which begins at
+// midnight here.
+func parseTime(flag, text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	t, err := time.ParseInLocation(time.DateOnly, text, time.Local)
+	if err != nil {
+		return time.Time{}, usage(fmt.Errorf("%s %q: write a date like 2026-11-01, or a time like 2026-11-01T15:04:05+01:00 (RFC 3339)", flag, text))
+	}
+	return t, nil
+}

@@ -1,0 +1,161 @@
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Drill is what became of a restore rehearsal of an account.
+//
+// The results are no part of the database, which its writer has for itself: they
+// are a file beside it, so that a drill by hand can be recorded while the
+// daemon runs.
+type Drill struct {
+	Account string    `json:"account"`
+	Started time.Time `json:"started"`
+	Ended   time.Time `json:"ended"`
+	Sample  string    `json:"sample"`       // as it was asked for: "100", "5%", "all"
+	To      string    `json:"to,omitempty"` // account and mailbox restored into; empty: a throw-away server
+
+	Archived  int   `json:"archived"`  // messages of the account that the archive has as on the server
+	Messages  int   `json:"messages"`  // of those, that were to be restored and compared
+	Mailboxes int   `json:"mailboxes"` // that those are of
+	Octets    int64 `json:"octets"`    // of those that were read back
+	Equal     int   `json:"equal"`     // messages that came back as they are in the archive
+	Changed   int   `json:"changed"`   // messages that the server they were restored to has changed, in what is allowed
+
+	// Differing is how many things were not as they should be, each a
+	// Difference, of which the first DifferencesKept are kept.
+	Differing   int          `json:"differing"`
+	Differences []Difference `json:"differences,omitempty"`
+	Notes       []string     `json:"notes,omitempty"`
+	// Error says why the drill as a whole broke off.
+	Error string `json:"error,omitempty"`
+	// LastOK is when the last drill ended in which all was equal, this one
+	// included; zero if there was none. SaveDrill sets it.
+	LastOK time.Time `json:"last_ok,omitzero"`
+}
+
+// Difference is what was not equal in one message, or mailbox.
+type Difference struct {
+	ID      string   `json:"id,omitempty"` // the message's path in the archive; empty: the mailbox as a whole
+	Mailbox string   `json:"mailbox"`      // as the archive calls it
+	In      []string `json:"in"`           // "missing", "extra", "octets", "flags", "internaldate", "name" or "error"
+	What    string   `json:"what"`         // for people
+	// Changed says that it is the server's doing, and no failure.
+	Changed bool `json:"changed,omitempty"`
+}
+
+// DifferencesKept is how many differences a drill remembers.
+const DifferencesKept = 100
+
+// OK says that everything came back as it was.
+func (d *Drill) OK() bool { return d.Error == "" && d.Differing == 0 }
+
+// drillsPath is the file with the results of the drills.
+func drillsPath(statePath string) string { return statePath + ".drills" }
+
+// SaveDrill stores a drill in the place of the account's last one. The other
+// accounts' stay, whoever else stores theirs at the same time; a file that can't
+// be read is made anew.
+func SaveDrill(statePath string, d Drill) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("store the result of the drill: %w", err)
+		}
+	}()
+	// The directory is locked, not the file, which is replaced.
+	dir, err := os.Open(filepath.Dir(statePath))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := lockDirectory(dir); err != nil {
+		return err
+	}
+	drills, err := Drills(statePath)
+	if err != nil {
+		drills = map[string]Drill{}
+	}
+	d.LastOK = drills[d.Account].LastOK
+	if d.OK() {
+		d.LastOK = d.Ended
+	}
+	drills[d.Account] = d
+	text, err := json.MarshalIndent(drills, "", " ")
+	if err != nil {
+		return err
+	}
+	return replaceFile(dir, drillsPath(statePath), append(text, '\n'))
+}
+
+// lockDirectory waits for the lock of an open directory, which closing it releases.
+func lockDirectory(dir *os.File) error {
+	for {
+		err := unix.Flock(int(dir.Fd()), unix.LOCK_EX)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// replaceFile puts text in the place of the file at path, in dir, so that it is
+// whole after a crash. The caller holds dir's lock.
+func replaceFile(dir *os.File, path string, text []byte) error {
+	name := path + ".new"
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o640) // less the umask
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err := errors.Join(err, giveAway(f, dir), f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(name))
+	}
+	if err := os.Rename(name, path); err != nil {
+		return errors.Join(err, os.Remove(name))
+	}
+	return dir.Sync()
+}
+
+// giveAway gives a file of root's to the owner of the directory: a drill by root
+// must not shut out the daemon.
+func giveAway(f, dir *os.File) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+		return err
+	}
+	return f.Chown(int(st.Uid), int(st.Gid))
+}
+
+// drillsMost is the most octets that are read of the file, far more than it has.
+const drillsMost = 64 << 20
+
+// Drills are the last drills of every account. It takes no lock, and where
+// there was no drill it is no error.
+func Drills(statePath string) (map[string]Drill, error) {
+	path := drillsPath(statePath)
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return map[string]Drill{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the results of drills: %w", err)
+	}
+	defer f.Close()
+	drills := map[string]Drill{}
+	if err := json.NewDecoder(io.LimitReader(f, drillsMost)).Decode(&drills); err != nil {
+		return nil, fmt.Errorf("read the results of drills in %s: %w; the next drill makes the file anew", path, err)
+	}
+	return drills, nil
+}

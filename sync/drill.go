@@ -1,0 +1,151 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"archiverd/state"
+)
+
+// ErrDrillInterrupted is returned by a drill that was stopped: it says nothing
+// about the archive.
+var ErrDrillInterrupted = errors.New("the drill was interrupted")
+
+// Drill is a restore rehearsal of an account: a sample of its messages is
+// restored, by Restore, read back over IMAP, and compared with the archive, octet
+// by octet. Nothing in the archive is written. Its fields are set before Run.
+//
+// The sample is done in portions, and what a portion has left at the server is
+// gone before the next: neither memory nor disk grows with the archive.
+type Drill struct {
+	Account string // whose mail it is
+	Sources []DrillSource
+	// Open opens an item's octets.
+	Open func(id string) (*os.File, error)
+	// Sample is how many of so many messages are taken; nil: all. Named is
+	// how the result calls it.
+	Sample func(messages int) int
+	Named  string
+
+	// Scratch makes an empty server that separates levels as that, to be closed
+	// after the portion. Without it the drill goes to To.
+	Scratch func(delimiter string) (ScratchServer, error)
+	// To is a real account, in which all goes below the mailbox Into, written as
+	// Mapping.New. No such mailbox may be there; what the drill makes, it removes.
+	To    *Account
+	Into  string
+	Slots *semaphore.Weighted // connections to To, as of a Job
+
+	Log *slog.Logger
+
+	meter meter
+}
+
+// DrillSource is a mailbox to take messages of.
+type DrillSource struct {
+	Source
+	Messages int // how many Load will return
+	// Err is why the mailbox can't be read, or not whole.
+	Err error
+}
+
+// ScratchServer is a server that is thrown away.
+type ScratchServer struct {
+	Account Account
+	Close   func() error
+}
+
+// Progress is how far the drill has come.
+func (d *Drill) Progress() Progress { return d.meter.read() }
+
+// rehearsal is a Drill under way.
+type rehearsal struct {
+	*Drill
+	result   state.Drill
+	failures []state.Difference // the first few
+	changes  []state.Difference // the same, of the server's doing
+	before   map[string]bool    // the mailboxes that To had, by their wire names
+	left     error              // what could not be removed from To
+}
+
+// Run does the drill. The result has what it found; the error is why it broke
+// off, ErrDrillInterrupted if ctx ended, and stands in the result as well.
+func (d *Drill) Run(ctx context.Context) (state.Drill, error) {
+	r := &rehearsal{Drill: d, result: state.Drill{Account: d.Account, Started: time.Now().UTC(), Sample: d.Named}}
+	if d.To != nil {
+		r.result.To = d.To.Name + ": " + d.Into
+	}
+	err := r.run(ctx)
+	if ctx.Err() != nil {
+		err = errors.Join(ErrDrillInterrupted, r.left)
+	}
+	r.result.Ended = time.Now().UTC()
+	r.result.Differences = append(r.failures, r.changes...)
+	r.result.Differences = r.result.Differences[:min(len(r.result.Differences), state.DifferencesKept)]
+	if err != nil {
+		r.result.Error = err.Error()
+	}
+	d.meter.change(func(p *Progress) { p.Stage, p.Mailbox = "done", "" })
+	return r.result, err
+}
+
+func (r *rehearsal) run(ctx context.Context) error {
+	sizes := make([]int, len(r.Sources))
+	for i, s := range r.Sources {
+		sizes[i] = s.Messages
+		r.result.Archived += s.Messages
+		if s.Err != nil {
+			r.differs(state.Difference{Mailbox: s.Name.Mailbox, In: []string{inError}, What: s.Err.Error()})
+		}
+	}
+	n := r.result.Archived
+	if r.Sample != nil {
+		n = min(n, r.Sample(n))
+	}
+	shares := allot(n, sizes)
+	r.meter.change(func(p *Progress) {
+		p.Account, p.Stage, p.Messages = r.Account, "connecting", n
+		for _, k := range shares {
+			p.Mailboxes += min(k, 1)
+		}
+	})
+	if n == 0 {
+		return nil
+	}
+	if r.To != nil {
+		if err := r.vacant(ctx); err != nil {
+			return err
+		}
+	}
+	return r.portions(ctx, shares)
+}
+
+// differs records a difference.
+func (r *rehearsal) differs(d state.Difference) {
+	list := &r.failures
+	if d.Changed {
+		list = &r.changes
+	} else {
+		r.result.Differing++
+	}
+	if len(*list) < state.DifferencesKept {
+		*list = append(*list, d)
+	}
+}
+
+// notesKept is how many notes a drill makes.
+const notesKept = 20
+
+func (r *rehearsal) note(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if len(r.result.Notes) < notesKept && !slices.Contains(r.result.Notes, text) {
+		r.result.Notes = append(r.result.Notes, text)
+	}
+}

@@ -1,0 +1,212 @@
+package sync
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"archiverd/archive"
+	"archiverd/internal/uid"
+	"archiverd/internal/wire"
+)
+
+// seenBox is a mailbox as a drill finds it after the restore.
+type seenBox struct {
+	name, delimiter string   // as listed
+	levels          []string // below the mailbox restored into
+	copies          []seen
+}
+
+// seen is a message as a drill reads it back.
+type seen struct {
+	uid     uint32
+	size    int64 // octets that came
+	sum     archive.Sum
+	lines   archive.Sum // of the octets with CRLF for every line end
+	flags   []string
+	date    time.Time
+	trouble string // what could not be read
+}
+
+// excess is how many messages more than were restored are looked at.
+const excess = 1000
+
+// readBack reads all that is at the server, or below Into. It asks in its own
+// way, by LIST, EXAMINE and FETCH, and relies on nothing that the restore has found.
+func (r *rehearsal) readBack(ctx context.Context, a *Account, p portion) (back []seenBox, err error) {
+	err = r.connected(ctx, a, func(c *wire.Conn) error {
+		back = nil
+		t, err := lookAt(ctx, c)
+		if err != nil {
+			return err
+		}
+		for _, m := range t.byWire {
+			levels, ok := r.within(t, m)
+			if !ok || !(seat{listed: m}).selectable() {
+				continue
+			}
+			box := seenBox{name: m.Name, delimiter: m.Delimiter, levels: levels}
+			if box.copies, err = r.copies(ctx, c, m, p.messages+excess); err != nil {
+				return fmt.Errorf("mailbox %s: %w", m.Name, err)
+			}
+			back = append(back, box)
+		}
+		return nil
+	})
+	slices.SortFunc(back, func(a, b seenBox) int { return strings.Compare(a.name, b.name) })
+	return back, err
+}
+
+// within are the levels of a mailbox below the one that is restored into; false
+// if it is another's.
+func (r *rehearsal) within(t *target, m *wire.Mailbox) (levels []string, ok bool) {
+	levels = archive.Name{Mailbox: m.Name, Delimiter: m.Delimiter}.Levels()
+	if r.To == nil {
+		return levels, true
+	}
+	into := t.split(r.Into)
+	if n := len(t.personal); len(levels) > n && slices.Equal(levels[:n], t.personal) && !slices.Equal(into[:min(n, len(into))], t.personal) {
+		levels = levels[n:]
+	}
+	if len(levels) < len(into) || !slices.EqualFunc(levels[:len(into)], into, func(a, b string) bool { return strings.EqualFold(folded(a), folded(b)) }) {
+		return nil, false
+	}
+	return levels[len(into):], true
+}
+
+// connected has fn done on a connection to the account, again on a new one where
+// the connection was the trouble.
+func (r *rehearsal) connected(ctx context.Context, a *Account, fn func(c *wire.Conn) error) error {
+	if r.To != nil && r.Slots != nil {
+		if err := r.Slots.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		defer r.Slots.Release(1)
+	}
+	var p patience
+	for {
+		c, err := a.Connect(ctx)
+		if err == nil {
+			if err = fn(c); err == nil {
+				_ = c.Logout(ctx) // all has been said
+			}
+			_ = c.Close() // never fails
+		}
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if err := p.pause(ctx, a, r.Log, err); err != nil {
+			return err
+		}
+	}
+}
+
+// copies reads the messages of a mailbox, at most so many.
+func (r *rehearsal) copies(ctx context.Context, c *wire.Conn, m *wire.Mailbox, most int) ([]seen, error) {
+	if _, err := c.Examine(ctx, m.Wire, false); err != nil {
+		return nil, err
+	}
+	set, err := c.Search(ctx)
+	if err != nil || set.Empty() {
+		return nil, err
+	}
+	if n := set.Len(); n > most {
+		return nil, fmt.Errorf("%d messages are there, far more than were restored", n)
+	}
+	r.meter.change(func(p *Progress) { p.Mailbox = m.Name })
+	found := map[uint32]*seen{}
+	if err := c.Meta(ctx, wire.MetaQuery{Set: set}, func(m wire.Meta) error {
+		if !set.Contains(m.UID) {
+			return nil
+		}
+		if found[m.UID] == nil {
+			found[m.UID] = &seen{uid: m.UID}
+		}
+		s := found[m.UID]
+		if m.HasFlags {
+			s.flags = m.Flags
+		}
+		if !m.InternalDate.IsZero() {
+			s.date = m.InternalDate
+		}
+		if s.trouble == "" {
+			s.trouble = m.Problem
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	if err := r.bodies(ctx, c, set, found); err != nil {
+		return nil, err
+	}
+	var out []seen
+	for u := range set.All() {
+		s := found[u]
+		if s == nil {
+			s = &seen{uid: u, trouble: "the server lists it, and gives nothing of it"}
+		}
+		out = append(out, *s)
+	}
+	return out, nil
+}
+
+// bodies reads the octets of the messages in set.
+func (r *rehearsal) bodies(ctx context.Context, c *wire.Conn, set uid.Set, found map[uint32]*seen) error {
+	var got uid.Set
+	read := func(u uint32, size int64, body io.Reader) error {
+		sum, lines := sha256.New(), newLineSum()
+		if _, err := io.Copy(io.MultiWriter(sum, lines), body); err != nil {
+			return err
+		}
+		got.Add(u)
+		if s := found[u]; s != nil {
+			s.size, s.sum, s.lines = size, archive.Sum(sum.Sum(nil)), lines.end()
+		}
+		r.meter.change(func(p *Progress) { p.Received, p.Octets = min(p.Received+1, p.Messages), p.Octets+size })
+		return nil
+	}
+	if err := c.Bodies(ctx, set, read); err != nil && wire.Classify(err) != wire.ClassMessage {
+		return err
+	}
+	for u := range set.Minus(got).All() {
+		err := c.Body(ctx, u, func(size int64, body io.Reader) error { return read(u, size, body) })
+		if err != nil && wire.Classify(err) != wire.ClassMessage {
+			return err
+		}
+		if s := found[u]; s != nil && err != nil {
+			s.trouble = err.Error()
+		}
+	}
+	return nil
+}
+
+// lineSum is the SHA-256 of what is written to it, with CRLF for every line end:
+// a bare LF counts as one.
+type lineSum struct {
+	sum  hash.Hash
+	last byte
+	out  []byte
+}
+
+func newLineSum() *lineSum { return &lineSum{sum: sha256.New()} }
+
+// Write never fails.
+func (l *lineSum) Write(p []byte) (int, error) {
+	l.out = l.out[:0]
+	for _, b := range p {
+		if b == '\n' && l.last != '\r' {
+			l.out = append(l.out, '\r')
+		}
+		l.out = append(l.out, b)
+		l.last = b
+	}
+	l.sum.Write(l.out)
+	return len(p), nil
+}
+
+func (l *lineSum) end() archive.Sum { return archive.Sum(l.sum.Sum(nil)) }

@@ -1,0 +1,162 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"archiverd/archive"
+	"archiverd/internal/uid"
+	"archiverd/internal/wire"
+)
+
+var (
+	// ErrNoMailbox is returned when the server lists no mailbox of that name.
+	ErrNoMailbox = errors.New("the server has no mailbox of that name")
+	// ErrNoMessage is returned when the mailbox has no message of that UID.
+	ErrNoMessage = errors.New("the mailbox has no message of that UID")
+	// ErrRefused is returned when something is not done at the server because
+	// it could lose mail.
+	ErrRefused = errors.New("refused")
+)
+
+// Remote does at an account's server what a person does there by hand. Connect
+// begins it, Close ends it; it is for one goroutine. Mailbox names are written
+// as people read them, in UTF-8 and with the server's delimiter.
+type Remote struct {
+	Account Account
+	// Archive is what Delete, PlanPurge and Purge prove messages by. It is only
+	// read, and a daemon may be writing to it. The other methods do without.
+	Archive *archive.Archive
+	Now     func() time.Time // nil: time.Now
+
+	c *wire.Conn
+}
+
+// Connect connects and logs in. The caller calls Close.
+func (r *Remote) Connect(ctx context.Context) (err error) {
+	if r.Now == nil {
+		r.Now = time.Now
+	}
+	r.c, err = r.Account.Connect(ctx)
+	return err
+}
+
+// Close logs out.
+func (r *Remote) Close(ctx context.Context) error { return r.c.Logout(ctx) }
+
+// Alerts are the server's ALERT texts, safe to print, which a person must see.
+func (r *Remote) Alerts() []string { return r.c.Alerts() }
+
+// Capabilities asks the server what it can (RFC 9051 6.1.1).
+func (r *Remote) Capabilities(ctx context.Context) ([]string, error) { return r.c.Capabilities(ctx) }
+
+// List lists the mailboxes by name.
+func (r *Remote) List(ctx context.Context) ([]wire.Mailbox, error) {
+	list, err := r.c.List(ctx)
+	slices.SortFunc(list, func(a, b wire.Mailbox) int { return strings.Compare(a.Name, b.Name) })
+	return list, err
+}
+
+// find returns the mailbox of that name, and all there are.
+func (r *Remote) find(ctx context.Context, name string) (wire.Mailbox, []wire.Mailbox, error) {
+	list, err := r.List(ctx)
+	if err != nil {
+		return wire.Mailbox{}, nil, err
+	}
+	i := slices.IndexFunc(list, func(m wire.Mailbox) bool { return m.Name == name || isInbox(m.Name) && isInbox(name) })
+	if i < 0 {
+		return wire.Mailbox{}, nil, fmt.Errorf("mailbox %q: %w; `archiverd remote list %s` prints them", name, ErrNoMailbox, r.Account.Name)
+	}
+	return list[i], list, nil
+}
+
+// isInbox: INBOX is meant in any case (RFC 9051 5.1).
+func isInbox(name string) bool { return strings.EqualFold(name, "INBOX") }
+
+// below returns the mailboxes of the list that are children of m, and theirs.
+func below(m wire.Mailbox, list []wire.Mailbox) []wire.Mailbox {
+	var out []wire.Mailbox
+	for _, other := range list {
+		if m.Delimiter != "" && strings.HasPrefix(other.Wire, m.Wire+m.Delimiter) {
+			out = append(out, other)
+		}
+	}
+	return out
+}
+
+// Create makes a mailbox and subscribes to it (RFC 9051 6.3.4, 6.3.7).
+func (r *Remote) Create(ctx context.Context, name string) error {
+	to := wire.EncodeName(name)
+	if err := r.c.Create(ctx, to); err != nil {
+		return fmt.Errorf("create mailbox %q: %w", name, err)
+	}
+	if err := r.c.Subscribe(ctx, to); err != nil {
+		return fmt.Errorf("mailbox %q was created, but not subscribed: %w", name, err)
+	}
+	return nil
+}
+
+// Rename gives a mailbox another name, and with it those below it (RFC 9051
+// 6.3.6). The new names are subscribed, the old ones are not any more.
+func (r *Remote) Rename(ctx context.Context, old, name string) error {
+	m, list, err := r.find(ctx, old)
+	if err != nil {
+		return err
+	}
+	if isInbox(m.Name) {
+		return fmt.Errorf("%w: INBOX can't be renamed: the server would move its messages to %q and keep an empty INBOX", ErrRefused, name)
+	}
+	to := wire.EncodeName(name)
+	if err := r.c.Rename(ctx, m.Wire, to); err != nil {
+		return fmt.Errorf("rename mailbox %q to %q: %w", old, name, err)
+	}
+	for _, one := range append([]wire.Mailbox{m}, below(m, list)...) {
+		err := r.c.Subscribe(ctx, to+strings.TrimPrefix(one.Wire, m.Wire))
+		if err == nil {
+			err = r.unsubscribe(ctx, one.Wire)
+		}
+		if err != nil {
+			return fmt.Errorf("mailbox %q was renamed to %q, but the subscription of %q was not moved: %w", old, name, one.Name, err)
+		}
+	}
+	return nil
+}
+
+// unsubscribe takes back the subscription of a mailbox that is no more. A server
+// that has dropped it by itself says NO, which is as well.
+func (r *Remote) unsubscribe(ctx context.Context, wireName string) error {
+	err := r.c.Unsubscribe(ctx, wireName)
+	if wire.Classify(err) == wire.ClassMailbox {
+		return nil
+	}
+	return err
+}
+
+// metas asks for flags, dates and sizes of the messages in set. What the server
+// tells of one in several replies is put together.
+func (r *Remote) metas(ctx context.Context, set uid.Set) (map[uint32]wire.Meta, error) {
+	out := map[uint32]wire.Meta{}
+	err := r.c.Meta(ctx, wire.MetaQuery{Set: set}, func(m wire.Meta) error {
+		if !set.Contains(m.UID) {
+			return nil
+		}
+		if before, twice := out[m.UID]; twice {
+			if !m.HasFlags {
+				m.HasFlags, m.Flags = before.HasFlags, before.Flags
+			}
+			if !m.HasSize {
+				m.HasSize, m.Size = before.HasSize, before.Size
+			}
+			if m.InternalDate.IsZero() {
+				m.InternalDate = before.InternalDate
+			}
+		}
+		out[m.UID] = m
+		return nil
+	})
+	return out, err
+}

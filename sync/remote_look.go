@@ -1,0 +1,103 @@
+package sync
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	rfc5322 "archiverd/internal/message"
+	"archiverd/internal/uid"
+	"archiverd/internal/wire"
+)
+
+// RemoteMessage is what a server tells of a message. From and Subject are
+// decoded, and not yet safe to print.
+type RemoteMessage struct {
+	UID          uint32    `json:"uid"`
+	InternalDate time.Time `json:"internaldate,omitzero"`
+	Size         int64     `json:"size"` // RFC822.SIZE, octets
+	Flags        []string  `json:"flags"`
+	From         string    `json:"from,omitempty"`
+	Subject      string    `json:"subject,omitempty"`
+}
+
+// Search returns the messages of a mailbox that fit all of the keys (RFC 9051
+// 6.4.4), of no keys all, by UID: the newest last. Of more than limit the newest
+// are returned, and how many there are before. Nothing at the server changes.
+func (r *Remote) Search(ctx context.Context, name string, keys []string, limit int) (found []RemoteMessage, more int, err error) {
+	if _, err := r.examine(ctx, name); err != nil {
+		return nil, 0, err
+	}
+	if len(keys) == 0 {
+		keys = []string{"ALL"}
+	}
+	set, err := r.c.SearchKeys(ctx, keys)
+	if err != nil {
+		return nil, 0, fmt.Errorf("search mailbox %q: %w", name, err)
+	}
+	more = max(0, set.Len()-limit)
+	_, set = set.Split(more)
+	metas, err := r.metas(ctx, set)
+	if err != nil {
+		return nil, 0, fmt.Errorf("search mailbox %q: %w", name, err)
+	}
+	headings := map[uint32]RemoteMessage{}
+	err = r.c.Headers(ctx, set, func(u uint32, header []byte) error {
+		m, err := rfc5322.Read(bytes.NewReader(header), rfc5322.Options{TextOctets: 1})
+		if err == nil {
+			headings[u] = RemoteMessage{From: m.Get("From"), Subject: m.Get("Subject")}
+		}
+		return err
+	})
+	if err != nil && !messageOnly(err) { // a server that gives no headers still has found them
+		return nil, 0, fmt.Errorf("search mailbox %q: %w", name, err)
+	}
+	for u := range set.All() {
+		found = append(found, remoteMessage(u, metas[u], headings[u]))
+	}
+	return found, more, nil
+}
+
+func remoteMessage(u uint32, m wire.Meta, heading RemoteMessage) RemoteMessage {
+	return RemoteMessage{UID: u, InternalDate: m.InternalDate, Size: m.Size, Flags: flagsOf(m), From: heading.From, Subject: heading.Subject}
+}
+
+// Fetch writes the octets of a message to w and returns what the server tells of
+// it, From and Subject apart. What w got counts if the error is nil. Nothing at
+// the server changes: an unread message stays unread.
+func (r *Remote) Fetch(ctx context.Context, name string, u uint32, w io.Writer) (RemoteMessage, error) {
+	if _, err := r.examine(ctx, name); err != nil {
+		return RemoteMessage{}, err
+	}
+	metas, err := r.metas(ctx, uid.Of(u))
+	if err != nil {
+		return RemoteMessage{}, fmt.Errorf("mailbox %q, UID %d: %w", name, u, err)
+	}
+	m, ok := metas[u]
+	if !ok {
+		return RemoteMessage{}, fmt.Errorf("mailbox %q, UID %d: %w; `archiverd remote search %s MAILBOX` prints UIDs", name, u, ErrNoMessage, r.Account.Name)
+	}
+	err = r.c.Body(ctx, u, func(_ int64, body io.Reader) error {
+		_, err := io.Copy(w, body)
+		return err
+	})
+	if err != nil {
+		return RemoteMessage{}, fmt.Errorf("mailbox %q, UID %d: %w", name, u, err)
+	}
+	return remoteMessage(u, m, RemoteMessage{}), nil
+}
+
+// examine opens the mailbox of that name for reading.
+func (r *Remote) examine(ctx context.Context, name string) (wire.Examined, error) {
+	m, _, err := r.find(ctx, name)
+	if err != nil {
+		return wire.Examined{}, err
+	}
+	sel, err := r.c.Examine(ctx, m.Wire, false)
+	if err != nil {
+		return sel, fmt.Errorf("open mailbox %q: %w", name, err)
+	}
+	return sel, nil
+}

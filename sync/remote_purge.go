@@ -1,0 +1,273 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"archiverd/internal/uid"
+	"archiverd/internal/wire"
+)
+
+// Purge says which messages may go from a server: those whose INTERNALDATE is
+// more than OlderThan ago, that have been in the archive for at least as long,
+// and that are proven to be there.
+type Purge struct {
+	OlderThan time.Duration
+	Flagged   bool // those with \Flagged, too
+}
+
+// PurgedMailbox is what a purge would do, or has done, with one mailbox: Messages
+// = Chosen + Young + Fresh + Flagged + Held + the unproven.
+type PurgedMailbox struct {
+	Mailbox  string     `json:"mailbox"`
+	Messages int        `json:"messages"`           // at the server
+	Chosen   int        `json:"chosen"`             // may go
+	Octets   int64      `json:"octets"`             // of those, as archived
+	Young    int        `json:"young"`              // stay: INTERNALDATE is not that long ago, or there is none
+	Fresh    int        `json:"fresh"`              // stay: not that long in the archive
+	Flagged  int        `json:"flagged"`            // stay: \Flagged
+	Held     int        `json:"held"`               // might go, but for the damage that the archive of this mailbox has
+	Unproven []Unproven `json:"unproven,omitempty"` // stay
+	Gone     int        `json:"gone"`               // of the chosen, deleted from the server
+	Changed  int        `json:"changed"`            // of the chosen, stayed: flags changed, or gone, since they were chosen
+	Error    string     `json:"error,omitempty"`
+
+	wire   wire.Mailbox
+	sel    wire.Examined
+	chosen uid.Set
+	proof  *proof
+}
+
+// OK says whether nothing stays that was to go.
+func (p *PurgedMailbox) OK() bool { return p.Error == "" && len(p.Unproven) == 0 && p.Held == 0 }
+
+// purgeUIDs is how many messages are deleted in one go.
+const purgeUIDs = 500
+
+// PlanPurge chooses the messages that Purge would delete, and proves them. It
+// changes nothing. Without names it looks at all mailboxes that the account
+// archives. A mailbox whose archive is damaged in one message loses none.
+func (r *Remote) PlanPurge(ctx context.Context, names []string, o Purge) ([]*PurgedMailbox, error) {
+	if !r.c.Has("UIDPLUS") {
+		return nil, fmt.Errorf("%w: %s can't delete single messages (no UIDPLUS, RFC 4315); a plain EXPUNGE might take others with them", ErrRefused, r.Account.Wire.Address)
+	}
+	list, err := r.purgeable(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	var out []*PurgedMailbox
+	for _, m := range list {
+		p := &PurgedMailbox{Mailbox: m.Name, wire: m}
+		if err := p.failed(r.choose(ctx, p, o)); err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// failed keeps an error that is of this mailbox alone, and returns any other.
+func (p *PurgedMailbox) failed(err error) error {
+	switch c := wire.Classify(err); {
+	case err == nil:
+		return nil
+	case c == wire.ClassMailbox || c == wire.ClassMessage || errors.Is(err, ErrRefused):
+		p.Error = err.Error()
+		return nil
+	}
+	return fmt.Errorf("mailbox %q: %w", p.Mailbox, err)
+}
+
+// purgeable are the mailboxes of those names, of none all that are archived.
+func (r *Remote) purgeable(ctx context.Context, names []string) ([]wire.Mailbox, error) {
+	var out []wire.Mailbox
+	for _, name := range names {
+		m, _, err := r.find(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(out, func(o wire.Mailbox) bool { return o.Wire == m.Wire }) {
+			out = append(out, m)
+		}
+	}
+	if len(names) > 0 {
+		return out, nil
+	}
+	list, err := r.List(ctx)
+	for _, m := range list {
+		archived := true
+		if r.Account.Select != nil {
+			archived, _ = r.Account.Select(m.Name, m.Delimiter, m.Attrs)
+		}
+		if archived && !unselectable(m) {
+			out = append(out, m)
+		}
+	}
+	return out, err
+}
+
+// choose looks at one mailbox.
+func (r *Remote) choose(ctx context.Context, p *PurgedMailbox, o Purge) (err error) {
+	if p.sel, err = r.c.Examine(ctx, p.wire.Wire, false); err != nil {
+		return err
+	}
+	all, err := r.c.Search(ctx)
+	if err != nil {
+		return err
+	}
+	p.Messages = all.Len()
+	if p.proof, err = r.proof(p.wire, p.sel); err != nil {
+		return err
+	}
+	before := r.Now().Add(-o.OlderThan)
+	damage := p.proof.damage
+	for chunk, rest := all.Split(proofUIDs); !chunk.Empty(); chunk, rest = rest.Split(proofUIDs) {
+		metas, err := r.metas(ctx, chunk)
+		if err != nil {
+			return err
+		}
+		var old uid.Set
+		for u := range chunk.All() {
+			if p.stays(u, metas[u], before, o) {
+				continue
+			}
+			old.Add(u)
+		}
+		unproven, err := p.proof.prove(ctx, old, metas)
+		if err != nil {
+			return err
+		}
+		for _, u := range unproven {
+			old = old.Minus(uid.Of(u.UID))
+			damage = damage || u.Damage
+		}
+		p.Unproven = append(p.Unproven, unproven...)
+		p.chosen = p.chosen.Or(old)
+	}
+	if damage {
+		p.Held, p.chosen = p.chosen.Len(), uid.Set{}
+	}
+	for u := range p.chosen.All() {
+		p.Chosen++
+		p.Octets += p.proof.epoch.Messages[u].Size
+	}
+	return nil
+}
+
+// stays counts a message that is too young to go, or flagged.
+func (p *PurgedMailbox) stays(u uint32, meta wire.Meta, before time.Time, o Purge) bool {
+	archived := p.proof.epoch != nil && p.proof.none == "" && p.proof.epoch.Messages[u] != nil
+	switch {
+	case meta.InternalDate.IsZero() || !meta.InternalDate.Before(before):
+		p.Young++
+	case !o.Flagged && flagged(meta):
+		p.Flagged++
+	case archived && !p.proof.epoch.Messages[u].Added.Before(before):
+		p.Fresh++
+	default:
+		return false
+	}
+	return true
+}
+
+func flagged(m wire.Meta) bool {
+	return slices.ContainsFunc(m.Flags, func(f string) bool { return strings.EqualFold(f, `\Flagged`) })
+}
+
+// Purge deletes what PlanPurge chose, on the same connection or another: it looks
+// at the flags of each message again, sets \Deleted on those that are as they
+// were, and removes just these with UID EXPUNGE (RFC 4315 2.1). A flag that is
+// set in the one round trip before that is lost with the message. Once ctx is
+// done nothing more is begun. What became of each mailbox is in the plan; the
+// error is one that ends the purge.
+func (r *Remote) Purge(ctx context.Context, plan []*PurgedMailbox) error {
+	for _, p := range plan {
+		if p.Chosen == 0 {
+			continue
+		}
+		if err := p.failed(r.purge(ctx, p)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// purge deletes the chosen messages of one mailbox.
+func (r *Remote) purge(ctx context.Context, p *PurgedMailbox) error {
+	sel, err := r.c.Select(ctx, p.wire.Wire)
+	if err != nil {
+		return err
+	}
+	switch {
+	case sel.ReadOnly:
+		return fmt.Errorf("%w: the server gives mailbox %q for reading only", ErrRefused, p.Mailbox)
+	case sel.UIDValidity != p.sel.UIDValidity:
+		return fmt.Errorf("%w: UIDVALIDITY of mailbox %q has changed a moment ago: %s", ErrRefused, p.Mailbox, p.proof.sync())
+	case sel.Told && !slices.ContainsFunc(sel.PermanentFlags, isDeleted):
+		return fmt.Errorf("%w: the server lets nobody delete messages of mailbox %q", ErrRefused, p.Mailbox)
+	}
+	var sent uid.Set
+	for batch, rest := p.chosen.Split(purgeUIDs); !batch.Empty() && err == nil; batch, rest = rest.Split(purgeUIDs) {
+		if err = ctx.Err(); err == nil {
+			// To stop between STORE and EXPUNGE would leave messages flagged.
+			batch, err = r.expunge(context.WithoutCancel(ctx), p, batch)
+			sent = sent.Or(batch)
+		}
+	}
+	p.Gone = sent.Len()
+	if err != nil {
+		return err
+	}
+	now, err := r.c.Search(ctx)
+	if err != nil {
+		return err
+	}
+	if left := sent.And(now); !left.Empty() {
+		p.Gone -= left.Len()
+		return fmt.Errorf("%w: the server said OK, and still has UIDs %s of mailbox %q", ErrRefused, left, p.Mailbox)
+	}
+	return nil
+}
+
+// expunge deletes the messages of batch that are still as they were proven, and
+// returns them. After an error it takes \Deleted back from those that had it not.
+func (r *Remote) expunge(ctx context.Context, p *PurgedMailbox, batch uid.Set) (gone uid.Set, err error) {
+	if err := r.c.Noop(ctx); err != nil {
+		return gone, err
+	}
+	metas, err := r.metas(ctx, batch)
+	if err != nil {
+		return gone, err
+	}
+	var same, fresh uid.Set
+	for u := range batch.All() {
+		meta, told := metas[u]
+		if p.proof.recorded(u, meta, told) != "" {
+			p.Changed++
+			continue
+		}
+		same.Add(u)
+		if !slices.ContainsFunc(meta.Flags, isDeleted) {
+			fresh.Add(u)
+		}
+	}
+	if same.Empty() {
+		return gone, nil
+	}
+	if err = r.c.Store(ctx, same, "+FLAGS", []string{`\Deleted`}); err == nil {
+		err = r.c.Expunge(ctx, same)
+	}
+	if err == nil {
+		return same, nil
+	}
+	if undo := r.c.Store(ctx, fresh, "-FLAGS", []string{`\Deleted`}); undo != nil {
+		err = fmt.Errorf("%w; some of the UIDs %s may be left flagged \\Deleted", err, fresh)
+	}
+	return gone, err
+}
+
+func isDeleted(flag string) bool { return strings.EqualFold(flag, `\Deleted`) }
