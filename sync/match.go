@@ -42,7 +42,8 @@ type matcher struct {
 	items []Item
 	found []found // one an item
 
-	there []there // the server's messages that no item is matched to, by UID
+	forms map[int]form // of items that were read
+	there []there      // the server's messages that no item is matched to, by UID
 }
 
 // there is a message at the server.
@@ -59,7 +60,7 @@ type print struct {
 
 // match compares the items with the messages in set.
 func (m *matcher) match(ctx context.Context, set uid.Set, fields bool) error {
-	m.found = make([]found, len(m.items))
+	m.found, m.forms = make([]found, len(m.items)), map[int]form{}
 	if set.Empty() || len(m.items) == 0 {
 		return nil
 	}
@@ -142,16 +143,15 @@ func (m *matcher) byHeader(ctx context.Context) error {
 // byCanon matches the items that a server may have changed, as the canonical
 // form of their octets.
 func (m *matcher) byCanon(ctx context.Context) error {
+	if err := m.read(); err != nil {
+		return err
+	}
 	items := groups{}
 	sizes := map[int64]bool{}
 	for i, it := range m.missing {
-		c, _, err := m.canon(it)
-		if err != nil {
-			return err
-		}
-		if header, _, plain := headerOf(c.header.Bytes()); plain && c.size != it.Size {
-			items.add(print{c.size, sha256.Sum256(header)}, i)
-			sizes[c.size] = true
+		if f, ok := m.forms[i]; ok && f.plain && f.size != it.Size {
+			items.add(print{f.size, f.header}, i)
+			sizes[f.size] = true
 		}
 	}
 	return m.compare(ctx, items, sizes, altered, func(header []byte) []byte {
@@ -159,6 +159,42 @@ func (m *matcher) byCanon(ctx context.Context) error {
 		_, _ = c.Write(header) // never fails
 		return trimmed(c.header.Bytes())
 	})
+}
+
+// form is an item in canonical form, and what there was to make canonical.
+type form struct {
+	print
+	header archive.Sum
+	traits traits
+	plain  bool // the header, as of headerOf
+}
+
+// read finds the canonical form of the items that are missing, but for those
+// whose size is so far from all that is there that no server has made it so.
+func (m *matcher) read() error {
+	sizes := make([]int64, len(m.there))
+	for i, t := range m.there {
+		sizes[i] = t.size
+	}
+	slices.Sort(sizes)
+	for i, it := range m.missing {
+		k, _ := slices.BinarySearch(sizes, it.Size/2)
+		if k == len(sizes) || sizes[k] > 2*it.Size+2 {
+			continue
+		}
+		c := newCanon()
+		var scan traitScan
+		err := m.octetsOf(it, func(f io.Reader) error {
+			_, err := io.Copy(io.MultiWriter(c, &scan), f)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		header, _, plain := headerOf(c.header.Bytes())
+		m.forms[i] = form{print{c.size, c.end()}, sha256.Sum256(header), scan.traits, plain}
+	}
+	return nil
 }
 
 // groups are items that can't be told apart by size and header.
@@ -251,15 +287,8 @@ func (m *matcher) byOctets(ctx context.Context) error {
 	var spans []span
 	var list []int
 	for i, it := range m.missing {
-		_, plain, err := m.header(it)
-		if err != nil {
-			return err
-		}
-		_, t, err := m.canon(it)
-		if err != nil {
-			return err
-		}
-		if !plain || t.any() {
+		f, ok := m.forms[i]
+		if t := f.traits; ok && (!f.plain || t.any()) {
 			list = append(list, i)
 			spans = append(spans, span{it.Size - int64(t.bareCR), it.Size + int64(t.bareLF+t.bareCR) + 2})
 		}
@@ -308,11 +337,7 @@ func (m *matcher) octets(ctx context.Context, list []int, set uid.Set) error {
 		if m.found[i].uid != 0 {
 			continue
 		}
-		c, _, err := m.canon(&m.items[i])
-		if err != nil {
-			return err
-		}
-		take(i, canonical[c.end()], altered)
+		take(i, canonical[m.forms[i].sum], altered)
 	}
 	m.settle()
 	return nil
@@ -374,26 +399,15 @@ func fieldsOf(header []byte) string {
 // header reads an item's header. What can't be read is not found at the server,
 // and reported when it should be appended.
 func (m *matcher) header(it *Item) (header []byte, plain bool, err error) {
-	err = m.read(it, func(f io.Reader) (err error) {
+	err = m.octetsOf(it, func(f io.Reader) (err error) {
 		header, plain, err = readHeader(f)
 		return err
 	})
 	return bytes.Clone(header), plain, err
 }
 
-// canon is an item's canonical form, and what is canonical about it.
-func (m *matcher) canon(it *Item) (*canon, traits, error) {
-	c := newCanon()
-	var scan traitScan
-	err := m.read(it, func(f io.Reader) error {
-		_, err := io.Copy(io.MultiWriter(c, &scan), f)
-		return err
-	})
-	return c, scan.traits, err
-}
-
-// read gives fn the octets of an item. A file that can't be opened has none.
-func (m *matcher) read(it *Item, fn func(io.Reader) error) error {
+// octetsOf gives fn the octets of an item. A file that can't be opened has none.
+func (m *matcher) octetsOf(it *Item, fn func(io.Reader) error) error {
 	f, err := m.open(it.ID)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {

@@ -84,16 +84,29 @@ func newCanon() *canon { return &canon{sum: sha256.New()} }
 
 // Write never fails.
 func (c *canon) Write(p []byte) (int, error) {
+	n := len(p)
 	c.out = c.out[:0]
-	for _, b := range p {
+	for len(p) > 0 {
+		if c.inBody && c.cr == 0 { // most of a message
+			plain := bytes.IndexAny(p, "\r\n\x00")
+			if plain < 0 {
+				plain = len(p)
+			}
+			c.out = append(c.out, p[:plain]...)
+			c.line += plain
+			if p = p[plain:]; len(p) == 0 {
+				break
+			}
+		}
+		b := p[0]
+		p = p[1:]
 		switch {
 		case b == '\r':
 			c.cr++
 			continue
 		case b == '\n':
 			c.cr = 0
-			c.put('\r')
-			c.put('\n')
+			c.out = append(c.out, '\r', '\n')
 			c.inBody = c.inBody || c.line == 0
 			c.line = 0
 			continue
@@ -104,7 +117,7 @@ func (c *canon) Write(p []byte) (int, error) {
 		c.line++
 	}
 	c.flush()
-	return len(p), nil
+	return n, nil
 }
 
 // held puts the CRs that no LF followed.

@@ -207,6 +207,18 @@ func (s *Server) AddUser(t testing.TB, name, password string) *User {
 	return u
 }
 
+// ImportFrom copies all mail of one account into another by the server's own tool,
+// "doveadm import", from the first one's store.
+func (u *User) ImportFrom(t testing.TB, from *User, format string) {
+	t.Helper()
+	s := u.server
+	cmd := exec.Command("doveadm", "-c", filepath.Join(s.dir, "dovecot.conf"), "import", "-u", u.Name,
+		format+":"+filepath.Join(s.dir, "mail", from.Name, "mail"), "", "ALL")
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("doveadm import: %v: %s", err, said)
+	}
+}
+
 // Log returns all that the server has logged, over all its starts.
 func (s *Server) Log() string { return s.log.String() }
 
