@@ -37,9 +37,11 @@ quick:
 fuzz:
 	scripts/fuzz $(FUZZTIME)
 
-# Time, CPU and peak memory against a real Dovecot: a first run, one without changes, one with new mail.
+# Time, CPU and peak memory against a real Dovecot: a first run, one without changes, one with new mail; and the way back.
 bench:
 	go run ./internal/bench
+	go run ./internal/bench -restore
+	go run ./internal/bench -restore -rtt 40ms -messages 500
 
 # Packages: make install DESTDIR=debian/archiverd PREFIX=/usr
 install: bin/archiverd

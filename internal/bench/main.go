@@ -2,8 +2,13 @@
 // time, CPU time and peak memory of a first run, of one without changes and of
 // one with 100 new messages. It is what "make bench" runs.
 //
-// Layout: main.go is the course of it, measure.go one run of archiverd, tb.go
-// what package dovecot wants to be given.
+// With -restore it measures the way back: archiverd restore into empty accounts,
+// beside the same messages appended one by one over one connection, and beside the
+// server's own tool.
+//
+// Layout: main.go is the course of it, restore.go that of the way back, delay.go a
+// line with a round-trip time, measure.go one run of archiverd, tb.go what package
+// dovecot wants to be given.
 //
 // It builds archiverd, loads a corpus into a private Dovecot and archives it over
 // TLS as a person would, into a directory of its own that it removes. Each number
@@ -39,9 +44,14 @@ func main() {
 	rounds := flag.Int("rounds", 3, "`rounds`, of which the median counts")
 	connections := flag.Int("connections", 4, "`connections` of archiverd to the server")
 	dir := flag.String("dir", os.TempDir(), "directory below which the archive is written, on the disk to measure")
+	restore := flag.Bool("restore", false, "measure the way back")
+	rtt := flag.Duration("rtt", 0, "with -restore: round-trip `time` to the server")
 	flag.Parse()
 	t := &tb{}
 	err := t.run(func() error {
+		if *restore {
+			return benchRestore(t, os.Stdout, *dir, *messages, max(1, *rounds), *connections, *rtt)
+		}
 		return bench(t, os.Stdout, *dir, *messages, max(1, *rounds), *connections)
 	})
 	if err != nil {
@@ -60,9 +70,9 @@ func bench(t testing.TB, out io.Writer, dir string, messages, rounds, connection
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	program := filepath.Join(dir, "archiverd")
-	if said, err := exec.Command("go", "build", "-o", program, "archiverd/cmd/archiverd").CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w: %s", err, said)
+	program, err := build(dir)
+	if err != nil {
+		return err
 	}
 	srv := dovecot.Start(t)
 	u := srv.User(t, "bench")
@@ -92,7 +102,7 @@ func bench(t testing.TB, out io.Writer, dir string, messages, rounds, connection
 				last = lastUID(c)
 				c.Append("INBOX", fresh...)
 			}
-			m, err := s.sync()
+			m, err := s.run("sync")
 			if err != nil {
 				return fmt.Errorf("%s: %w", kinds[i], err)
 			}
@@ -110,6 +120,15 @@ func bench(t testing.TB, out io.Writer, dir string, messages, rounds, connection
 		}
 	}
 	return printTable(out, kinds, results, messages, octets)
+}
+
+// build builds archiverd.
+func build(dir string) (program string, err error) {
+	program = filepath.Join(dir, "archiverd")
+	if said, err := exec.Command("go", "build", "-o", program, "archiverd/cmd/archiverd").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w: %s", err, said)
+	}
+	return program, nil
 }
 
 // lastUID is the highest UID in INBOX.

@@ -22,22 +22,29 @@ type measured struct {
 // site is an archive and the configuration for it.
 type site struct{ dir, program string }
 
-// newSite writes the configuration. The caller removes dir.
+// newSite writes the configuration, with the account bench. The caller removes dir.
 func newSite(dir, program string, srv *dovecot.Server, u *dovecot.User, connections int) (*site, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "password"), []byte(u.Password+"\n"), 0o600); err != nil {
-		return nil, err
-	}
-	text := fmt.Sprintf("archive:\n  path: archive\naccounts:\n  - name: bench\n    server: %s\n    tls_ca_file: %s\n    username: %s\n    password_file: password\n    connections: %d\n",
-		srv.Addr, srv.CAFile, u.Name, connections)
-	return &site{dir, program}, os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(text), 0o600)
+	s := &site{dir, program}
+	return s, s.configure("archive:\n  path: archive\naccounts:\n" + entry("bench", srv.Addr, srv.CAFile, u, connections))
 }
 
-// sync runs archiverd sync once.
-func (s *site) sync() (m measured, err error) {
-	cmd := exec.Command(s.program, "sync")
+// entry is an account in a configuration.
+func entry(name, addr, ca string, u *dovecot.User, connections int) string {
+	return fmt.Sprintf("  - name: %s\n    server: %s\n    tls_ca_file: %s\n    username: %s\n    password: %q\n    connections: %d\n",
+		name, addr, ca, u.Name, u.Password, connections)
+}
+
+// configure writes the configuration.
+func (s *site) configure(text string) error {
+	return os.WriteFile(filepath.Join(s.dir, "config.yaml"), []byte(text), 0o600)
+}
+
+// run runs archiverd once.
+func (s *site) run(args ...string) (m measured, err error) {
+	cmd := exec.Command(s.program, args...)
 	cmd.Dir = s.dir
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -55,7 +62,7 @@ func (s *site) sync() (m measured, err error) {
 		case err := <-ended:
 			m.wall = time.Since(began)
 			if err != nil {
-				return m, fmt.Errorf("archiverd sync: %w: %s", err, said.Bytes())
+				return m, fmt.Errorf("archiverd %s: %w: %s", args[0], err, said.Bytes())
 			}
 			m.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 			return m, nil
