@@ -86,7 +86,10 @@ func (h *house) forgive(h2 *house, out *Restored, want, got map[string]content) 
 	})
 	h2.each(func(name, id string, m *archive.Message) {
 		k := identity(m.Sum, m.Flags, m.InternalDate)
-		if sum := h2.canon(id); got[name][k] > want[name][k] && changed[name][sum] > 0 {
+		if got[name][k] <= want[name][k] {
+			return
+		}
+		if sum := h2.canon(id); changed[name][sum] > 0 {
 			changed[name][sum]--
 			got[name].take(k)
 		}
