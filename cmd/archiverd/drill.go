@@ -187,8 +187,9 @@ func newDrill(r *archive.Archive, name string, sample config.Sample) (*sync.Dril
 		if sel == nil {
 			return nil, err
 		}
+		box := sel.Box // and not sel, whose messages need not be held until then
 		d.Sources = append(d.Sources, sync.DrillSource{
-			Source:   sync.Source{Account: name, Name: sel.Name, Load: func() ([]sync.Item, error) { return load(r, sel.Box, s) }},
+			Source:   sync.Source{Account: name, Name: sel.Name, Load: func() ([]sync.Item, error) { return load(r, box, s) }},
 			Messages: len(sel.Messages),
 			Err:      err,
 		})

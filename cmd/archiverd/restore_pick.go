@@ -145,7 +145,8 @@ func (p *picked) account(f restoreFlags, s archive.Selection) error {
 			continue
 		}
 		messages += len(sel.Messages)
-		p.sources = append(p.sources, sync.Source{Account: dir, Name: sel.Name, Load: func() ([]sync.Item, error) { return load(p.archive, sel.Box, s) }})
+		box := sel.Box // and not sel, whose messages need not be held until then
+		p.sources = append(p.sources, sync.Source{Account: dir, Name: sel.Name, Load: func() ([]sync.Item, error) { return load(p.archive, box, s) }})
 	}
 	for _, pattern := range f.mailboxes {
 		if !slices.ContainsFunc(names, func(n archive.Name) bool { return matches(pattern, n) }) {
