@@ -15,6 +15,7 @@ const (
 	appendAhead  = 64       // commands whose answers may be awaited at once
 	octetsAhead  = 4 << 20  // octets of them
 	literalMinus = 4096     // octets that LITERAL- lets go unasked (RFC 7888 5)
+	longestHead  = 4096     // octets before a literal that goes unasked: a server may refuse a longer line
 )
 
 // AppendMessage is a message to append.
@@ -47,7 +48,8 @@ type Appended struct {
 // (RFC 3502) they are one command, all or nothing, but for messages of no octets:
 // one among others would revoke them all, so it goes alone. Else each message is a
 // command of its own. Where LITERAL+ or LITERAL- allows it, nothing waits for the
-// server to ask (RFC 7888), but for messages with a system flag of the server's own.
+// server to ask (RFC 7888), but for messages with a system flag of the server's own
+// or with very many flags.
 //
 // The slice has one element for each message, whatever the error. A refusal is in
 // the element; the error is that of the connection, or of a message that can't be

@@ -213,3 +213,28 @@ func TestAppendToImapd(t *testing.T) {
 	}
 	readBack(t, c, e, want, out)
 }
+
+// Dovecot answers a command line of over 64 KiB with BAD and reads on behind it: the
+// mail of such a message must not have been sent, or it is run as commands.
+func TestAppendManyFlagsToDovecot(t *testing.T) {
+	server := dovecot.Start(t)
+	user := server.User(t, "append")
+	c, err := Dial(t.Context(), Options{Address: server.Addr, TLS: server.TLS})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Login(t.Context(), Auth{Username: user.Name, Password: []byte(user.Password)}); err != nil {
+		t.Fatal(err)
+	}
+	mail := message("Subject: x\r\n\r\ne1 CREATE Smuggled\r\n", manyFlags(70000)...)
+	out, err := c.Append(t.Context(), "INBOX", []AppendMessage{mail})
+	if states(out) != "r" && err == nil {
+		t.Errorf("Append = %s, want a refusal", states(out))
+	}
+	for _, line := range user.Dial(t).Do(`LIST "" "*"`) {
+		if strings.Contains(line, "Smuggled") {
+			t.Errorf("the mail was run as a command: %s", line)
+		}
+	}
+}

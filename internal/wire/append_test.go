@@ -143,10 +143,18 @@ func TestAppendMailIsNoCommand(t *testing.T) {
 	var notes asked
 	s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 LITERAL+ MULTIAPPEND", Mailboxes: inbox(), Literal: notes.literal, Script: answer("APPEND", "TAG OK x\r\n")})
 	conn := connect(t, s, options(s))
-	out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{message("a", `\seen`, "x"), message("b", `\Seen`, `\XFoo`), message("c")})
-	if err != nil || states(out) != "ddd" || !slices.Equal(notes.list, []bool{false, true, false}) {
+	out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{message("a", `\seen`, "x"), message("b", `\Seen`, `\XFoo`), message("c"), message("d", manyFlags(5000)...)})
+	if err != nil || states(out) != "dddd" || !slices.Equal(notes.list, []bool{false, true, false, true}) {
 		t.Errorf("Append = %s, waited %v, %v", states(out), notes.list, err)
 	}
+}
+
+// manyFlags are keywords of so many octets together.
+func manyFlags(octets int) (flags []string) {
+	for i := range octets / 10 {
+		flags = append(flags, fmt.Sprintf("k%08d", i))
+	}
+	return flags
 }
 
 // A message of no octets would revoke a whole MULTIAPPEND (RFC 3502).

@@ -125,7 +125,7 @@ func (a *appender) send(p appendCommand) error {
 // unasked says whether a message goes without the server's leave (RFC 7888).
 func (a *appender) unasked(m *AppendMessage) bool {
 	able := a.c.Has("LITERAL+") || a.c.Has("LITERAL-") && m.Size <= literalMinus
-	return able && m.plain() && isASCII(a.name)
+	return able && m.plain() && isASCII(a.name) && len(a.name)+len(m.head()) <= longestHead
 }
 
 // ask waits until the server asks for a literal; not wanted: it has refused the
