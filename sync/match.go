@@ -2,6 +2,7 @@ package sync
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -58,8 +59,13 @@ type print struct {
 	sum  archive.Sum
 }
 
-// match compares the items with the messages in set.
-func (m *matcher) match(ctx context.Context, set uid.Set, fields bool) error {
+// errLeftOut is returned when the server left a message out of its replies: it may
+// be gone meanwhile, but taking it for absent would make a duplicate of it.
+var errLeftOut = errors.New("the server says OK and leaves messages out, so it can't be known what is there")
+
+// match compares the items with the messages in set; by their fields those for
+// whom fields says so. The error is errLeftOut if not all of set was told.
+func (m *matcher) match(ctx context.Context, set uid.Set, fields func(i int) bool) error {
 	m.found, m.forms = make([]found, len(m.items)), map[int]form{}
 	if set.Empty() || len(m.items) == 0 {
 		return nil
@@ -67,11 +73,8 @@ func (m *matcher) match(ctx context.Context, set uid.Set, fields bool) error {
 	if err := m.look(ctx, set); err != nil {
 		return err
 	}
-	steps := []func(context.Context) error{m.byHeader, m.byCanon, m.byOctets}
-	if fields {
-		steps = append(steps, m.byFields)
-	}
-	for _, step := range steps {
+	byFields := func(ctx context.Context) error { return m.byFields(ctx, fields) }
+	for _, step := range []func(context.Context) error{m.byHeader, m.byCanon, m.byOctets, byFields} {
 		if len(m.there) == 0 {
 			return nil
 		}
@@ -84,15 +87,26 @@ func (m *matcher) match(ctx context.Context, set uid.Set, fields bool) error {
 
 // look asks for the sizes of the messages in set.
 func (m *matcher) look(ctx context.Context, set uid.Set) error {
-	seen := map[uint32]bool{}
+	told := answered{}
 	err := m.c.Meta(ctx, wire.MetaQuery{Set: set}, func(meta wire.Meta) error {
-		if set.Contains(meta.UID) && !seen[meta.UID] && meta.HasSize {
-			seen[meta.UID] = true
+		if set.Contains(meta.UID) && !told[meta.UID] && meta.HasSize {
+			told[meta.UID] = true
 			m.there = append(m.there, there{meta.UID, meta.Size})
 		}
 		return nil
 	})
-	slices.SortFunc(m.there, func(a, b there) int { return int(int64(a.uid) - int64(b.uid)) })
+	slices.SortFunc(m.there, func(a, b there) int { return cmp.Compare(a.uid, b.uid) })
+	return told.all(set, err)
+}
+
+// answered are the messages that a server has told something of.
+type answered map[uint32]bool
+
+// all is err, or errLeftOut if something of set is not among them.
+func (a answered) all(set uid.Set, err error) error {
+	if err == nil && len(a) < set.Len() {
+		return errLeftOut
+	}
 	return err
 }
 
@@ -214,18 +228,19 @@ func (m *matcher) compare(ctx context.Context, items groups, sizes map[int64]boo
 	for _, t := range m.there {
 		size[t.uid] = t.size
 	}
-	uids := map[print][]uint32{}
+	told, uids := answered{}, map[print][]uint32{}
 	err := m.c.Headers(ctx, set, func(u uint32, header []byte) error {
+		told[u] = true
 		p := print{size[u], sha256.Sum256(form(header))}
 		if _, ok := items[p]; ok {
 			uids[p] = append(uids[p], u)
 		}
 		return nil
 	})
-	if err != nil {
+	if err := told.all(set, err); err != nil {
 		return err
 	}
-	var unclear groups
+	var unclear []int
 	var bodies uid.Set
 	for p, list := range uids {
 		slices.Sort(list)
@@ -233,24 +248,17 @@ func (m *matcher) compare(ctx context.Context, items groups, sizes map[int64]boo
 			m.pair(items[p], list, how)
 			continue
 		}
-		if unclear == nil {
-			unclear = groups{}
-		}
-		unclear[p] = items[p]
+		unclear = append(unclear, items[p]...)
 		for _, u := range list {
 			bodies.Add(u)
 		}
 	}
 	m.settle()
-	if unclear == nil {
+	if len(unclear) == 0 {
 		return nil
 	}
-	var list []int
-	for _, group := range unclear {
-		list = append(list, group...)
-	}
-	slices.Sort(list)
-	return m.octets(ctx, list, bodies)
+	slices.Sort(unclear)
+	return m.octets(ctx, unclear, bodies)
 }
 
 // oneSum says whether the items all have the same octets.
@@ -283,7 +291,6 @@ func (m *matcher) settle() {
 // malformed, so that servers see its end in different places, or because the
 // server has changed octets in ways of its own.
 func (m *matcher) byOctets(ctx context.Context) error {
-	type span struct{ least, most int64 }
 	var spans []span
 	var list []int
 	for i, it := range m.missing {
@@ -293,8 +300,10 @@ func (m *matcher) byOctets(ctx context.Context) error {
 			spans = append(spans, span{it.Size - int64(t.bareCR), it.Size + int64(t.bareLF+t.bareCR) + 2})
 		}
 	}
+	spans = merged(spans)
 	set := m.candidates(func(t there) bool {
-		return slices.ContainsFunc(spans, func(s span) bool { return s.least <= t.size && t.size <= s.most })
+		i, _ := slices.BinarySearchFunc(spans, t.size, func(s span, size int64) int { return cmp.Compare(s.most, size) })
+		return i < len(spans) && spans[i].least <= t.size
 	})
 	if set.Empty() {
 		return nil
@@ -302,11 +311,28 @@ func (m *matcher) byOctets(ctx context.Context) error {
 	return m.octets(ctx, list, set)
 }
 
+// span is all sizes from least to most.
+type span struct{ least, most int64 }
+
+// merged are the spans in order, without overlaps.
+func merged(spans []span) (out []span) {
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.least, b.least) })
+	for _, s := range spans {
+		if n := len(out); n > 0 && s.least <= out[n-1].most {
+			out[n-1].most = max(out[n-1].most, s.most)
+		} else {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 // octets matches items to messages by all their octets: as they are, else in
 // canonical form.
 func (m *matcher) octets(ctx context.Context, list []int, set uid.Set) error {
-	exact, canonical := map[archive.Sum][]uint32{}, map[archive.Sum][]uint32{}
+	told, exact, canonical := answered{}, map[archive.Sum][]uint32{}, map[archive.Sum][]uint32{}
 	err := m.c.Bodies(ctx, set, func(u uint32, _ int64, body io.Reader) error {
+		told[u] = true
 		raw, c := sha256.New(), newCanon()
 		if _, err := io.Copy(io.MultiWriter(raw, c), body); err != nil {
 			return err
@@ -316,7 +342,7 @@ func (m *matcher) octets(ctx context.Context, list []int, set uid.Set) error {
 		canonical[sum] = append(canonical[sum], u)
 		return nil
 	})
-	if err != nil {
+	if err := told.all(set, err); err != nil {
 		return err
 	}
 	taken := map[uint32]bool{}
@@ -343,10 +369,13 @@ func (m *matcher) octets(ctx context.Context, list []int, set uid.Set) error {
 	return nil
 }
 
-// byFields matches by Message-ID, Date, From and Subject.
-func (m *matcher) byFields(ctx context.Context) error {
+// byFields matches the items that may be by Message-ID, Date, From and Subject.
+func (m *matcher) byFields(ctx context.Context, may func(i int) bool) error {
 	items := map[string][]int{}
 	for i, it := range m.missing {
+		if !may(i) {
+			continue
+		}
 		header, _, err := m.header(it)
 		if err != nil {
 			return err
@@ -359,14 +388,15 @@ func (m *matcher) byFields(ctx context.Context) error {
 	if len(items) == 0 || set.Empty() {
 		return nil
 	}
-	uids := map[string][]uint32{}
+	told, uids := answered{}, map[string][]uint32{}
 	err := m.c.Headers(ctx, set, func(u uint32, header []byte) error {
+		told[u] = true
 		if key := fieldsOf(header); items[key] != nil {
 			uids[key] = append(uids[key], u)
 		}
 		return nil
 	})
-	if err != nil {
+	if err := told.all(set, err); err != nil {
 		return err
 	}
 	for key, list := range uids {

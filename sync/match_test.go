@@ -37,7 +37,7 @@ func matched(t *testing.T, archived, server []string, fields bool) []found {
 		t.Fatal(err)
 	}
 	m := &matcher{c: c, open: openFile, items: items}
-	if err := m.match(t.Context(), set, fields); err != nil {
+	if err := m.match(t.Context(), set, func(int) bool { return fields }); err != nil {
 		t.Fatal(err)
 	}
 	return m.found

@@ -76,9 +76,10 @@ type PlannedMailbox struct {
 	From     string `json:"from,omitempty"`    // the mailbox's name in the archive
 	To       string `json:"to,omitempty"`      // and at the server
 	Create   bool   `json:"create,omitempty"`
-	Selected int    `json:"selected"` // messages of the archive
-	Present  int    `json:"present"`  // of those, at the server already
-	Missing  int    `json:"missing"`  // to be appended; with FlagsOnly nothing is
+	Selected int    `json:"selected"`          // messages of the archive
+	Present  int    `json:"present"`           // of those, at the server already
+	Altered  int    `json:"altered,omitempty"` // of those present, in another form, as the server has made it
+	Missing  int    `json:"missing"`           // to be appended; with FlagsOnly nothing is
 	TooBig   int    `json:"too_big,omitempty"`
 	Flags    int    `json:"flags,omitempty"` // with FlagsOnly: present ones whose flags differ
 	Octets   int64  `json:"octets"`          // of those to be appended
@@ -105,6 +106,7 @@ type RestoredMailbox struct {
 	Created  bool      `json:"created,omitempty"`
 	Selected int       `json:"selected"`
 	Present  int       `json:"present"`             // were at the server already
+	Altered  int       `json:"altered,omitempty"`   // of those, in another form, as the server has made it
 	Appended int       `json:"appended"`            // and seen there afterwards
 	Refused  int       `json:"refused"`             // by the server, or damaged in the archive
 	Left     int       `json:"left"`                // not come to, or not known to have arrived

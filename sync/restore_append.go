@@ -143,14 +143,6 @@ func (s *restoring) send(ctx context.Context, w *restorer, b *restoreBox, parcel
 	}
 	results, err := s.post(ctx, w, b, parcels)
 	if err != nil {
-		b.unsure = true
-		if first := slices.IndexFunc(parcels, func(p parcel) bool { return b.fates[p.i] == pending }); first >= 0 && ctx.Err() == nil {
-			if len(parcels) > 1 {
-				b.alone = len(parcels)
-			} else {
-				b.deaths[parcels[first].i]++
-			}
-		}
 		return err
 	}
 	b.alone = max(0, b.alone-len(parcels))
@@ -169,8 +161,7 @@ func (s *restoring) send(ctx context.Context, w *restorer, b *restoreBox, parcel
 		if err := s.send(ctx, w, b, parcels[:len(parcels)/2]); err != nil {
 			return err
 		}
-		again = parcels[len(parcels)/2:]
-		return s.send(ctx, w, b, again)
+		return s.send(ctx, w, b, parcels[len(parcels)/2:])
 	}
 	for _, p := range again {
 		if err := s.send(ctx, w, b, []parcel{p}); err != nil {
@@ -180,7 +171,8 @@ func (s *restoring) send(ctx context.Context, w *restorer, b *restoreBox, parcel
 	return nil
 }
 
-// post appends messages and notes those that the server has said OK to.
+// post appends messages and notes what became of them. After a lost connection
+// they are sent one by one, until it is known which of them it is lost over.
 func (s *restoring) post(ctx context.Context, w *restorer, b *restoreBox, parcels []parcel) ([]wire.Appended, error) {
 	messages := make([]wire.AppendMessage, len(parcels))
 	for k, p := range parcels {
@@ -194,11 +186,21 @@ func (s *restoring) post(ctx context.Context, w *restorer, b *restoreBox, parcel
 		}
 	}
 	results, err := w.c.Append(ctx, b.seat.wire, messages)
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case len(parcels) > 1:
+		b.alone = len(parcels)
+	default:
+		b.deaths[parcels[0].i]++
+	}
 	for k, a := range results {
+		i := parcels[k].i
+		if a.State == wire.AppendUnknown {
+			b.fates[i] = unsure
+		}
 		if a.State != wire.AppendDone {
 			continue
 		}
-		i := parcels[k].i
 		b.fates[i] = appended
 		if a.UIDValidity == b.selected.UIDValidity {
 			b.uids[i] = a.UID
@@ -218,7 +220,7 @@ func (s *restoring) refusal(ctx context.Context, w *restorer, b *restoreBox, p p
 		return cause
 	}
 	switch {
-	case e.Code == "OVERQUOTA":
+	case e.Code == "OVERQUOTA" || strings.Contains(strings.ToLower(e.Text), "over quota"): // Cyrus says it in words
 		s.full.Store(true)
 		return nil
 	case e.Code == "TRYCREATE" || e.Code == "NONEXISTENT":
@@ -231,7 +233,6 @@ func (s *restoring) refusal(ctx context.Context, w *restorer, b *restoreBox, p p
 		q.msg.Flags, q.msg.Date, q.crlf = less.flags, less.date, less.crlf
 		results, err := s.post(ctx, w, b, []parcel{q})
 		if err != nil {
-			b.unsure = true
 			return err
 		}
 		if results[0].State == wire.AppendDone {

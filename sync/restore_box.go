@@ -2,10 +2,12 @@ package sync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
@@ -16,8 +18,9 @@ type fate byte
 
 const (
 	pending  fate = iota
+	unsure        // sent, and no answer came
 	present       // was at the server already
-	appended      // the server has said OK to it, or was found to have it
+	appended      // the server has said OK to it, or was found to have it once it was sent
 	refused       // by the server, or not fit to be sent
 )
 
@@ -27,12 +30,12 @@ type work struct {
 	loaded bool
 	fates  []fate
 	uids   []uint32 // of the server; 0: not known
+	forms  int      // items that the server holds in another form
 	traits map[int]traits
 
 	selected wire.Selected
 	looked   bool   // items have been matched with what was there
 	next     uint32 // UIDNEXT before the first was appended
-	unsure   bool   // something was sent, and no answer came
 	alone    int    // so many are appended one by one: one of them kills the connection
 	deaths   map[int]int
 	reduced  map[int]bool    // appended without their keywords, flags or date
@@ -67,7 +70,7 @@ func (s *restoring) load(b *restoreBox) error {
 
 // plan finds out what there is to do in a mailbox.
 func (s *restoring) plan(ctx context.Context, w *restorer, b *restoreBox) error {
-	err := w.own(b, s.planBox(ctx, w.c, b))
+	err := w.own(ctx, b, s.planBox(ctx, w.c, b))
 	if err == nil {
 		b.work = work{} // it is read again by Run: not all mailboxes are held at once
 	}
@@ -100,6 +103,7 @@ func (s *restoring) planBox(ctx context.Context, c *wire.Conn, b *restoreBox) er
 			p.Octets += it.Size
 		}
 	}
+	p.Altered = b.forms
 	if s.r.FlagsOnly {
 		p.Create, p.Octets = false, 0
 		differ, err := s.differing(ctx, c, b)
@@ -119,7 +123,7 @@ func (s *restoring) planBox(ctx context.Context, c *wire.Conn, b *restoreBox) er
 // and goes on where it was.
 func (s *restoring) restore(ctx context.Context, w *restorer, b *restoreBox) error {
 	s.r.meter.change(func(m *Progress) { m.Stage = "appending" })
-	err := w.own(b, s.restoreBox(ctx, w, b))
+	err := w.own(ctx, b, s.restoreBox(ctx, w, b))
 	if err == nil && ctx.Err() == nil {
 		b.tally(s.r.FlagsOnly)
 	}
@@ -136,11 +140,11 @@ func (s *restoring) restoreBox(ctx context.Context, w *restorer, b *restoreBox) 
 	if err := s.open(ctx, w.c, b); err != nil {
 		return err
 	}
-	before := b.count(pending)
+	before := b.left()
 	if err := s.find(ctx, w.c, b); err != nil {
 		return err
 	}
-	if n := before - b.count(pending); n > 0 {
+	if n := before - b.left(); n > 0 {
 		s.done(n)
 		w.quiet = 0 // something came of the connection before
 	}
@@ -167,6 +171,9 @@ func (b *restoreBox) count(f fate) int {
 	}
 	return n
 }
+
+// left is how many have yet to be at the server, as far as is known.
+func (b *restoreBox) left() int { return b.count(pending) + b.count(unsure) }
 
 // open opens the mailbox for writing, made if the server does not have it.
 func (s *restoring) open(ctx context.Context, c *wire.Conn, b *restoreBox) error {
@@ -200,36 +207,66 @@ func (s *restoring) open(ctx context.Context, c *wire.Conn, b *restoreBox) error
 			}
 			b.uids[i] = 0
 		}
-		b.looked = false
+		b.looked, b.forms = false, 0
 	}
 	b.selected = sel
 	return nil
 }
 
 // find matches the items with what is at the server: at first all with all, then
-// those whose fate or UID is not known with what has come since.
+// those whose fate or UID is not known with what has come since. A server may still
+// be storing what it got on a connection that is gone: ours, or that of a restore
+// which was killed just now, if the newest message there is one that it would have
+// appended. Then it gets a moment, and is looked at again.
 func (s *restoring) find(ctx context.Context, c *wire.Conn, b *restoreBox) error {
-	for again := b.unsure; ; again = false {
-		set, err := c.Search(ctx)
-		if err != nil {
-			return err
+	first := !b.looked
+	newest, err := s.look(ctx, c, b)
+	if err != nil {
+		return err
+	}
+	moment := 2 * s.r.Account.Retry.withDefaults().First
+	if b.count(unsure) == 0 {
+		if !first || b.count(pending) == 0 || newest == 0 || !slices.Contains(b.uids, newest) {
+			return nil
 		}
-		if err := s.compare(ctx, c, b, set); err != nil {
-			return err
-		}
-		if !again || b.count(pending) == 0 {
-			break
-		}
-		// A server may still be storing what it got on a connection that is gone.
-		if err := sleep(ctx, 2*s.r.Account.Retry.withDefaults().First); err != nil {
+		moment = time.Until(s.began.Add(moment))
+	}
+	if moment > 0 {
+		if err := sleep(ctx, moment); err != nil {
 			return err
 		}
 		if err := c.Noop(ctx); err != nil {
 			return err
 		}
+		if _, err := s.look(ctx, c, b); err != nil {
+			return err
+		}
 	}
-	b.unsure = false
+	for i, f := range b.fates {
+		if f == unsure {
+			b.fates[i] = pending
+		}
+	}
 	return nil
+}
+
+// looks is how often a mailbox is looked at before a server that leaves messages
+// out is believed to do so always.
+const looks = 3
+
+// look asks the server what the mailbox has, and compares. It returns the UID of
+// the newest message.
+func (s *restoring) look(ctx context.Context, c *wire.Conn, b *restoreBox) (newest uint32, err error) {
+	for range looks {
+		var set uid.Set
+		if set, err = c.Search(ctx); err != nil {
+			return 0, err
+		}
+		if err = s.compare(ctx, c, b, set); !errors.Is(err, errLeftOut) { // what was left out may be gone by now
+			return set.Max(), err
+		}
+	}
+	return 0, fmt.Errorf("mailbox %s: %w: nothing is appended to it", b.seat.name, err)
 }
 
 func (s *restoring) compare(ctx context.Context, c *wire.Conn, b *restoreBox, set uid.Set) error {
@@ -244,30 +281,37 @@ func (s *restoring) compare(ctx context.Context, c *wire.Conn, b *restoreBox, se
 			index, m.items = append(index, i), append(m.items, it)
 		}
 	}
+	seen := set
 	if b.looked {
 		var since uid.Set
-		since.AddRange(max(b.next, 1), 1<<32-1)
+		since.AddRange(b.next, 1<<32-1)
 		set = set.And(since)
 	}
-	// What has come since the restore began is ours if its fields are: a server
-	// that rewrites messages must not make us send one again.
-	if err := m.match(ctx, set.Minus(known), s.r.MatchFields || b.looked); err != nil {
+	// What was sent, and has come since, is known by its fields as well: a server
+	// that rewrites messages must not make us send one again. What was not sent is
+	// not: it may be like a message that came from elsewhere.
+	fields := func(k int) bool { f := b.fates[index[k]]; return s.r.MatchFields || f == unsure || f == appended }
+	if err := m.match(ctx, set.Minus(known), fields); err != nil {
 		return err
 	}
-	was := present
-	if b.looked {
-		was = appended
-	}
 	for k, f := range m.found {
-		if i := index[k]; f.uid != 0 {
-			b.uids[i] = f.uid
-			if b.fates[i] == pending {
-				b.fates[i] = was
+		i := index[k]
+		if f.uid == 0 {
+			continue
+		}
+		b.uids[i] = f.uid
+		switch b.fates[i] {
+		case pending:
+			b.fates[i] = present
+			if f.how != equal {
+				b.forms++
 			}
+		case unsure:
+			b.fates[i] = appended
 		}
 	}
 	if !b.looked {
-		b.next, b.looked = max(b.selected.UIDNext, min(set.Max(), 1<<32-2)+1), true
+		b.next, b.looked = max(b.selected.UIDNext, min(seen.Max(), 1<<32-2)+1), true
 	}
 	return nil
 }
@@ -282,7 +326,8 @@ func (b *restoreBox) tally(flagsOnly bool) {
 		b.err = err
 	}
 	d.Selected, d.Error, b.told = len(b.items), text(b.err), true
-	d.Present, d.Appended, d.Refused, d.Left = b.count(present), b.count(appended), b.count(refused), b.count(pending)
+	d.Present, d.Appended, d.Refused, d.Left = b.count(present), b.count(appended), b.count(refused), b.left()
+	d.Altered = b.forms
 	if flagsOnly && d.Error == "" {
 		d.Absent, d.Left = d.Left, 0
 	}

@@ -1,7 +1,6 @@
 package sync
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -14,7 +13,8 @@ import (
 	"archiverd/internal/wire"
 )
 
-// check looks at what has been appended: is it there, and is it what was sent?
+// check looks at what has been appended: is it there, and is it what was sent? It
+// takes nothing down before all is known: after a lost connection it begins anew.
 func (s *restoring) check(ctx context.Context, c *wire.Conn, b *restoreBox) error {
 	if b.count(appended) == 0 {
 		return nil
@@ -22,53 +22,57 @@ func (s *restoring) check(ctx context.Context, c *wire.Conn, b *restoreBox) erro
 	if err := c.Noop(ctx); err != nil { // tells a server to look for what is new
 		return err
 	}
-	set, err := c.Search(ctx)
-	if err != nil {
-		return err
-	}
-	if err := s.compare(ctx, c, b, set); err != nil {
+	if _, err := s.look(ctx, c, b); err != nil {
 		return err
 	}
 	byUID := map[uint32]int{}
 	var mine, odd uid.Set
 	for i, f := range b.fates {
-		switch {
-		case f != appended:
-		case b.uids[i] == 0 || !set.Contains(b.uids[i]):
-			b.fates[i] = pending
-			b.trouble(i, false, "the server said OK, but its mailbox does not have it as it was sent")
-		default:
-			byUID[b.uids[i]] = i
-			mine.Add(b.uids[i])
+		if u := b.uids[i]; f == appended && u != 0 {
+			byUID[u] = i
+			mine.Add(u)
 			if b.traits[i].any() {
-				odd.Add(b.uids[i])
+				odd.Add(u)
 			}
 		}
 	}
-	differs, err := s.octetsDiffer(ctx, c, b, byUID, odd)
+	octets, err := s.octetsDiffer(ctx, c, b, byUID, odd)
 	if err != nil {
 		return err
 	}
-	seen := map[int]bool{}
+	there, differ := map[int]bool{}, map[int]string{}
 	err = c.Meta(ctx, wire.MetaQuery{Set: mine}, func(m wire.Meta) error {
-		i, ok := byUID[m.UID]
-		if !ok || seen[i] || b.reduced[i] { // that it is reduced has been said
-			return nil
-		}
-		seen[i] = true
-		if what := cmp.Or(differs[i], b.difference(i, m)); what != "" {
-			b.trouble(i, true, what)
+		if i, ok := byUID[m.UID]; ok && !there[i] {
+			there[i] = true
+			differ[i] = b.difference(i, m, octets[i])
 		}
 		return nil
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	for i, f := range b.fates {
+		switch {
+		case f != appended:
+		case !there[i]:
+			b.fates[i] = pending
+			b.trouble(i, false, "the server said OK, but its mailbox does not have it as it was sent")
+		case differ[i] != "" && !b.reduced[i]: // that it is reduced has been said
+			b.trouble(i, true, differ[i])
+		}
+	}
+	return nil
 }
 
-// difference says how a message at the server is not the archive's.
-func (b *restoreBox) difference(i int, m wire.Meta) string {
+// difference says how a message at the server is not the archive's. What is known
+// of its octets comes first.
+func (b *restoreBox) difference(i int, m wire.Meta, octets string) string {
 	it := b.items[i]
 	var out []string
-	if m.HasSize && m.Size != it.Size {
+	switch {
+	case octets != "":
+		out = append(out, octets)
+	case m.HasSize && m.Size != it.Size:
 		out = append(out, fmt.Sprintf("the server has made %d octets of %d", m.Size, it.Size))
 	}
 	if want := b.keep(it.Flags); m.HasFlags && !sameFlags(want, m.Flags) {

@@ -19,12 +19,12 @@ const grace = 10 * time.Second
 
 // restoring is one Plan or Run of a Restore.
 type restoring struct {
-	r      *Restore
-	target *target
-	limit  int64 // octets that the server takes in a message; 0: it does not say
-	free   int64 // octets that its quota leaves, -1: it does not say
-	boxes  []*restoreBox
-	full   atomic.Bool // the server has said that its quota is used up
+	r     *Restore
+	began time.Time // of a Run; zero: nothing is going to be appended
+	limit int64     // octets that the server takes in a message; 0: it does not say
+	free  int64     // octets that its quota leaves, -1: it does not say
+	boxes []*restoreBox
+	full  atomic.Bool // the server has said that its quota is used up
 
 	mu      gosync.Mutex
 	notices []string
@@ -67,6 +67,7 @@ func (r *Restore) Plan(ctx context.Context) (*RestorePlan, error) {
 		p.Mailboxes = append(p.Mailboxes, b.plan)
 		p.Sum.Selected += b.plan.Selected
 		p.Sum.Present += b.plan.Present
+		p.Sum.Altered += b.plan.Altered
 		p.Sum.Missing += b.plan.Missing
 		p.Sum.TooBig += b.plan.TooBig
 		p.Sum.Flags += b.plan.Flags
@@ -80,7 +81,7 @@ func (r *Restore) Plan(ctx context.Context) (*RestorePlan, error) {
 // what has been sent is asked after for some seconds.
 func (r *Restore) Run(ctx context.Context) (*Restored, error) {
 	out := &Restored{Account: r.Account.Name, Started: time.Now().UTC()}
-	s := &restoring{r: r, free: -1}
+	s := &restoring{r: r, free: -1, began: time.Now()}
 	err := s.session(ctx, s.restore)
 	if err != nil && ctx.Err() != nil {
 		err = errors.New("interrupted; begin it again, and what is there is not appended again")
@@ -117,18 +118,18 @@ func (s *restoring) session(ctx context.Context, do func(context.Context, *resto
 	defer w.close(ctx)
 	r.meter.change(func(p *Progress) { *p = Progress{Account: r.Account.Name, Stage: "connecting"} })
 	defer r.meter.change(func(p *Progress) { p.Stage, p.Mailbox = "done", "" })
-	err := w.try(ctx, func() error { return s.look(ctx, w.c) })
+	err := w.try(ctx, func() error { return s.survey(ctx, w.c) })
 	if err != nil {
 		return err
 	}
-	stage := "matching"
-	r.meter.change(func(p *Progress) { p.Stage, p.Mailboxes = stage, len(s.boxes) })
+	r.meter.change(func(p *Progress) { p.Stage, p.Mailboxes = "matching", len(s.boxes) })
 	return s.each(ctx, w, do)
 }
 
-// look asks the server what it has and takes, and seats the sources.
-func (s *restoring) look(ctx context.Context, c *wire.Conn) (err error) {
-	if s.target, err = lookAt(ctx, c); err != nil {
+// survey asks the server what it has and takes, and seats the sources.
+func (s *restoring) survey(ctx context.Context, c *wire.Conn) error {
+	target, err := lookAt(ctx, c)
+	if err != nil {
 		return err
 	}
 	s.boxes, s.notices, s.free = nil, nil, -1
@@ -153,7 +154,7 @@ func (s *restoring) look(ctx context.Context, c *wire.Conn) (err error) {
 	for i := range s.r.Sources {
 		src := &s.r.Sources[i]
 		b := &restoreBox{src: src}
-		b.seat, b.err = s.target.place(src.Name, s.r.Into, s.r.Map)
+		b.seat, b.err = target.place(src.Name, s.r.Into, s.r.Map)
 		if other := taken[b.seat.wire]; b.err == nil && other != nil {
 			b.err = fmt.Errorf("%s of account %s would go to %s as well; give one of them another name with --map or --into", other.Name.Mailbox, other.Account, b.seat.name)
 		}
@@ -275,16 +276,16 @@ func own(err error) bool {
 	case wire.ClassMailbox, wire.ClassMessage, wire.ClassLogin, wire.ClassUnknown:
 		return true
 	}
-	return false
+	return errors.Is(err, wire.ErrLimit) // a header like no other
 }
 
 // own keeps an error that is the mailbox's own with the mailbox, and returns any
-// other. An error in the middle of a message leaves the connection there.
-func (w *restorer) own(b *restoreBox, err error) error {
-	if err == nil || !own(err) {
+// other, or that of ctx. What is not the server's refusal has ended the connection.
+func (w *restorer) own(ctx context.Context, b *restoreBox, err error) error {
+	if err == nil || ctx.Err() != nil || !own(err) {
 		return err
 	}
-	if wire.Classify(err) == wire.ClassUnknown {
+	if c := wire.Classify(err); c == wire.ClassUnknown || c == wire.ClassProtocol {
 		w.drop()
 	}
 	b.err = err
@@ -302,6 +303,7 @@ func graceful(ctx context.Context) (context.Context, context.CancelFunc) {
 func (m *RestoredMailbox) add(o RestoredMailbox) {
 	m.Selected += o.Selected
 	m.Present += o.Present
+	m.Altered += o.Altered
 	m.Appended += o.Appended
 	m.Refused += o.Refused
 	m.Left += o.Left
