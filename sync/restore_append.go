@@ -202,8 +202,8 @@ func (s *restoring) post(ctx context.Context, w *restorer, b *restoreBox, parcel
 			continue
 		}
 		b.fates[i] = appended
-		if a.UIDValidity == b.selected.UIDValidity {
-			b.uids[i] = a.UID
+		if a.UIDValidity == b.selected.UIDValidity && a.UID >= b.next && a.UID > b.newest { // they ascend; of others none is believed
+			b.uids[i], b.newest = a.UID, a.UID
 		}
 		b.done.Octets += b.items[i].Size
 		s.done(1)

@@ -36,6 +36,7 @@ type work struct {
 	selected wire.Selected
 	looked   bool   // items have been matched with what was there
 	next     uint32 // UIDNEXT before the first was appended
+	newest   uint32 // UID that the server has given last
 	alone    int    // so many are appended one by one: one of them kills the connection
 	deaths   map[int]int
 	reduced  map[int]bool    // appended without their keywords, flags or date
@@ -207,7 +208,7 @@ func (s *restoring) open(ctx context.Context, c *wire.Conn, b *restoreBox) error
 			}
 			b.uids[i] = 0
 		}
-		b.looked, b.forms = false, 0
+		b.looked, b.forms, b.newest = false, 0, 0
 	}
 	b.selected = sel
 	return nil
