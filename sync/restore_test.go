@@ -56,6 +56,17 @@ func roundTrip(t *testing.T, h *house, to Account, under ...string) *Restored {
 	if s := again.Sum; s.Appended != 0 || s.Present != out.Sum.Appended || s.Refused != out.Sum.Refused || s.Error != "" {
 		t.Errorf("the second restore:\n%s", showRestored(again))
 	}
+	altered := 0
+	for _, m := range out.Mailboxes {
+		for _, x := range m.Trouble {
+			if x.Changed && (strings.Contains(x.Reason, "octets") || strings.Contains(x.Reason, "refused it with LF without CR")) {
+				altered++
+			}
+		}
+	}
+	if again.Sum.Altered != altered {
+		t.Errorf("the second restore finds %d in another form, the first one named %d", again.Sum.Altered, altered)
+	}
 	return out
 }
 

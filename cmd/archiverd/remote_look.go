@@ -71,8 +71,7 @@ func (a *app) searchRemote(ctx context.Context, r *sync.Remote, mailbox string, 
 }
 
 func (a *app) remoteShow() *cobra.Command {
-	var raw bool
-	var part int
+	var octets octetsOf
 	cmd := &cobra.Command{
 		Use:   "show ACCOUNT MAILBOX UID",
 		Short: "Print one message of the server, readable",
@@ -89,21 +88,19 @@ decoded; redirect them to a file.
 				return usage(fmt.Errorf("%q is no UID; `archiverd remote search %s MAILBOX` prints them", args[2], args[0]))
 			}
 			return a.atServer(cmd.Context(), args[0], false, func(r *sync.Remote) error {
-				return a.showRemote(cmd.Context(), r, args[1], uint32(u), raw, part)
+				return a.showRemote(cmd.Context(), r, args[1], uint32(u), octets)
 			})
 		},
 	}
 	a.jsonFlag(cmd)
-	cmd.Flags().BoolVar(&raw, "raw", false, "write the message's octets")
-	cmd.Flags().IntVar(&part, "part", 0, "write the octets of part `N`, decoded")
-	cmd.MarkFlagsMutuallyExclusive("raw", "part", "json")
+	octets.flags(cmd)
 	return cmd
 }
 
 // showRemote fetches a message into a temporary file, for only in the end is it
 // known whether what came was the message, and prints it. The file has no name
 // any more when it gets its first octet: whatever ends us, nothing is left.
-func (a *app) showRemote(ctx context.Context, r *sync.Remote, mailbox string, u uint32, raw bool, part int) (err error) {
+func (a *app) showRemote(ctx context.Context, r *sync.Remote, mailbox string, u uint32, octets octetsOf) (err error) {
 	f, err := os.CreateTemp("", "archiverd-*.eml") // mode 0600
 	if err != nil {
 		return err
@@ -119,12 +116,8 @@ func (a *app) showRemote(ctx context.Context, r *sync.Remote, mailbox string, u 
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	switch {
-	case raw:
-		_, err := io.Copy(a.out, f)
+	if wanted, err := octets.write(a, f); wanted {
 		return err
-	case part != 0:
-		return a.showPart(f, part)
 	}
 	msg, err := message.Read(f, message.Options{})
 	if err != nil {

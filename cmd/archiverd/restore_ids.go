@@ -14,6 +14,9 @@ import (
 // messages picks the messages with these IDs.
 func (p *picked) messages(ids []string) error {
 	list, err := findMessages(p.archive, ids)
+	if errors.Is(err, errNoMessage) {
+		return usage(fmt.Errorf("no such file or folder on disk, and %w", err))
+	}
 	if err != nil {
 		return err
 	}
@@ -22,6 +25,9 @@ func (p *picked) messages(ids []string) error {
 	}
 	return nil
 }
+
+// errNoMessage is returned when the archive has no message with an ID.
+var errNoMessage = errors.New("no message")
 
 // named are messages of a mailbox that were asked for by ID.
 type named struct {
@@ -148,7 +154,7 @@ func (f *finder) judge(id string) error {
 	list := f.found[id]
 	switch {
 	case len(list) == 0:
-		err := fmt.Errorf("%q is no file or folder on disk, and no message of the archive has it in its ID; `archiverd list ACCOUNT MAILBOX` prints IDs", id)
+		err := fmt.Errorf("%w %q in the archive; `archiverd list ACCOUNT MAILBOX` prints IDs", errNoMessage, id)
 		return usage(errors.Join(err, f.corrupt))
 	case len(list) > 1:
 		return usage(fmt.Errorf("%q is a part of several IDs, of %s and %s among them: give more of it", id,

@@ -73,12 +73,13 @@ func printPlan(w io.Writer, p *sync.RestorePlan, from, to string, flagsOnly bool
 	columns := []restoreColumn[row]{
 		{title: "selected", always: true, count: func(r row) int64 { return int64(r.Selected) }},
 		{title: "there", always: true, count: func(r row) int64 { return int64(r.Present) }},
+		{title: "in another form", count: func(r row) int64 { return int64(r.Altered) }},
 		{title: "to append", always: true, count: func(r row) int64 { return int64(r.Missing) }},
 		{title: "too large", count: func(r row) int64 { return int64(r.TooBig) }},
 		{title: "octets", count: func(r row) int64 { return r.Octets }, octets: true},
 	}
 	if flagsOnly {
-		columns[2].title, columns[2].always = "not there", false
+		columns[3].title, columns[3].always = "not there", false
 		columns = append(columns, restoreColumn[row]{title: "other flags", always: true, count: func(r row) int64 { return int64(r.Flags) }})
 	}
 	err := printBoxes(w, columns, p.Mailboxes, p.Sum, func(r row) string { return restoredName(r.From, r.To, r.Create, r.Error) })
@@ -126,6 +127,7 @@ func printRestored(w io.Writer, m *sync.Restored, flagsOnly bool) error {
 	columns := []restoreColumn[row]{
 		{title: "selected", always: true, count: func(r row) int64 { return int64(r.Selected) }},
 		{title: "there", always: true, count: func(r row) int64 { return int64(r.Present) }},
+		{title: "in another form", count: func(r row) int64 { return int64(r.Altered) }},
 		{title: "appended", always: !flagsOnly, count: func(r row) int64 { return int64(r.Appended) }},
 		{title: "flags set", always: flagsOnly, count: func(r row) int64 { return int64(r.Flags) }},
 		{title: "not there", count: func(r row) int64 { return int64(r.Absent) }},

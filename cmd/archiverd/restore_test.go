@@ -258,7 +258,7 @@ func TestRestoreUsage(t *testing.T) {
 		{"--to|bob|one.eml|--mailbox|A|--gone", 2, []string{"--gone"}},
 		{"--to|bob|mbox|--mailbox|A", 2, []string{"mbox", "no .eml file"}},
 		{"--to|bob|folder|--mailbox|A", 1, []string{"nothing to restore", "folder", "no .eml file"}},
-		{"--to|bob|nothing.eml", 2, []string{`"nothing.eml" is no file`, "archiverd list"}},
+		{"--to|bob|nothing.eml", 2, []string{`no such file or folder on disk, and no message "nothing.eml"`, "archiverd list"}},
 		{"--to|bob|2026-11/", 2, []string{`"2026-11" is a part of several IDs`, "alice/"}},
 		{"--to|bob|" + s.ids("INBOX")[0] + "|--mailbox|A", 2, []string{"own mailbox", "--map"}},
 		{"--to|bob|" + s.ids("INBOX")[0] + "|--after|2026-11-01", 2, []string{"--after"}},

@@ -19,8 +19,7 @@ import (
 )
 
 func (a *app) showCommand() *cobra.Command {
-	var raw bool
-	var part int
+	var octets octetsOf
 	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "Print one message, readable",
@@ -47,59 +46,61 @@ decoded; redirect them to a file.
 				return err
 			}
 			defer f.Close()
-			switch {
-			case raw:
-				_, err := io.Copy(a.out, f)
+			if wanted, err := octets.write(a, f); wanted {
 				return err
-			case part != 0:
-				return a.showPart(f, part)
 			}
 			return a.show(f, id, m)
 		},
 	}
 	a.archiveFlag(cmd)
 	a.jsonFlag(cmd)
-	cmd.Flags().BoolVar(&raw, "raw", false, "write the message's octets")
-	cmd.Flags().IntVar(&part, "part", 0, "write the octets of part `N`, decoded")
-	cmd.MarkFlagsMutuallyExclusive("raw", "part", "json")
+	octets.flags(cmd)
 	return cmd
 }
 
-// findMessage returns the path of the one message whose path is, or contains, id.
+// findMessage returns the path of the one message whose path is, or contains, id,
+// and the message as its mailbox knew it last.
 func findMessage(r *archive.Archive, id string) (string, *archive.Message, error) {
-	id = path.Clean(id)
-	boxes, err := r.Boxes("")
+	list, err := findMessages(r, []string{id})
 	if err != nil {
 		return "", nil, err
 	}
-	var found string
-	var message *archive.Message
-	var more []string
-	for _, b := range boxes {
-		v, _, err := r.Fold(b)
-		if err != nil && !errors.Is(err, archive.ErrCorrupt) {
-			return "", nil, err
-		}
-		for _, m := range v.All() {
-			full := path.Join(b.Dir, m.Path)
-			switch {
-			case full == id:
-				return full, m, nil
-			case !strings.Contains(full, id) || full == found:
-			case found == "":
-				found, message = full, m
-			default:
-				more = append(more, full)
-			}
+	n := list[0]
+	v, _, err := r.Fold(n.box)
+	if err != nil && !errors.Is(err, archive.ErrCorrupt) {
+		return "", nil, err
+	}
+	var found *archive.Message
+	for _, m := range v.All() {
+		if m.Path == n.paths[0] {
+			found = m
 		}
 	}
+	return path.Join(n.box.Dir, n.paths[0]), found, nil
+}
+
+// octetsOf says which octets of a message are wanted instead of a page to read.
+type octetsOf struct {
+	raw  bool
+	part int
+}
+
+func (o *octetsOf) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.raw, "raw", false, "write the message's octets")
+	cmd.Flags().IntVar(&o.part, "part", 0, "write the octets of part `N`, decoded")
+	cmd.MarkFlagsMutuallyExclusive("raw", "part", "json")
+}
+
+// write writes the octets that are wanted of message f, if any are.
+func (o octetsOf) write(a *app, f io.Reader) (wanted bool, err error) {
 	switch {
-	case found == "":
-		return "", nil, usage(fmt.Errorf("no message %q in the archive; `archiverd list ACCOUNT MAILBOX` prints IDs", id))
-	case len(more) > 0:
-		return "", nil, usage(fmt.Errorf("%q is a part of %d IDs, of %s and %s among them: give more of it", id, len(more)+1, found, more[0]))
+	case o.raw:
+		_, err := io.Copy(a.out, f)
+		return true, err
+	case o.part != 0:
+		return true, a.showPart(f, o.part)
 	}
-	return found, message, nil
+	return false, nil
 }
 
 func (a *app) showPart(f io.Reader, part int) error {
