@@ -292,20 +292,20 @@ func TestShowRealMail(t *testing.T) {
 		}
 		shown++
 		for _, v := range []viewing{{}, {html: true, allFields: true}} {
-			for _, json := range []bool{false, true} {
-				var out bytes.Buffer
-				a := &app{out: &out, err: &out, json: json}
-				if err := a.show(bytes.NewReader(b), v, "alice/INBOX/1.eml", &archive.Message{}); err != nil {
-					t.Errorf("%s: %v", path, err)
-				}
-				what := fmt.Sprintf("%s, %+v, json %v", path, v, json)
-				page := strings.ReplaceAll(out.String(), "\t", " ")
-				readable(t, what, page)
-				for line := range strings.SplitSeq(page, "\n") {
-					s := strings.Join(wrap(line, quotePrefix(line), 40), "")
-					if !json && len(strings.ReplaceAll(s, " ", "")) < len(strings.ReplaceAll(line, " ", "")) {
-						t.Errorf("%s: a wrapped line lacks something:\n%q\n%q", what, line, s)
-					}
+			var out bytes.Buffer
+			a := &app{out: &out, err: &out, json: v.html}
+			if err := a.show(bytes.NewReader(b), v, "alice/INBOX/1.eml", &archive.Message{}); err != nil {
+				t.Errorf("%s: %v", path, err)
+			}
+			page := strings.ReplaceAll(out.String(), "\t", " ")
+			readable(t, fmt.Sprintf("%s, %+v", path, v), page)
+			if v.html {
+				continue
+			}
+			for line := range strings.SplitSeq(page[:min(len(page), 20_000)], "\n") {
+				s := strings.Join(wrap(line, quotePrefix(line), 40), "")
+				if len(strings.ReplaceAll(s, " ", "")) < len(strings.ReplaceAll(line, " ", "")) {
+					t.Errorf("%s: a wrapped line lacks something:\n%q\n%q", path, line, s)
 				}
 			}
 		}

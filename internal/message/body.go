@@ -281,12 +281,10 @@ func (p *parser) render(l *leaf, part Part, s string) string {
 // renderHeader returns the fields of a header that are shown of a message within
 // the message, empty if there are none.
 func renderHeader(s string) string {
-	p := newParser(strings.NewReader(s), Options{})
-	p.headOnly = true
 	var b strings.Builder
-	if p.run() == nil {
+	if m, err := ReadHeader(strings.NewReader(s), Options{}); err == nil {
 		for _, name := range []string{"From", "To", "Cc", "Date", "Subject", "Message-ID"} {
-			if v := p.m.Get(name); v != "" {
+			if v := m.Get(name); v != "" {
 				b.WriteString(name + ": " + oneLine(v) + "\n")
 			}
 		}

@@ -22,7 +22,7 @@ func (p *parser) enter() {
 	top := len(p.stack) - 1
 	d := &decoded{p: p, in: p.in, base: p.base, top: top, held: *p.stack[top].raw.feed}
 	p.sources = append(p.sources, d)
-	p.in, p.base = newLines(d), top
+	p.in, p.base = newLines(d, window), top
 	p.head = &header{message: true}
 }
 

@@ -112,7 +112,7 @@ func (m *Message) Get(name string) string {
 
 // Read reads a message to the end of r. The only errors are those of r.
 func Read(r io.Reader, o Options) (*Message, error) {
-	p := newParser(r, o)
+	p := newParser(r, window, o)
 	if err := p.run(); err != nil {
 		return nil, fmt.Errorf("read message: %w", err)
 	}
@@ -124,7 +124,7 @@ func Read(r io.Reader, o Options) (*Message, error) {
 // come with it: the message has no Text and no Parts. The only errors are those
 // of r.
 func ReadHeader(r io.Reader, o Options) (*Message, error) {
-	p := newParser(r, o)
+	p := newParser(r, headWindow, o)
 	p.headOnly = true
 	if err := p.run(); err != nil {
 		return nil, fmt.Errorf("read header: %w", err)
@@ -138,7 +138,7 @@ func ReadHeader(r io.Reader, o Options) (*Message, error) {
 // part that goes nowhere. A writer is closed when its part ends: not if an error
 // came before. The errors are those of r, of open and of the writers.
 func Extract(r io.Reader, o Options, open func(Part) (io.WriteCloser, error)) error {
-	p := newParser(r, o)
+	p := newParser(r, window, o)
 	p.open = open
 	if err := p.run(); err != nil {
 		return fmt.Errorf("read message: %w", err)
@@ -150,7 +150,7 @@ func Extract(r io.Reader, o Options, open func(Part) (io.WriteCloser, error)) er
 // Options) to w, as they stream in from r; text is not converted from its
 // charset. It returns ErrNoPart, or the errors of r and w.
 func WritePart(w io.Writer, r io.Reader, number int, o Options) error {
-	p := newParser(r, o)
+	p := newParser(r, window, o)
 	out := bufio.NewWriter(w)
 	found := false
 	p.last = number

@@ -59,11 +59,12 @@ type leaf struct {
 	node   *node
 }
 
-func newParser(r io.Reader, o Options) *parser {
+// newParser makes a parser that holds size octets of r in memory as such.
+func newParser(r io.Reader, size int, o Options) *parser {
 	o = o.withDefaults()
 	return &parser{
 		o:     o,
-		in:    newLines(r),
+		in:    newLines(r, size),
 		m:     &Message{},
 		stack: []frame{{node: &node{places: true}}},
 		head:  &header{message: true},
