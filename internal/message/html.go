@@ -430,6 +430,6 @@ func (p *htmlPage) flush() {
 // finish closes all that is open and returns the text.
 func (p *htmlPage) finish() string {
 	p.closeTo(0)
-	out := string(bytes.ReplaceAll(p.out, []byte(cellEnd), []byte("  ")))
+	out := separateCells(p.out)
 	return out + p.links.list(p.limit-len(out))
 }

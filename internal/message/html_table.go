@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/rivo/uniseg"
 )
@@ -122,4 +123,22 @@ func alignTable(text []byte) []byte {
 		}
 	}
 	return out
+}
+
+// separateCells puts spaces between the cells of tables that are not aligned,
+// and drops the empty cells that a line begins with.
+func separateCells(out []byte) string {
+	var b strings.Builder
+	b.Grow(len(out) + len(out)/16)
+	begin := true
+	for _, c := range out {
+		switch {
+		case c != cellEndRune:
+			b.WriteByte(c)
+			begin = c == '\n'
+		case !begin:
+			b.WriteString("  ")
+		}
+	}
+	return b.String()
 }

@@ -54,6 +54,7 @@ func TestRenderHTML(t *testing.T) {
 			"[form to <http://evil.example/>] [me_] [password: ] [Log in]"},
 		{`<map><area href="https://evil.example" alt="here"></map>`, "[here] <https://evil.example>"},
 		{"<table><tr><td></td></tr><tr><td>a</td></tr><tr><td><td>b<tr><td><td>c</table>", "a\n  b\n  c"},
+		{"<table><tr><td><td><td>a<td>b</table>", "a  b"},
 		{"a\x1fb<pre>c\x1fd</pre>", "ab\n\ncd"},
 		{strings.Repeat("<div>", 300) + "a" + strings.Repeat("</div>", 300) + "b", "a\nb"},
 		{"a<script>never ends", "a"},
