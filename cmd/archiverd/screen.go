@@ -105,20 +105,10 @@ func wrap(line, prefix string, width int) (lines []string) {
 		columns = 0
 	}
 	begin := columns
-	state := -1
-	for len(line) > 0 {
-		var word string
-		end := strings.IndexByte(line, ' ') + 1
-		if end == 0 {
-			end = len(line)
-		}
-		if isASCII(line[:end]) {
-			word, line, state = line[:end], line[end:], -1
-		} else {
-			word, line, _, state = uniseg.FirstLineSegmentInString(line, state)
-		}
+	add := func(word string) {
 		bare := strings.TrimRight(word, " ")
-		if w := uniseg.StringWidth(bare); columns+w > width && columns > begin {
+		w := uniseg.StringWidth(bare)
+		if columns+w > width && columns > begin {
 			lines = append(lines, strings.TrimRight(open.String(), " "))
 			open.Reset()
 			open.WriteString(prefix)
@@ -126,7 +116,18 @@ func wrap(line, prefix string, width int) (lines []string) {
 			begin = columns
 		}
 		open.WriteString(word)
-		columns += uniseg.StringWidth(word)
+		columns += w + len(word) - len(bare)
+	}
+	for word := range strings.SplitAfterSeq(line, " ") {
+		if isASCII(word) {
+			add(word)
+			continue
+		}
+		for state := -1; word != ""; {
+			var segment string
+			segment, word, _, state = uniseg.FirstLineSegmentInString(word, state)
+			add(segment)
+		}
 	}
 	return append(lines, strings.TrimRight(open.String(), " "))
 }

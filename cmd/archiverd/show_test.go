@@ -6,11 +6,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unicode"
+
+	"golang.org/x/sys/unix"
 
 	"archiverd/archive"
 	"archiverd/internal/dovecot"
@@ -269,6 +273,34 @@ func TestWrap(t *testing.T) {
 	} {
 		if got := wrap(c.line, c.prefix, c.width); !slices.Equal(got, c.want) {
 			t.Errorf("wrap(%q, %q, %d) = %q, want %q", c.line, c.prefix, c.width, got, c.want)
+		}
+	}
+}
+
+// Wrapping a line takes processor time that grows with its length, whatever is in
+// it: a line 16 times as long may take 16 times as long, not 256.
+func TestWrapIsLinear(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	processor := func() time.Duration {
+		var u unix.Rusage
+		if err := unix.Getrusage(unix.RUSAGE_THREAD, &u); err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	for _, unit := range []string{"日本語", "a\u0301", "é ", "🇩🇪", "> ", "ab cd "} {
+		least := func(n int) time.Duration {
+			best := time.Hour
+			for range 3 {
+				start := processor()
+				wrap(strings.Repeat(unit, n), "> ", 80)
+				best = min(best, processor()-start)
+			}
+			return max(best, time.Millisecond)
+		}
+		if short, long := least(4_000), least(64_000); long > 100*short {
+			t.Errorf("%q: %v for 4,000 of them, %v for 64,000", unit, short, long)
 		}
 	}
 }
