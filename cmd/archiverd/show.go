@@ -98,7 +98,7 @@ type viewing struct {
 	save      string
 	allFields bool
 	html      bool
-	partGiven func() bool
+	given     func(flag string) bool
 }
 
 func (v *viewing) flags(cmd *cobra.Command) {
@@ -108,7 +108,7 @@ func (v *viewing) flags(cmd *cobra.Command) {
 	f.StringVar(&v.save, "save", "", "save the attachments, or part N, into `DIR`")
 	f.BoolVar(&v.allFields, "all-headers", false, "print every header field, decoded")
 	f.BoolVar(&v.html, "html", false, "show the HTML rather than the plain text")
-	v.partGiven = func() bool { return f.Changed("part") }
+	v.given = f.Changed
 	cmd.MarkFlagsMutuallyExclusive("raw", "part", "json")
 	for _, octets := range []string{"raw", "part", "save"} {
 		cmd.MarkFlagsMutuallyExclusive(octets, "all-headers")
@@ -120,8 +120,11 @@ func (v *viewing) flags(cmd *cobra.Command) {
 
 // check finds what no message can have.
 func (v viewing) check() error {
-	if v.partGiven() && v.part < 1 {
+	switch {
+	case v.given("part") && v.part < 1:
 		return usage(fmt.Errorf("--part %d: parts are numbered from 1", v.part))
+	case v.given("save") && v.save == "":
+		return usage(errors.New("--save: name a folder, . for this one"))
 	}
 	return nil
 }
