@@ -16,7 +16,7 @@
 // All strings are valid UTF-8, but they still hold the control characters that
 // the sender put there: print them through package safetext.
 //
-// Files: lines.go cuts the lines, parse.go walks the MIME structure, encoded.go
+// Files: lines.go cuts the lines, parse.go and part.go walk the MIME structure, encoded.go
 // does so in encoded messages, header.go reads the fields, param.go their
 // parameters, words.go their encoded words, content.go takes the octets of a part,
 // decode.go and uudecode.go undo transfer encodings, charset.go and utf7.go convert
