@@ -45,6 +45,7 @@ type Ledger struct {
 	Octets       int64 `json:"octets"`        // of bodies downloaded by this run
 
 	Elapsed   time.Duration     `json:"elapsed_ns"`
+	UIDNext   uint32            `json:"uidnext,omitempty"`   // what came after this run has this UID or a higher one; 0: not known
 	Unchanged bool              `json:"unchanged,omitempty"` // the server's counters said so
 	Rule      string            `json:"rule,omitempty"`      // of the configuration, that leaves the mailbox or messages out
 	Skipped   string            `json:"skipped,omitempty"`   // why the server has nothing to select under this name

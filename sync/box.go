@@ -72,7 +72,7 @@ func (b *box) unchanged(limit int64) (state.Ledger, bool) {
 		return state.Ledger{}, false
 	}
 	return state.Ledger{Mailbox: b.listed.Name, Server: int(s.Messages), Archived: b.info.Archived,
-		Excluded: c.Excluded, Rule: limitRule(c.Excluded, limit), Unchanged: true}, true
+		Excluded: c.Excluded, Rule: limitRule(c.Excluded, limit), UIDNext: c.UIDNext, Unchanged: true}, true
 }
 
 // messages is how many the server said there are; 0 if it did not.
@@ -213,7 +213,7 @@ func (b *box) settle(limit int64) (state.Ledger, *state.Cursor, error) {
 		return l, nil, err
 	}
 	server := b.server.Minus(b.expunged)
-	l.Server = server.Len()
+	l.Server, l.UIDNext = server.Len(), nextAfter(b.cursor.UIDNext, b.server)
 	left := server.Minus(have.Archived)
 	l.Archived = l.Server - left.Len()
 	excluded := left.And(b.excluded) // some may have failed before the limit was set
@@ -236,6 +236,15 @@ func (b *box) settle(limit int64) (state.Ledger, *state.Cursor, error) {
 	c := b.cursor
 	c.Messages, c.Excluded, c.Limit = uint32(l.Server), l.Excluded, limit
 	return l, &c, nil
+}
+
+// nextAfter is the UID from which on everything came after a server listed
+// those UIDs and told that UIDNEXT: what came in between has been listed.
+func nextAfter(told uint32, listed uid.Set) uint32 {
+	if listed.Max() < 1<<32-1 {
+		told = max(told, listed.Max()+1)
+	}
+	return told
 }
 
 // failuresShown is how many failed messages a ledger names.

@@ -35,8 +35,8 @@ func (w *worker) survey(ctx context.Context, b *box) error {
 	if err != nil {
 		return err
 	}
-	odd := fmt.Errorf("UID SEARCH lists %d messages of a mailbox that has %d", server.Len(), sel.Messages)
-	if server.Len() > 2*int(sel.Messages)+1000 {
+	odd := contradiction(sel, server)
+	if excessive(sel, server) {
 		b.failed(odd)
 		return nil
 	}
@@ -107,18 +107,34 @@ func (w *worker) survey(ctx context.Context, b *box) error {
 	return nil
 }
 
-// look opens the mailbox and lists its UIDs. Where these are fewer than there
-// should be, some may have been expunged in between: then it looks again.
-func (w *worker) look(ctx context.Context, b *box) (sel wire.Examined, server uid.Set, err error) {
+// look opens the mailbox and lists its UIDs.
+func (w *worker) look(ctx context.Context, b *box) (wire.Examined, uid.Set, error) {
+	return look(ctx, w.c, func() (wire.Examined, error) { return w.examine(ctx, b) })
+}
+
+// look opens a mailbox with examine and lists its UIDs. Where these are fewer
+// than there should be, some may have been expunged in between: then it looks again.
+func look(ctx context.Context, c *wire.Conn, examine func() (wire.Examined, error)) (sel wire.Examined, server uid.Set, err error) {
 	for range 2 {
-		if sel, err = w.examine(ctx, b); err != nil {
+		if sel, err = examine(); err != nil {
 			break
 		}
-		if server, err = w.c.Search(ctx); err != nil || server.Len() >= int(sel.Messages) {
+		if server, err = c.Search(ctx); err != nil || server.Len() >= int(sel.Messages) {
 			break
 		}
 	}
 	return sel, server, err
+}
+
+// contradiction is the error for a list of UIDs that does not fit the number of
+// messages that the server told.
+func contradiction(sel wire.Examined, server uid.Set) error {
+	return fmt.Errorf("UID SEARCH lists %d messages of a mailbox that has %d", server.Len(), sel.Messages)
+}
+
+// excessive says whether a server lists more than can have come meanwhile.
+func excessive(sel wire.Examined, server uid.Set) bool {
+	return server.Len() > 2*int(sel.Messages)+1000
 }
 
 // enter opens the mailbox in the archive. A new one is given its place together

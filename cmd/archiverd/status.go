@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -58,8 +57,9 @@ type boxStatus struct {
 }
 
 func (a *app) statusCommand() *cobra.Command {
+	var check bool
 	cmd := &cobra.Command{
-		Use:   "status",
+		Use:   "status [ACCOUNT…]",
 		Short: "Print, by account and mailbox, what the server has and what became of it",
 		Long: `Prints the ledger of each account's last run: server = archived + failed +
 excluded, by mailbox and in sum; the last success, the last errors, and with a
@@ -69,16 +69,48 @@ the state database, and where that is in use the archive alone.
 
 The exit status is 1 if an account's last run was not complete, or its last drill
 found anything that does not come back as it is in the archive.
+
+With --check each account's server is asked again, now: which mailboxes it lists,
+and by UID which messages. That is compared with the archive's journals. Nothing is
+changed, here or there, and a daemon may be at work. Each UID that the server lists is
+
+  archived   in the archive
+  failed     could not be archived; the reason is told
+  excluded   left out by a rule of the configuration; the rule is told
+  missing    none of these, and it was there at the last run, or may have been
+  arrived    not archived, and come since the last run
+  returned   in the archive, but recorded as gone from the server
+
+and vanished is what the archive has as listed and the server lists no more. Missing
+and failed messages, a mailbox that can't be compared (its UIDVALIDITY changed, the
+server's answers contradict each other, its journal is damaged) and an account that
+can't be reached make the exit status 1. Arrived, returned and vanished do not: they
+are changes since the last run, which the next one records. Where the last run is
+not known, as with a copy of the archive, what is not archived counts as missing.
+
+--check proves that every message is there, not that its octets are what they were:
+that is verify's business. It takes the server at its word where nothing speaks
+against it: a message that a server lists to nobody can't be missed.
 ` + exitHelp,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context()) },
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			if check {
+				return a.check(cmd.Context(), names)
+			}
+			return a.status(cmd.Context(), names)
+		},
 	}
+	cmd.Flags().BoolVar(&check, "check", false, "ask the servers again, and compare by UID with the archive")
 	a.archiveFlag(cmd)
 	a.jsonFlag(cmd)
 	return cmd
 }
 
-func (a *app) status(ctx context.Context) error {
+func (a *app) status(ctx context.Context, names []string) error {
 	report, err := a.askOrRead(ctx)
+	if err == nil {
+		err = report.onlyThese(names)
+	}
 	if err != nil {
 		return err
 	}
@@ -126,22 +158,9 @@ func (a *app) askOrRead(ctx context.Context) (*statusReport, error) {
 
 // read fills the report from the state database, or from the archive.
 func (s *statusReport) read(r *archive.Archive, cfg *config.Config, statePath string) error {
-	runs := map[string][]state.Run{}
-	db, err := state.OpenReader(statePath)
-	switch {
-	case errors.Is(err, state.ErrLocked):
-		s.Notes = append(s.Notes, "another archiverd is writing to the state database; this is what the archive itself tells")
-	case errors.Is(err, fs.ErrNotExist):
-		s.Notes = append(s.Notes, "no state database; this is what the archive itself tells")
-	case err != nil:
-		s.Notes = append(s.Notes, fmt.Sprintf("the state database can't be read (%v); this is what the archive itself tells", err))
-	default:
-		if runs, err = db.Runs(); err != nil {
-			s.Notes = append(s.Notes, fmt.Sprintf("the state database can't be read (%v); this is what the archive itself tells", err))
-		}
-		if err := db.Close(); err != nil {
-			return err
-		}
+	runs, err := readRuns(statePath)
+	if err != nil {
+		s.Notes = append(s.Notes, unread(err)+"; this is what the archive itself tells")
 	}
 	names := map[string]string{} // by directory
 	var order []string

@@ -188,6 +188,9 @@ func (s Set) String() string {
 	return string(b)
 }
 
+// MarshalText is String, so that JSON has a set as the journal has it.
+func (s Set) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 // Parse reads what String writes, and any order or overlap of it. "*" is no
 // UID and an error, as is zero.
 func Parse(text string) (Set, error) {

@@ -1,0 +1,298 @@
+package sync
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"archiverd/archive"
+	"archiverd/internal/safetext"
+	"archiverd/internal/uid"
+	"archiverd/internal/wire"
+	"archiverd/state"
+)
+
+// Checker compares what an account's server lists with what the archive holds.
+// It changes neither: mailboxes are opened with EXAMINE, and journals are read
+// beside a daemon that may be writing to them. Its fields are set before Run.
+type Checker struct {
+	Account Account
+	Archive *archive.Archive
+	// Last is the account's last run, which tells what has come since; nil if
+	// it is not known.
+	Last *state.Run
+	Log  *slog.Logger
+	Now  func() time.Time // nil: time.Now
+
+	c *wire.Conn
+	patience
+}
+
+// Run asks the server for every mailbox that the configuration selects. What
+// goes wrong is in the Check: with one mailbox in its Balance, else in Error.
+func (k *Checker) Run(ctx context.Context) Check {
+	if k.Now == nil {
+		k.Now = time.Now
+	}
+	out := Check{Account: k.Account.Name, Started: k.Now().UTC()}
+	err := k.check(ctx, &out)
+	if k.c != nil {
+		for _, text := range k.c.Alerts() {
+			out.Notes = append(out.Notes, "the server says: "+text)
+		}
+		if err == nil {
+			_ = k.c.Logout(ctx) // all has been asked
+		}
+		_ = k.c.Close()
+	}
+	if err != nil {
+		out.Error = safetext.Line(err.Error())
+	}
+	slices.SortStableFunc(out.Mailboxes, func(a, b Balance) int { return cmp.Compare(a.Mailbox, b.Mailbox) })
+	for i := range out.Mailboxes {
+		out.Sum.Add(out.Mailboxes[i].Counts)
+	}
+	out.Elapsed = k.Now().Sub(out.Started)
+	return out
+}
+
+func (k *Checker) check(ctx context.Context, out *Check) error {
+	var list []wire.Mailbox
+	err := k.try(ctx, func() (err error) { list, err = k.c.List(ctx); return err })
+	if err != nil {
+		return err
+	}
+	boxes, err := k.Archive.Boxes(archive.Component(k.Account.Name))
+	if err != nil {
+		return err
+	}
+	unlisted := map[string]archive.Box{}
+	for _, b := range boxes {
+		unlisted[b.Dir] = b
+	}
+	taken := map[string]string{}
+	for _, m := range list {
+		if unselectable(m) {
+			out.Mailboxes = append(out.Mailboxes, Balance{Mailbox: m.Name, Skipped: "the server has no messages under this name"})
+			continue
+		}
+		place, err := k.Archive.Place(k.Account.Name, archive.Name{Mailbox: m.Name, Delimiter: m.Delimiter, Raw: m.Raw})
+		if err != nil {
+			return err
+		}
+		delete(unlisted, place.Dir)
+		b := Balance{Mailbox: m.Name}
+		if yes, rule := k.selects(m); !yes {
+			l := excluded(m, rule)
+			b.Rule, b.Server, b.Excluded = l.Rule, l.Server, l.Excluded
+			out.Mailboxes = append(out.Mailboxes, b)
+			continue
+		}
+		if other, twice := taken[place.Dir]; twice {
+			b.Error = fmt.Sprintf("has the same place in the archive as mailbox %q", other)
+		} else if err := k.mailbox(ctx, m, place, &b); err != nil {
+			return err
+		}
+		taken[place.Dir] = m.Name
+		out.Mailboxes = append(out.Mailboxes, b)
+	}
+	if len(list) == 0 && len(boxes) > 0 {
+		return errors.New("the server lists no mailbox at all; taking that for a fault of the server, not for the end of the account")
+	}
+	for _, place := range unlisted {
+		if b, ok := k.unlisted(place); ok {
+			out.Mailboxes = append(out.Mailboxes, b)
+		}
+	}
+	return nil
+}
+
+func (k *Checker) selects(m wire.Mailbox) (ok bool, rule string) {
+	if k.Account.Select == nil {
+		return true, ""
+	}
+	return k.Account.Select(m.Name, m.Delimiter, m.Attrs)
+}
+
+// unlisted is the balance of a mailbox that the archive has and the server does
+// not list; ok is false where the archive knows that.
+func (k *Checker) unlisted(place archive.Box) (b Balance, ok bool) {
+	h := &holding{}
+	err := h.follow(k.Archive, place, false)
+	b = Balance{Mailbox: cmp.Or(h.mailbox, place.Dir), Gone: true}
+	switch {
+	case err != nil:
+		b.Error = safetext.Line(err.Error())
+	case h.newer:
+		b.Error = newerWrote(place)
+	case h.vanished || h.uidValidity == 0:
+		return b, false
+	}
+	b.fill(h.sort(uid.Set{}, uid.Set{}, 0))
+	return b, true
+}
+
+func newerWrote(place archive.Box) string {
+	return fmt.Sprintf("%s/journal.jsonl: a newer archiverd has written to it: use that one", place.Dir)
+}
+
+// mailbox fills the balance of one mailbox. An error is one that ends the check.
+func (k *Checker) mailbox(ctx context.Context, m wire.Mailbox, place archive.Box, b *Balance) error {
+	err := k.try(ctx, func() error { return k.compare(ctx, m, place, b) })
+	if over := (*connectError)(nil); errors.As(err, &over) || ctx.Err() != nil {
+		return err
+	}
+	if err != nil {
+		*b = Balance{Mailbox: m.Name, UIDValidity: b.UIDValidity, Error: safetext.Line(err.Error())}
+	}
+	return nil
+}
+
+// compare asks the server for the mailbox's UIDs, and the journal before and
+// after: what a daemon archives meanwhile is not missing, nor has it vanished
+// because it came too late to be listed.
+func (k *Checker) compare(ctx context.Context, m wire.Mailbox, place archive.Box, b *Balance) error {
+	h := &holding{}
+	if err := h.follow(k.Archive, place, false); err != nil {
+		return err
+	}
+	sel, server, err := look(ctx, k.c, func() (wire.Examined, error) {
+		sel, err := k.c.Examine(ctx, m.Wire, false)
+		if err == nil && (sel.UIDValidity == 0 || sel.UIDNotSticky) {
+			err = &wire.Error{Class: wire.ClassMailbox, Err: errors.New("the server gives the mailbox no lasting UIDs, so nothing says which message in the archive is which there")}
+		}
+		return sel, err
+	})
+	if err != nil {
+		return err
+	}
+	b.UIDValidity = sel.UIDValidity
+	if excessive(sel, server) {
+		return &wire.Error{Class: wire.ClassMailbox, Err: contradiction(sel, server)}
+	}
+	if err := h.follow(k.Archive, place, true); err != nil {
+		return err
+	}
+	next, whole := k.next(m.Name)
+	b.Error = k.unfit(h, m, place, sel)
+	b.New = h.uidValidity == 0 || h.vanished
+	if b.Error != "" || b.New {
+		h = &holding{}
+		if next = 0; b.New && whole { // the last run saw all mailboxes, and not this one
+			next = 1
+		}
+	}
+	tooLarge, err := k.larger(ctx, server.Minus(h.here))
+	if err != nil {
+		return err
+	}
+	s := h.sort(server, tooLarge, next)
+	if server.Len() < int(sel.Messages) { // an answer that leaves some out says nothing of what is gone
+		s.Vanished = uid.Set{}
+		b.Error = cmp.Or(b.Error, contradiction(sel, server).Error())
+	}
+	b.fill(s)
+	b.Rule = limitRule(b.Excluded, k.Account.Largest)
+	if next == 0 && b.Error == "" {
+		b.Above = s.Missing.Len() - s.Missing.Minus(above(h.highest())).Len()
+	}
+	b.Failures = map[uint32]string{}
+	for u := range s.Failed.All() {
+		if len(b.Failures) < failuresShown {
+			b.Failures[u] = h.reasons[u]
+		}
+	}
+	return nil
+}
+
+// above are all UIDs above u.
+func above(u uint32) (s uid.Set) {
+	if u < 1<<32-1 {
+		s.AddRange(u+1, 1<<32-1)
+	}
+	return s
+}
+
+// next is the UIDNEXT that the last run met in the mailbox, 0 if it is not
+// known. whole says that the run saw every mailbox, and not this one.
+func (k *Checker) next(mailbox string) (next uint32, whole bool) {
+	if k.Last == nil {
+		return 0, false
+	}
+	for _, l := range k.Last.Mailboxes {
+		if l.Mailbox == mailbox && !l.Vanished {
+			return l.UIDNext, false
+		}
+	}
+	return 0, k.Last.Error == ""
+}
+
+// unfit says why the journal can't be compared with the server; "" if it can.
+func (k *Checker) unfit(h *holding, m wire.Mailbox, place archive.Box, sel wire.Examined) string {
+	switch {
+	case h.newer:
+		return newerWrote(place)
+	case h.uidValidity == 0 || h.vanished:
+		return ""
+	case h.mailbox != m.Name && !isInbox(m.Name):
+		return fmt.Sprintf("its place in the archive, %s, is another mailbox's, %q", place.Dir, h.mailbox)
+	case h.uidValidity != sel.UIDValidity:
+		return fmt.Sprintf("UIDVALIDITY is %d at the server and %d in the archive, so no UID can be compared: run `archiverd sync %s`", sel.UIDValidity, h.uidValidity, k.Account.Name)
+	}
+	return ""
+}
+
+// larger are those messages of set that are larger than the configuration allows.
+func (k *Checker) larger(ctx context.Context, set uid.Set) (out uid.Set, err error) {
+	if k.Account.Largest == 0 || set.Empty() {
+		return out, nil
+	}
+	room := 2*set.Len() + 1000 // for replies
+	err = k.c.Meta(ctx, wire.MetaQuery{Set: set}, func(m wire.Meta) error {
+		if room--; room < 0 {
+			return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("more replies than messages: %w", wire.ErrLimit)}
+		}
+		if m.HasSize && m.Size > k.Account.Largest && set.Contains(m.UID) {
+			out.Add(m.UID)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// mostTries is how many connections may be lost over one mailbox.
+const mostTries = 3
+
+// try does something on a connection, and again on another one where that
+// breaks. The error is a *connectError if there is no connection to be had.
+func (k *Checker) try(ctx context.Context, do func() error) error {
+	for n := 1; ; n++ {
+		var err error
+		if k.c == nil {
+			k.c, err = k.Account.Connect(ctx)
+		}
+		if err != nil {
+			n = 0
+		} else if err = do(); err == nil {
+			k.quiet = 0
+			return nil
+		} else {
+			switch wire.Classify(err) {
+			case wire.ClassUnknown, wire.ClassMailbox, wire.ClassMessage, wire.ClassLogin:
+				return err // of this mailbox alone, or of its journal
+			}
+			_ = k.c.Close() // it has failed
+			k.c = nil
+		}
+		if n == mostTries {
+			return err
+		}
+		if err := k.pause(ctx, &k.Account, k.Log, err); err != nil {
+			return &connectError{err}
+		}
+	}
+}

@@ -1,0 +1,312 @@
+package sync
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"archiverd/archive"
+	"archiverd/internal/hostile"
+	"archiverd/internal/uid"
+	"archiverd/state"
+)
+
+// What a server lists is sorted by what the journal has of it, and every UID
+// is somewhere.
+func TestSort(t *testing.T) {
+	set := func(text string) uid.Set {
+		s, err := uid.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	for _, c := range []struct {
+		name                               string
+		server, here, gone, late, excluded string
+		failed                             []uint32
+		next                               uint32
+		want                               string // archived|failed|excluded|arrived|returned|missing|vanished
+	}{
+		{name: "nothing", want: "||||||"},
+		{name: "all there", server: "1:9", here: "1:9", next: 10, want: "1:9||||||"},
+		{name: "came since", server: "1:12", here: "1:9", next: 10, want: "1:9|||10:12|||"},
+		{name: "missed by the last run", server: "1:12", here: "1:8", next: 10, want: "1:8|||10:12||9|"},
+		{name: "no run known", server: "1:12", here: "1:8", want: "1:8|||||9:12|"},
+		{name: "gone from the server", server: "2,4", here: "1:4", next: 5, want: "2,4||||||1,3"},
+		{name: "added while we looked", server: "1:3", here: "1:5", late: "4:5", next: 4, want: "1:3||||||"},
+		{name: "listed again", server: "1:3", here: "1,3", gone: "2", next: 4, want: "1,3||||2||"},
+		{name: "failed", server: "1:3", here: "1", failed: []uint32{2, 9}, next: 4, want: "1|2||||3|"},
+		{name: "too large, and failed before", server: "1:4", here: "1", failed: []uint32{2}, excluded: "2:3", next: 5, want: "1||2:3|||4|"},
+		{name: "archived before the limit", server: "1:2", here: "1", excluded: "1:2", next: 3, want: "1||2||||"},
+		{name: "too large and new", server: "1:2", here: "1", excluded: "2", next: 2, want: "1||2||||"},
+		{name: "nothing archived", server: "4294967295", next: 1, want: "|||4294967295|||"},
+		{name: "server empty", here: "7", failed: []uint32{8}, want: "||||||7"},
+	} {
+		h := &holding{here: set(c.here), gone: set(c.gone), late: set(c.late), reasons: map[uint32]string{}}
+		for _, u := range c.failed {
+			h.reasons[u] = "why"
+		}
+		s := h.sort(set(c.server), set(c.excluded), c.next)
+		var got []string
+		var all uid.Set
+		for _, part := range []uid.Set{s.Archived, s.Failed, s.Excluded, s.Arrived, s.Returned, s.Missing} {
+			got = append(got, part.String())
+			if !all.And(part).Empty() {
+				t.Errorf("%s: %s is in two sets", c.name, all.And(part))
+			}
+			all = all.Or(part)
+		}
+		if text := strings.Join(append(got, s.Vanished.String()), "|"); text != c.want {
+			t.Errorf("%s: %s, want %s", c.name, text, c.want)
+		}
+		if all.String() != set(c.server).String() {
+			t.Errorf("%s: the sets are %s, and the server lists %s", c.name, all, c.server)
+		}
+	}
+}
+
+// Folding a journal into sets gives what folding it into a View does.
+func TestHoldingIsTheView(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	one := func(k archive.Kind, u uint32) archive.Event {
+		return archive.Event{Kind: k, UID: u, At: at, Reason: "r"}
+	}
+	gone := func(u ...uint32) archive.Event { return archive.Event{Kind: archive.Gone, At: at, UIDs: uid.Of(u...)} }
+	open := func(v uint32) archive.Event {
+		return archive.Event{Kind: archive.Opened, At: at, V: 1, UIDValidity: v, Name: archive.Name{Mailbox: "INBOX"}}
+	}
+	for i, events := range [][]archive.Event{
+		{open(1), one(archive.Added, 1), one(archive.Added, 3), gone(1), one(archive.Added, 1)},
+		{open(1), one(archive.Added, 1), gone(1), one(archive.Added, 1), gone(1)},
+		{open(1), one(archive.Added, 1), gone(1), one(archive.Added, 1), one(archive.Failed, 1)},
+		{open(1), one(archive.Added, 1), gone(1), one(archive.Failed, 1), one(archive.Flags, 1)},
+		{open(1), one(archive.Failed, 2), one(archive.Failed, 3), gone(2, 9), one(archive.Added, 3)},
+		{open(1), one(archive.Added, 1), one(archive.Failed, 2), open(2), one(archive.Added, 5)},
+		{open(1), one(archive.Added, 1), {Kind: archive.Vanished, At: at}},
+		{open(1), {Kind: "unheard of", At: at}, one(archive.Added, 1)},
+	} {
+		h, v := &holding{}, &archive.View{}
+		for _, e := range events {
+			h.apply(e, false)
+			v.Apply(e)
+		}
+		h.settle()
+		ep := v.Epoch()
+		var here, away uid.Set
+		for u, m := range ep.Messages {
+			if m.Here() {
+				here.Add(u)
+			} else {
+				away.Add(u)
+			}
+		}
+		if h.here.String() != here.String() || h.gone.String() != away.String() || fmt.Sprint(h.reasons) != fmt.Sprint(ep.Failed) ||
+			h.uidValidity != ep.UIDValidity || h.vanished == v.Vanished.IsZero() || h.newer != v.Unknown || !h.late.Empty() {
+			t.Errorf("%d: %+v, want here %s, gone %s, failed %v", i, h, here, away, ep.Failed)
+		}
+	}
+}
+
+// ask checks the account.
+func (h *house) ask(acc Account, last *state.Run) Check {
+	h.t.Helper()
+	k := &Checker{Account: acc, Archive: h.store.Archive.Archive, Last: last, Log: h.log}
+	c := k.Run(h.t.Context())
+	for _, b := range c.Mailboxes {
+		n := b.Counts
+		if n.Server != n.Archived+n.Failed+n.Excluded+n.Arrived+n.Returned+n.Missing {
+			h.t.Errorf("the balance of %q does not add up: %+v", b.Mailbox, b)
+		}
+	}
+	return c
+}
+
+// balance is that of a mailbox.
+func balance(t testing.TB, c Check, name string) Balance {
+	t.Helper()
+	i := slices.IndexFunc(c.Mailboxes, func(b Balance) bool { return b.Mailbox == name })
+	if i < 0 {
+		t.Fatalf("no balance of %q in %+v", name, c)
+	}
+	return c.Mailboxes[i]
+}
+
+// After a run all balances. What then happens at the server is told by UID, and
+// is no fault; what the archive should have had is one.
+func TestCheckAfterChanges(t *testing.T) {
+	h := newHouse(t)
+	boxes := three()
+	s := serve(t, hostile.Options{Mailboxes: boxes})
+	run := h.clean(alice(s.Address()))
+	if c := h.ask(alice(s.Address()), &run); !c.OK() || c.Sum != (Counts{Server: 17, Archived: 17}) {
+		t.Fatalf("after a complete run: %+v", c)
+	}
+	if c := h.ask(alice(s.Address()), nil); !c.OK() {
+		t.Errorf("without a run known: %+v", c)
+	}
+
+	now := three()
+	now[0].Messages = append(now[0].Messages[2:], message("INBOX", 10), message("INBOX", 12)) // 1 and 2 left, 10 and 12 came
+	now[1].UIDValidity = 80
+	now[2] = mail("Neu", 9, 2)
+	changed := serve(t, hostile.Options{Mailboxes: now})
+	c := h.ask(alice(changed.Address()), &run)
+	inbox, lists, fresh, old := balance(t, c, "INBOX"), balance(t, c, "Lists/Go"), balance(t, c, "Neu"), balance(t, c, "Archiv")
+	if !inbox.OK() || inbox.UIDs.Arrived.String() != "10,12" || inbox.UIDs.Vanished.String() != "1:2" || inbox.Archived != 7 {
+		t.Errorf("INBOX: %+v", inbox)
+	}
+	if lists.OK() || !strings.Contains(lists.Error, "UIDVALIDITY is 80 at the server and 8") || lists.Missing != 5 {
+		t.Errorf("Lists/Go: %+v", lists)
+	}
+	if !fresh.OK() || !fresh.New || fresh.Arrived != 2 {
+		t.Errorf("Neu: %+v", fresh)
+	}
+	if !old.OK() || !old.Gone || old.UIDs.Vanished.String() != "1:3" {
+		t.Errorf("Archiv: %+v", old)
+	}
+	// The last run not known, nothing can be said to have come since.
+	c = h.ask(alice(changed.Address()), nil)
+	if inbox, fresh := balance(t, c, "INBOX"), balance(t, c, "Neu"); inbox.OK() || inbox.Missing != 2 || inbox.Above != 2 || fresh.OK() || fresh.Missing != 2 {
+		t.Errorf("without a run known: %+v, %+v", inbox, fresh)
+	}
+	// What changed is recorded; then it balances again, and what came back is told.
+	run = h.clean(alice(changed.Address()))
+	if c := h.ask(alice(changed.Address()), &run); !c.OK() || c.Sum != (Counts{Server: 16, Archived: 16}) {
+		t.Errorf("after the next run: %+v", c)
+	}
+	c = h.ask(alice(s.Address()), &run)
+	if inbox := balance(t, c, "INBOX"); inbox.UIDs.Returned.String() != "1:2" || !inbox.OK() {
+		t.Errorf("listed again: %+v", inbox)
+	}
+	if back := balance(t, c, "Archiv"); !back.New || back.Arrived != 3 || !back.OK() {
+		t.Errorf("a mailbox listed again: %+v", back)
+	}
+}
+
+// A run that left messages out is not taken for complete, however new they are.
+func TestCheckAfterIncompleteRun(t *testing.T) {
+	h := newHouse(t)
+	boxes := three()
+	s := serve(t, hostile.Options{Mailboxes: boxes, Script: poison(says("* SEQ FETCH (UID 5 BODY[] NIL)\r\n"), 5, 9)()})
+	acc := alice(s.Address())
+	acc.Largest = 300
+	run, err := h.run(acc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := h.ask(acc, &run)
+	b := balance(t, c, "INBOX")
+	if c.OK() || b.UIDs.Failed.String() != "5,9" || b.Failures[5] == "" || b.UIDs.Excluded.String() != "6" || b.Rule == "" || b.Missing != 0 {
+		t.Errorf("%+v", b)
+	}
+	acc.Largest = 0 // what was too large is not any more: then it is missing
+	if b := balance(t, h.ask(acc, &run), "INBOX"); b.UIDs.Missing.String() != "6" || b.OK() {
+		t.Errorf("without the limit: %+v", b)
+	}
+	acc.Select = func(name, _ string, _ []string) (bool, string) { return name != "INBOX", "the rule" }
+	if b := balance(t, h.ask(acc, &run), "INBOX"); b.Rule != "the rule" || b.Excluded != 9 || !b.OK() {
+		t.Errorf("left out: %+v", b)
+	}
+}
+
+// The server is not believed where its answers contradict each other.
+func TestCheckDistrusts(t *testing.T) {
+	h := newHouse(t)
+	boxes := three()
+	run := h.completes(boxes)
+	on := func(name string, say func(s *hostile.Session, cmd hostile.Command)) lie {
+		return func(s *hostile.Session, cmd hostile.Command) bool {
+			if cmd.Name == name && inbox(s) {
+				say(s, cmd)
+				return true
+			}
+			return false
+		}
+	}
+	send := func(text string) func(s *hostile.Session, cmd hostile.Command) {
+		return func(s *hostile.Session, cmd hostile.Command) {
+			s.Send(strings.ReplaceAll(text, "TAG", cmd.Tag))
+			if !strings.Contains(text, "TAG") {
+				s.HangUp()
+			}
+		}
+	}
+	for _, c := range []struct {
+		script lie
+		error  string
+	}{
+		{on("UID SEARCH", send("* SEARCH 1 2 3\r\nTAG OK done\r\n")), "lists 3 messages of a mailbox that has 9"},
+		{on("UID SEARCH", send("TAG OK done\r\n")), "without a search result"},
+		{on("UID SEARCH", send("* SEARCH 1:4294967295\r\nTAG OK done\r\n")), "SEARCH"},
+		{on("UID SEARCH", send("* SEARCH 1 2 3 4 5 6 7 8 9\r\nTAG NO [UNAVAILABLE] no\r\n")), "no"},
+		{on("UID SEARCH", send("* SEARCH 1 2")), "closed the connection"},
+	} {
+		s := serve(t, hostile.Options{Mailboxes: boxes, Script: c.script})
+		got := h.ask(alice(s.Address()), &run)
+		b := balance(t, got, "INBOX")
+		if got.OK() || !strings.Contains(b.Error, c.error) || b.Vanished > 0 {
+			t.Errorf("%q: %+v", c.error, b)
+		}
+		if other := balance(t, got, "Lists/Go"); !other.OK() || other.Archived != 5 {
+			t.Errorf("%q: another mailbox: %+v", c.error, other)
+		}
+	}
+	none := serve(t, hostile.Options{})
+	if c := h.ask(alice(none.Address()), &run); c.OK() || !strings.Contains(c.Error, "lists no mailbox at all") {
+		t.Errorf("no mailbox listed: %+v", c)
+	}
+	refusing := serve(t, hostile.Options{Mailboxes: boxes, Password: "another"})
+	if c := h.ask(alice(refusing.Address()), &run); c.OK() || !strings.Contains(c.Error, "AUTHENTICATIONFAILED") {
+		t.Errorf("login refused: %+v", c)
+	}
+}
+
+// What a daemon archives between the server's list and the journal has not
+// vanished, and what it archives of the list is not missing.
+func TestCheckBesideRun(t *testing.T) {
+	h := newHouse(t)
+	run := h.completes([]hostile.Mailbox{mail("INBOX", 7, 5)})
+	more := serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{mail("INBOX", 7, 12)}})
+	between := serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{mail("INBOX", 7, 9)}, Script: func(_ *hostile.Session, cmd hostile.Command) bool {
+		if cmd.Name == "UID SEARCH" {
+			h.clean(alice(more.Address()))
+		}
+		return false
+	}})
+	if c := h.ask(alice(between.Address()), &run); !c.OK() || c.Sum != (Counts{Server: 9, Archived: 9}) {
+		t.Errorf("%+v", c)
+	}
+}
+
+// A journal that does not fit its seals proves nothing.
+func TestCheckOfDamagedJournal(t *testing.T) {
+	h := newHouse(t)
+	boxes := []hostile.Mailbox{mail("INBOX", 7, 5), mail("Other", 8, 5)}
+	run := h.completes(boxes)
+	box, _ := h.mailbox("INBOX")
+	path := filepath.Join(h.dir, box.Dir, "journal.jsonl")
+	sound, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bytes.Replace(sound, []byte(`"uid":3`), []byte(`"uid":4`), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, hostile.Options{Mailboxes: boxes})
+	c := h.ask(alice(s.Address()), &run)
+	if b := balance(t, c, "INBOX"); b.OK() || !strings.Contains(b.Error, "the seal does not fit") {
+		t.Errorf("%+v", b)
+	}
+	if b := balance(t, c, "Other"); !b.OK() || b.Archived != 5 {
+		t.Errorf("%+v", b)
+	}
+	if err := os.WriteFile(path, sound, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
