@@ -101,7 +101,7 @@ func (c *cutter) whole() map[string]int {
 				break
 			}
 			size, _ := strconv.Atoi(string(rest[at[2]:at[3]]))
-			if len(rest) < at[1]+size {
+			if len(rest) < at[1]+size+len(")\r\n") { // a body without the end of its reply may be cut short
 				break
 			}
 			out[string(rest[at[1]:at[1]+size])]++

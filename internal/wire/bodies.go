@@ -13,7 +13,9 @@ import (
 // Bodies fetches whole messages, BODY.PEEK[] and nothing else. fn is called at
 // most once for each UID of set, as they come, with the octets that the server
 // announces for it and a reader of exactly so many: it ends in io.EOF only if all
-// came, else in io.ErrUnexpectedEOF, and then Bodies fails. What fn leaves unread
+// came, else in io.ErrUnexpectedEOF, and then Bodies fails. It fails, too, with
+// another error in the place of the io.EOF, if the end of the reply does not follow
+// the octets: then their number was not the announced one. What fn leaves unread
 // is dropped.
 //
 // A message is handed over only if its reply names a UID of set before a
@@ -57,7 +59,7 @@ func (c *Conn) bodies(client *imapclient.Client, set imap.UIDSet, fn func(uint32
 				u = item.UID
 			case imapclient.FetchItemDataBodySection:
 				size := item.Literal.Size()
-				body = bodyReader{r: item.Literal, left: size}
+				body = bodyReader{r: item.Literal, left: size, end: func() error { return c.ended(m, uint32(u)) }}
 				err := fn(uint32(u), size, &body)
 				if err == nil {
 					err = body.finish()
@@ -71,6 +73,20 @@ func (c *Conn) bodies(client *imapclient.Client, set imap.UIDSet, fn func(uint32
 	}
 	whole = true
 	return fetch.Close()
+}
+
+// ended reads the reply of a body to its end. Without that the octets may be too
+// few and those behind them have been taken for theirs.
+func (c *Conn) ended(m *imapclient.FetchMessageData, u uint32) error {
+	for m.Next() != nil { // none but the end: the guard lets no other item through
+	}
+	if c.guard.isWhole(u) {
+		return nil
+	}
+	if err := c.failure(); err != nil {
+		return err
+	}
+	return protocolError("UID %d: its body has no end", u)
 }
 
 // breakOff ends a FETCH in the middle of a body. The connection is closed first:
@@ -90,12 +106,19 @@ func (c *Conn) breakOff(client *imapclient.Client, fetch *imapclient.FetchComman
 type bodyReader struct {
 	r    io.Reader
 	left int64
+	end  func() error // says, once all came, whether they were the body; nil: nobody knows yet
 	err  error
 }
 
 func (b *bodyReader) Read(p []byte) (int, error) {
 	switch {
 	case b.err != nil:
+		return 0, b.err
+	case b.left == 0 && b.end != nil:
+		b.err, b.end = b.end(), nil
+		if b.err == nil {
+			b.err = io.EOF
+		}
 		return 0, b.err
 	case b.left == 0:
 		return 0, io.EOF

@@ -26,6 +26,8 @@ func (c *Conn) Body(ctx context.Context, u uint32, fn func(size int64, body io.R
 		switch {
 		case err != nil:
 			return err
+		case one.torn:
+			return &Error{Class: ClassMessage, Err: fmt.Errorf("the body is not followed by the end of its reply: %w", ErrNotSent)}
 		case one.given && (one.confirmed || one.bodySeq != 0 && one.bodySeq == one.uidSeq):
 			return nil
 		case one.given:
@@ -49,6 +51,7 @@ type single struct {
 	uidSeq    uint32 // the sequence number that some reply gave our UID
 	inReply   bool   // the body was in the reply that is being read
 	isNil     bool
+	torn      bool // what followed the body was not the end of its reply
 }
 
 // literal is given the body's literal, with what stands before it.
@@ -82,6 +85,9 @@ func (s *single) reply(u untagged) (bool, error) {
 	f := parseFetch(u)
 	mine := s.inReply
 	s.inReply = false
+	if mine && (f.broken || f.odd) {
+		s.torn = true
+	}
 	if f.uid == s.uid {
 		s.uidSeq = u.number
 		s.confirmed = s.confirmed || mine

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ type fetched struct {
 	body   value
 	header value
 	broken bool // something in it could not be read
+	odd    bool // the name of an item is none
 }
 
 // parseFetch reads what can be read of a FETCH reply, or of the head of one.
@@ -37,9 +39,10 @@ func parseFetch(u untagged) (f fetched) {
 	for {
 		key := c.key()
 		if len(key) == 0 {
-			f.broken = f.broken || len(c.b) == 0 || c.b[0] != ')'
+			f.broken = f.broken || string(bytes.TrimRight(c.b, " ")) != ")"
 			break
 		}
+		f.odd = f.odd || !c.follows(key)
 		v := c.value()
 		if v.kind == none {
 			f.broken = true
@@ -71,6 +74,46 @@ func parseFetch(u untagged) (f fetched) {
 		}
 	}
 	return f
+}
+
+// endsReply says whether rest is what may follow a body in a FETCH reply: further
+// items, none of them another UID or body, and the end. It is something else where
+// the announced size of the body was not its own.
+func endsReply(rest []byte, u uint32) bool {
+	for c := (cursor{rest}); ; {
+		c.space()
+		if len(c.b) > 0 && c.b[0] == ')' {
+			return len(bytes.Trim(c.b[1:], " ")) == 0
+		}
+		key := c.key()
+		if !c.follows(key) || isKey(key, "BODY[]") {
+			return false
+		}
+		v := c.value()
+		if v.kind == none {
+			return false
+		}
+		if n, ok := v.number(); isKey(key, "UID") && (!ok || n != uint64(u)) {
+			return false
+		}
+	}
+}
+
+// items are names of FETCH items, or what they begin with.
+var items = []string{"UID", "FLAGS", "MODSEQ", "INTERNALDATE", "RFC822", "BODY", "BINARY", "ENVELOPE"}
+
+// follows says whether key, of which the cursor stands before the value, may be
+// the name of a FETCH item and not a word of a text: one that is known; or another
+// in upper case, but without a literal.
+func (c *cursor) follows(key []byte) bool {
+	c.space()
+	for _, name := range items {
+		if len(key) >= len(name) && isKey(key[:len(name)], name) {
+			return true
+		}
+	}
+	literal := len(c.b) > 0 && c.b[0] == '{'
+	return len(key) > 1 && !literal && !bytes.ContainsFunc(key, func(r rune) bool { return unicode.IsLower(r) || r > unicode.MaxASCII })
 }
 
 func isKey(key []byte, name string) bool {

@@ -23,15 +23,17 @@ var errParser = errors.New("unreadable reply")
 // The fields below the mutex belong to it; the others to whoever reads.
 type guard struct {
 	c       *Conn
-	left    int64 // octets of the body that go-imap is reading
-	inBody  bool  // the rest of a FETCH reply follows
-	replies int   // that may still come
+	left    int64  // octets of the body that go-imap is reading
+	inBody  bool   // the rest of a FETCH reply follows
+	uid     uint32 // whose body it is
+	replies int    // that may still come
 
 	mu     sync.Mutex
 	cond   sync.Cond
 	isOpen bool
 	wanted uid.Set // the bodies that go-imap waits for
 	ended  bool    // the tagged answer came
+	whole  uid.Set // the bodies that were followed by the end of their reply
 	last   status  // it
 	out    []byte  // for go-imap, before anything from the stream
 }
@@ -39,7 +41,7 @@ type guard struct {
 // open lets go-imap's reader at the stream for one command.
 func (g *guard) open(wanted uid.Set) {
 	g.mu.Lock()
-	g.isOpen, g.wanted, g.ended, g.last = true, wanted, false, status{}
+	g.isOpen, g.wanted, g.whole, g.ended, g.last = true, wanted, uid.Set{}, false, status{}
 	g.replies = wanted.Len() + g.c.opt.Limits.Untagged + 1
 	g.mu.Unlock()
 	g.cond.Broadcast()
@@ -120,15 +122,7 @@ func (g *guard) next() error {
 	c := g.c
 	if g.inBody {
 		g.inBody = false
-		line, err := c.in.line()
-		if err == nil {
-			_, err = c.assemble(line, nil)
-		}
-		if err != nil {
-			return err
-		}
-		g.give(")\r\n")
-		return nil
+		return g.tail()
 	}
 	reply, err := c.reply(g.offer)
 	if err != nil {
@@ -140,7 +134,34 @@ func (g *guard) next() error {
 	if g.inBody {
 		return nil
 	}
-	return g.whole(reply)
+	return g.complete(reply)
+}
+
+// tail reads what follows a body, which must be the end of the reply.
+func (g *guard) tail() error {
+	c := g.c
+	line, err := c.in.line()
+	if err == nil {
+		line, err = c.assemble(line, nil)
+	}
+	if err != nil {
+		return err
+	}
+	if !endsReply(line, g.uid) {
+		return protocolError("UID %d: its body is not followed by the end of the reply but by %s", g.uid, c.clean(string(line[:min(len(line), maxText)])))
+	}
+	g.mu.Lock()
+	g.whole.Add(g.uid)
+	g.mu.Unlock()
+	g.give(")\r\n")
+	return nil
+}
+
+// isWhole says whether the end of the reply followed the body of u.
+func (g *guard) isWhole(u uint32) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.whole.Contains(u)
 }
 
 // offer tells go-imap of the body behind head, if it waits for one.
@@ -159,13 +180,13 @@ func (g *guard) offer(head []byte, size int64) (outcome, error) {
 	g.out = append(g.out, " BODY[] {"...)
 	g.out = strconv.AppendInt(g.out, size, 10)
 	g.out = append(g.out, "}\r\n"...)
-	g.left, g.inBody = size, true
+	g.left, g.inBody, g.uid = size, true, f.uid
 	g.c.in.enter()
 	return bodyLeft, nil
 }
 
-// whole handles a reply without a body for go-imap.
-func (g *guard) whole(reply []byte) error {
+// complete handles a reply without a body for go-imap.
+func (g *guard) complete(reply []byte) error {
 	c := g.c
 	if len(reply) > 0 && reply[0] == '+' { // RFC 9051 7.6
 		text := strings.ReplaceAll(string(reply[1:]), "\r", "")
