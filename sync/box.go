@@ -29,6 +29,7 @@ type box struct {
 	uidValidity uint32
 	cursor      state.Cursor
 	server      uid.Set
+	seen        uint32                      // the highest UID that can have been there then
 	recall      map[uint32]*archive.Message // messages known from before under this UIDVALIDITY
 	before      map[uint32]string           // why messages failed in earlier runs
 

@@ -171,8 +171,8 @@ func (k *Checker) compare(ctx context.Context, m wire.Mailbox, place archive.Box
 		return err
 	}
 	b.UIDValidity = sel.UIDValidity
-	if excessive(sel, server) {
-		return &wire.Error{Class: wire.ClassMailbox, Err: contradiction(sel, server)}
+	if err := excessive(sel, server); err != nil {
+		return &wire.Error{Class: wire.ClassMailbox, Err: err}
 	}
 	if err := h.follow(k.Archive, place, true); err != nil {
 		return err
@@ -186,14 +186,17 @@ func (k *Checker) compare(ctx context.Context, m wire.Mailbox, place archive.Box
 			next = 1
 		}
 	}
-	tooLarge, err := k.larger(ctx, server.Minus(h.here))
+	larger, unknown, err := k.sizes(ctx, server.Minus(h.here))
 	if err != nil {
 		return err
 	}
-	s := h.sort(server, tooLarge, next)
-	if server.Len() < int(sel.Messages) { // an answer that leaves some out says nothing of what is gone
+	s := h.sort(server, larger, next)
+	if unknown = unknown.Minus(s.Failed).Minus(s.Returned); !unknown.Empty() {
+		b.Error = cmp.Or(b.Error, fmt.Sprintf("UID SEARCH lists messages of which UID FETCH tells nothing, UIDs %.100s: ask again", unknown))
+	}
+	if odd := contradiction(sel, server); odd != nil { // an answer that leaves some out says nothing of what is gone
 		s.Vanished = uid.Set{}
-		b.Error = cmp.Or(b.Error, contradiction(sel, server).Error())
+		b.Error = cmp.Or(b.Error, odd.Error())
 	}
 	b.fill(s)
 	b.Rule = limitRule(b.Excluded, k.Account.Largest)
@@ -207,14 +210,6 @@ func (k *Checker) compare(ctx context.Context, m wire.Mailbox, place archive.Box
 		}
 	}
 	return nil
-}
-
-// above are all UIDs above u.
-func above(u uint32) (s uid.Set) {
-	if u < 1<<32-1 {
-		s.AddRange(u+1, 1<<32-1)
-	}
-	return s
 }
 
 // next is the UIDNEXT that the last run met in the mailbox, 0 if it is not
@@ -246,22 +241,36 @@ func (k *Checker) unfit(h *holding, m wire.Mailbox, place archive.Box, sel wire.
 	return ""
 }
 
-// larger are those messages of set that are larger than the configuration allows.
-func (k *Checker) larger(ctx context.Context, set uid.Set) (out uid.Set, err error) {
-	if k.Account.Largest == 0 || set.Empty() {
-		return out, nil
+// sizes asks for the messages of set, which the archive does not hold: larger
+// are those that the configuration leaves out for their size, and unknown those
+// of which the server lists the UID and tells nothing.
+func (k *Checker) sizes(ctx context.Context, set uid.Set) (larger, unknown uid.Set, err error) {
+	larger, told, err := k.ask(ctx, set)
+	doubtful := larger.Or(set.Minus(told)) // both are said of a message only if they are so twice
+	if err == nil {
+		var again, more uid.Set
+		again, more, err = k.ask(ctx, doubtful)
+		larger, told = larger.And(again), told.Or(more)
 	}
+	return larger, set.Minus(told), err
+}
+
+// ask asks once.
+func (k *Checker) ask(ctx context.Context, set uid.Set) (larger, told uid.Set, err error) {
 	room := 2*set.Len() + 1000 // for replies
 	err = k.c.Meta(ctx, wire.MetaQuery{Set: set}, func(m wire.Meta) error {
 		if room--; room < 0 {
 			return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("more replies than messages: %w", wire.ErrLimit)}
 		}
-		if m.HasSize && m.Size > k.Account.Largest && set.Contains(m.UID) {
-			out.Add(m.UID)
+		if set.Contains(m.UID) {
+			told.Add(m.UID)
+			if largest := k.Account.Largest; largest > 0 && m.HasSize && m.Size > largest {
+				larger.Add(m.UID)
+			}
 		}
 		return nil
 	})
-	return out, err
+	return larger, told, err
 }
 
 // mostTries is how many connections may be lost over one mailbox.

@@ -62,18 +62,61 @@ func (w *worker) fetch(ctx context.Context, t *task) error {
 	return w.strays(ctx, t, metas)
 }
 
-// metas asks for flags, dates and sizes. A UID that has no answer here, or one
-// that can't be read, may still have a body.
+// metas asks for flags, dates and sizes, and once more for those of which the
+// answer is not whole: a date that is missed now is missed for ever. A UID that
+// has no answer here, or one that can't be read, may still have a body.
 func (w *worker) metas(ctx context.Context, want uid.Set) (map[uint32]wire.Meta, error) {
+	out, err := w.askMetas(ctx, want)
+	if err != nil {
+		return out, err
+	}
+	var doubtful uid.Set
+	largest := w.r.j.Account.Largest
+	for u := range want.All() {
+		if m := out[u]; !wholeMeta(m) || largest > 0 && m.Size > largest { // to be left out for a size, it should have it
+			doubtful.Add(u)
+		}
+	}
+	if doubtful.Empty() {
+		return out, nil
+	}
+	again, err := w.askMetas(ctx, doubtful)
+	for u, m := range again {
+		if _, told := out[u]; !told || wholeMeta(m) {
+			out[u] = m
+		}
+	}
+	if wire.Classify(err) == wire.ClassMessage {
+		err = nil // it was answered before
+	}
+	return out, err
+}
+
+// wholeMeta says whether everything is known of a message.
+func wholeMeta(m wire.Meta) bool {
+	return m.HasFlags && m.HasSize && !m.InternalDate.IsZero() && m.Problem == ""
+}
+
+// askMetas is metas once. Of a UID that is told of in two ways nothing is known.
+func (w *worker) askMetas(ctx context.Context, want uid.Set) (map[uint32]wire.Meta, error) {
 	out := make(map[uint32]wire.Meta, want.Len())
+	var twofold uid.Set
 	err := w.c.Meta(ctx, wire.MetaQuery{Set: want}, func(m wire.Meta) error {
-		if want.Contains(m.UID) {
-			if _, twice := out[m.UID]; !twice || m.HasSize {
-				out[m.UID] = m
-			}
+		if !want.Contains(m.UID) {
+			return nil
+		}
+		old, twice := out[m.UID]
+		if twice && old.HasSize && m.HasSize && (old.Size != m.Size || !old.InternalDate.Equal(m.InternalDate)) {
+			twofold.Add(m.UID)
+		}
+		if !twice || m.HasSize {
+			out[m.UID] = m
 		}
 		return nil
 	})
+	for u := range twofold.All() {
+		delete(out, u)
+	}
 	return out, err
 }
 
@@ -155,6 +198,9 @@ func (w *worker) bodies(ctx context.Context, t *task, set uid.Set, metas map[uin
 	var got uid.Set
 	defer func() { t.want = t.want.Minus(got) }()
 	return w.c.Bodies(ctx, set, func(u uint32, size int64, body io.Reader) error {
+		if w.r.j.sizes.doubts(metas[u], size) {
+			return t.doubt(u, body)
+		}
 		if err := w.receive(t.box, metas[u], u, size, body); err != nil {
 			return err
 		}
@@ -206,11 +252,24 @@ func (w *worker) strays(ctx context.Context, t *task, metas map[uint32]wire.Meta
 		return nil
 	}
 	b := t.box
-	server, err := w.c.Search(ctx)
+	sel, server, err := w.look(ctx, b)
 	if err != nil {
 		return err
 	}
+	if sel.UIDValidity != b.uidValidity {
+		b.renumber()
+		return nil
+	}
 	lost := t.want.Minus(server)
+	if odd := contradiction(sel, server); odd != nil {
+		b.flawed(odd)
+	}
+	if !reliable(sel, server) { // it says nothing of what is lost: that is tried, and fails by name
+		lost = uid.Set{}
+	}
+	if overlooked := server.Minus(b.server).Minus(above(b.seen)); !overlooked.Empty() {
+		b.flawed(fmt.Errorf("UID SEARCH did not list all messages at first: UIDs %.100s were there", overlooked))
+	}
 	b.mu.Lock()
 	b.expunged = b.expunged.Or(lost)
 	b.mu.Unlock()
@@ -219,7 +278,7 @@ func (w *worker) strays(ctx context.Context, t *task, metas map[uint32]wire.Meta
 		if b.gaveUp(t.generation) {
 			return nil
 		}
-		if err := w.alone(ctx, b, metas[u], u); err != nil {
+		if err := w.alone(ctx, t, metas[u], u); err != nil {
 			if !messageOnly(err) {
 				return err
 			}
@@ -234,12 +293,22 @@ func (w *worker) strays(ctx context.Context, t *task, metas map[uint32]wire.Meta
 }
 
 // alone fetches one message by itself, tolerating what Bodies does not. Which
-// message a body is of may be known only behind it: until then it is in the
-// batch on trial.
-func (w *worker) alone(ctx context.Context, b *box, m wire.Meta, u uint32) error {
+// message a body is of may be known only behind it, and if it is the message at
+// all only when it is compared: until then it is in the batch on trial.
+func (w *worker) alone(ctx context.Context, t *task, m wire.Meta, u uint32) error {
+	if _, doubted := t.doubts[u]; (doubted || !m.HasSize) && t.bare < 2 {
+		again, err := w.askMetas(ctx, uid.Of(u))
+		if err != nil && wire.Classify(err) != wire.ClassMessage {
+			t.bare++
+			return err
+		}
+		if told, ok := again[u]; ok {
+			m = told
+		}
+	}
 	took := int64(-1)
 	err := w.c.Body(ctx, u, func(size int64, body io.Reader) error {
-		if err := w.receive(b, m, u, size, body); err != nil {
+		if err := w.receive(t.box, m, u, size, body); err != nil {
 			return err
 		}
 		took = size
@@ -248,10 +317,13 @@ func (w *worker) alone(ctx context.Context, b *box, m wire.Meta, u uint32) error
 	if took < 0 {
 		return err
 	}
+	if err == nil {
+		err = w.compare(ctx, t, m, u, took)
+	}
 	if err != nil {
 		return errors.Join(err, w.batch.Undo())
 	}
-	w.received(b, took)
+	w.received(t.box, took)
 	return nil
 }
 

@@ -40,6 +40,7 @@ type Job struct {
 	Now   func() time.Time // nil: time.Now
 
 	meter   meter
+	sizes   sizes
 	leaving gosync.WaitGroup // connections that are being closed
 }
 

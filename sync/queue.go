@@ -4,18 +4,20 @@ import (
 	"context"
 	"slices"
 
+	"archiverd/archive"
 	"archiverd/internal/uid"
 )
 
 // task is a mailbox to survey, or messages of it to fetch.
 type task struct {
 	box        *box
-	piece      bool    // messages to fetch; else a survey
-	generation int     // of the survey that found the messages
-	want       uid.Set // the messages, as far as they are not archived yet
-	tries      int     // times the connection was lost over it with nothing received
-	bare       int     // of those, over its metadata
-	late       int     // 0, or why it waits until all else is done
+	piece      bool                   // messages to fetch; else a survey
+	generation int                    // of the survey that found the messages
+	want       uid.Set                // the messages, as far as they are not archived yet
+	tries      int                    // times the connection was lost over it with nothing received
+	bare       int                    // of those, over its metadata
+	doubts     map[uint32]archive.Sum // what came of messages that it may not have been of
+	late       int                    // 0, or why it waits until all else is done
 }
 
 // Why tasks come late, the later the higher. Of late tasks one is done at a

@@ -35,9 +35,8 @@ func (w *worker) survey(ctx context.Context, b *box) error {
 	if err != nil {
 		return err
 	}
-	odd := contradiction(sel, server)
-	if excessive(sel, server) {
-		b.failed(odd)
+	if err := excessive(sel, server); err != nil {
+		b.failed(err)
 		return nil
 	}
 	info, known, err := j.Store.State.Info(b.place.Dir)
@@ -72,7 +71,7 @@ func (w *worker) survey(ctx context.Context, b *box) error {
 	}
 	diff := Diff(server, have)
 	b.found(sel, server, info, before)
-	if server.Len() < int(sel.Messages) { // an answer that leaves some out says nothing of what is gone
+	if odd := contradiction(sel, server); odd != nil { // an answer that leaves some out says nothing of what is gone
 		b.flawed(odd)
 		diff.Gone = uid.Set{}
 	}
@@ -112,29 +111,53 @@ func (w *worker) look(ctx context.Context, b *box) (wire.Examined, uid.Set, erro
 	return look(ctx, w.c, func() (wire.Examined, error) { return w.examine(ctx, b) })
 }
 
-// look opens a mailbox with examine and lists its UIDs. Where these are fewer
-// than there should be, some may have been expunged in between: then it looks again.
+// look opens a mailbox with examine and lists its UIDs. Where some that were
+// there are not listed, they may have been expunged in between: then it looks again.
 func look(ctx context.Context, c *wire.Conn, examine func() (wire.Examined, error)) (sel wire.Examined, server uid.Set, err error) {
 	for range 2 {
 		if sel, err = examine(); err != nil {
 			break
 		}
-		if server, err = c.Search(ctx); err != nil || server.Len() >= int(sel.Messages) {
+		if server, err = c.Search(ctx); err != nil || contradiction(sel, server) == nil {
 			break
 		}
 	}
 	return sel, server, err
 }
 
-// contradiction is the error for a list of UIDs that does not fit the number of
-// messages that the server told.
+// contradiction is the error for a list of UIDs that has fewer messages than the
+// mailbox had when it was opened.
 func contradiction(sel wire.Examined, server uid.Set) error {
+	if server.Len() >= int(sel.Messages) {
+		return nil
+	}
 	return fmt.Errorf("UID SEARCH lists %d messages of a mailbox that has %d", server.Len(), sel.Messages)
 }
 
-// excessive says whether a server lists more than can have come meanwhile.
-func excessive(sel wire.Examined, server uid.Set) bool {
-	return server.Len() > 2*int(sel.Messages)+1000
+// reliable says whether a list of UIDs is as long as it must be without what came
+// after the mailbox was opened, and so has a UID from UIDNEXT on: that it does not
+// list a message then means that there is none.
+func reliable(sel wire.Examined, server uid.Set) bool {
+	if sel.UIDNext > 0 {
+		server = server.Minus(above(sel.UIDNext - 1))
+	}
+	return server.Len() >= int(sel.Messages)
+}
+
+// above are all UIDs above u.
+func above(u uint32) (s uid.Set) {
+	if u < 1<<32-1 {
+		s.AddRange(u+1, 1<<32-1)
+	}
+	return s
+}
+
+// excessive is the error for a list of more UIDs than can have come meanwhile.
+func excessive(sel wire.Examined, server uid.Set) error {
+	if server.Len() <= 2*int(sel.Messages)+1000 {
+		return nil
+	}
+	return fmt.Errorf("UID SEARCH lists %d messages of a mailbox that has %d", server.Len(), sel.Messages)
 }
 
 // enter opens the mailbox in the archive. A new one is given its place together
@@ -179,6 +202,10 @@ func (b *box) found(sel wire.Examined, server uid.Set, info state.Info, before m
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.uidValidity, b.server, b.info, b.before = sel.UIDValidity, server, info, before
+	b.seen = server.Max()
+	if sel.UIDNext > 0 {
+		b.seen = sel.UIDNext - 1
+	}
 	b.expunged, b.excluded, b.recall, b.flaw = uid.Set{}, uid.Set{}, nil, nil
 	b.cursor = state.Cursor{UIDValidity: sel.UIDValidity, UIDNext: sel.UIDNext, HighestModSeq: sel.HighestModSeq}
 }

@@ -140,6 +140,11 @@ func TestExpungedBeforeFetch(t *testing.T) {
 		if inbox(s) && searched {
 			s.Open = &after[0]
 		}
+		if searched && cmd.Name == "EXAMINE" && strings.Contains(cmd.Args, "INBOX") {
+			s.Open = &after[0]
+			s.Send("* 7 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n* OK [UIDNEXT 10] x\r\n* OK [HIGHESTMODSEQ 19] x\r\n" + cmd.Tag + " OK done\r\n")
+			return true
+		}
 		searched = searched || inbox(s) && cmd.Name == "UID SEARCH"
 		return false
 	}})

@@ -213,7 +213,7 @@ func (p *proxy) whole() int {
 				break
 			}
 			size, _ := strconv.Atoi(string(rest[at[2]:at[3]]))
-			if len(rest) < at[1]+size {
+			if len(rest) < at[1]+size+len(")\r\n") { // a body without the end of its reply may be cut short
 				break
 			}
 			n++
