@@ -1,0 +1,332 @@
+package sync
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"archiverd/archive"
+	"archiverd/internal/dovecot"
+	"archiverd/internal/imapd"
+	"archiverd/internal/wire"
+	"archiverd/state"
+)
+
+// honest is a server, and the mail that it has.
+type honest struct {
+	t    testing.TB
+	addr string
+	user *imapd.User
+	mail map[string]map[uint32]letter // by mailbox and UID
+	ever map[string]map[uint32]string // bodies that it had at any time
+}
+
+// newHonest makes a server with three mailboxes of some 20 messages. No two have
+// one size: two bodies of one size in each other's place can't be told apart by
+// anything that a server says of them.
+func newHonest(t testing.TB, seed uint64) *honest {
+	t.Helper()
+	s := imapd.New(imapd.Options{UIDValidity: 1000})
+	addr, err := s.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	h := &honest{t: t, addr: addr, user: s.AddUser("alice", "secret"), mail: map[string]map[uint32]letter{}, ever: map[string]map[uint32]string{}}
+	r := rand.New(rand.NewPCG(seed, 3))
+	for i, name := range []string{"INBOX", "Lists/Go", "Archiv"} {
+		m, err := h.user.Mailbox(name)
+		if err != nil {
+			if m, err = h.user.Create(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		uid := uint32(0)
+		for k := range []int{11, 6, 3}[i] {
+			uid += 1 + uint32(r.IntN(2)*r.IntN(3))
+			size := 60 + 23*(20*i+k) + r.IntN(20)
+			m.Append(imapd.Message{UID: uid, Body: bodyOf(r, name, uid, size), Flags: []string{`\Seen`, "$Junk", "größe"}[:r.IntN(3)],
+				InternalDate: time.Date(2021, time.Month(1+r.IntN(12)), 1+r.IntN(28), 1, 2, r.IntN(60), 0, time.FixedZone("", 1800*r.IntN(9)))})
+		}
+	}
+	h.read()
+	return h
+}
+
+// bodyOf is a body of that size. Some look like what a server says, but no line
+// ends like a FETCH reply: where a body is cut short in front of such a line by as
+// many octets as the line is away, size and framing are right, and nothing can tell.
+func bodyOf(r *rand.Rand, mailbox string, uid uint32, size int) []byte {
+	text := fmt.Sprintf("Subject: %s %d\r\n\r\n", mailbox, uid)
+	if r.IntN(4) == 0 {
+		text = fmt.Sprintf("* 1 FETCH (UID %d BODY[] {6}\r\nforged) \"\r\n", 1+r.IntN(12))
+	}
+	for len(text) < size {
+		text += []string{"a line\r\n", "* 3 FETCH (FLAGS ()) or so\r\n", "X2 OK done\r\n", "T3 OK done\r\n", "{10}\r\n", "no end"}[r.IntN(6)]
+	}
+	return []byte(text[:size])
+}
+
+// read takes down what the server has.
+func (h *honest) read() {
+	for _, name := range h.user.Names() {
+		m, err := h.user.Mailbox(name)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		all := map[uint32]letter{}
+		if h.ever[name] == nil {
+			h.ever[name] = map[uint32]string{}
+		}
+		for _, msg := range m.Messages() {
+			all[msg.UID] = letter{string(msg.Body), strings.Join(slices.Sorted(slices.Values(msg.Flags)), " "), msg.InternalDate.Format(dateLayout)}
+			h.ever[name][msg.UID] = string(msg.Body)
+		}
+		h.mail[name] = all
+	}
+}
+
+// recorded is what the archive takes for listed, by mailbox and UID. It fails on
+// a message that was ever recorded and is not the server's, octet for octet, or
+// was recorded twice.
+func (h *honest) recorded(a *house) map[string]map[uint32]letter {
+	h.t.Helper()
+	out := map[string]map[uint32]letter{}
+	for _, b := range a.boxes() {
+		name, here := "", map[uint32]letter{}
+		_, err := a.store.Archive.Replay(b, archive.Position{}, func(e archive.Event) error {
+			switch e.Kind {
+			case archive.Opened:
+				name = e.Name.Mailbox
+			case archive.Gone:
+				maps.DeleteFunc(here, func(u uint32, _ letter) bool { return e.UIDs.Contains(u) })
+			case archive.Flags:
+				l := here[e.UID]
+				l.flags = strings.Join(e.Flags, " ")
+				here[e.UID] = l
+			case archive.Added:
+				if _, twice := here[e.UID]; twice {
+					h.t.Errorf("%s: UID %d was recorded twice", name, e.UID)
+				}
+				body, err := os.ReadFile(filepath.Join(a.dir, b.Dir, e.Path))
+				here[e.UID] = letter{string(body), strings.Join(e.Flags, " "), e.InternalDate.Format(dateLayout)}
+				if want, ok := h.ever[name][e.UID]; err != nil || !ok || string(body) != want {
+					h.t.Errorf("%s: UID %d was recorded as %.300q (%d octets), and is %.300q (%d octets) at the server: %v", name, e.UID, body, len(body), want, len(want), err)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			h.t.Error(err)
+		}
+		out[name] = here
+	}
+	return out
+}
+
+// accounted fails on a message of the server's that is neither archived nor told
+// of: failed with a reason, larger than the limit, or in a mailbox or run that is
+// said to be incomplete.
+func (h *honest) accounted(here map[string]map[uint32]letter, run state.Run, largest int64) {
+	h.t.Helper()
+	for name, all := range h.mail {
+		i := slices.IndexFunc(run.Mailboxes, func(l state.Ledger) bool { return l.Mailbox == name })
+		if i < 0 {
+			h.t.Errorf("the run says nothing of mailbox %s", name)
+			continue
+		}
+		l := run.Mailboxes[i]
+		if l.Error != "" {
+			continue
+		}
+		for _, u := range slices.Sorted(maps.Keys(all)) {
+			tooLarge := largest > 0 && int64(len(all[u].body)) > largest
+			if _, ok := here[name][u]; !ok && l.Failures[u] == "" && !tooLarge {
+				h.t.Errorf("%s: UID %d is not archived, and nothing says so: %+v", name, u, l)
+			}
+		}
+	}
+}
+
+// whole fails unless the archive has all that the server has, flags and dates as
+// well. A date that was garbled each time it was asked for may be missing.
+func (h *honest) whole(here map[string]map[uint32]letter) {
+	h.t.Helper()
+	for name, want := range h.mail {
+		for u, l := range here[name] {
+			if l.date == (time.Time{}).Format(dateLayout) {
+				l.date = want[u].date
+				here[name][u] = l
+			}
+		}
+		same(h.t, name, here[name], want)
+	}
+}
+
+// change delivers mail, takes some away, and changes flags.
+func (h *honest) change(seed uint64) {
+	r := rand.New(rand.NewPCG(seed, 4))
+	for i, name := range h.user.Names() {
+		m, err := h.user.Mailbox(name)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		messages := m.Messages()
+		if len(messages) == 0 {
+			continue
+		}
+		m.Expunge(messages[r.IntN(len(messages))].UID)
+		m.SetFlags(messages[0].UID, `\Flagged`)
+		for k := range 2 {
+			m.Append(imapd.Message{Body: bodyOf(r, name, messages[len(messages)-1].UID, 1500+23*(2*i+k)+r.IntN(20)), InternalDate: time.Date(2022, 1, 2, 3, 4, 5, 0, time.UTC)})
+		}
+	}
+	h.read()
+}
+
+// lie archives through a liar, in one run, and checks what holds of any.
+func (h *honest) lie(a *house, acc Account, seed uint64) state.Run {
+	h.t.Helper()
+	p := lieAbout(h.t, acc.Wire.Address, seed)
+	h.t.Cleanup(func() {
+		if h.t.Failed() {
+			h.t.Logf("seed %d:\n%s", seed, strings.Join(p.told, "\n"))
+		}
+	})
+	acc.Wire.Address = p.Addr
+	acc.Connections = 1 + int(seed/2%3)
+	acc.Retry.Tries = 30
+	run, err := a.run(acc)
+	if err == nil {
+		h.accounted(h.recorded(a), run, acc.Largest)
+	}
+	return run
+}
+
+// Whatever a proxy does to the answers, and however often: no message is recorded
+// that is not exact, none is missing that is not reported, and a run that is told
+// the truth completes the archive, fetching nothing that it has.
+//
+// This proves nothing of lies that a server tells consistently, nor of octets that
+// it sends in the place of others, as many and well framed: a message without a
+// signature does not say what it ought to be. A body is recognised by its size,
+// which must be the RFC822.SIZE told for its UID, or come twice the same.
+func TestLies(t *testing.T) {
+	houses, rounds := uint64(80), uint64(4)
+	if testing.Short() {
+		houses = 10
+	}
+	survived := uint64(0)
+	for house := range houses {
+		t.Run(fmt.Sprint(house), func(t *testing.T) {
+			a, h := newHouse(t), newHonest(t, house)
+			for round := range rounds {
+				seed := house*rounds + round
+				acc := alice(h.addr)
+				if seed%5 == 4 {
+					acc.Largest = 700
+				}
+				if run := h.lie(a, acc, seed); run.OK() {
+					survived++
+				}
+				a.clean(alice(h.addr))
+				h.whole(h.recorded(a))
+				if t.Failed() {
+					t.Fatalf("round %d", round)
+				}
+				h.change(seed)
+			}
+			last := a.clean(alice(h.addr))
+			if c := a.ask(alice(h.addr), &last); !c.OK() || c.Sum.Archived != c.Sum.Server {
+				t.Errorf("in the end the check says %+v", c)
+			}
+		})
+	}
+	if survived < houses*rounds/4 {
+		t.Errorf("only %d of %d runs survived the lies: they are too many to try what a run makes of them", survived, houses*rounds)
+	}
+}
+
+// A check that is lied to does not say that all balances when it does not: a list
+// that leaves a message out is too short, and one that has another in its place
+// has one that can't be fetched. Only a server whose answers all agree could hide one.
+func TestLiesToCheck(t *testing.T) {
+	seeds := uint64(100)
+	if testing.Short() {
+		seeds = 20
+	}
+	a, h := newHouse(t), newHonest(t, 1)
+	last := a.clean(alice(h.addr))
+	h.change(1)
+	for i := range last.Mailboxes {
+		last.Mailboxes[i].UIDNext = 1000 // as if the last run had been told of what came
+	}
+	asked := 0
+	for seed := range seeds {
+		p := lieAbout(t, h.addr, seed)
+		c := a.ask(alice(p.Addr), &last)
+		if c.OK() || c.Error == "" && c.Sum.Missing == 0 {
+			t.Errorf("seed %d: 6 messages are not archived, and the check says %+v\n%s", seed, c, strings.Join(p.told, "\n"))
+		}
+		if c.Error == "" {
+			asked++
+		}
+	}
+	if asked < int(seeds)/2 {
+		t.Errorf("only %d of %d checks came to an end", asked, seeds)
+	}
+}
+
+// The same over a real server, whose answers are its own.
+func TestLiesOverDovecot(t *testing.T) {
+	srv := dovecot.Start(t)
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			user := srv.User(t, fmt.Sprintf("alice%d", seed))
+			client := user.Dial(t)
+			a, h := newHouse(t), newHonest(t, seed)
+			for _, name := range slices.Sorted(maps.Keys(h.mail)) {
+				if name != "INBOX" {
+					client.Create(name)
+				}
+				all := map[uint32]letter{}
+				for _, u := range slices.Sorted(maps.Keys(h.mail[name])) {
+					l := h.mail[name][u]
+					date, err := time.Parse(dateLayout, l.date)
+					if err != nil {
+						t.Fatal(err)
+					}
+					l.date = date.UTC().Format(dateLayout) // Dovecot keeps no zones,
+					if strings.HasSuffix(l.body, "\r") {   // no CR without LF,
+						l.body = strings.TrimSuffix(l.body, "\r") + "x"
+					}
+					l.flags = strings.ReplaceAll(l.flags, "größe", "$Forwarded") // and no keywords but in ASCII
+					client.Append(name, dovecot.Msg{Flags: strings.Fields(l.flags), Date: date, Body: []byte(l.body)})
+					all[uint32(len(all)+1)] = l
+				}
+				h.mail[name], h.ever[name] = all, map[uint32]string{}
+				for u, l := range all {
+					h.ever[name][u] = l.body
+				}
+			}
+			acc := alice(srv.PlainAddr)
+			acc.Auth = func(context.Context) (wire.Auth, error) {
+				return wire.Auth{Username: user.Name, Password: []byte(user.Password)}, nil
+			}
+			h.lie(a, acc, seed)
+			a.clean(acc)
+			h.whole(h.recorded(a))
+		})
+	}
+}
