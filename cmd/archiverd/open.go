@@ -169,7 +169,10 @@ func account(cfg *config.Config, a *config.Account, limit *rate.Limiter) (sync.A
 	if err != nil {
 		return sync.Account{}, fmt.Errorf("account %s: %w", a.Name, err)
 	}
-	o := wire.Options{Address: a.Address(), TLS: tlsConfig, Rate: limit}
+	o := wire.Options{Address: a.Address(), TLS: tlsConfig}
+	if limit != nil {
+		o.Rates = append(o.Rates, limit)
+	}
 	o.Timeouts.Idle = a.Timeout
 	switch a.TLS {
 	case config.TLSStart:

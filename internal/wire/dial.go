@@ -13,6 +13,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -33,6 +34,9 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 			return nil, canceled(ctx)
 		}
 		return nil, &Error{Class: ClassTransient, Err: fmt.Errorf("connect: %w", err)}
+	}
+	if o.Received != nil {
+		raw = &countedConn{raw, o.Received}
 	}
 	c := newConn(raw, o)
 	err = c.exclusive(ctx, command{wait: o.Timeouts.Greeting}, func() error { return c.start(ctx) })
@@ -139,6 +143,18 @@ type aheadConn struct {
 }
 
 func (c *aheadConn) Read(p []byte) (int, error) { return c.r.Read(p) }
+
+// countedConn counts what comes from the network.
+type countedConn struct {
+	net.Conn
+	received *atomic.Int64
+}
+
+func (c *countedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.received.Add(int64(n))
+	return n, err
+}
 
 // handshakeClass tells a network that failed in the handshake from a peer that
 // is not to be trusted.

@@ -194,6 +194,14 @@ func TestLoginRefused(t *testing.T) {
 		{"BAD", "IMAP4rev1", "TAG BAD x\r\n", Auth{}, ClassLogin, "BAD x"},
 		{"unavailable", "IMAP4rev1", "TAG NO [UNAVAILABLE] x\r\n", Auth{}, ClassBusy, "UNAVAILABLE"},
 		{"over quota", "IMAP4rev1", "TAG NO [OVERQUOTA] x\r\n", Auth{}, ClassThrottled, "OVERQUOTA"},
+		{"throttled", "IMAP4rev1", "TAG NO [THROTTLED] x\r\n", Auth{}, ClassThrottled, "THROTTLED"},
+		{"limit", "IMAP4rev1", "TAG NO [LIMIT] x\r\n", Auth{}, ClassBusy, "LIMIT"},
+		{"in use", "IMAP4rev1 AUTH=PLAIN", "TAG NO [INUSE] x\r\n", Auth{}, ClassBusy, "INUSE"},
+		{"Gmail's connections", "IMAP4rev1", "TAG NO [ALERT] Too many simultaneous connections. (Failure)\r\n", Auth{}, ClassThrottled, "Too many"},
+		{"Gmail's bandwidth", "IMAP4rev1", "TAG NO [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)\r\n", Auth{}, ClassThrottled, "bandwidth"},
+		{"Dovecot's connections", "IMAP4rev1", "TAG NO [UNAVAILABLE] Maximum number of connections from user+IP exceeded (mail_max_userip_connections=10)\r\n", Auth{}, ClassThrottled, "Maximum"},
+		{"Yahoo's commands", "IMAP4rev1", "TAG NO [LIMIT] AUTHENTICATE Rate limit hit.\r\n", Auth{}, ClassThrottled, "Rate limit"},
+		{"Exchange's BYE", "IMAP4rev1", "* BYE Request is throttled. Suggested Backoff Time: 89117 milliseconds\r\n", Auth{}, ClassThrottled, "89117"},
 		{"alert", "IMAP4rev1", "* NO [ALERT] pay\x1b[2J up\r\nTAG NO [AUTHENTICATIONFAILED] no\r\n", Auth{}, ClassLogin, `alert: pay\x1b[2J up`},
 		{"echo", "IMAP4rev1", "TAG NO user alice password " + password + " or LOGIN \"alice\" \"s3\\\"cret\"\r\n", Auth{}, ClassLogin, "password ***"},
 		{"base64 echo", "IMAP4rev1 AUTH=PLAIN SASL-IR", "TAG BAD " + encoded + "\r\n", Auth{}, ClassLogin, "***"},
@@ -229,6 +237,9 @@ func TestLoginRefused(t *testing.T) {
 			err = conn.Login(t.Context(), c.auth)
 			if err == nil || Classify(err) != c.class || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v is %v, want %v", err, Classify(err), c.class)
+			}
+			if got, stated := RetryAfter(err), strings.Contains(c.reply, "89117"); stated && got != 89117*time.Millisecond || !stated && got != 0 {
+				t.Errorf("to stay away for %v", got)
 			}
 			all := fmt.Sprintf("%v %+v %#v %q", err, err, err, conn.Alerts())
 			for _, secret := range []string{password, `s3\"cret`, encoded} {
@@ -289,8 +300,13 @@ func TestLogoutIsBounded(t *testing.T) {
 func TestBackOff(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"Request is throttled. Suggested Backoff Time: 299950 milliseconds": 299950 * time.Millisecond,
+		"Request is throttled. Suggested Backoff Time: 299961 milliseconds": 299961 * time.Millisecond,
+		"throttled; suggested back-off time 1200ms, then again":             1200 * time.Millisecond,
 		"suggested backoff time: 5 seconds":                                 5 * time.Second,
+		"suggested backoff time: 5 minutes":                                 5 * time.Minute,
 		"Suggested Backoff Time: 99999999999999999 milliseconds":            24 * time.Hour,
+		"Suggested Backoff Time: 99999999999999999999999999999 s":           24 * time.Hour,
+		"Suggested Backoff Time: 86400001 milliseconds":                     24 * time.Hour,
 		"Suggested Backoff Time: -5":                                        0, "Suggested Backoff Time:": 0, "Suggested Backoff Time: x": 0, "later": 0,
 	} {
 		if got := backOff(text); got != want {

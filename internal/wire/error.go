@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -107,18 +108,21 @@ func RetryAfter(err error) time.Duration {
 	return 0
 }
 
-// classOf sorts a server's refusal by its code, then by its text; fallback is
-// what it means where neither tells. RFC 5530, RFC 9738, and what Exchange and
-// Gmail write in words.
+// classOf sorts a server's refusal by its text, then by its code; fallback is
+// what it means where neither tells. RFC 5530, RFC 9738, and what Exchange,
+// Gmail, Dovecot and Yahoo write in words.
 func classOf(s status, command string, fallback Class) Class {
 	text := strings.ToLower(s.text)
 	for _, word := range []string{
 		"throttled", "suggested backoff time", "bandwidth limit", "too many simultaneous connections",
-		"too many connections", "rate limit",
+		"too many connections", "too many concurrent", "maximum number of connections", "rate limit",
 	} {
 		if strings.Contains(text, word) {
 			return ClassThrottled
 		}
+	}
+	if strings.HasPrefix(text, "server unavailable") { // Exchange, of any command
+		return ClassBusy
 	}
 	switch s.code {
 	case "THROTTLED":
@@ -144,25 +148,24 @@ func classOf(s status, command string, fallback Class) Class {
 	return fallback
 }
 
-// backOff reads "Suggested Backoff Time: 299950 milliseconds" (Exchange).
+// backOff reads "Suggested Backoff Time: 299950 milliseconds" (Exchange): at most
+// a day, 0 where there is none.
 func backOff(text string) time.Duration {
-	const phrase = "suggested backoff time:"
-	text = strings.ToLower(text)
-	i := strings.Index(text, phrase)
-	if i < 0 {
-		return 0
-	}
-	fields := strings.Fields(text[i+len(phrase):])
-	if len(fields) == 0 {
-		return 0
-	}
-	n, err := strconv.ParseInt(fields[0], 10, 64)
-	if err != nil || n < 0 {
+	m := regexp.MustCompile(`(?i)suggested back-?off time:? *([0-9]+) *([a-z]*)`).FindStringSubmatch(text)
+	if m == nil {
 		return 0
 	}
 	unit := time.Millisecond
-	if len(fields) > 1 && strings.HasPrefix(fields[1], "s") {
+	switch name := strings.ToLower(m[2]); {
+	case strings.HasPrefix(name, "s"):
 		unit = time.Second
+	case strings.HasPrefix(name, "min"):
+		unit = time.Minute
 	}
-	return min(time.Duration(min(n, int64(24*time.Hour/unit)))*unit, 24*time.Hour)
+	const most = 24 * time.Hour
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	if err != nil || n > int64(most/unit) { // more digits than it can hold, or too many
+		return most
+	}
+	return time.Duration(n) * unit
 }

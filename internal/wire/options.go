@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -34,9 +35,13 @@ type Options struct {
 	MinRate  MinRate
 	Limits   Limits
 
-	// Rate limits the octets per second that are read and that Append writes; nil:
-	// no limit. Several connections may share one.
-	Rate *rate.Limiter
+	// Rates limit the octets per second that are read and that Append writes: each
+	// of them holds. Several connections may share one.
+	Rates []*rate.Limiter
+
+	// Received, if not nil, grows by every octet that comes from the network, TLS's
+	// own included. Several connections may share one.
+	Received *atomic.Int64
 }
 
 // Timeouts are counted in time spent waiting for the network.

@@ -26,8 +26,8 @@ type stream struct {
 	timeouts Timeouts
 	minRate  MinRate
 	limits   Limits
-	limit    *rate.Limiter
-	done     <-chan struct{} // closed with the connection: ends a wait for the limiter
+	rates    []*rate.Limiter
+	done     <-chan struct{} // closed with the connection: ends a wait for a limiter
 
 	search bool          // SEARCH and ESEARCH lines may be long now
 	wait   time.Duration // for the next read; Idle after it
@@ -41,7 +41,7 @@ type stream struct {
 func newStream(conn net.Conn, o Options, done <-chan struct{}) *stream {
 	return &stream{
 		conn: conn, buf: make([]byte, readAhead), timeouts: o.Timeouts, minRate: o.MinRate,
-		limits: o.Limits, limit: o.Rate, done: done, wait: o.Timeouts.Idle,
+		limits: o.Limits, rates: o.Rates, done: done, wait: o.Timeouts.Idle,
 	}
 }
 
@@ -66,8 +66,8 @@ func (s *stream) buffered() int { return s.w - s.r }
 
 // read is one read from the network.
 func (s *stream) read(p []byte) (int, error) {
-	if s.limit != nil {
-		p = p[:min(len(p), max(s.limit.Burst(), 1))]
+	for _, limit := range s.rates {
+		p = p[:min(len(p), max(limit.Burst(), 1))]
 	}
 	for range 100 {
 		start := time.Now()
@@ -139,22 +139,24 @@ func (s *stream) enter() { s.unit, s.waited, s.came = true, 0, 0 }
 // leave ends it.
 func (s *stream) leave() { s.unit = false }
 
-// throttle waits until n octets are within the rate limit.
+// throttle waits until n octets are within every rate limit.
 func (s *stream) throttle(n int) {
-	for s.limit != nil && n > 0 {
-		k := min(n, max(s.limit.Burst(), 1))
-		n -= k
-		r := s.limit.ReserveN(time.Now(), k)
-		if !r.OK() {
-			return
-		}
-		if d := r.Delay(); d > 0 {
-			t := time.NewTimer(d)
-			select {
-			case <-t.C:
-			case <-s.done:
-				t.Stop()
-				return
+	for _, limit := range s.rates {
+		for left := n; left > 0; {
+			k := min(left, max(limit.Burst(), 1))
+			left -= k
+			r := limit.ReserveN(time.Now(), k)
+			if !r.OK() {
+				break
+			}
+			if d := r.Delay(); d > 0 {
+				t := time.NewTimer(d)
+				select {
+				case <-t.C:
+				case <-s.done:
+					t.Stop()
+					return
+				}
 			}
 		}
 	}
