@@ -45,6 +45,7 @@ var (
 	sumsBucket    = []byte("sums")
 	numbersBucket = []byte("numbers")
 	runsBucket    = []byte("runs")
+	trafficBucket = []byte("traffic") // made when there is any: schema 1 did without
 
 	archiveKey = []byte("archive")
 	schemaKey  = []byte("schema")
@@ -71,6 +72,9 @@ type DB struct {
 	bolt   *bbolt.DB
 	broken bool
 	stuck  bool // a panic left bbolt's locks held: the file can't be closed
+
+	spent   gosync.Mutex // of traffic
+	traffic map[string]*traffic
 }
 
 // ArchiveID is the id of the archive that the database at path is of, empty if
@@ -211,6 +215,7 @@ func (db *DB) Rebuild() (notes []string, err error) {
 		return notes, fmt.Errorf("rebuild state database: %w", err)
 	}
 	db.broken = false
+	db.rewriteTraffic()
 	return notes, nil
 }
 
@@ -303,14 +308,21 @@ func view(b *bbolt.DB, fn func(*bbolt.Tx) error) (err error) {
 	return b.View(fn)
 }
 
-// update runs a write transaction. After any error the database is broken: what
-// failed may be visible all the same.
+// update runs a write transaction, which takes what was spent along. After any
+// error the database is broken: what failed may be visible all the same.
 func (db *DB) update(fn func(*bbolt.Tx) error) error {
 	db.mu.RLock()
 	b, broken := db.bolt, db.broken
 	err := ErrDamaged
 	if b != nil && !broken {
-		err = update(b, fn)
+		done := func(error) {}
+		err = update(b, func(tx *bbolt.Tx) (err error) {
+			if err = fn(tx); err == nil {
+				done, err = db.putTraffic(tx)
+			}
+			return err
+		})
+		done(err)
 	}
 	db.mu.RUnlock()
 	if err != nil {

@@ -22,6 +22,11 @@ type Run struct {
 	// mailbox. Login says that the server refused the credentials.
 	Error string `json:"error,omitempty"`
 	Login bool   `json:"login,omitempty"`
+	// Resumes is set when the run ended before its time for a reason that time
+	// mends, which Error names: then the next may go on. DailyLimit is the limit, in octets,
+	// that it came to; 0: the server asked to be left alone.
+	Resumes    time.Time `json:"resumes,omitzero"`
+	DailyLimit int64     `json:"daily_limit,omitempty"`
 	// LastOK is when the last run ended that left nothing to be desired, this
 	// one included; zero if there was none. FinishRun sets it.
 	LastOK time.Time `json:"last_ok,omitzero"`
@@ -52,6 +57,7 @@ type Ledger struct {
 	Vanished  bool              `json:"vanished,omitempty"`  // the server no longer lists the mailbox
 	Failures  map[uint32]string `json:"failures,omitempty"`  // by UID, the first few
 	Error     string            `json:"error,omitempty"`     // why the mailbox is not complete
+	Left      string            `json:"left,omitempty"`      // why the run left Missing messages to the next: no error of the mailbox's
 }
 
 // Balanced is promise and check in one: every UID of the server is accounted for.
