@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"archiverd/internal/wire"
@@ -20,7 +21,17 @@ type Account struct {
 	Connections int
 	// Largest is the size in octets from above which a message is left out; 0: none is.
 	Largest int64
-	Retry   Retry
+	// Rate is the lowest of the limits in Wire.Rates, octets per second, for
+	// estimates; 0: none.
+	Rate int64
+	// DailyLimit is how many octets a job may receive in any 24 hours, with those
+	// of earlier runs; 0: any number.
+	DailyLimit int64
+	// LoginHint says what the provider wants at the login, for whom it refused; "": not known.
+	LoginHint string
+	Retry     Retry
+
+	received *atomic.Int64 // counts what connections receive; nil: nothing does
 }
 
 // Retry bounds what a run does about a server that does not answer. Zero
@@ -30,6 +41,10 @@ type Retry struct {
 	First  time.Duration // wait after the first; doubles with each; default 1 s
 	Most   time.Duration // longest wait between two; default 1 min
 	Stated time.Duration // longest wait that a server may ask for within a run; default 10 min
+
+	// Throttled is how long a server is left alone that throttles and does not
+	// say for how long; default 30 min.
+	Throttled time.Duration
 }
 
 func (r Retry) withDefaults() Retry {
@@ -44,6 +59,9 @@ func (r Retry) withDefaults() Retry {
 	}
 	if r.Stated == 0 {
 		r.Stated = 10 * time.Minute
+	}
+	if r.Throttled == 0 {
+		r.Throttled = 30 * time.Minute
 	}
 	return r
 }

@@ -187,8 +187,9 @@ func (b *box) committed(batch *archive.Batch) {
 
 // settle compares, at the end of the run, what the server listed with what the
 // archive has: the ledger. The cursor is what to store if the mailbox is
-// complete, else nil.
-func (b *box) settle(limit int64) (state.Ledger, *state.Cursor, error) {
+// complete, else nil. left is why the run came to an early end that is no
+// mailbox's fault, "" if it did not.
+func (b *box) settle(limit int64, left string) (state.Ledger, *state.Cursor, error) {
 	if err := b.leave(); err != nil { // the run was stopped with something left to do
 		b.flawed(err)
 	}
@@ -200,10 +201,19 @@ func (b *box) settle(limit int64) (state.Ledger, *state.Cursor, error) {
 		l.Error = safetext.Line(flaw.Error())
 	}
 	if b.uidValidity == 0 { // not surveyed: all that is known is what LIST said
-		if s := b.listed.Status; s != nil {
+		s := b.listed.Status
+		if s != nil {
 			l.Server, l.Missing = int(s.Messages), int(s.Messages)
 		}
-		if l.Error == "" {
+		switch {
+		case l.Error != "":
+		case left != "":
+			l.Left = left
+			if s != nil && b.info.UIDValidity == s.UIDValidity { // as far as runs before came
+				l.Archived = min(b.info.Archived, l.Server)
+				l.Missing -= l.Archived
+			}
+		default:
 			l.Error = "this run did not come to it"
 		}
 		return l, nil, nil
@@ -215,23 +225,27 @@ func (b *box) settle(limit int64) (state.Ledger, *state.Cursor, error) {
 	}
 	server := b.server.Minus(b.expunged)
 	l.Server, l.UIDNext = server.Len(), nextAfter(b.cursor.UIDNext, b.server)
-	left := server.Minus(have.Archived)
-	l.Archived = l.Server - left.Len()
-	excluded := left.And(b.excluded) // some may have failed before the limit was set
-	left = left.Minus(excluded)
-	failed := left.And(have.Failed)
-	left = left.Minus(failed)
-	l.Excluded, l.Failed, l.Missing = excluded.Len(), failed.Len(), left.Len()
+	missing := server.Minus(have.Archived)
+	l.Archived = l.Server - missing.Len()
+	excluded := missing.And(b.excluded) // some may have failed before the limit was set
+	missing = missing.Minus(excluded)
+	failed := missing.And(have.Failed)
+	missing = missing.Minus(failed)
+	l.Excluded, l.Failed, l.Missing = excluded.Len(), failed.Len(), missing.Len()
 	l.Rule = limitRule(l.Excluded, limit)
 	if l.Failed > 0 {
 		if l.Failures, err = b.failures(failed); err != nil {
 			return l, nil, err
 		}
 	}
-	if l.Missing > 0 && l.Error == "" {
-		l.Error = fmt.Sprintf("%d of the server's messages are not accounted for, UIDs %.100s", l.Missing, left)
+	switch {
+	case l.Missing == 0 || l.Error != "":
+	case left != "":
+		l.Left = left
+	default:
+		l.Error = fmt.Sprintf("%d of the server's messages are not accounted for, UIDs %.100s", l.Missing, missing)
 	}
-	if l.Error != "" {
+	if l.Error != "" || l.Left != "" {
 		return l, nil, nil
 	}
 	c := b.cursor

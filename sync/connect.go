@@ -18,7 +18,11 @@ func (a *Account) Connect(ctx context.Context) (*wire.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := wire.Dial(ctx, a.Wire)
+	o := a.Wire
+	if a.received != nil {
+		o.Received = a.received
+	}
+	c, err := wire.Dial(ctx, o)
 	if err != nil {
 		return nil, a.explain(err)
 	}
@@ -39,7 +43,11 @@ func (a *Account) explain(err error) error {
 	case errors.As(err, &op) && op.Op == "dial":
 		return err // which names the server
 	case wire.Classify(err) == wire.ClassLogin:
-		return fmt.Errorf("%s: %w (check username and password)", a.Wire.Address, err)
+		hint := "check username and password"
+		if a.LoginHint != "" {
+			hint += "; " + a.LoginHint
+		}
+		return fmt.Errorf("%s: %w (%s)", a.Wire.Address, err, hint)
 	case errors.As(err, &authority):
 		return fmt.Errorf("%s: %w (if the server is yours, name its authority in tls_ca_file, or its certificate in tls_fingerprint)", a.Wire.Address, err)
 	case errors.As(err, &name):

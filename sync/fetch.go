@@ -193,8 +193,25 @@ func portions(want uid.Set, metas map[uint32]wire.Meta) iter.Seq[uid.Set] {
 	}
 }
 
-// bodies fetches the bodies of set into batches.
+// bodies fetches the bodies of set into batches, as many at a time as the day
+// has room for.
 func (w *worker) bodies(ctx context.Context, t *task, set uid.Set, metas map[uint32]wire.Meta) error {
+	for !set.Empty() {
+		part, day, err := w.r.j.day.afford(ctx, set, metas)
+		if err == nil {
+			err = w.portion(ctx, t, part, metas, day)
+		}
+		if err != nil {
+			return err
+		}
+		set = set.Minus(part)
+	}
+	return nil
+}
+
+// portion fetches the bodies of set in one go.
+func (w *worker) portion(ctx context.Context, t *task, set uid.Set, metas map[uint32]wire.Meta, day *spending) error {
+	defer day.end()
 	var got uid.Set
 	defer func() { t.want = t.want.Minus(got) }()
 	return w.c.Bodies(ctx, set, func(u uint32, size int64, body io.Reader) error {
@@ -205,6 +222,7 @@ func (w *worker) bodies(ctx context.Context, t *task, set uid.Set, metas map[uin
 			return err
 		}
 		got.Add(u)
+		day.came(costOf(metas, u))
 		w.received(t.box, size)
 		return nil
 	})
@@ -240,7 +258,13 @@ func (w *worker) received(b *box, octets int64) {
 	b.mu.Lock()
 	b.misses = 0
 	b.mu.Unlock()
-	w.r.j.meter.change(func(p *Progress) { p.Received++; p.Octets += octets })
+	w.r.j.meter.change(func(p *Progress) {
+		p.Received++
+		p.Octets += octets
+		if p.began.IsZero() {
+			p.began, p.first = w.r.j.Now(), p.Octets
+		}
+	})
 	w.full()
 }
 
@@ -306,8 +330,13 @@ func (w *worker) alone(ctx context.Context, t *task, m wire.Meta, u uint32) erro
 			m = told
 		}
 	}
+	_, day, err := w.r.j.day.afford(ctx, uid.Of(u), map[uint32]wire.Meta{u: m})
+	if err != nil {
+		return err
+	}
+	defer day.end()
 	took := int64(-1)
-	err := w.c.Body(ctx, u, func(size int64, body io.Reader) error {
+	err = w.c.Body(ctx, u, func(size int64, body io.Reader) error {
 		if err := w.receive(t.box, m, u, size, body); err != nil {
 			return err
 		}

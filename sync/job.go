@@ -41,6 +41,7 @@ type Job struct {
 
 	meter   meter
 	sizes   sizes
+	day     *allowance
 	leaving gosync.WaitGroup // connections that are being closed
 }
 
@@ -49,11 +50,17 @@ type Job struct {
 var ErrInterrupted = errors.New("interrupted; what had been received is archived")
 
 // Progress is how far the run under way has come. It may be called at any time.
-func (j *Job) Progress() Progress { return j.meter.read() }
+func (j *Job) Progress() Progress {
+	p := j.meter.read()
+	p.DailyLimit = j.Account.DailyLimit
+	p.Estimate = j.estimate(p)
+	return p
+}
 
 // Run is one round over the account. It returns the ledger, which is stored as
 // well, and an error if the round as a whole failed: a mailbox or message that
-// failed is in the ledger only. Once ctx is done nothing more is fetched; what
+// failed is in the ledger only. A run that the daily limit leaves nothing to do
+// for begins nothing and is not stored. Once ctx is done nothing more is fetched; what
 // has been received whole is committed before Run returns. A panic in it is an
 // error of this job.
 func (j *Job) Run(ctx context.Context) (run state.Run, err error) {
@@ -61,8 +68,16 @@ func (j *Job) Run(ctx context.Context) (run state.Run, err error) {
 		j.Now = time.Now
 	}
 	run = state.Run{Account: j.Account.Name, Started: j.Now().UTC()}
+	j.day = newAllowance(j)
+	j.Account.received = &j.day.received
 	j.meter.change(func(p *Progress) { *p = Progress{Account: j.Account.Name, Stage: "waiting"} })
 	cursors := map[string]state.Cursor{}
+	if until := j.held(); !until.IsZero() {
+		run.Ended, run.Resumes, run.DailyLimit = run.Started, until.UTC(), j.day.limit
+		err := &spentError{limit: j.day.limit}
+		run.Error = err.Error()
+		return run, err
+	}
 	func() {
 		defer func() {
 			if p := recover(); p != nil {
@@ -74,6 +89,7 @@ func (j *Job) Run(ctx context.Context) (run state.Run, err error) {
 	if err != nil && ctx.Err() != nil {
 		err = ErrInterrupted
 	}
+	j.resumes(&run, err)
 	run.Ended = j.Now().UTC()
 	run.Sum.Elapsed = run.Ended.Sub(run.Started)
 	if err != nil {
@@ -89,6 +105,33 @@ func (j *Job) Run(ctx context.Context) (run state.Run, err error) {
 		}
 	}
 	return run, errors.Join(err, serr)
+}
+
+// held says until when the daily limit leaves nothing to do; zero: it does not.
+// An error of the state database is left to the run, which mends it.
+func (j *Job) held() time.Time {
+	runs, err := j.Store.State.Runs(j.Account.Name)
+	if err != nil {
+		return time.Time{}
+	}
+	until, err := j.day.held(runs)
+	if err != nil {
+		return time.Time{}
+	}
+	return until
+}
+
+// resumes says of a run that ended with err whether time mends that, and when.
+func (j *Job) resumes(run *state.Run, err error) {
+	var spent *spentError
+	var away *stayAway
+	t, berr := j.day.book()
+	switch {
+	case errors.As(err, &away):
+		run.Resumes = j.Now().Add(away.wait).UTC()
+	case errors.As(err, &spent) && berr == nil:
+		run.Resumes, run.DailyLimit = j.day.resumes(t, spent.need).UTC(), spent.limit
+	}
 }
 
 // panicked is the error for a panic, which it logs.
@@ -123,7 +166,7 @@ func (j *Job) round(ctx context.Context, run *state.Run, cursors map[string]stat
 	j.meter.change(func(p *Progress) { p.Stage, p.Mailboxes = "fetching", len(boxes) })
 	err = r.work(w, boxes)
 	for _, b := range boxes {
-		l, cursor, serr := b.settle(j.Account.Largest)
+		l, cursor, serr := b.settle(j.Account.Largest, r.leaves())
 		if err == nil {
 			err = serr
 		}
@@ -149,6 +192,8 @@ type round struct {
 	mu       gosync.Mutex
 	cond     *gosync.Cond
 	queue    []task
+	over     error           // why nothing more is begun, though what is under way goes on
+	calm     time.Time       // until when no command is sent
 	delicate *worker         // which has a late task
 	held     int             // tasks and batches not done with, of all mailboxes
 	most     int             // workers that there may be

@@ -1,6 +1,9 @@
 package sync
 
-import gosync "sync"
+import (
+	gosync "sync"
+	"time"
+)
 
 // Progress is how far a run has come.
 type Progress struct {
@@ -12,6 +15,12 @@ type Progress struct {
 	Messages  int    `json:"messages"`  // that are known to be missing so far
 	Received  int    `json:"received"`  // of those, received
 	Octets    int64  `json:"octets"`    // of bodies received
+
+	DailyLimit int64     `json:"daily_limit,omitempty"` // octets in any 24 hours; 0: none
+	Estimate   *Estimate `json:"estimate,omitempty"`    // nil: nothing is known yet, or nothing is left
+
+	began time.Time // when the first body was received
+	first int64     // its octets
 }
 
 // meter is a Progress that several goroutines change.

@@ -57,7 +57,7 @@ func (r *round) put(tasks ...task) {
 
 // grow starts workers while more tasks wait than there are workers.
 func (r *round) grow() {
-	for r.count+r.joining < r.most && r.ctx.Err() == nil && r.waiting() > r.count+r.joining {
+	for r.count+r.joining < r.most && r.ctx.Err() == nil && r.over == nil && r.waiting() > r.count+r.joining {
 		r.joining++
 		r.wait.Go(r.another)
 	}
@@ -92,12 +92,12 @@ func (r *round) opened(b *box) {
 
 // take returns the next task for w, preferring the mailbox open. With only set,
 // it returns none but that mailbox's and does not wait. ok is false when
-// nothing is left to do, or the run is stopped.
+// nothing is left to do, or the run is stopped or over.
 func (r *round) take(w *worker, open *box, only bool) (t task, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.noLonger(w)
-	for r.ctx.Err() == nil && r.held > 0 {
+	for r.ctx.Err() == nil && r.over == nil && r.held > 0 {
 		free := func(t task) bool {
 			return (t.box.opener == nil || t.box.opener == w) && (t.late == 0 || r.delicate == nil)
 		}
@@ -228,5 +228,7 @@ func (r *round) work(w *worker, boxes []*box) error {
 	if r.ctx.Err() != nil {
 		return context.Cause(r.ctx)
 	}
-	return nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.over
 }

@@ -16,6 +16,7 @@ type Plan struct {
 	Account string
 	Spec    string                    // five fields, @every, @daily …, CRON_TZ= (robfig/cron)
 	Last    time.Time                 // when it was last begun; zero: never
+	Resumes time.Time                 // if that is to come, begin then as well, beside the schedule
 	Run     func(ctx context.Context) // one run; ctx is done when the scheduler is stopped
 }
 
@@ -37,6 +38,7 @@ type Scheduler struct {
 
 	mu      gosync.Mutex
 	plans   map[string]planned
+	again   map[string]extra
 	running map[string]bool
 	stopped bool
 }
@@ -47,10 +49,26 @@ type planned struct {
 	entry    cron.EntryID
 }
 
+// extra is one more run of an account, beside its schedule.
+type extra struct {
+	at    time.Time
+	entry cron.EntryID
+}
+
+// onceAt is a schedule of one time.
+type onceAt time.Time
+
+func (o onceAt) Next(t time.Time) time.Time {
+	if at := time.Time(o); at.After(t) {
+		return at
+	}
+	return time.Time{}
+}
+
 // NewScheduler starts a scheduler without plans. Once ctx is done it begins
 // nothing more, and the runs under way are told to stop.
 func NewScheduler(ctx context.Context, log *slog.Logger, now func() time.Time) *Scheduler {
-	s := &Scheduler{ctx: ctx, log: log, now: now, cron: cron.New(), plans: map[string]planned{}, running: map[string]bool{}}
+	s := &Scheduler{ctx: ctx, log: log, now: now, cron: cron.New(), plans: map[string]planned{}, again: map[string]extra{}, running: map[string]bool{}}
 	s.cron.Start()
 	return s
 }
@@ -91,7 +109,28 @@ func (s *Scheduler) Set(plans []Plan) error {
 		}
 	}
 	s.plans = next
+	for _, p := range plans {
+		if p.Resumes.After(s.now()) {
+			s.once(p.Account, p.Resumes)
+		}
+	}
 	return nil
+}
+
+// Again has an account begun once more at a time to come, beside its schedule, in
+// the place of what an Again before it said. Without a plan then, it is not begun.
+func (s *Scheduler) Again(account string, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.once(account, at)
+}
+
+// once is Again for who holds the mutex.
+func (s *Scheduler) once(account string, at time.Time) {
+	if old, ok := s.again[account]; ok {
+		s.cron.Remove(old.entry)
+	}
+	s.again[account] = extra{at, s.cron.Schedule(onceAt(at), cron.FuncJob(func() { s.begin(account) }))}
 }
 
 // late says whether the plan should have been begun since its Last.
@@ -163,10 +202,14 @@ func (s *Scheduler) Next(account string) time.Time {
 	if !ok {
 		return time.Time{}
 	}
-	if next := s.cron.Entry(p.entry).Next; !next.IsZero() {
-		return next
+	next := s.cron.Entry(p.entry).Next
+	if next.IsZero() {
+		next = p.schedule.Next(s.now()) // cron has not got to it
 	}
-	return p.schedule.Next(s.now()) // cron has not got to it
+	if more, ok := s.again[account]; ok && more.at.After(s.now()) && (next.IsZero() || more.at.Before(next)) {
+		next = more.at
+	}
+	return next
 }
 
 // Alive returns once the scheduler's loop has answered: a self-check.

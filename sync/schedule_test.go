@@ -287,3 +287,38 @@ func TestStopWaits(t *testing.T) {
 		t.Errorf("%d runs began after it was stopped", n)
 	}
 }
+
+// An account that goes on at a time is begun then, beside its schedule, whether it
+// is set so or asked for; the last time asked for counts.
+func TestAgain(t *testing.T) {
+	s, _ := newScheduler(t)
+	began := make(chan time.Time, 10)
+	soonest := time.Now().Add(1200 * time.Millisecond)
+	plan := Plan{Account: "alice", Spec: "@yearly", Last: time.Now(), Resumes: soonest, Run: counts(began)}
+	s.mustSet(t, plan)
+	if next := s.Next("alice"); !next.Equal(soonest) {
+		t.Errorf("next is %v, want %v", next, soonest)
+	}
+	if at := await(t, "the run", began); at.Before(soonest) {
+		t.Errorf("begun %v too early", soonest.Sub(at))
+	}
+	if next := s.Next("alice"); !next.After(time.Now()) {
+		t.Errorf("next is %v, which is past", next)
+	}
+	s.Again("alice", time.Now().Add(time.Hour))
+	s.Again("bob", time.Now().Add(time.Second)) // who has no plan
+	again := time.Now().Add(1200 * time.Millisecond)
+	s.Again("alice", again)
+	if at := await(t, "the run asked for", began); at.Before(again) {
+		t.Errorf("begun %v too early", again.Sub(at))
+	}
+	plan.Resumes = time.Now().Add(-time.Second)
+	s.mustSet(t, plan)
+	if next := s.Next("alice"); next.Before(time.Now().Add(time.Minute)) {
+		t.Errorf("next is %v", next)
+	}
+	s.Stop()
+	if n := len(began); n > 0 {
+		t.Errorf("%d runs too many", n)
+	}
+}

@@ -147,6 +147,8 @@ func TestTooManyConnections(t *testing.T) {
 		{"at login", nil, "NO [LIMIT] Too many connections"},
 		{"at login as if the password were wrong", nil, "NO [AUTHENTICATIONFAILED] no"},
 		{"at login, throttled", nil, "NO [THROTTLED] no"},
+		{"at login, as Gmail has it", nil, "NO [ALERT] Too many simultaneous connections. (Failure)"},
+		{"at login, as Dovecot has it", nil, "NO [UNAVAILABLE] Maximum number of connections from user+IP exceeded (mail_max_userip_connections=1)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t)
@@ -180,6 +182,9 @@ func TestTooManyConnections(t *testing.T) {
 			h.clean(acc)
 			if took := time.Since(start); took > patient.Greeting/2 {
 				t.Errorf("the run waited %v for connections that it does not need", took)
+			}
+			if n := logins(s.Commands()); n > acc.Connections {
+				t.Errorf("%d logins: it asks over and over", n)
 			}
 			for _, m := range boxes {
 				h.holds(m)

@@ -67,6 +67,7 @@ func (w *worker) join() bool {
 	}
 	err := w.connect(r.come)
 	if err != nil && r.come.Err() == nil {
+		r.away(wire.RetryAfter(err), err)
 		r.j.Log.Info("the server takes no further connection; going on with fewer", KeyAccount, r.j.Account.Name, KeyError, err)
 	}
 	return err == nil
@@ -134,6 +135,9 @@ func (w *worker) run() {
 		}
 		w.r.release(t.box)
 		if err != nil {
+			if w.r.finish(err) || errors.Is(err, errRetired) {
+				break
+			}
 			if c := wire.Classify(err); c != wire.ClassUnknown && c != wire.ClassLogin && w.r.retire(w) {
 				break // the server has no more connections for us: the others go on
 			}
@@ -150,6 +154,12 @@ func (w *worker) do(t *task) error {
 		return nil
 	}
 	w.r.j.meter.change(func(p *Progress) { p.Mailbox = t.box.listed.Name })
+	if err := w.r.rest(); err != nil {
+		return err
+	}
+	if err := w.r.j.day.check(); err != nil {
+		return err
+	}
 	if w.c == nil {
 		if err := w.connect(w.r.ctx); err != nil {
 			return err
@@ -168,9 +178,17 @@ func (w *worker) failed(t *task, err error) error {
 	if cause := context.Cause(w.r.ctx); cause != nil {
 		return cause
 	}
+	var spent *spentError
+	if errors.As(err, &spent) {
+		w.r.add(*t)
+		return err
+	}
 	var connecting *connectError
 	if errors.As(err, &connecting) {
 		w.r.add(*t)
+		if c := wire.Classify(err); c == wire.ClassBusy || c == wire.ClassThrottled {
+			return w.refused(err)
+		}
 		return w.pause(err)
 	}
 	switch wire.Classify(err) {
@@ -190,7 +208,11 @@ func (w *worker) failed(t *task, err error) error {
 	case wire.ClassUnknown:
 		w.drop() // an error while receiving leaves the connection in the middle of it
 		return b.local(err)
-	case wire.ClassTransient, wire.ClassBusy, wire.ClassThrottled, wire.ClassProtocol:
+	case wire.ClassThrottled: // not the message's fault
+		w.drop()
+		w.r.add(*t)
+		return w.refused(err)
+	case wire.ClassTransient, wire.ClassBusy, wire.ClassProtocol:
 		w.drop()
 		again, poison := t.again(err)
 		if poison != nil {
@@ -333,6 +355,9 @@ func (w *worker) send(b *box, batch *archive.Batch) {
 	for len(w.flights) > 0 && (len(w.flights) >= flightBatches || octets > flightOctets) {
 		octets -= w.flights[0].octets
 		w.land()
+	}
+	if _, err := w.r.j.day.book(); err != nil { // so that the commit stores it
+		w.r.j.Log.Warn("what was received is not counted", KeyAccount, w.r.j.Account.Name, KeyError, err)
 	}
 	landed := make(chan struct{})
 	w.flights = append(w.flights, flight{batch.Octets(), landed})

@@ -1,0 +1,247 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"archiverd/internal/dovecot"
+	"archiverd/internal/hostile"
+	"archiverd/state"
+)
+
+// dozen are mailboxes enough for several connections.
+func dozen() (boxes []hostile.Mailbox) {
+	for i := range 12 {
+		boxes = append(boxes, mail(fmt.Sprintf("box %d", i), uint32(i+1), 10))
+	}
+	return boxes
+}
+
+// A server that asks for a longer absence than a run waits gets it: the run ends
+// in good order, with what is under way, and says when the next may begin.
+func TestStatedBackOffEndsTheRun(t *testing.T) {
+	const reply = "Request is throttled. Suggested Backoff Time: 3000000 milliseconds"
+	for _, c := range []struct{ name, at, reply string }{
+		{"login", "AUTHENTICATE", "TAG BAD " + reply + "\r\n* BYE Connection closed. 14\r\n"},
+		{"list", "LIST", "TAG NO " + reply + "\r\n"},
+		{"examine", "EXAMINE", "TAG NO " + reply + "\r\n"},
+		{"search", "UID SEARCH", "* BYE " + reply + "\r\n"},
+		{"fetch", "UID FETCH", "TAG BAD " + reply + "\r\n"},
+	} {
+		for connections := 1; connections <= 4; connections += 3 {
+			t.Run(fmt.Sprintf("%s, %d", c.name, connections), func(t *testing.T) {
+				h := newHouse(t)
+				boxes := dozen()
+				var n atomic.Int64
+				s := serve(t, hostile.Options{Mailboxes: boxes, Capabilities: "IMAP4rev1 AUTH=PLAIN SASL-IR CONDSTORE", Script: func(s *hostile.Session, cmd hostile.Command) bool {
+					after := int64(0)
+					if s.Open != nil { // some of it comes
+						after = 6
+					}
+					if cmd.Name != c.at || n.Add(1) <= after {
+						return false
+					}
+					s.Send(strings.ReplaceAll(c.reply, "TAG", cmd.Tag))
+					if strings.Contains(c.reply, "BYE") {
+						s.HangUp()
+					}
+					return true
+				}})
+				acc := alice(s.Address())
+				acc.Connections = connections
+				clock := newCalendar()
+				run, err := h.runWith(t.Context(), &Job{Account: acc, Store: h.store, Log: h.log, Now: clock.now})
+				var away *stayAway
+				if !errors.As(err, &away) || !strings.Contains(run.Error, "stay away for 50m0s") || run.Login || run.DailyLimit != 0 {
+					t.Fatalf("%v: %+v", err, run)
+				}
+				if want := clock.now().Add(50 * time.Minute); !run.Resumes.Equal(want) {
+					t.Errorf("resumes at %v, want %v", run.Resumes, want)
+				}
+				for _, l := range run.Mailboxes {
+					if l.Error != "" {
+						t.Errorf("mailbox %s: %s", l.Mailbox, l.Error)
+					}
+				}
+				if over := n.Load(); over > 6+4 {
+					t.Errorf("%d times %s", over, c.at)
+				}
+				if got := Resumes([]state.Run{run}, 5); !got.Equal(run.Resumes) {
+					t.Errorf("a daily limit has the next run begin at %v", got)
+				}
+				h.completes(boxes)
+			})
+		}
+	}
+}
+
+// A server that asks for a short absence gets it within the run, from all
+// connections: none of them is told twice.
+func TestStatedBackOffIsForAll(t *testing.T) {
+	h := newHouse(t)
+	boxes := dozen()
+	var until, told atomic.Int64
+	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		if cmd.Name != "UID FETCH" && cmd.Name != "EXAMINE" && cmd.Name != "AUTHENTICATE" {
+			return false
+		}
+		if cmd.Name == "UID FETCH" {
+			until.CompareAndSwap(0, time.Now().Add(150*time.Millisecond).UnixNano())
+		}
+		if time.Now().UnixNano() >= until.Load() {
+			return false
+		}
+		told.Add(1)
+		s.Send(cmd.Tag + " BAD Request is throttled. Suggested Backoff Time: 150 milliseconds\r\n")
+		return true
+	}})
+	acc := alice(s.Address())
+	acc.Connections = 4
+	h.clean(acc)
+	for _, m := range boxes {
+		h.holds(m)
+	}
+	if n := told.Load(); n < 1 || n > 4 {
+		t.Errorf("told %d times", n)
+	}
+}
+
+// A server that throttles and does not say for how long is tried a few times,
+// then left alone for long.
+func TestThrottledWithoutATime(t *testing.T) {
+	for _, reply := range []string{"NO [THROTTLED] slowly", "NO [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)", "NO [ALERT] Too many simultaneous connections. (Failure)"} {
+		h := newHouse(t)
+		s := serve(t, hostile.Options{Mailboxes: three(), Script: replies("AUTHENTICATE", "TAG "+reply+"\r\n")()})
+		clock := newCalendar()
+		run, err := h.runWith(t.Context(), &Job{Account: alice(s.Address()), Store: h.store, Log: h.log, Now: clock.now})
+		if err == nil || run.Login || !run.Resumes.Equal(clock.now().Add(30*time.Minute)) {
+			t.Errorf("%s: %v: %+v", reply, err, run)
+		}
+		if n := logins(s.Commands()); n != throttledTries {
+			t.Errorf("%s: %d logins", reply, n)
+		}
+	}
+}
+
+// It is not the message's fault that its FETCH is throttled, however often.
+func TestThrottledMessageIsNotFailed(t *testing.T) {
+	h := newHouse(t)
+	boxes := []hostile.Mailbox{mail("INBOX", 7, 1)}
+	var n atomic.Int64
+	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		if !wantsBodies(cmd) || n.Add(1) > 5 {
+			return false
+		}
+		s.Send(cmd.Tag + " NO Request is throttled. Suggested Backoff Time: 1 milliseconds\r\n")
+		return true
+	}})
+	acc := alice(s.Address())
+	acc.Retry.Tries = 20
+	h.clean(acc)
+	h.holds(boxes[0])
+}
+
+// Nobody listens for a second connection.
+func TestSecondConnectionIsRefused(t *testing.T) {
+	h := newHouse(t)
+	boxes := dozen()
+	s := serve(t, hostile.Options{Mailboxes: boxes})
+	acc := alice(s.Address())
+	acc.Connections = 4
+	var n atomic.Int64
+	acc.Wire.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if n.Add(1) > 1 {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}
+	h.clean(acc)
+	for _, m := range boxes {
+		h.holds(m)
+	}
+	if n.Load() > 4 {
+		t.Errorf("%d times dialled", n.Load())
+	}
+}
+
+// The server takes a connection back in mid-run and gives no other, in the words
+// of one server or another: the others go on, and it is not asked over and over.
+func TestConnectionIsTakenBack(t *testing.T) {
+	for bye, login := range map[string]string{
+		"* BYE Too many connections\r\n":                           "NO [LIMIT] no",
+		"* BYE [UNAVAILABLE] shutting down\r\n":                    "NO [ALERT] Too many simultaneous connections. (Failure)",
+		"* BYE [ALERT] Maximum number of connections exceeded\r\n": "NO [UNAVAILABLE] Maximum number of connections from user+IP exceeded (mail_max_userip_connections=1)",
+		"": "NO [INUSE] no",
+	} {
+		t.Run(bye+login, func(t *testing.T) {
+			h := newHouse(t)
+			boxes := dozen()
+			var in, killed, refused atomic.Int64
+			var full atomic.Bool
+			second := make(chan struct{})
+			s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+				switch {
+				case cmd.Name == "AUTHENTICATE" && full.Load():
+					refused.Add(1)
+					s.Send(cmd.Tag + " " + login + "\r\n")
+					return true
+				case cmd.Name == "AUTHENTICATE":
+					if in.Add(1) == 2 {
+						close(second)
+					}
+				case wantsBodies(cmd) && killed.CompareAndSwap(0, 1):
+					select { // so that there are others to go on
+					case <-second:
+					case <-time.After(soon):
+					}
+					full.Store(true)
+					s.Send(bye)
+					s.HangUp()
+					return true
+				}
+				return false
+			}})
+			acc := alice(s.Address())
+			acc.Connections = 3
+			acc.Retry.First, acc.Retry.Most = 20*time.Millisecond, 20*time.Millisecond
+			h.clean(acc)
+			for _, m := range boxes {
+				h.holds(m)
+			}
+			if n := refused.Load(); n > 4 {
+				t.Errorf("%d logins are refused", n)
+			}
+		})
+	}
+}
+
+// A real server's limit of connections: the account is archived with as many as
+// there are. Logins at the same moment do not see each other in Dovecot, so more
+// than one account is tried.
+func TestDovecotTakesFewConnections(t *testing.T) {
+	srv := dovecot.StartWith(t, dovecot.Options{Extra: "protocol imap {\n  mail_max_userip_connections = 2\n}"})
+	for i := range 5 {
+		u := srv.User(t, fmt.Sprintf("alice%d", i))
+		c := u.Dial(t)
+		for n := range 12 {
+			c.Load([]dovecot.Mailbox{{Name: fmt.Sprintf("box %d", n), Msgs: letters(20)}})
+		}
+		h := newHouse(t)
+		acc := loginAt(srv.Addr, u.Name, u.Password, srv.TLS)
+		acc.Name, acc.Connections = "alice", 8
+		if run := h.clean(acc); run.Sum.Archived != 240 { // beside c
+			t.Errorf("%d messages are archived", run.Sum.Archived)
+		}
+		if strings.Contains(srv.Log(), "Maximum number of connections") {
+			return
+		}
+	}
+	t.Errorf("the server refused no connection:\n%s", srv.Log())
+}
