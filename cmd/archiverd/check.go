@@ -108,7 +108,7 @@ func (a *app) lastRuns(ctx context.Context, socket, statePath string) (last map[
 			return last, notes, nil
 		}
 	}
-	runs, err := readRuns(statePath)
+	runs, _, err := readRuns(statePath)
 	for name, list := range runs {
 		if len(list) > 0 {
 			last[name] = &list[0]
@@ -120,15 +120,16 @@ func (a *app) lastRuns(ctx context.Context, socket, statePath string) (last map[
 	return last, notes, nil
 }
 
-// readRuns are the last runs of every account, newest first, from the state
-// database.
-func readRuns(statePath string) (map[string][]state.Run, error) {
+// readRuns are the last runs of every account, newest first, and what each has
+// received lately, from the state database.
+func readRuns(statePath string) (map[string][]state.Run, map[string]state.Traffic, error) {
 	db, err := state.OpenReader(statePath)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	runs, err := db.Runs()
-	return runs, errors.Join(err, db.Close())
+	traffic, terr := db.Traffic()
+	return runs, traffic, errors.Join(err, terr, db.Close())
 }
 
 // unread says why the state database was not read.

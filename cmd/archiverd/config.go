@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
@@ -20,7 +22,8 @@ func (a *app) configCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Report all faults of the configuration at once, each with its line",
 		Long: `Reads the configuration and every password's source, and reports all faults at
-once, each with file, line and key. With --connect it also logs in to each account
+once, each with file, line and key. Of a valid one it prints what came of each
+account's keys, profile and defaults. With --connect it also logs in to each account
 and lists the mailboxes that would be archived.
 ` + exitHelp,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.configCheck(cmd.Context(), connect) },
@@ -39,6 +42,9 @@ func (a *app) configCheck(ctx context.Context, connect bool) error {
 		return usage(err)
 	}
 	fmt.Fprintf(a.out, "the configuration is valid: %s, archive %s\n", english.Plural(len(cfg.Accounts), "account", ""), safetext.Line(cfg.Archive.Path))
+	for i := range cfg.Accounts {
+		fmt.Fprintln(a.out, "  "+effective(&cfg.Accounts[i]))
+	}
 	if !connect {
 		return nil
 	}
@@ -56,6 +62,29 @@ func (a *app) configCheck(ctx context.Context, connect bool) error {
 		return &exit{status: exitFailed}
 	}
 	return nil
+}
+
+// effective is what came of an account's keys, its profile and the defaults.
+func effective(acc *config.Account) string {
+	from := ""
+	if acc.Profile != "" {
+		from = fmt.Sprintf(" (profile %s: %s)", acc.Profile, acc.LoginHint())
+	}
+	parts := []string{"tls " + acc.TLS, english.Plural(acc.Connections, "connection", "")}
+	if acc.Rate > 0 {
+		parts = append(parts, "at most "+humanize.Bytes(uint64(acc.Rate))+"/s")
+	}
+	if acc.DailyLimit > 0 {
+		parts = append(parts, "at most "+humanize.Bytes(uint64(acc.DailyLimit))+" a day")
+	}
+	parts = append(parts, "schedule "+acc.Schedule)
+	if len(acc.Include) > 0 {
+		parts = append(parts, "only "+strings.Join(acc.Include, " "))
+	}
+	if len(acc.Exclude) > 0 {
+		parts = append(parts, "without "+strings.Join(acc.Exclude, " "))
+	}
+	return safetext.Line(fmt.Sprintf("%s: %s at %s, %s%s", acc.Name, acc.Username, acc.Address(), strings.Join(parts, ", "), from))
 }
 
 // tryAccount logs in and lists what would be archived.

@@ -123,6 +123,8 @@ func verdict(r state.Run) string {
 	switch {
 	case interrupted(r):
 		return fmt.Sprintf("INTERRUPTED after %v%s; what had been received is archived", round, speed)
+	case !r.Resumes.IsZero():
+		return fmt.Sprintf("INCOMPLETE after %v%s: %s; goes on at %s", round, speed, safetext.Line(r.Error), r.Resumes.Local().Format(time.DateTime))
 	case r.Error != "":
 		return "FAILED: " + safetext.Line(strings.ReplaceAll(r.Error, "\n", "; ")) // of joined errors
 	case !r.OK():
@@ -140,6 +142,8 @@ func remark(l state.Ledger) string {
 		return "  (no longer on the server; kept)"
 	case l.Error != "":
 		return "  (!)"
+	case l.Left != "":
+		return "  (" + safetext.Line(l.Left) + ")"
 	case l.Rule != "" && l.Excluded < l.Server:
 		return fmt.Sprintf("  (%d excluded: %s)", l.Excluded, safetext.Line(l.Rule))
 	case l.Rule != "":

@@ -155,23 +155,28 @@ func (h *house) job(a *config.Account) (*sync.Job, error) {
 }
 
 // limiter is the configuration's limit of octets per second, nil for none.
-func limiter(cfg *config.Config) *rate.Limiter {
-	r := cfg.Limits.Rate
+func limiter(cfg *config.Config) *rate.Limiter { return limiterOf(cfg.Limits.Rate) }
+
+// limiterOf limits to r octets per second; nil for 0, which is no limit.
+func limiterOf(r int64) *rate.Limiter {
 	if r == 0 {
 		return nil
 	}
 	return rate.NewLimiter(rate.Limit(r), int(min(max(r, 64<<10), 1<<30)))
 }
 
-// account is what package sync needs to know of an account of the configuration.
-func account(cfg *config.Config, a *config.Account, limit *rate.Limiter) (sync.Account, error) {
+// account is what package sync needs to know of an account of the
+// configuration, which also obeys the limit that all accounts share.
+func account(cfg *config.Config, a *config.Account, shared *rate.Limiter) (sync.Account, error) {
 	tlsConfig, err := a.TLSConfig()
 	if err != nil {
 		return sync.Account{}, fmt.Errorf("account %s: %w", a.Name, err)
 	}
 	o := wire.Options{Address: a.Address(), TLS: tlsConfig}
-	if limit != nil {
-		o.Rates = append(o.Rates, limit)
+	for _, limit := range []*rate.Limiter{shared, limiterOf(a.Rate)} {
+		if limit != nil {
+			o.Rates = append(o.Rates, limit)
+		}
 	}
 	o.Timeouts.Idle = a.Timeout
 	switch a.TLS {
@@ -193,5 +198,16 @@ func account(cfg *config.Config, a *config.Account, limit *rate.Limiter) (sync.A
 		Select:      a.Selects,
 		Connections: a.Connections,
 		Largest:     cfg.Limits.Message,
+		Rate:        slowest(cfg.Limits.Rate, a.Rate),
+		DailyLimit:  a.DailyLimit,
+		LoginHint:   a.LoginHint(),
 	}, nil
+}
+
+// slowest is the lower of two limits, of which 0 is none.
+func slowest(a, b int64) int64 {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
 }

@@ -90,16 +90,20 @@ func (p *progress) start(jobs ...job) {
 		p.wait.Go(func() { p.lines(jobs) })
 		return
 	}
+	limited := false // by a daily limit, of which the bar knows nothing
+	for _, j := range jobs {
+		limited = limited || j.Progress().DailyLimit > 0
+	}
 	p.bar.mu.Lock()
 	defer p.bar.mu.Unlock()
 	p.bar.show = progressbar.NewOptions64(-1, progressbar.OptionSetWriter(p.bar.f), progressbar.OptionSetWidth(20),
-		progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(),
+		progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(!limited), progressbar.OptionFullWidth(),
 		progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(barEvery/2),
 		progressbar.OptionSetSpinnerChangeInterval(0)) // redraw turns it: the library's own goroutine races with it
 	p.wait.Go(func() { p.redraw(jobs) })
 }
 
-// total adds up the jobs' progress.
+// total adds up the jobs' progress; the estimate is that of the last to end.
 func total(jobs []job) (sum sync.Progress) {
 	for _, j := range jobs {
 		p := j.Progress()
@@ -108,6 +112,9 @@ func total(jobs []job) (sum sync.Progress) {
 		sum.Octets += p.Octets
 		sum.Mailboxes += p.Mailboxes
 		sum.Finished += p.Finished
+		if p.Estimate != nil && (sum.Estimate == nil || p.Estimate.Done.After(sum.Estimate.Done)) {
+			sum.Estimate = p.Estimate
+		}
 		if sum.Mailbox == "" && p.Stage != "done" {
 			sum.Account, sum.Mailbox, sum.Stage = p.Account, p.Mailbox, p.Stage
 		}
@@ -132,6 +139,9 @@ func (p *progress) redraw(jobs []job) {
 				}
 				if d := time.Since(began).Seconds(); d > 1 {
 					speed = " " + humanize.IBytes(uint64(float64(s.Octets-first)/d)) + "/s"
+				}
+				if e := s.Estimate; e != nil && e.Daily > 0 {
+					speed = " " + e.Time()
 				}
 			}
 			what := s.Mailbox
@@ -167,7 +177,7 @@ func (p *progress) lines(jobs []job) {
 func describe(p sync.Progress) string {
 	text := safetext.Line(p.Account) + ": " + p.Stage
 	if p.Messages > 0 {
-		text += fmt.Sprintf(" %s, %d of %d messages, %s", safetext.Line(p.Mailbox), p.Received, p.Messages, humanize.IBytes(uint64(p.Octets)))
+		text += fmt.Sprintf(" %s, %d of %d messages, %s", safetext.Line(p.Mailbox), p.Received, p.Messages, humanize.IBytes(uint64(p.Octets))) + remaining(p.Estimate)
 	}
 	return text
 }

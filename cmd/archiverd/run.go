@@ -155,7 +155,7 @@ func (s *service) line() string {
 	var parts []string
 	for name, j := range s.jobs {
 		p := j.Progress()
-		parts = append(parts, fmt.Sprintf("%s: %s, %d of %d messages", name, p.Stage, p.Received, p.Messages))
+		parts = append(parts, fmt.Sprintf("%s: %s, %d of %d messages", name, p.Stage, p.Received, p.Messages)+remaining(p.Estimate))
 	}
 	if s.drill != nil {
 		p := s.drill.Progress()
@@ -205,7 +205,7 @@ func (s *service) take(cfg *config.Config) error {
 		}
 		plans[i] = sync.Plan{Account: acc.Name, Spec: acc.Schedule, Run: func(ctx context.Context) { s.runJob(ctx, acc) }}
 		if len(runs) > 0 {
-			plans[i].Last = runs[0].Started
+			plans[i].Last, plans[i].Resumes = runs[0].Started, sync.Resumes(runs, acc.DailyLimit)
 		}
 	}
 	if cfg.Drill.Schedule != "" {
@@ -221,8 +221,8 @@ func (s *service) take(cfg *config.Config) error {
 // runJob is one run of an account.
 func (s *service) runJob(ctx context.Context, acc *config.Account) {
 	log := s.log.With(sync.KeyAccount, acc.Name)
-	if until := s.held(acc.Name); time.Now().Before(until) {
-		log.Warn("left out: the server refused the login; mend the account and reload, or restart for a credential", "until", until.Format(time.DateTime))
+	if until, why := s.held(acc); time.Now().Before(until) {
+		log.Warn("left out: "+why, "until", until.Local().Format(time.DateTime))
 		return
 	}
 	s.mu.Lock()
@@ -242,6 +242,9 @@ func (s *service) runJob(ctx context.Context, acc *config.Account) {
 	}()
 	run, err := j.Run(ctx)
 	logRun(log, run, err)
+	if !run.Resumes.IsZero() {
+		s.sched.Again(acc.Name, run.Resumes)
+	}
 }
 
 // logRun logs what became of a run: one record, and one for each trouble.
@@ -260,6 +263,8 @@ func logRun(log *slog.Logger, r state.Run, err error) {
 	switch {
 	case errors.Is(err, sync.ErrInterrupted):
 		log.Info("run interrupted", args...)
+	case !r.Resumes.IsZero():
+		log.Warn("run ended early", append(args, sync.KeyError, err, "left", r.Sum.Missing, "resumes", r.Resumes.Local().Format(time.DateTime))...)
 	case err != nil:
 		log.Error("run failed", append(args, sync.KeyError, err)...)
 	case !r.OK():
@@ -275,18 +280,21 @@ const (
 	mostHold  = 12 * time.Hour
 )
 
-// held is until when an account is left alone because the server refused its
-// login since the configuration was read.
-func (s *service) held(account string) time.Time {
-	runs, err := s.house.store.State.Runs(account)
+// held is until when an account is left alone, and why: the last run came to
+// the daily limit, the server asked for it, or it refused the login since the
+// configuration was read.
+func (s *service) held(acc *config.Account) (until time.Time, why string) {
+	runs, err := s.house.store.State.Runs(acc.Name)
 	if err != nil {
-		return time.Time{} // the run will say so
+		return time.Time{}, "" // the run will say so
+	}
+	if until := sync.Resumes(runs, acc.DailyLimit); time.Now().Before(until) {
+		return until, runs[0].Error
 	}
 	s.mu.Lock()
 	loaded := s.loaded
 	s.mu.Unlock()
 	hold := firstHold
-	var until time.Time
 	for i, r := range runs {
 		if !r.Login || r.Started.Before(loaded) {
 			break
@@ -298,9 +306,9 @@ func (s *service) held(account string) time.Time {
 		}
 	}
 	if until.IsZero() {
-		return until
+		return until, ""
 	}
-	return until.Add(hold)
+	return until.Add(hold), "the server refused the login; mend the account and reload the daemon, or restart it for a credential"
 }
 
 // status is the answer of the control socket.
@@ -321,14 +329,18 @@ func (s *service) status() (statusReport, error) {
 		return report, nil
 	}
 	report.Archive = cfg.Archive.Path
-	for _, acc := range cfg.Accounts {
-		st := accountStatus{Account: acc.Name, Schedule: acc.Schedule, Next: s.sched.Next(acc.Name), Held: s.held(acc.Name),
+	for i := range cfg.Accounts {
+		acc := &cfg.Accounts[i]
+		st := accountStatus{Account: acc.Name, Schedule: acc.Schedule, Next: s.sched.Next(acc.Name),
 			DrillSchedule: cfg.Drill.Schedule, NextDrill: s.sched.Next(drillPlan)}
+		if until, why := s.held(acc); until.After(time.Now()) {
+			st.Held, st.HeldWhy = until, why
+			if st.Next.Before(until) {
+				st.Next = until
+			}
+		}
 		if drilling.Account == acc.Name {
 			st.Drilling = &drilling
-		}
-		if st.Held.Before(time.Now()) {
-			st.Held = time.Time{}
 		}
 		if p, ok := running[acc.Name]; ok {
 			st.Running = &p
@@ -337,9 +349,11 @@ func (s *service) status() (statusReport, error) {
 		if err != nil {
 			return report, err
 		}
-		if len(runs) > 0 {
-			st.Last, st.LastOK = &runs[0], runs[0].LastOK
+		traffic, err := s.house.store.State.Traffic(acc.Name, time.Now())
+		if err != nil {
+			return report, err
 		}
+		st.take(runs, traffic, cfg, acc, time.Now())
 		report.Accounts = append(report.Accounts, st)
 	}
 	report.addDrills(cfg.State.Path)

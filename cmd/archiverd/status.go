@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
 	"archiverd/archive"
@@ -37,11 +38,16 @@ type accountStatus struct {
 	Account  string         `json:"account"`
 	Schedule string         `json:"schedule,omitempty"`
 	Next     time.Time      `json:"next,omitzero"`
-	Held     time.Time      `json:"held_until,omitzero"` // no run before: the server refused the login
+	Held     time.Time      `json:"held_until,omitzero"` // no run of the daemon's before
+	HeldWhy  string         `json:"held_why,omitempty"`
 	Running  *sync.Progress `json:"running,omitempty"`
 	Last     *state.Run     `json:"last,omitempty"`
 	LastOK   time.Time      `json:"last_ok,omitzero"`
 	Boxes    []boxStatus    `json:"archived,omitempty"` // from the archive alone, where no run is known
+
+	DailyLimit int64          `json:"daily_limit,omitempty"` // octets in any 24 hours
+	LastDay    int64          `json:"last_day,omitempty"`    // octets received in the last 24 hours
+	Estimate   *sync.Estimate `json:"estimate,omitempty"`    // for what the last run left to the next
 
 	Drill         *state.Drill   `json:"drill,omitempty"`          // the last restore rehearsal
 	Drilling      *sync.Progress `json:"drilling,omitempty"`       // the one under way
@@ -158,14 +164,17 @@ func (a *app) askOrRead(ctx context.Context) (*statusReport, error) {
 
 // read fills the report from the state database, or from the archive.
 func (s *statusReport) read(r *archive.Archive, cfg *config.Config, statePath string) error {
-	runs, err := readRuns(statePath)
+	runs, traffic, err := readRuns(statePath)
 	if err != nil {
 		s.Notes = append(s.Notes, unread(err)+"; this is what the archive itself tells")
 	}
 	names := map[string]string{} // by directory
+	accounts := map[string]*config.Account{}
 	var order []string
 	if cfg != nil {
-		for _, acc := range cfg.Accounts {
+		for i := range cfg.Accounts {
+			acc := &cfg.Accounts[i]
+			accounts[acc.Name] = acc
 			order = append(order, acc.Name)
 			names[archive.Component(acc.Name)] = acc.Name
 		}
@@ -181,8 +190,9 @@ func (s *statusReport) read(r *archive.Archive, cfg *config.Config, statePath st
 	}
 	for _, name := range order {
 		acc := accountStatus{Account: name}
-		if list := runs[name]; len(list) > 0 {
-			acc.Last, acc.LastOK = &list[0], list[0].LastOK
+		acc.take(runs[name], traffic[name], cfg, accounts[name], time.Now())
+		if acc.Last != nil {
+			// the ledger is all there is to say
 		} else if acc.Boxes, err = readBoxes(r, archive.Component(name)); err != nil {
 			return err
 		}
@@ -190,6 +200,20 @@ func (s *statusReport) read(r *archive.Archive, cfg *config.Config, statePath st
 	}
 	s.addDrills(statePath)
 	return nil
+}
+
+// take fills in what the last runs of an account tell. acc is what the
+// configuration has of it; nil: nothing.
+func (s *accountStatus) take(runs []state.Run, t state.Traffic, cfg *config.Config, acc *config.Account, now time.Time) {
+	var rate int64
+	if acc != nil {
+		rate, s.DailyLimit = slowest(cfg.Limits.Rate, acc.Rate), acc.DailyLimit
+	}
+	s.LastDay = t.Within(now)
+	if len(runs) > 0 {
+		s.Last, s.LastOK = &runs[0], runs[0].LastOK
+		s.Estimate = sync.EstimateRest(s.Last, t, rate, s.DailyLimit, now)
+	}
 }
 
 // readBoxes counts what the journals of an account have.
@@ -259,16 +283,29 @@ func (s *accountStatus) print(w io.Writer, now time.Time) error {
 		fmt.Fprintf(w, "%s: never archived\n", name)
 	}
 	if p := s.Running; p != nil {
-		fmt.Fprintf(w, "  running now: %s%s, %d of %d messages, %s\n", p.Stage, spaced(p.Mailbox), p.Received, p.Messages, humanize.IBytes(uint64(p.Octets)))
+		fmt.Fprintf(w, "  running now: %s%s, %d of %d messages, %s%s\n", p.Stage, spaced(p.Mailbox), p.Received, p.Messages, humanize.IBytes(uint64(p.Octets)), remaining(p.Estimate))
+	} else if e := s.Estimate; e != nil {
+		fmt.Fprintf(w, "  %s left, about %s: %s\n", english.Plural(e.Messages, "message", ""), humanize.Bytes(uint64(e.Octets)), e)
+	}
+	if s.DailyLimit > 0 {
+		fmt.Fprintf(w, "  received in the last 24 hours %s, of %s a day\n", humanize.Bytes(uint64(s.LastDay)), humanize.Bytes(uint64(s.DailyLimit)))
 	}
 	if !s.Held.IsZero() {
-		fmt.Fprintf(w, "  held back until %s: the server refused the login; mend the account and reload the daemon, or restart it for a credential\n", s.Held.Local().Format(time.DateTime))
+		fmt.Fprintf(w, "  held back until %s: %s\n", s.Held.Local().Format(time.DateTime), safetext.Line(s.HeldWhy))
 	}
 	if !s.Next.IsZero() {
 		fmt.Fprintf(w, "  next run %s (%s)\n", s.Next.Local().Format(time.DateTime), s.Schedule)
 	}
 	s.printDrill(w, now)
 	return nil
+}
+
+// remaining is what an estimate says, behind a semicolon; nothing of none.
+func remaining(e *sync.Estimate) string {
+	if e == nil {
+		return ""
+	}
+	return "; " + e.Time() + " left, at " + e.Pace()
 }
 
 // spaced is a mailbox's name behind a space, or nothing.

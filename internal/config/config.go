@@ -56,9 +56,10 @@ type Config struct {
 
 // Account is one login on one IMAP server.
 type Account struct {
-	Name string // also the name of its directory in the archive
-	Host string // a name in ASCII, or an IP address without brackets
-	Port int
+	Name    string // also the name of its directory in the archive
+	Profile string // the provider whose defaults it has, "" for none
+	Host    string // a name in ASCII, or an IP address without brackets
+	Port    int
 
 	TLS            string // TLSImplicit, TLSStart or TLSNone
 	TLSCAFile      string // PEM; when set, these authorities and no others are trusted
@@ -76,6 +77,8 @@ type Account struct {
 	Include, Exclude []string // see Selects
 
 	Connections int           // at most so many at once
+	Rate        int64         // octets per second over all of its connections, 0: no limit of its own
+	DailyLimit  int64         // octets received in any 24 hours, 0: no limit
 	Schedule    string        // the effective one: its own, else the configuration's
 	Timeout     time.Duration // the longest silence of the server that is waited out
 

@@ -37,6 +37,7 @@ func (d *decoder) config(c *Config) section {
 			d.items(key, n, "a list of accounts, each beginning with a dash", func(item string, n *yaml.Node) {
 				a := defaultAccount()
 				a.Line = d.lines[item]
+				a.take(profileOf(n))
 				d.keys(item, n, d.account(&a))
 				c.Accounts = append(c.Accounts, a)
 			})
@@ -60,6 +61,7 @@ func level(s string) slog.Level {
 func (d *decoder) account(a *Account) section {
 	return section{
 		"name":            d.text(&a.Name),
+		"profile":         d.choice(profileNames(), func(string) {}), // taken already
 		"server":          d.value("host or host:port, e.g. imap.example.com", a.setServer),
 		"tls":             d.text(&a.TLS),
 		"tls_ca_file":     d.text(&a.TLSCAFile),
@@ -84,6 +86,8 @@ func (d *decoder) account(a *Account) section {
 			"exclude": d.list(`a list of patterns, e.g. ['\Junk', 'Lists/*']`, &a.Exclude),
 		}),
 		"connections": d.number(&a.Connections),
+		"rate":        d.size(&a.Rate),
+		"daily_limit": d.size(&a.DailyLimit),
 		"schedule":    d.schedule(&a.Schedule),
 		"timeout":     d.value("a time with its unit, e.g. 60s", a.setTimeout),
 	}

@@ -43,9 +43,7 @@ func (c *Config) validate(r *report) {
 		}
 	}
 	between(r, "limits.connections", c.Limits.Connections, 1, 256)
-	if c.Limits.Rate > 0 && c.Limits.Rate < 1000 {
-		r.at("limits.octets_per_second", "%d octets per second would never finish; write 1kB or more, or 0 for no limit", c.Limits.Rate)
-	}
+	checkRate(r, "limits.octets_per_second", c.Limits.Rate)
 	if len(c.Accounts) == 0 {
 		r.at("accounts", "is required: at least one account")
 	}
@@ -62,7 +60,7 @@ func (c *Config) validate(r *report) {
 // validate reports the faults of one account that can be seen without the others; at
 // makes a full path of a key.
 func (a *Account) validate(r *report, at func(string) string) {
-	if a.Host == "" {
+	if a.Host == "" && !r.bad[at("profile")] {
 		r.at(at("server"), "is required, e.g. imap.example.com")
 	}
 	between(r, at("server"), a.Port, 1, 65535)
@@ -76,6 +74,10 @@ func (a *Account) validate(r *report, at func(string) string) {
 		r.at(at("auth"), "%v", err)
 	}
 	between(r, at("connections"), a.Connections, 1, 32)
+	checkRate(r, at("rate"), a.Rate)
+	if a.DailyLimit > 0 && a.DailyLimit < 1_000_000 {
+		r.at(at("daily_limit"), "%d octets a day would never finish; write 1MB or more, or 0 for no limit", a.DailyLimit)
+	}
 	if a.Timeout < time.Second || a.Timeout > time.Hour {
 		r.at(at("timeout"), "is %v; it must be between 1s and 1h", a.Timeout)
 	}
@@ -122,6 +124,13 @@ func (a *Account) validateTLS(r *report, at func(string) string) {
 func between(r *report, key string, n, low, high int) {
 	if n < low || n > high {
 		r.at(key, "is %d; it must be between %d and %d", n, low, high)
+	}
+}
+
+// checkRate reports a speed at which nothing comes to an end.
+func checkRate(r *report, key string, rate int64) {
+	if rate > 0 && rate < 1000 {
+		r.at(key, "%d octets per second would never finish; write 1kB or more, or 0 for no limit", rate)
 	}
 }
 

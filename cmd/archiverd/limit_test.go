@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"archiverd/internal/dovecot"
+	"archiverd/internal/hostile"
+)
+
+// loginsOf is how many logins of the user the server has seen.
+func loginsOf(srv *dovecot.Server, u *dovecot.User) int {
+	return strings.Count(srv.Log(), "Login: user=<"+u.Name+">")
+}
+
+// TestDailyLimit: a run that comes to the limit says when it goes on; until then
+// nobody asks the server, not by hand nor in the daemon nor after a restart, and
+// with another limit the rest comes.
+func TestDailyLimit(t *testing.T) {
+	t.Parallel()
+	srv := dovecot.Start(t)
+	u := srv.User(t, "alice")
+	var msgs []dovecot.Msg
+	for i := range 20 {
+		msgs = append(msgs, dovecot.Msg{Body: []byte(fmt.Sprintf("Subject: %d\r\n\r\n%s", i, strings.Repeat("all work and no play\r\n", 5000)))})
+	}
+	u.Dial(t).Append("INBOX", msgs...)
+	s := newSite(t)
+	m := newManager(s)
+	account := s.overTLS(srv, u)
+	limited := func(more string) {
+		s.configure("schedule: '@hourly'\naccounts:\n", account+"    connections: 2\n    rate: 100MB\n"+more)
+	}
+	limited("    daily_limit: 1MB\n")
+	s.run("config", "check").want(0).prints("alice: alice at " + srv.Addr + ", tls implicit, 2 connections, at most 100 MB/s, at most 1.0 MB a day, schedule @hourly")
+
+	r := s.run("sync").want(1).prints("alice: INCOMPLETE after", "daily limit of 1.0 MB reached; goes on at 20", "(left to the next run)")
+	if strings.Contains(r.out, "FAILED") || strings.Contains(r.out, "mailbox INBOX:") {
+		t.Errorf("the limit is taken for an error:\n%s", r.out)
+	}
+	var report statusReport
+	s.run("status", "--json").want(1).decode(&report)
+	acc := report.Accounts[0]
+	if acc.Last == nil || acc.Last.Sum.Archived < 5 || acc.Last.Sum.Archived > 9 || acc.Last.Sum.Missing != 20-acc.Last.Sum.Archived ||
+		acc.DailyLimit != 1_000_000 || acc.LastDay < 600_000 || acc.LastDay > 1_000_000 || !acc.LastOK.IsZero() {
+		t.Fatalf("status is %+v", acc)
+	}
+	if wait := time.Until(acc.Last.Resumes); wait < 23*time.Hour || wait > 26*time.Hour {
+		t.Errorf("goes on in %v", wait)
+	}
+	if e := acc.Estimate; e == nil || e.Messages != acc.Last.Sum.Missing || e.Daily != 1_000_000 || e.Takes < 24*time.Hour {
+		t.Errorf("the estimate is %+v", acc.Estimate)
+	}
+	s.run("status").want(1).prints("messages left, about 1.", " days, at 1.0 MB a day", "received in the last 24 hours", "goes on at 20")
+
+	before := loginsOf(srv, u)
+	s.run("sync").want(1).prints("daily limit of 1.0 MB reached; goes on at 20")
+	for range 2 { // a daemon, and its next process
+		d := s.start("run")
+		m.hears("READY=1")
+		eventually(t, "the missed run is left out", func() bool {
+			report = s.status()
+			return strings.Contains(d.err.String(), "left out") || !report.Accounts[0].Held.IsZero()
+		})
+		acc := report.Accounts[0]
+		if !acc.Held.Equal(acc.Last.Resumes) || !acc.Next.Equal(acc.Held) || !strings.Contains(acc.HeldWhy, "daily limit") || acc.Last.Sum.Archived < 5 {
+			t.Errorf("status is %+v", acc)
+		}
+		s.run("status").want(1).prints("held back until 20", "next run 20", " days, at 1.0 MB a day")
+		d.signal(syscall.SIGTERM)
+		d.wait().want(0)
+	}
+	if n := loginsOf(srv, u) - before; n != 0 {
+		t.Errorf("%d logins while the limit holds", n)
+	}
+
+	d := s.start("run")
+	m.hears("READY=1")
+	limited("")
+	d.signal(syscall.SIGHUP)
+	eventually(t, "the new configuration holds nobody back", func() bool { return s.status().Accounts[0].Held.IsZero() })
+	d.signal(syscall.SIGTERM)
+	d.wait().want(0)
+	if run := s.sync(); run.Sum.Archived != 20 {
+		t.Errorf("archived are %+v", run.Sum)
+	}
+}
+
+// TestStatedBackOffIsHeld: a server that asks for a longer absence than a run waits
+// is not asked again by the daemon, nor by its next process.
+func TestStatedBackOffIsHeld(t *testing.T) {
+	t.Parallel()
+	var throttled atomic.Bool
+	throttled.Store(true)
+	srv, err := hostile.New(hostile.Options{Mailboxes: []hostile.Mailbox{{Name: "INBOX", UIDValidity: 1}}, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		if cmd.Name == "AUTHENTICATE" && throttled.Load() {
+			s.Send(cmd.Tag + " BAD Request is throttled. Suggested Backoff Time: 2999610 milliseconds\r\n")
+			return true
+		}
+		return false
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Close()
+	s := newSite(t)
+	m := newManager(s)
+	s.configure("schedule: '@every 1m'\naccounts:\n", s.plain(srv.Address(), &dovecot.User{Name: "alice", Password: "secret"}))
+	for range 2 {
+		d := s.start("run")
+		m.hears("READY=1")
+		eventually(t, "the account is held", func() bool {
+			r := s.status()
+			return len(r.Accounts) == 1 && !r.Accounts[0].Held.IsZero() && r.Accounts[0].Running == nil
+		})
+		acc := s.status().Accounts[0]
+		if wait := time.Until(acc.Held); wait < 45*time.Minute || wait > 50*time.Minute || !acc.Next.Equal(acc.Held) {
+			t.Errorf("held for %v, next run %v", wait, acc.Next)
+		}
+		s.run("status").want(1).prints("INCOMPLETE", "the server asks to stay away for 49m59.61s", "held back until", "goes on at")
+		d.signal(syscall.SIGTERM)
+		d.wait().want(0)
+	}
+	if n := strings.Count(strings.Join(srv.Commands(), "\n"), "AUTHENTICATE"); n != 1 {
+		t.Errorf("%d logins", n)
+	}
+	throttled.Store(false)
+	s.run("sync").want(0) // by hand whoever will may ask
+}

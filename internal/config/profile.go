@@ -1,0 +1,61 @@
+package config
+
+import (
+	"maps"
+	"slices"
+
+	"gopkg.in/yaml.v3"
+)
+
+// profile is what is known of a provider: defaults of its accounts' keys. What
+// the file says of a key goes before it. docs/operation.md, Providers, has the
+// sources.
+type profile struct {
+	host        string
+	connections int
+	dailyLimit  int64  // octets in 24 hours, 0: no limit
+	login       string // what its accounts log in with, for whoever was refused
+}
+
+// profiles are the providers by their names in the file. None of them leaves
+// out a mailbox: what is archived is for the user to say.
+func profiles() map[string]profile {
+	return map[string]profile{
+		// 2,500 MB in a day and 15 connections, for all programs of the account
+		// together: others need some of it.
+		"gmail": {"imap.gmail.com", 4, 2_000_000_000, "Gmail wants an app password, made with 2-Step Verification on"},
+		// Throttled by the load that it causes, not by a number.
+		"outlook":  {"outlook.office365.com", 2, 0, "Microsoft accepts no passwords by IMAP any more, but OAuth 2.0 alone"},
+		"yahoo":    {"imap.mail.yahoo.com", 2, 0, "Yahoo wants an app password"},
+		"icloud":   {"imap.mail.me.com", 2, 0, "iCloud wants an app-specific password, and often the part of the address before the @ as user name"},
+		"fastmail": {"imap.fastmail.com", 4, 0, "Fastmail wants an app password"},
+	}
+}
+
+// profileNames are the names of the providers.
+func profileNames() []string { return slices.Sorted(maps.Keys(profiles())) }
+
+// take puts a provider's defaults into an account, of which nothing else is read yet.
+func (a *Account) take(name string) {
+	p, ok := profiles()[name]
+	if !ok {
+		return // validate names it
+	}
+	a.Profile, a.Host, a.Connections, a.DailyLimit = name, p.host, p.connections, p.dailyLimit
+}
+
+// LoginHint says what the account's provider wants at the login, "" where it
+// has no profile.
+func (a *Account) LoginHint() string { return profiles()[a.Profile].login }
+
+// profileOf is the value of the key profile in an account's mapping: it must be
+// known before any other key is read.
+func profileOf(n *yaml.Node) string {
+	n = target(n)
+	for i := 0; i+1 < len(n.Content) && n.Kind == yaml.MappingNode; i += 2 {
+		if n.Content[i].Value == "profile" {
+			return target(n.Content[i+1]).Value
+		}
+	}
+	return ""
+}
