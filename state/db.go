@@ -7,8 +7,9 @@
 // says, so that committing, recovering after a crash and rebuilding after a
 // loss are one function: [DB.CatchUp], from there or from the start. Beside
 // that stand a cursor a mailbox (what the server said when the mailbox was last
-// complete) and the last runs of each account, which a loss of the database
-// costs: the next run then looks at every mailbox, and downloads nothing.
+// complete), the last runs of each account and what it received in the last
+// day, which a loss of the database costs: the next run then looks at every
+// mailbox, and downloads nothing; a daily limit may be passed once.
 //
 // A bbolt transaction that failed can stay visible, and a damaged file can
 // fault in the middle of a read; so after any error of bbolt's the database is

@@ -163,16 +163,22 @@ func (a *allowance) held(last []state.Run) (until time.Time, err error) {
 	if t.Within(a.now()) >= a.room {
 		until = a.resumes(t, 0)
 	}
-	if t := Resumes(last, a.limit); len(last) > 0 && last[0].DailyLimit > 0 && t.After(a.now()) && t.After(until) {
-		until = t
+	if len(last) > 0 && last[0].DailyLimit > 0 {
+		if t := Resumes(last, a.limit, a.now()); t.After(until) {
+			until = t
+		}
 	}
 	return until, nil
 }
 
-// Resumes is when the next run of an account may go on, by its last runs, newest
-// first; zero: at any time. A daily limit that is another one now holds nobody back.
-func Resumes(runs []state.Run, dailyLimit int64) time.Time {
+// Resumes is until when an account is left alone by its last runs, newest first;
+// zero: it is not. A daily limit that is another one now holds nobody back, nor
+// does a time that only a clock that was wrong can have said.
+func Resumes(runs []state.Run, dailyLimit int64, now time.Time) time.Time {
 	if len(runs) == 0 || runs[0].DailyLimit > 0 && runs[0].DailyLimit != dailyLimit {
+		return time.Time{}
+	}
+	if wait := runs[0].Resumes.Sub(now); wait <= 0 || wait > state.Day+time.Hour {
 		return time.Time{}
 	}
 	return runs[0].Resumes

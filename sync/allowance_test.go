@@ -234,7 +234,7 @@ func TestMessageOverTheDailyLimit(t *testing.T) {
 	}
 }
 
-// Another limit, or none, holds nobody back.
+// Another limit, or none, holds nobody back; nor does a clock that was wrong.
 func TestDailyLimitIsChanged(t *testing.T) {
 	h := newHouse(t)
 	boxes := []hostile.Mailbox{heavy("INBOX", 7, alike(20, 30_000)...)}
@@ -254,10 +254,20 @@ func TestDailyLimitIsChanged(t *testing.T) {
 	if r, err := run(300_000); err == nil || r.Sum.Archived < 8 || r.Sum.Archived == 20 {
 		t.Fatalf("with more: %v: %+v", err, r)
 	}
+	back := clock.now()
+	clock.set(back.AddDate(50, 0, 0))
+	if r, err := run(150_000); err == nil || r.Sum.Archived == 20 {
+		t.Fatalf("in another century: %v: %+v", err, r)
+	}
+	clock.set(back.Add(2 * state.Day))
+	archived := h.archived()
+	if r, err := run(150_000); err == nil || r.Sum.Archived <= archived {
+		t.Fatalf("with a clock that is right again: %v: %+v", err, r)
+	}
 	if r, err := run(0); err != nil || r.Sum.Archived != 20 {
 		t.Fatalf("with none: %v: %+v", err, r)
 	}
-	if tr, err := h.store.State.Traffic("alice", clock.now()); err != nil || tr.Within(clock.now()) < 600_000 {
+	if tr, err := h.store.State.Traffic("alice", clock.now()); err != nil || tr.Within(clock.now()) < 30_000*int64(20-archived) {
 		t.Errorf("without a limit nothing is counted: %v, %v", tr, err)
 	}
 }

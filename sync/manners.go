@@ -2,6 +2,7 @@ package sync
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"archiverd/internal/wire"
@@ -41,7 +42,7 @@ func (r *round) leaves() string {
 // ends the run if it is longer than a run waits.
 func (r *round) away(wait time.Duration, cause error) {
 	if wait > r.j.Account.Retry.withDefaults().Stated {
-		r.finish(&stayAway{wait, cause})
+		r.finish(&stayAway{wait, fmt.Errorf("the server asks to stay away for %v: %w", wait, cause)})
 		return
 	}
 	r.mu.Lock()

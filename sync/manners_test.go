@@ -73,7 +73,7 @@ func TestStatedBackOffEndsTheRun(t *testing.T) {
 				if over := n.Load(); over > 6+4 {
 					t.Errorf("%d times %s", over, c.at)
 				}
-				if got := Resumes([]state.Run{run}, 5); !got.Equal(run.Resumes) {
+				if got := Resumes([]state.Run{run}, 5, clock.now()); !got.Equal(run.Resumes) {
 					t.Errorf("a daily limit has the next run begin at %v", got)
 				}
 				h.completes(boxes)

@@ -123,6 +123,8 @@ func verdict(r state.Run) string {
 	switch {
 	case interrupted(r):
 		return fmt.Sprintf("INTERRUPTED after %v%s; what had been received is archived", round, speed)
+	case !r.Resumes.IsZero() && r.Ended.Equal(r.Started):
+		return fmt.Sprintf("NOT BEGUN: %s; goes on at %s", safetext.Line(r.Error), r.Resumes.Local().Format(time.DateTime))
 	case !r.Resumes.IsZero():
 		return fmt.Sprintf("INCOMPLETE after %v%s: %s; goes on at %s", round, speed, safetext.Line(r.Error), r.Resumes.Local().Format(time.DateTime))
 	case r.Error != "":

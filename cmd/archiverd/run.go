@@ -205,7 +205,7 @@ func (s *service) take(cfg *config.Config) error {
 		}
 		plans[i] = sync.Plan{Account: acc.Name, Spec: acc.Schedule, Run: func(ctx context.Context) { s.runJob(ctx, acc) }}
 		if len(runs) > 0 {
-			plans[i].Last, plans[i].Resumes = runs[0].Started, sync.Resumes(runs, acc.DailyLimit)
+			plans[i].Last, plans[i].Resumes = runs[0].Started, sync.Resumes(runs, acc.DailyLimit, time.Now())
 		}
 	}
 	if cfg.Drill.Schedule != "" {
@@ -222,7 +222,11 @@ func (s *service) take(cfg *config.Config) error {
 func (s *service) runJob(ctx context.Context, acc *config.Account) {
 	log := s.log.With(sync.KeyAccount, acc.Name)
 	if until, why := s.held(acc); time.Now().Before(until) {
-		log.Warn("left out: "+why, "until", until.Local().Format(time.DateTime))
+		level := slog.LevelInfo
+		if why == loginRefused { // somebody must do something
+			level = slog.LevelWarn
+		}
+		log.Log(ctx, level, "left out: "+why, "until", until.Local().Format(time.DateTime))
 		return
 	}
 	s.mu.Lock()
@@ -288,7 +292,7 @@ func (s *service) held(acc *config.Account) (until time.Time, why string) {
 	if err != nil {
 		return time.Time{}, "" // the run will say so
 	}
-	if until := sync.Resumes(runs, acc.DailyLimit); time.Now().Before(until) {
+	if until := sync.Resumes(runs, acc.DailyLimit, time.Now()); !until.IsZero() {
 		return until, runs[0].Error
 	}
 	s.mu.Lock()
@@ -308,8 +312,10 @@ func (s *service) held(acc *config.Account) (until time.Time, why string) {
 	if until.IsZero() {
 		return until, ""
 	}
-	return until.Add(hold), "the server refused the login; mend the account and reload the daemon, or restart it for a credential"
+	return until.Add(hold), loginRefused
 }
+
+const loginRefused = "the server refused the login; mend the account and reload the daemon, or restart it for a credential"
 
 // status is the answer of the control socket.
 func (s *service) status() (statusReport, error) {
