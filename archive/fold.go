@@ -30,6 +30,7 @@ type Epoch struct {
 
 // Message is one message of a mailbox.
 type Message struct {
+	UIDValidity  uint32 // of its epoch
 	UID          uint32
 	Path         string // relative to the mailbox directory
 	Size         int64  // octets
@@ -60,7 +61,7 @@ func (v *View) Apply(e Event) {
 		}
 		v.Epochs = append(v.Epochs, &Epoch{UIDValidity: e.UIDValidity, Opened: e.At, Messages: map[uint32]*Message{}, Failed: map[uint32]string{}})
 	case Added:
-		ep.Messages[e.UID] = &Message{UID: e.UID, Path: e.Path, Size: e.Size, Sum: e.Sum, InternalDate: e.InternalDate,
+		ep.Messages[e.UID] = &Message{UIDValidity: ep.UIDValidity, UID: e.UID, Path: e.Path, Size: e.Size, Sum: e.Sum, InternalDate: e.InternalDate,
 			Flags: e.Flags, Matched: e.Matched, Added: e.At}
 		delete(ep.Failed, e.UID)
 	case Flags:
@@ -69,7 +70,9 @@ func (v *View) Apply(e Event) {
 		}
 	case Gone:
 		for u := range within(e.UIDs, ep.Messages) {
-			ep.Messages[u].Gone = e.At
+			if m := ep.Messages[u]; m.Here() {
+				m.Gone = e.At
+			}
 		}
 		for u := range within(e.UIDs, ep.Failed) {
 			delete(ep.Failed, u)
@@ -85,10 +88,19 @@ func (v *View) Apply(e Event) {
 	}
 }
 
-// within yields the keys of m that are in set, in time proportional to m, for
-// a set may be as wide as 32 bits.
+// within yields the keys of m that are in set, in time proportional to the
+// smaller of both, for a set may be as wide as 32 bits, and a mailbox's life as
+// long as ten thousand sets.
 func within[T any](set uid.Set, m map[uint32]T) iter.Seq[uint32] {
 	return func(yield func(uint32) bool) {
+		if set.Len() < len(m) {
+			for u := range set.All() {
+				if _, ok := m[u]; ok && !yield(u) {
+					return
+				}
+			}
+			return
+		}
 		for u := range m {
 			if set.Contains(u) && !yield(u) {
 				return

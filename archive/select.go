@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"iter"
 	"path"
-	"slices"
 	"strings"
 	"time"
 )
@@ -20,16 +19,18 @@ type Selection struct {
 	// A message's INTERNALDATE is at or after After, and before Before; zero:
 	// whatever it is. A message without one is meant only where neither is set.
 	After, Before time.Time
-	// Gone means those instead that the server no longer has. A message that a
-	// mailbox held several times, under other UIDs in an older epoch, counts as
-	// often as the epoch that had it most often, less what is still there of
-	// the same octets: to be renumbered makes no message gone.
+	// Gone means those instead that the server no longer has: what disappeared
+	// from the mailbox and did not, as far as the archive knows, come back, and was
+	// not moved to another mailbox of the account. To be renumbered makes no
+	// message gone. Gone of each of the messages is when it disappeared.
 	Gone bool
 	// Since means, with Gone, only what disappeared then or later; zero: whenever.
 	Since time.Time
 	// Match says whether a message is meant that all of the above means; nil: each
 	// is. Its error is one of the mailbox. Mailboxes may be asked about at once.
 	Match func(Box, *Message) (bool, error)
+
+	losses map[Box][]*Loss // of every account that is meant, with Gone; nil: not prepared
 }
 
 // Selected is what a Selection means in one mailbox.
@@ -49,15 +50,6 @@ func (v *View) Here(ep *Epoch, m *Message) bool {
 	return ep == v.Epoch() && m.Here() && v.Vanished.IsZero()
 }
 
-// GoneAt is when a message of one of the view's epochs disappeared: by itself, or
-// with its mailbox or epoch. Zero: the server still has it.
-func (v *View) GoneAt(ep *Epoch, m *Message) time.Time {
-	if !m.Here() {
-		return m.Gone
-	}
-	return ep.Ended
-}
-
 // Selected yields what s means, one mailbox after the other by directory, also
 // those that it means with no message in them. An error is of one mailbox, as
 // that of Select, and the next is yielded all the same; only with a nil
@@ -65,6 +57,9 @@ func (v *View) GoneAt(ep *Epoch, m *Message) time.Time {
 func (a *Archive) Selected(s Selection) iter.Seq2[*Selected, error] {
 	return func(yield func(*Selected, error) bool) {
 		boxes, err := a.Boxes(s.Account)
+		if err == nil {
+			s, err = a.Prepare(s)
+		}
 		if err != nil {
 			yield(nil, err)
 			return
@@ -76,6 +71,33 @@ func (a *Archive) Selected(s Selection) iter.Seq2[*Selected, error] {
 			}
 		}
 	}
+}
+
+// Prepare reads for a selection of what is gone, where that may have been moved
+// to: the journals of all mailboxes that are meant. Select does so by itself, each
+// time, for a selection that is not prepared.
+func (a *Archive) Prepare(s Selection) (Selection, error) {
+	if !s.Gone || s.losses != nil {
+		return s, nil
+	}
+	accounts := []string{s.Account}
+	if s.Account == "" {
+		var err error
+		if accounts, err = a.Accounts(); err != nil {
+			return s, err
+		}
+	}
+	s.losses = map[Box][]*Loss{}
+	for _, account := range accounts {
+		losses, err := a.Losses(account, s.At, nil)
+		if err != nil {
+			return s, err
+		}
+		for _, l := range losses {
+			s.losses[l.Box] = append(s.losses[l.Box], l)
+		}
+	}
+	return s, nil
 }
 
 // Select returns what s means in a mailbox, nil if it does not mean the mailbox
@@ -99,10 +121,18 @@ func (a *Archive) Select(b Box, s Selection) (*Selected, error) {
 	}
 	messages := v.here()
 	if s.Gone {
-		messages = v.gone(s.Since)
+		if s.losses == nil {
+			of := s
+			of.Account = b.Account
+			if of, err = a.Prepare(of); err != nil {
+				return sel, err
+			}
+			s.losses = of.losses
+		}
+		messages = s.lost(b, v)
 	}
 	for _, m := range messages {
-		meant := s.within(m.InternalDate)
+		meant := s.Within(m.InternalDate)
 		if meant && s.Match != nil {
 			if meant, err = s.Match(b, m); err != nil {
 				sel.Messages = nil
@@ -116,8 +146,8 @@ func (a *Archive) Select(b Box, s Selection) (*Selected, error) {
 	return sel, nil
 }
 
-// within says whether the selection means messages of that INTERNALDATE.
-func (s Selection) within(date time.Time) bool {
+// Within says whether the selection means messages of that INTERNALDATE.
+func (s Selection) Within(date time.Time) bool {
 	if s.After.IsZero() && s.Before.IsZero() {
 		return true
 	}
@@ -134,31 +164,23 @@ func (v *View) here() (out []*Message) {
 	return out
 }
 
-// gone are the messages that the server no longer has, as Selection.Gone counts
-// them, and that disappeared at since or later, by epoch and UID. Of a message
-// that was renumbered it is the last that is meant: it has the flags of last time.
-func (v *View) gone(since time.Time) (out []*Message) {
-	lost := map[Sum]int{}
-	for _, ep := range v.Epochs {
-		held := map[Sum]int{}
-		for _, m := range ep.Messages {
-			held[m.Sum]++
-			lost[m.Sum] = max(lost[m.Sum], held[m.Sum])
-		}
+// lost are the messages that the server no longer has and Selection.Gone means.
+func (s *Selection) lost(b Box, v *View) (out []*Message) {
+	type key struct {
+		epoch int
+		uid   uint32
 	}
-	for _, m := range v.here() {
-		lost[m.Sum]--
+	of := map[key]*Loss{}
+	for _, l := range s.losses[b] { // by time: the last counts
+		of[key{l.epoch, l.Message.UID}] = l
 	}
-	for _, ep := range slices.Backward(v.Epochs) {
-		for _, m := range slices.Backward(ep.Sorted()) {
-			if !v.Here(ep, m) && lost[m.Sum] > 0 {
-				lost[m.Sum]--
-				if !v.GoneAt(ep, m).Before(since) {
-					out = append(out, m)
-				}
+	for i, ep := range v.Epochs {
+		for _, m := range ep.Sorted() {
+			if l := of[key{i, m.UID}]; l != nil && l.To == nil && !v.Here(ep, m) && !l.At.Before(s.Since) {
+				m.Gone = l.At
+				out = append(out, m)
 			}
 		}
 	}
-	slices.Reverse(out)
 	return out
 }

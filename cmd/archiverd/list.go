@@ -21,33 +21,80 @@ import (
 	"archiverd/internal/safetext"
 )
 
+// listing are the flags of list.
+type listing struct {
+	selecting
+	moved bool
+}
+
 func (a *app) listCommand() *cobra.Command {
-	var gone bool
+	var f listing
 	cmd := &cobra.Command{
 		Use:   "list [ACCOUNT [MAILBOX]]",
 		Short: "List mailboxes, or the messages of one",
 		Long: `Lists the mailboxes of the archive, or of an account; with a mailbox, its messages
 with their date, size, flags, sender, subject and ID. The ID is what show takes.
 
+With --at it lists what there was at a time: the mailboxes that the server had then, the
+messages that a mailbox had, with their flags of then. A mailbox that has been renamed or
+deleted since is called by its name of then.
+
+With --gone it lists the messages that disappeared, the last first: when that was seen,
+from which mailbox, and what they were. What came back, what a server merely renumbered
+and what was moved to another mailbox is not gone; --moved lists that instead, and where
+it is.
+
+` + timesHelp + `
 Reads the archive alone: it works beside the daemon, on a copy, on another machine.
 ` + exitHelp,
+		Example: `  archiverd list home INBOX --at 2026-11-01
+  archiverd list home --gone --since yesterday
+  archiverd list home INBOX --moved --since 3d`,
 		Args: cobra.MaximumNArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
+			f.gone = f.gone || f.moved
+			s, err := f.selection("")
+			if err != nil {
+				return err
+			}
+			if len(args) == 2 && len(f.mailboxes) > 0 {
+				return usage(fmt.Errorf("%q is the mailbox: leave out --mailbox", args[1]))
+			}
 			r, _, err := a.reader()
 			if err != nil {
 				return err
 			}
 			defer r.Close()
-			if len(args) == 2 {
-				return a.listMessages(r, args[0], args[1], gone)
+			accounts, err := selectAccounts(r, args)
+			switch {
+			case err != nil:
+				return err
+			case f.gone:
+				return a.listGone(r, f, s, accounts, args)
+			case len(args) == 2:
+				return a.listMessages(r, s, args[0], args[1])
 			}
-			return a.listBoxes(r, args)
+			return a.listBoxes(r, f, s, accounts)
 		},
 	}
 	a.archiveFlag(cmd)
 	a.jsonFlag(cmd)
-	cmd.Flags().BoolVar(&gone, "gone", false, "list the messages that the server no longer has")
+	f.flags(cmd)
+	cmd.Flags().BoolVar(&f.moved, "moved", false, "like --gone, what came back or was moved, and where to")
 	return cmd
+}
+
+// selectAccounts are the directories of the account that args begin with, or of all.
+func selectAccounts(r *archive.Archive, args []string) ([]string, error) {
+	have, err := r.Accounts()
+	if err != nil || len(args) == 0 {
+		return have, err
+	}
+	dir := archive.Component(args[0])
+	if !slices.Contains(have, dir) {
+		return nil, usage(fmt.Errorf("no account %q in the archive; it has %q", args[0], have))
+	}
+	return []string{dir}, nil
 }
 
 // listedBox is a mailbox as list prints it.
@@ -63,46 +110,57 @@ type listedBox struct {
 	Vanished    time.Time `json:"vanished,omitzero"`
 }
 
-func (a *app) listBoxes(r *archive.Archive, names []string) error {
-	boxes, err := selectBoxes(r, names)
-	if err != nil {
-		return err
-	}
-	var list []listedBox
-	var corrupt error
-	for _, b := range boxes {
-		v, _, err := r.Fold(b)
-		if errors.Is(err, archive.ErrCorrupt) {
-			corrupt = errors.Join(corrupt, err)
-		} else if err != nil {
+func (a *app) listBoxes(r *archive.Archive, f listing, s archive.Selection, accounts []string) error {
+	list := []listedBox{}
+	var faults error
+	var names []archive.Name
+	for _, account := range accounts {
+		at := map[archive.Box]int{} // their places in the list
+		losses, err := r.Losses(account, s.At, func(b archive.Box, v *archive.View, err error) {
+			names = append(names, v.Name)
+			if faults = errors.Join(faults, err); unnamed(v, err) || s.Mailbox != nil && !s.Mailbox(v.Name) || !s.At.IsZero() && !v.Vanished.IsZero() {
+				return
+			}
+			at[b] = len(list)
+			list = append(list, boxOf(b, v, s))
+		})
+		if err != nil {
 			return err
 		}
-		if unnamed(v, err) {
-			continue
-		}
-		l := listedBox{Account: b.Account, Mailbox: v.Name.Mailbox, Dir: b.Dir, Vanished: v.Vanished}
-		for ep, m := range v.All() {
-			if v.Here(ep, m) {
-				l.Messages++
-				l.Octets += m.Size
-			} else {
-				l.Gone++
+		for _, l := range losses {
+			if i, ok := at[l.Box]; ok && l.To == nil && s.Within(l.Message.InternalDate) {
+				list[i].Gone++
 			}
 		}
-		if ep := v.Epoch(); ep != nil {
-			l.UIDValidity, l.Failed = ep.UIDValidity, len(ep.Failed)
-		}
-		list = append(list, l)
+	}
+	if err := f.missing(strings.Join(accounts, ", "), names); err != nil {
+		return err
 	}
 	if a.json {
-		return errors.Join(writeJSON(a.out, list), corrupt)
+		return errors.Join(writeJSON(a.out, list), faults)
 	}
 	t := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "messages\tgone\tfailed\toctets\t\taccount\t\tmailbox")
 	for _, l := range list {
 		fmt.Fprintf(t, "%d\t%d\t%d\t%s\t\t%s\t\t%s\n", l.Messages, l.Gone, l.Failed, humanize.IBytes(uint64(l.Octets)), safetext.Line(l.Account), safetext.Line(l.Mailbox))
 	}
-	return errors.Join(t.Flush(), corrupt)
+	return errors.Join(t.Flush(), faults)
+}
+
+// boxOf is a mailbox as the view tells, with the messages that s means; gone is
+// the caller's to count.
+func boxOf(b archive.Box, v *archive.View, s archive.Selection) listedBox {
+	l := listedBox{Account: b.Account, Mailbox: v.Name.Mailbox, Dir: b.Dir, Vanished: v.Vanished}
+	for ep, m := range v.All() {
+		if v.Here(ep, m) && s.Within(m.InternalDate) {
+			l.Messages++
+			l.Octets += m.Size
+		}
+	}
+	if ep := v.Epoch(); ep != nil {
+		l.UIDValidity, l.Failed = ep.UIDValidity, len(ep.Failed)
+	}
+	return l
 }
 
 // unnamed says that a journal tells of nothing yet: the run that began it was
@@ -112,6 +170,8 @@ func unnamed(v *archive.View, err error) bool { return err == nil && v.Epoch() =
 // listedMessage is a message as list prints it.
 type listedMessage struct {
 	ID           string    `json:"id"`
+	Account      string    `json:"account"`
+	Mailbox      string    `json:"mailbox"`
 	UIDValidity  uint32    `json:"uidvalidity"`
 	UID          uint32    `json:"uid"`
 	InternalDate time.Time `json:"internaldate,omitzero"`
@@ -121,22 +181,27 @@ type listedMessage struct {
 	Gone         time.Time `json:"gone,omitzero"`
 	From         string    `json:"from"`
 	Subject      string    `json:"subject"`
+	To           *movedTo  `json:"moved_to,omitempty"`
 }
 
-func (a *app) listMessages(r *archive.Archive, account, mailbox string, gone bool) error {
-	b, v, err := findBox(r, account, mailbox)
+// listed is m of the mailbox as list prints it.
+func listed(r *archive.Archive, b archive.Box, n archive.Name, m *archive.Message) listedMessage {
+	l := listedMessage{ID: b.ID(m), Account: b.Account, Mailbox: n.Mailbox, UIDValidity: m.UIDValidity, UID: m.UID,
+		InternalDate: m.InternalDate, Size: m.Size, SHA256: m.Sum.String(), Flags: m.Flags}
+	l.From, l.Subject = heading(r, l.ID)
+	return l
+}
+
+func (a *app) listMessages(r *archive.Archive, s archive.Selection, account, mailbox string) error {
+	b, v, err := findBox(r, account, mailbox, s.At)
 	if err != nil {
 		return err
 	}
 	list := []listedMessage{}
 	for ep, m := range v.All() {
-		if v.Here(ep, m) == gone {
-			continue
+		if v.Here(ep, m) && s.Within(m.InternalDate) {
+			list = append(list, listed(r, b, v.Name, m))
 		}
-		l := listedMessage{ID: b.ID(m), UIDValidity: ep.UIDValidity, UID: m.UID, InternalDate: m.InternalDate,
-			Size: m.Size, SHA256: m.Sum.String(), Flags: m.Flags, Gone: m.Gone}
-		l.From, l.Subject = heading(r, l.ID)
-		list = append(list, l)
 	}
 	slices.SortStableFunc(list, func(a, b listedMessage) int { return cmp.Compare(a.InternalDate.Unix(), b.InternalDate.Unix()) })
 	if a.json {
@@ -178,22 +243,29 @@ func heading(r *archive.Archive, path string) (from, subject string) {
 	return m.Get("From"), m.Get("Subject")
 }
 
-// findBox returns the mailbox of that name, or directory, in an account.
-func findBox(r *archive.Archive, account, mailbox string) (archive.Box, *archive.View, error) {
+// findBox returns the mailbox of that name, or directory, in an account, as it was at
+// a time; zero: now.
+func findBox(r *archive.Archive, account, mailbox string, at time.Time) (archive.Box, *archive.View, error) {
 	boxes, err := selectBoxes(r, []string{account})
 	if err != nil {
 		return archive.Box{}, nil, err
 	}
 	var names []string
 	for _, b := range boxes {
-		v, _, err := r.Fold(b)
+		v, err := r.FoldAt(b, at)
 		if err != nil && !errors.Is(err, archive.ErrCorrupt) {
 			return b, nil, err
+		}
+		if v.Epoch() == nil && !at.IsZero() {
+			continue
 		}
 		if v.Name.Mailbox == mailbox || b.Dir == mailbox || b.Dir == path.Join(b.Account, mailbox) || strings.EqualFold(mailbox, "INBOX") && v.Name.Mailbox == "INBOX" {
 			return b, v, err
 		}
 		names = append(names, v.Name.Mailbox)
+	}
+	if !at.IsZero() {
+		return archive.Box{}, nil, usage(fmt.Errorf("account %q had no mailbox %q at %s; it had %q", account, mailbox, localTime(at), names))
 	}
 	return archive.Box{}, nil, usage(fmt.Errorf("no mailbox %q in account %q; it has %q", mailbox, account, names))
 }

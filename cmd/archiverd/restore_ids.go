@@ -6,13 +6,14 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"archiverd/archive"
 	"archiverd/sync"
 )
 
-// messages picks the messages with these IDs.
-func (p *picked) messages(ids []string) error {
+// messages picks the messages with these IDs, with their flags of a time; zero: of now.
+func (p *picked) messages(ids []string, at time.Time) error {
 	list, err := findMessages(p.archive, ids)
 	if errors.Is(err, errNoMessage) {
 		return usage(fmt.Errorf("no such file or folder on disk, and %w", err))
@@ -21,6 +22,10 @@ func (p *picked) messages(ids []string) error {
 		return err
 	}
 	for _, n := range list {
+		n.at = at
+		if _, err := n.load(p.archive); err != nil && !at.IsZero() {
+			return usage(err)
+		}
 		p.sources = append(p.sources, sync.Source{Account: n.box.Account, Name: n.name, Load: func() ([]sync.Item, error) { return n.load(p.archive) }})
 	}
 	return nil
@@ -33,7 +38,8 @@ var errNoMessage = errors.New("no message")
 type named struct {
 	box   archive.Box
 	name  archive.Name
-	paths []string // relative to the mailbox directory
+	paths []string  // relative to the mailbox directory
+	at    time.Time // as they were then; zero: as they are
 }
 
 // place is where a message is.
@@ -164,9 +170,9 @@ func (f *finder) judge(id string) error {
 }
 
 // load is Source.Load of the messages: by epoch and UID, each as its mailbox knew
-// it last.
+// it last, or at n.at.
 func (n *named) load(r *archive.Archive) ([]sync.Item, error) {
-	v, _, err := r.Fold(n.box)
+	v, err := r.FoldAt(n.box, n.at)
 	if err != nil && !errors.Is(err, archive.ErrCorrupt) {
 		return nil, err
 	}
@@ -185,6 +191,9 @@ func (n *named) load(r *archive.Archive) ([]sync.Item, error) {
 		}
 		at[m.Path] = len(items)
 		items = append(items, item(n.box, m))
+	}
+	if len(items) < len(wanted) && !n.at.IsZero() {
+		return nil, fmt.Errorf("mailbox %s: %s was not archived yet at %s", n.box.Dir, n.paths[0], localTime(n.at))
 	}
 	if len(items) < len(wanted) { // the journal was whole a moment ago
 		return nil, errors.Join(fmt.Errorf("mailbox %s: %d messages that were found are no longer in its journal", n.box.Dir, len(wanted)-len(items)), err)

@@ -71,7 +71,7 @@ func (a *app) pick(ctx context.Context, cfg *config.Config, f restoreFlags, args
 		return p, p.account(f, s)
 	}
 	if len(ids) > 0 {
-		if err := p.messages(ids); err != nil {
+		if err := p.messages(ids, s.At); err != nil {
 			return p, err
 		}
 	}
@@ -101,8 +101,10 @@ func fitting(f restoreFlags, ids, files []string) error {
 		return usage(fmt.Errorf("%s is on disk: say with one --mailbox, without wildcards, which mailbox files go to", files[0]))
 	case len(ids) > 0 && len(files) == 0 && len(f.mailboxes) > 0:
 		return usage(fmt.Errorf("%q is no file on disk, and a message of the archive goes to its own mailbox: leave out --mailbox, or use --map", ids[0]))
-	case given && (f.from != "" || f.set()):
-		return usage(errors.New("--from, --after, --before, --at, --gone and --since select from an account of the archive: leave them out where messages or files are named"))
+	case len(files) > 0 && f.at != "":
+		return usage(fmt.Errorf("%s is on disk, and --at is about the archive: leave it out", files[0]))
+	case given && (f.from != "" || f.after != "" || f.before != "" || f.gone || f.since != ""):
+		return usage(errors.New("--from, --after, --before, --gone and --since select from an account of the archive: leave them out where messages or files are named"))
 	}
 	return nil
 }
@@ -114,6 +116,9 @@ func (p *picked) account(f restoreFlags, s archive.Selection) error {
 		return err
 	}
 	s.Account = dir
+	if s, err = p.archive.Prepare(s); err != nil { // once, for each Load selects anew
+		return err
+	}
 	seeing, names := s, []archive.Name{}
 	seeing.Mailbox = func(n archive.Name) bool { names = append(names, n); return s.Mailbox == nil || s.Mailbox(n) }
 	whole := s.After.IsZero() && s.Before.IsZero() && !s.Gone && s.Match == nil
@@ -135,6 +140,12 @@ func (p *picked) account(f restoreFlags, s archive.Selection) error {
 		return err
 	}
 	p.from += ", account " + dir
+	if !s.At.IsZero() {
+		p.from += ", as it was at " + localTime(s.At)
+	}
+	if !s.Since.IsZero() {
+		p.from += ", what disappeared since " + localTime(s.Since)
+	}
 	if messages == 0 && corrupt == 0 {
 		return p.nothing(f, s)
 	}
@@ -185,8 +196,19 @@ func (p *picked) nothing(f restoreFlags, s archive.Selection) error {
 	}
 	text += fmt.Sprintf(" of account %q of the archive", s.Account)
 	text += f.narrowed()
+	when := "was still on the server at the last sync"
+	if !s.At.IsZero() {
+		when = "was on the server at " + localTime(s.At)
+	}
 	if s.Gone {
-		return errors.New("nothing to restore: " + text + " is gone from the server")
+		when = "is gone from the server"
+		if !s.Since.IsZero() {
+			when = "disappeared from the server since " + localTime(s.Since)
+		}
+		if !s.At.IsZero() {
+			when += ", as of " + localTime(s.At)
+		}
+		return errors.New("nothing to restore: " + text + " " + when)
 	}
 	s.Gone = true
 	gone := 0
@@ -196,7 +218,7 @@ func (p *picked) nothing(f restoreFlags, s archive.Selection) error {
 		}
 		gone += len(sel.Messages)
 	}
-	text += " was still on the server at the last sync"
+	text += " " + when
 	if gone > 0 {
 		text += fmt.Sprintf("; --gone selects %s that it no longer has", english.Plural(gone, "message", ""))
 	}

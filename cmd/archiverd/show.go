@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,16 +15,22 @@ import (
 
 func (a *app) showCommand() *cobra.Command {
 	var v viewing
+	var atText string
 	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "Print one message, readable",
-		Long:  showLong("Prints a message: its main header fields, decoded; its text; and its parts by\nnumber. ID is a path as list prints it and the archive has it, or any part of one\nthat only one message has."),
+		Long:  showLong("Prints a message: its main header fields, decoded; its text; and its parts by\nnumber. ID is a path as list prints it and the archive has it, or any part of one\nthat only one message has.\n\n--at shows it with the flags that it had at a time, written as list has it."),
 		Example: `  archiverd show 20261122T183000Z.1700000000.123
   archiverd show --part 3 1700000000.123 > report.pdf
-  archiverd show --save attachments 1700000000.123`,
+  archiverd show --save attachments 1700000000.123
+  archiverd show --at yesterday 1700000000.123`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := v.check(); err != nil {
+				return err
+			}
+			at, err := parseEnd("--at", atText)
+			if err != nil {
 				return err
 			}
 			r, _, err := a.reader()
@@ -31,7 +38,7 @@ func (a *app) showCommand() *cobra.Command {
 				return err
 			}
 			defer r.Close()
-			id, m, err := findMessage(r, args[0])
+			id, m, err := findMessage(r, args[0], at)
 			if err != nil {
 				return err
 			}
@@ -49,6 +56,7 @@ func (a *app) showCommand() *cobra.Command {
 	a.archiveFlag(cmd)
 	a.jsonFlag(cmd)
 	v.flags(cmd)
+	cmd.Flags().StringVar(&atText, "at", "", "with the flags of `TIME`")
 	return cmd
 }
 
@@ -71,14 +79,14 @@ message as one file, no file overwritten. With --part N it saves that part alone
 }
 
 // findMessage returns the path of the one message whose path is, or contains, id,
-// and the message as its mailbox knew it last.
-func findMessage(r *archive.Archive, id string) (string, *archive.Message, error) {
+// and the message as its mailbox knew it last, or at a time.
+func findMessage(r *archive.Archive, id string, at time.Time) (string, *archive.Message, error) {
 	list, err := findMessages(r, []string{id})
 	if err != nil {
 		return "", nil, err
 	}
 	n := list[0]
-	v, _, err := r.Fold(n.box)
+	v, err := r.FoldAt(n.box, at)
 	if err != nil && !errors.Is(err, archive.ErrCorrupt) {
 		return "", nil, err
 	}
@@ -87,6 +95,9 @@ func findMessage(r *archive.Archive, id string) (string, *archive.Message, error
 		if m.Path == n.paths[0] {
 			found = m
 		}
+	}
+	if found == nil {
+		return "", nil, usage(fmt.Errorf("%s was not archived yet at %s", path.Join(n.box.Dir, n.paths[0]), localTime(at)))
 	}
 	return path.Join(n.box.Dir, n.paths[0]), found, nil
 }

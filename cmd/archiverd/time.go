@@ -77,6 +77,9 @@ func timeOf(text string, now time.Time, end bool) (time.Time, error) {
 	return last, nil
 }
 
+// localTime is a time for people, in the local zone.
+func localTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 -0700") }
+
 // past is t, with end an error if that is later than now.
 func past(t, now time.Time, end bool) (time.Time, error) {
 	if end && t.After(now) {

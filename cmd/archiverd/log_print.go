@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
+
+	"archiverd/archive"
+	"archiverd/internal/safetext"
+)
+
+// logPrinter prints changes for people: under a heading what a run found in a
+// mailbox.
+type logPrinter struct {
+	r        *archive.Archive
+	out      io.Writer
+	short    bool
+	accounts bool        // there are several
+	only     archive.Box // all is under its heading; zero: of each its own
+}
+
+// roundGap is how long nothing is seen between two runs, at least.
+const roundGap = time.Minute
+
+// print prints the changes of an account, which are by time.
+func (p *logPrinter) print(changes []*archive.Change) error {
+	w := bufio.NewWriter(p.out)
+	for len(changes) > 0 {
+		n := 1
+		for n < len(changes) && changes[n].At.Sub(changes[n-1].At) <= roundGap {
+			n++
+		}
+		p.round(w, changes[:n])
+		changes = changes[n:]
+	}
+	return w.Flush()
+}
+
+// dir is the mailbox under whose heading a change is.
+func (p *logPrinter) dir(c *archive.Change) string {
+	if p.only != (archive.Box{}) {
+		return p.only.Dir
+	}
+	return c.Box.Dir
+}
+
+// round prints what was seen at about one time.
+func (p *logPrinter) round(w io.Writer, changes []*archive.Change) {
+	slices.SortStableFunc(changes, func(x, y *archive.Change) int { return cmp.Compare(p.dir(x), p.dir(y)) })
+	for len(changes) > 0 {
+		n := 1
+		for n < len(changes) && p.dir(changes[n]) == p.dir(changes[0]) {
+			n++
+		}
+		p.heading(w, changes[:n])
+		for _, c := range changes[:n] {
+			if !p.short {
+				fmt.Fprintf(w, "  %-10s  %s\n", string(c.Kind), p.line(c))
+			}
+		}
+		changes = changes[n:]
+	}
+}
+
+// heading says when and where, and how much of what.
+func (p *logPrinter) heading(w io.Writer, changes []*archive.Change) {
+	c := changes[0]
+	name := c.Name.Mailbox
+	if p.only != (archive.Box{}) && c.Box != p.only {
+		name = c.From.Name.Mailbox
+	}
+	if p.accounts {
+		name = c.Box.Account + "/" + name
+	}
+	var kinds []archive.ChangeKind
+	count := map[archive.ChangeKind]int{}
+	for _, c := range changes {
+		if count[c.Kind]++; count[c.Kind] == 1 {
+			kinds = append(kinds, c.Kind)
+		}
+	}
+	var counts []string
+	for _, k := range kinds {
+		counts = append(counts, humanize.Comma(int64(count[k]))+" "+string(k))
+	}
+	fmt.Fprintf(w, "%s  %s: %s\n", c.At.Local().Format("2006-01-02 15:04"), safetext.Line(name), strings.Join(counts, ", "))
+}
+
+// line is a change on one line, without its kind.
+func (p *logPrinter) line(c *archive.Change) string {
+	messages := english.Plural(c.Count, "message", "")
+	switch c.Kind {
+	case archive.MailboxCreated, archive.MailboxReturned:
+		return fmt.Sprintf("the mailbox, UIDVALIDITY %d", c.UIDValidity)
+	case archive.MailboxVanished:
+		return "the mailbox, which had " + messages
+	case archive.MailboxRenamed:
+		return safetext.Line(fmt.Sprintf("%s → %s, with %s", c.From.Name.Mailbox, c.Name.Mailbox, messages))
+	case archive.MailboxRenumbered:
+		return fmt.Sprintf("UIDVALIDITY %d → %d, with %s", c.OldUIDValidity, c.UIDValidity, messages)
+	case archive.MessageFailed:
+		return safetext.Line(fmt.Sprintf("UID %d: %s", c.UID, c.Reason))
+	case archive.MessageGone:
+		if c.Message == nil {
+			return safetext.Line(fmt.Sprintf("UID %d, which could not be archived: %s", c.UID, c.Reason))
+		}
+	}
+	id := c.Box.ID(c.Message)
+	from, subject := heading(p.r, id)
+	var more string
+	switch {
+	case len(c.Came)+len(c.Went) > 0:
+		for _, f := range c.Came {
+			more += "+" + f + " "
+		}
+		for _, f := range c.Went {
+			more += "-" + f + " "
+		}
+		more += " "
+	case c.From != nil && c.From.Box == c.Box:
+		more = fmt.Sprintf("UID %d → %d  ", c.From.Message.UID, c.UID)
+	case c.From != nil:
+		more = c.From.Name.Mailbox + " → " + c.Name.Mailbox + "  "
+	case c.Reason != "":
+		more = "at last, after: " + c.Reason + "  "
+	}
+	return pad(from, 28) + "  " + pad(subject, 44) + "  " + safetext.Line(more+id)
+}
