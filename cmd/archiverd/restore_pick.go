@@ -101,8 +101,8 @@ func fitting(f restoreFlags, ids, files []string) error {
 		return usage(fmt.Errorf("%s is on disk: say with one --mailbox, without wildcards, which mailbox files go to", files[0]))
 	case len(ids) > 0 && len(files) == 0 && len(f.mailboxes) > 0:
 		return usage(fmt.Errorf("%q is no file on disk, and a message of the archive goes to its own mailbox: leave out --mailbox, or use --map", ids[0]))
-	case len(files) > 0 && f.at != "":
-		return usage(fmt.Errorf("%s is on disk, and --at is about the archive: leave it out", files[0]))
+	case len(files) > 0 && f.set():
+		return usage(fmt.Errorf("--after, --before, --at, --gone and --since select from the archive, and %s is on disk: leave them out", files[0]))
 	case given && (f.from != "" || f.after != "" || f.before != "" || f.gone || f.since != ""):
 		return usage(errors.New("--from, --after, --before, --gone and --since select from an account of the archive: leave them out where messages or files are named"))
 	}
