@@ -41,7 +41,8 @@ type Batch struct {
 // received is a file in tmp/.
 type received struct {
 	tmp   string
-	event int // index of its Added in Events
+	event int  // index of its Added in Events
+	link  bool // the file is a message's of the archive
 }
 
 // fileSyncs is how many files are synced at once where syncfs does not serve.
@@ -80,12 +81,8 @@ var ErrWrite = errors.New("write to the archive")
 // system wraps ErrWrite. After an error, or another number of octets, nothing
 // of the message is kept, and the batch is as it was.
 func (b *Batch) Add(uidValidity uint32, e Event, size int64, body io.Reader) error {
-	b.m.w.mu.Lock()
-	b.m.w.seq++
-	seq := b.m.w.seq
-	b.m.w.mu.Unlock()
 	e.InternalDate = usable(e.InternalDate)
-	name := fmt.Sprintf("%d.%d.%d.part", uidValidity, e.UID, seq)
+	name := b.tmpFile(uidValidity, e.UID)
 	f, err := b.m.create(name)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrWrite, err)
@@ -103,20 +100,35 @@ func (b *Batch) Add(uidValidity uint32, e Event, size int64, body io.Reader) err
 	if err != nil {
 		return errors.Join(err, b.m.tmp.Remove(name))
 	}
-	e.Kind, e.At, e.Size = Added, b.m.w.opts.Now(), size
-	e.Path = fileName(uidValidity, e.UID, e.InternalDate)
+	e.Size = size
 	b.hash.Sum(e.Sum[:0])
-	b.files = append(b.files, received{name, len(b.Events)})
-	b.Events = append(b.Events, e)
+	b.took(uidValidity, e, received{tmp: name})
 	b.octets += size
 	return nil
 }
 
-// Undo takes back the last Add, which must have succeeded and been the batch's
+// tmpFile is a new name in tmp/.
+func (b *Batch) tmpFile(uidValidity, u uint32) string {
+	b.m.w.mu.Lock()
+	defer b.m.w.mu.Unlock()
+	b.m.w.seq++
+	return fmt.Sprintf("%d.%d.%d.part", uidValidity, u, b.m.w.seq)
+}
+
+// took adds the event of a message that is in tmp/.
+func (b *Batch) took(uidValidity uint32, e Event, f received) {
+	e.Kind, e.At, e.Path = Added, b.m.w.opts.Now(), fileName(uidValidity, e.UID, e.InternalDate)
+	f.event = len(b.Events)
+	b.files, b.Events = append(b.files, f), append(b.Events, e)
+}
+
+// Undo takes back the last Add or Link, which must have succeeded and been the batch's
 // last event: the message turned out not to be what it was taken for.
 func (b *Batch) Undo() error {
 	last := b.files[len(b.files)-1]
-	b.octets -= b.Events[last.event].Size
+	if !last.link {
+		b.octets -= b.Events[last.event].Size
+	}
 	b.Events = b.Events[:last.event]
 	b.files = b.files[:len(b.files)-1]
 	if err := b.m.tmp.Remove(last.tmp); err != nil {

@@ -54,6 +54,11 @@ type Event struct {
 	Sum          Sum
 	InternalDate time.Time
 	Matched      string
+	// Of an Added that was downloaded although it seemed known: the sum that it
+	// was expected to have. Zero: none was.
+	Compared Sum
+	EmailID  string   // of Added: EMAILID (RFC 8474) or Gmail's X-GM-MSGID; empty: the server gave none
+	Labels   []string // of Added: X-GM-LABELS, sorted; nil: the server gave none
 
 	Flags  []string // of Added and Flags: sorted, never nil there
 	Reason string   // of Failed
@@ -105,6 +110,9 @@ type (
 		InternalDate string   `json:"internaldate,omitempty"`
 		Flags        []string `json:"flags"`
 		Matched      string   `json:"matched,omitempty"`
+		Compared     Sum      `json:"compared,omitzero"`
+		EmailID      string   `json:"emailid,omitempty"`
+		Labels       []string `json:"labels,omitzero"`
 	}
 	flagsLine struct {
 		Event Kind     `json:"event"`
@@ -165,7 +173,7 @@ func (e *Event) encodeTo(b *bytes.Buffer) error {
 		}
 		line = l
 	case Added:
-		l := addedLine{Added, at, e.UID, e.Path, e.Size, e.Sum, "", notNil(e.Flags), e.Matched}
+		l := addedLine{Added, at, e.UID, e.Path, e.Size, e.Sum, "", notNil(e.Flags), e.Matched, e.Compared, e.EmailID, e.Labels}
 		if !e.InternalDate.IsZero() {
 			l.InternalDate = e.InternalDate.Format(time.RFC3339)
 		}
@@ -214,6 +222,9 @@ func decodeEvent(line []byte) (Event, error) {
 		InternalDate string   `json:"internaldate"`
 		Flags        []string `json:"flags"`
 		Matched      string   `json:"matched"`
+		Compared     Sum      `json:"compared"`
+		EmailID      string   `json:"emailid"`
+		Labels       []string `json:"labels"`
 		Reason       string   `json:"reason"`
 		Seal         string   `json:"seal"`
 	}
@@ -248,6 +259,7 @@ func decodeEvent(line []byte) (Event, error) {
 			return Event{}, errors.New("decode added: no sha256")
 		}
 		e.UID, e.Path, e.Size, e.Sum, e.Matched = l.UID, l.Path, l.Size, *l.SHA256, l.Matched
+		e.Compared, e.EmailID, e.Labels = l.Compared, l.EmailID, l.Labels
 		e.Flags = notNil(l.Flags)
 		if l.InternalDate != "" {
 			d, err := time.Parse(time.RFC3339, l.InternalDate)

@@ -162,7 +162,9 @@ func (b *Batch) nameIn(month string, files []received, n *naming) error {
 	for _, f := range files {
 		e := &b.Events[f.event]
 		linked := false
-		if held, ok := n.find(e.Sum); ok {
+		if f.link {
+			b.Linked++
+		} else if held, ok := n.find(e.Sum); ok {
 			if linked, err = b.link(held, f.tmp, e, n); err != nil {
 				return err
 			}
@@ -233,7 +235,13 @@ func (b *Batch) move(tmp string, dir *os.File, e *Event, n *naming) error {
 			return err
 		}
 		if !taken {
-			return b.m.root.Rename(path.Join(tmpName, tmp), filepath.FromSlash(e.Path))
+			err := b.m.root.Rename(path.Join(tmpName, tmp), filepath.FromSlash(e.Path))
+			// Two names of one file are both there after a rename(2) of one to
+			// the other: a link that an interrupted commit has left there.
+			if left := b.m.tmp.Remove(tmp); err == nil && !errors.Is(left, fs.ErrNotExist) {
+				err = left
+			}
+			return err
 		}
 		if sum == e.Sum {
 			if there, size, err := b.m.w.sum(path.Join(b.m.Dir, e.Path)); err == nil && there == sum && size == e.Size {
