@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
 
@@ -50,8 +49,12 @@ func apply(tx *bbolt.Tx, c Change) error {
 	if info.Applied != c.From {
 		return errGap
 	}
-	f := folder{sums: tx.Bucket(sumsBucket), box: box, uids: box.Bucket(uidsBucket), info: &info}
-	f.uids.FillPercent = 0.9 // UIDs ascend
+	known, err := tx.Bucket(knownBucket).CreateBucketIfNotExists([]byte(c.Box.Account))
+	if err != nil {
+		return err
+	}
+	f := folder{sums: tx.Bucket(sumsBucket), known: known, box: box, uids: box.Bucket(uidsBucket), info: &info}
+	f.uids.FillPercent, f.known.FillPercent = 0.9, 0.9 // UIDs ascend, and dates mostly
 	for _, e := range c.Events {
 		if err := f.event(e); err != nil {
 			return err
@@ -85,8 +88,8 @@ func openBox(tx *bbolt.Tx, b archive.Box) (*bbolt.Bucket, Info, error) {
 
 // folder folds events into one mailbox's buckets.
 type folder struct {
-	sums, box, uids *bbolt.Bucket
-	info            *Info
+	sums, known, box, uids *bbolt.Bucket
+	info                   *Info
 }
 
 func (f *folder) event(e archive.Event) error {
@@ -96,6 +99,13 @@ func (f *folder) event(e archive.Event) error {
 	case archive.Added:
 		if err := f.set(e.UID, archivedKind, strings.Join(e.Flags, " ")); err != nil {
 			return err
+		}
+		if err := f.know(e); err != nil {
+			return err
+		}
+		if e.Compared != (archive.Sum{}) {
+			f.info.Compared++
+			f.info.Doubt = f.info.Doubt || e.Compared != e.Sum
 		}
 		where := append(binary.AppendUvarint(nil, f.info.Number), e.Path...)
 		return f.sums.Put(e.Sum[:16], where)
@@ -126,6 +136,7 @@ func (f *folder) opened(e archive.Event) error {
 	}
 	f.info.Name, f.info.UIDValidity, f.info.Vanished = e.Name, e.UIDValidity, false
 	f.info.Archived, f.info.Failed, f.info.Gone, f.info.Check = 0, 0, 0, 0
+	f.info.Compared, f.info.Doubt = 0, false
 	f.info.Newer = f.info.Newer || e.V > archive.FormatVersion
 	f.info.Cursor = Cursor{}
 	if err := f.box.DeleteBucket(uidsBucket); err != nil {
@@ -210,13 +221,7 @@ func (db *DB) Held(s archive.Sum) (file string, ok bool) {
 		if v == nil {
 			return nil
 		}
-		_, n := binary.Uvarint(v)
-		if n <= 0 {
-			return nil
-		}
-		if dir := tx.Bucket(numbersBucket).Get(v[:n]); dir != nil {
-			file, ok = path.Join(string(dir), string(v[n:])), true
-		}
+		file, ok = place(tx.Bucket(numbersBucket), v)
 		return nil
 	})
 	return file, ok

@@ -34,16 +34,19 @@ import (
 )
 
 // schema is the version of the layout below. Another one is rebuilt.
-const schema = "1"
+const schema = "2"
 
 // The buckets. boxes has a bucket a mailbox, named by its directory, with the
 // key info and the bucket uids (UID, big-endian: a kind and the rest). sums has
-// the first half of a SHA-256: the mailbox's number and the path there.
+// the first half of a SHA-256: the mailbox's number and the path there. known has
+// a bucket an account: by INTERNALDATE and size, which SHA-256s such messages have
+// (see Key).
 var (
 	metaBucket    = []byte("meta")
 	boxesBucket   = []byte("boxes")
 	uidsBucket    = []byte("uids")
 	sumsBucket    = []byte("sums")
+	knownBucket   = []byte("known")
 	numbersBucket = []byte("numbers")
 	runsBucket    = []byte("runs")
 	trafficBucket = []byte("traffic") // made when there is any: schema 1 did without
@@ -231,7 +234,7 @@ func syncDir(dir string) error {
 // fill lays out a new database and folds every journal in.
 func (db *DB) fill(fresh *bbolt.DB, notes []string) ([]string, error) {
 	err := fresh.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{metaBucket, boxesBucket, sumsBucket, numbersBucket, runsBucket} {
+		for _, name := range [][]byte{metaBucket, boxesBucket, sumsBucket, knownBucket, numbersBucket, runsBucket} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"archiverd/archive"
@@ -361,7 +362,11 @@ func TestRandomHistory(t *testing.T) {
 					h.apply(changes)
 				}
 			}
+			was := h.entries()
 			h.sameRebuilt()
+			if is := h.entries(); is != was {
+				t.Errorf("made anew the index of sizes and dates is\n%swas\n%s", is, was)
+			}
 		})
 	}
 }
@@ -388,7 +393,8 @@ func (h *house) randomEvents(r *rand.Rand, b *archive.Batch, epochs map[string]u
 				b.Record(archive.Event{Kind: archive.Vanished})
 			}
 		default:
-			h.add(b, epochs[name], u, fmt.Sprint("body ", r.IntN(30)), `\Seen`)
+			n := r.IntN(30)
+			h.add(b, epochs[name], u, fmt.Sprint("body ", n, strings.Repeat("x", n%10)), `\Seen`)
 		}
 	}
 	if b.Len() == 0 {

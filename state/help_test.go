@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -101,10 +102,19 @@ func (h *house) batch(name string) *archive.Batch {
 
 func (h *house) add(b *archive.Batch, uidValidity, uid uint32, body string, flags ...string) {
 	h.t.Helper()
-	e := archive.Event{UID: uid, InternalDate: clock.AddDate(0, int(uid)%3, 0), Flags: flags}
+	e := event(uid, body, flags...)
 	if err := b.Add(uidValidity, e, int64(len(body)), strings.NewReader(body)); err != nil {
 		h.t.Fatal(err)
 	}
+}
+
+// event is of a message with that UID; every fourth has an EMAILID.
+func event(uid uint32, body string, flags ...string) archive.Event {
+	e := archive.Event{UID: uid, InternalDate: clock.AddDate(0, int(uid)%3, int(uid)/3), Flags: flags}
+	if uid%4 == 0 {
+		e.EmailID = "M" + body
+	}
+	return e
 }
 
 func opened(name string, uidValidity uint32) archive.Event {
@@ -221,6 +231,9 @@ func (h *house) index() string {
 			if held, ok := h.db.Held(m.Sum); !ok || string(h.read(held)) != string(h.read(box.Dir+"/"+m.Path)) {
 				h.t.Errorf("the octets of %s are held in %q, %v", m.Path, held, ok)
 			}
+			if !h.knows(m) {
+				h.t.Errorf("UID %d of %s is not found by its size and date", m.UID, box.Dir)
+			}
 			if ep != v.Epoch() {
 				continue
 			}
@@ -246,6 +259,29 @@ func (h *house) index() string {
 		h.t.Errorf("the database knows mailboxes that the archive has not: %v", infos)
 	}
 	return b.String()
+}
+
+// known is what the database knows by a message's size and date.
+func (h *house) known(size int64, date time.Time) []Known {
+	h.t.Helper()
+	k, ok := KeyOf(size, date)
+	if !ok {
+		h.t.Fatalf("no key of %d, %v", size, date)
+	}
+	known, err := h.db.Known("alice", map[uint32]Key{7: k})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return known[7]
+}
+
+// knows says whether the message is found by its size and date, in a file that
+// has its octets.
+func (h *house) knows(m *archive.Message) bool {
+	h.t.Helper()
+	return slices.ContainsFunc(h.known(m.Size, m.InternalDate), func(k Known) bool {
+		return k.Is(m.Sum) && sha256.Sum256(h.read(k.File)) == m.Sum
+	})
 }
 
 func (h *house) read(name string) []byte {

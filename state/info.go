@@ -29,7 +29,9 @@ type Info struct {
 	Failed      int      `json:"failed"`
 	Gone        int      `json:"gone"`
 	Vanished    bool     `json:"vanished,omitempty"`
-	Check       uint64   `json:"check"` // XOR of the hashes of the epoch's UIDs, for bbolt's pages have none
+	Compared    int      `json:"compared,omitempty"` // messages that were downloaded although they seemed known
+	Doubt       bool     `json:"doubt,omitempty"`    // one of these had other octets: nothing here may be taken for known
+	Check       uint64   `json:"check"`              // XOR of the hashes of the epoch's UIDs, for bbolt's pages have none
 
 	Cursor Cursor `json:"cursor"`
 }

@@ -1,0 +1,162 @@
+package state
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"path"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"archiverd/archive"
+)
+
+// Key is what messages are found by before they are downloaded: RFC822.SIZE and
+// the instant of INTERNALDATE, in whatever zone a server tells it.
+type Key struct {
+	size int64
+	unix int64
+}
+
+// KeyOf is the key of a message; ok is false where there is none: without a date,
+// and for sizes that no message has.
+func KeyOf(size int64, date time.Time) (k Key, ok bool) {
+	k = Key{size, date.Unix()}
+	return k, !date.IsZero() && size >= 0 && size < 1<<40 && k.unix >= firstSecond && k.unix-firstSecond < 1<<40
+}
+
+// firstSecond is the beginning of the year 1.
+const firstSecond = -62135596800
+
+// An entry of the index is keyLength octets of date and size, then the first
+// sumLength of the SHA-256. Where the server gave the message an id, idLength
+// octets of the id's own SHA-256 and the mailbox's number follow, and the value is
+// the UIDVALIDITY there. Dates come first because messages come by them: entries
+// are then added at the end.
+const (
+	keyLength = 10
+	sumLength = 8
+	idLength  = 8
+)
+
+// appendTo appends the octets of k.
+func (k Key) appendTo(b []byte) []byte {
+	for _, n := range [...]int64{k.unix - firstSecond, k.size} {
+		b = append(b, byte(n>>32), byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+	}
+	return b
+}
+
+func idOf(emailID string) []byte {
+	sum := sha256.Sum256([]byte(emailID))
+	return sum[:idLength]
+}
+
+// know puts an archived message into the index.
+func (f *folder) know(e archive.Event) error {
+	k, ok := KeyOf(e.Size, e.InternalDate)
+	if !ok {
+		return nil
+	}
+	entry := append(k.appendTo(nil), e.Sum[:sumLength]...)
+	var value []byte
+	if e.EmailID != "" {
+		entry = binary.AppendUvarint(append(entry, idOf(e.EmailID)...), f.info.Number)
+		value = binary.BigEndian.AppendUint32(nil, f.info.UIDValidity)
+	}
+	return f.known.Put(entry, value)
+}
+
+// Known is one of the contents that an account's archive has with a size and
+// INTERNALDATE. Nothing of it is to be relied on before the file was read whole.
+type Known struct {
+	File string   // relative to the archive
+	Half [16]byte // the first half of its SHA-256
+
+	ids []given
+}
+
+// given is the id that a server gave a message in a mailbox.
+type given struct {
+	id          []byte
+	dir         string
+	uidValidity uint32
+}
+
+// Is says whether s has the half that is known.
+func (k *Known) Is(s archive.Sum) bool { return bytes.Equal(s[:len(k.Half)], k.Half[:]) }
+
+// Has says whether a server gave the message that EMAILID. An id means nothing at
+// another server: still says of a mailbox's directory whether the server has it
+// under that UIDVALIDITY still.
+func (k *Known) Has(emailID string, still func(dir string, uidValidity uint32) bool) bool {
+	id := idOf(emailID)
+	return emailID != "" && slices.ContainsFunc(k.ids, func(g given) bool { return bytes.Equal(g.id, id) && still(g.dir, g.uidValidity) })
+}
+
+// Of one key so many entries are read, and contents given. Where there are more,
+// comparing costs more than it spares.
+const (
+	mostEntries = 1000
+	mostKnown   = 16
+)
+
+// Known returns what the account's archive has with the keys, by UID as asked
+// for. A UID of which it has nothing, or too much, is not in the result.
+func (db *DB) Known(account string, keys map[uint32]Key) (map[uint32][]Known, error) {
+	out := map[uint32][]Known{}
+	err := db.view(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(knownBucket).Bucket([]byte(account))
+		if b == nil {
+			return nil
+		}
+		c, sums, numbers := b.Cursor(), tx.Bucket(sumsBucket).Cursor(), tx.Bucket(numbersBucket)
+		key := make([]byte, 0, keyLength)
+		for u, k := range keys {
+			if list := lookUp(c, sums, numbers, k.appendTo(key)); len(list) > 0 {
+				out[u] = list
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func lookUp(c, sums *bbolt.Cursor, numbers *bbolt.Bucket, key []byte) (list []Known) {
+	var last []byte // the sum that list ends with
+	n := 0
+	for k, v := c.Seek(key); bytes.HasPrefix(k, key) && len(k) >= keyLength+sumLength; k, v = c.Next() {
+		if n++; n > mostEntries {
+			return nil
+		}
+		if sum := k[keyLength : keyLength+sumLength]; !bytes.Equal(sum, last) {
+			last = sum
+			for s, where := sums.Seek(sum); bytes.HasPrefix(s, sum); s, where = sums.Next() {
+				if file, ok := place(numbers, where); ok && len(s) == len(Known{}.Half) {
+					list = append(list, Known{File: file, Half: [16]byte(s)})
+				}
+			}
+			if len(list) > mostKnown {
+				return nil
+			}
+		}
+		if rest := k[keyLength+sumLength:]; len(rest) > idLength && len(v) == 4 && len(list) > 0 {
+			dir := string(numbers.Get(rest[idLength:]))
+			here := &list[len(list)-1]
+			here.ids = append(here.ids, given{bytes.Clone(rest[:idLength]), dir, binary.BigEndian.Uint32(v)})
+		}
+	}
+	return list
+}
+
+// place is the file that an entry of the index of sums names.
+func place(numbers *bbolt.Bucket, where []byte) (file string, ok bool) {
+	_, n := binary.Uvarint(where)
+	if n <= 0 {
+		return "", false
+	}
+	dir := numbers.Get(where[:n])
+	return path.Join(string(dir), string(where[n:])), dir != nil
+}
