@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"slices"
@@ -212,6 +213,19 @@ func (s *Session) Fetched(i int, items string) {
 			fmt.Fprintf(w, "RFC822.SIZE %d", len(m.Body))
 		case "MODSEQ":
 			fmt.Fprintf(w, "MODSEQ (%d)", m.ModSeq)
+		case "EMAILID":
+			fmt.Fprintf(w, "EMAILID (%s)", m.ID)
+		case "X-GM-MSGID":
+			w.WriteString("X-GM-MSGID " + m.ID)
+		case "X-GM-LABELS":
+			w.WriteString("X-GM-LABELS (" + m.Labels + ")")
+		case "BODY.PEEK[HEADER]", "BODY[HEADER]":
+			header := m.Body
+			if i := bytes.Index(header, []byte("\r\n\r\n")); i >= 0 {
+				header = header[:i+4]
+			}
+			fmt.Fprintf(w, "BODY[HEADER] {%d}\r\n", len(header))
+			w.Write(header)
 		case "BODY.PEEK[]", "BODY[]":
 			fmt.Fprintf(w, "BODY[] {%d}\r\n", len(m.Body))
 			w.Write(m.Body)

@@ -4,7 +4,8 @@
 // It is written line by line and shares nothing with the client under test nor
 // with its library. By default it serves its mailboxes byte for byte: CAPABILITY,
 // STARTTLS, LOGIN, AUTHENTICATE PLAIN and LOGIN, LIST with RETURN (STATUS),
-// STATUS, EXAMINE, SELECT, UID SEARCH, FETCH by UID or number, NOOP, LOGOUT. A Script
+// STATUS, EXAMINE, SELECT, UID SEARCH, FETCH by UID or number (of EMAILID, X-GM-MSGID
+// and X-GM-LABELS too), NOOP, LOGOUT. A Script
 // sees every command first; it may answer in its own octets, and leave the rest
 // of the answer, or all of it, to the server. Commands are recorded.
 //
@@ -35,6 +36,8 @@ type Message struct {
 	Date   string
 	Body   []byte
 	ModSeq uint64
+	ID     string // EMAILID, and X-GM-MSGID
+	Labels string // X-GM-LABELS: "\\Inbox \"a label\""
 }
 
 // Mailbox is one mailbox; Name is as it goes over the wire.

@@ -29,6 +29,7 @@ type Conn struct {
 	tag    int                // of the last raw command
 	asm    []byte             // a reply with its literals in place
 
+	noIDs    bool // the server refused FETCH items that it announces
 	readOnly bool // the mailbox that is open is so for reading only
 
 	mu            sync.Mutex

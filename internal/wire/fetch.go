@@ -17,6 +17,9 @@ type fetched struct {
 	date   value
 	size   value
 	modSeq value
+	email  value // EMAILID
+	gmail  value // X-GM-MSGID
+	labels value // X-GM-LABELS
 	body   value
 	header value
 	broken bool // something in it could not be read
@@ -67,6 +70,12 @@ func parseFetch(u untagged) (f fetched) {
 			f.size = v
 		case isKey(key, "MODSEQ"):
 			f.modSeq = v
+		case isKey(key, "EMAILID"):
+			f.email = v
+		case isKey(key, "X-GM-MSGID"):
+			f.gmail = v
+		case isKey(key, "X-GM-LABELS"):
+			f.labels = v
 		case isKey(key, "BODY[]") && f.body.kind == none:
 			f.body = v
 		case isKey(key, "BODY[HEADER]") && f.header.kind == none:
@@ -167,8 +176,12 @@ func parseFlags(v value) ([]string, error) {
 }
 
 func visible(name string) bool {
-	return name != "" && utf8.ValidString(name) &&
-		!strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) })
+	return printable(name) && !strings.ContainsFunc(name, unicode.IsSpace)
+}
+
+// printable is visible, but for spaces.
+func printable(name string) bool {
+	return name != "" && utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
 }
 
 // parseDate reads an INTERNALDATE, "17-Jul-1996 02:44:25 -0700" (RFC 9051 9,

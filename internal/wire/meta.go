@@ -16,6 +16,7 @@ const maxSet = 8000
 type MetaQuery struct {
 	Set          uid.Set
 	FlagsOnly    bool   // neither INTERNALDATE nor RFC822.SIZE
+	IDs          bool   // also EMAILID (RFC 8474), or Gmail's X-GM-MSGID and X-GM-LABELS, where the server has them
 	ChangedSince uint64 // only messages changed since this MODSEQ, needs CONDSTORE; 0: all (RFC 7162 3.1.4.1)
 }
 
@@ -28,16 +29,35 @@ type Meta struct {
 	HasSize      bool
 	Size         int64 // RFC822.SIZE, octets
 	ModSeq       uint64
-	Problem      string // what could not be read, safe to print
+	EmailID      string   // EMAILID, else X-GM-MSGID; empty: not told
+	Labels       []string // X-GM-LABELS, in UTF-8, sorted; nil: not told
+	Problem      string   // what could not be read, safe to print
 }
 
 // Meta fetches flags, INTERNALDATE and RFC822.SIZE. Every FETCH reply with a UID
 // is handed to fn, also those that the server sends unasked: the caller checks
 // what it asked for, and what is missing. An error of fn ends the connection and
 // is returned. What is unreadable in one reply is that message's Problem.
+//
+// A server that refuses what it has announced is asked again without IDs; what it
+// had told by then comes twice.
 func (c *Conn) Meta(ctx context.Context, q MetaQuery, fn func(Meta) error) error {
+	err := c.meta(ctx, q, fn)
+	if c.withoutIDs(q, err) {
+		q.IDs = false
+		if err = c.meta(ctx, q, fn); err == nil {
+			c.noIDs = true
+		}
+	}
+	return err
+}
+
+func (c *Conn) meta(ctx context.Context, q MetaQuery, fn func(Meta) error) error {
 	cmd := command{name: cmdFetch, wait: c.opt.Timeouts.Answer, no: ClassMessage, bad: ClassProtocol}
 	items := "(UID FLAGS INTERNALDATE RFC822.SIZE)"
+	if q.IDs {
+		items = "(UID FLAGS INTERNALDATE RFC822.SIZE" + c.idItems() + ")"
+	}
 	if q.FlagsOnly {
 		items = "(UID FLAGS)"
 	}
@@ -88,6 +108,13 @@ func (f fetched) meta(seq uint32) Meta {
 	if f.modSeq.kind == list { // RFC 7162 3.1.4.2
 		inner := cursor{f.modSeq.octets}
 		m.ModSeq, _ = inner.value().number()
+	}
+	m.EmailID = f.emailID()
+	if f.labels.kind != none {
+		labels, err := parseLabels(f.labels)
+		if m.Labels = labels; err != nil {
+			problems = append(problems, err.Error())
+		}
 	}
 	m.Problem = strings.Join(problems, ", ")
 	return m

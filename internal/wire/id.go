@@ -1,0 +1,91 @@
+package wire
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+// mostLabels is the octets that the labels of one message may have together.
+const mostLabels = 64 << 10
+
+// idItems are the FETCH items by which the server tells what a message is known
+// by to it: EMAILID (RFC 8474 5.1), else those of Gmail's X-GM-EXT-1.
+func (c *Conn) idItems() string {
+	switch {
+	case c.noIDs:
+		return ""
+	case c.Has("OBJECTID") && c.Has("X-GM-EXT-1"):
+		return " EMAILID X-GM-LABELS"
+	case c.Has("OBJECTID"):
+		return " EMAILID"
+	case c.Has("X-GM-EXT-1"):
+		return " X-GM-MSGID X-GM-LABELS"
+	}
+	return ""
+}
+
+// withoutIDs says whether err may be the server's refusal of items that it
+// announces and can't tell.
+func (c *Conn) withoutIDs(q MetaQuery, err error) bool {
+	var refusal *imap.Error
+	return q.IDs && c.idItems() != "" && errors.As(err, &refusal) && c.failure() == nil
+}
+
+// emailID is the message's EMAILID, or X-GM-MSGID; empty if it is neither.
+func (f fetched) emailID() string {
+	if f.email.kind == list {
+		inner := cursor{f.email.octets}
+		if v := inner.value(); v.kind != list && isObjectID(v.octets) {
+			return string(v.octets)
+		}
+		return ""
+	}
+	if f.gmail.kind == atom && len(f.gmail.octets) <= 20 && strings.Trim(string(f.gmail.octets), "0123456789") == "" {
+		return string(f.gmail.octets)
+	}
+	return ""
+}
+
+// isObjectID says whether id is one (RFC 8474 7): 1 to 255 letters, digits, "_", "-".
+func isObjectID(id []byte) bool {
+	for _, b := range id {
+		if (b < '0' || b > '9') && (b|0x20 < 'a' || b|0x20 > 'z') && b != '_' && b != '-' {
+			return false
+		}
+	}
+	return len(id) >= 1 && len(id) <= 255
+}
+
+// parseLabels reads X-GM-LABELS: names in modified UTF-7, those of Gmail's own with
+// a backslash. Sorted, each once; an error if any is no visible text or they are
+// too many.
+func parseLabels(v value) (labels []string, err error) {
+	if v.kind != list || len(v.octets) > mostLabels {
+		return nil, errLabels
+	}
+	labels = []string{}
+	for c := (cursor{v.octets}); ; {
+		l := c.value()
+		if l.kind == none {
+			if c.space(); len(c.b) > 0 {
+				return nil, errLabels
+			}
+			break
+		}
+		name := string(l.octets)
+		if decoded, derr := decodeName(name); derr == nil {
+			name = decoded
+		}
+		if l.kind == list || !printable(name) {
+			return nil, errLabels
+		}
+		labels = append(labels, name)
+	}
+	slices.Sort(labels)
+	return slices.Compact(labels), nil
+}
+
+var errLabels = errors.New("unreadable X-GM-LABELS")
