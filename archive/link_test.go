@@ -150,3 +150,49 @@ func TestLinkAsCopy(t *testing.T) {
 		holds(t, dir, "alice/a", map[uint32]string{1: "one", 2: "one"})
 	}
 }
+
+// A commit of links that fails at any step leaves what they are of, and the same
+// links can be made again.
+func TestLinkFailsAtEachStep(t *testing.T) {
+	for _, at := range Steps()[:len(Steps())-1] {
+		t.Run(at, func(t *testing.T) {
+			dir := t.TempDir()
+			armed := false
+			w := open(t, dir, Options{Step: func(step string) error {
+				if armed && step == at {
+					armed = false
+					return errors.New("injected")
+				}
+				return nil
+			}})
+			a, b := mailbox(t, w, "a"), mailbox(t, w, "b")
+			commit(t, w, first(t, a, "one", "two"), first(t, b))
+			links := func() *Batch {
+				batch := begin(t, b)
+				for u, body := range map[uint32]string{1: "one", 2: "two"} {
+					file := "alice/a/" + plain(u)
+					if err := batch.Link(1, like(u, body), file, stat(t, dir, file)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				return batch
+			}
+			armed = true
+			failed := links()
+			if w.Commit(nil, failed); failed.Err == nil {
+				t.Fatal("the commit does not fail")
+			}
+			holds(t, dir, "alice/a", map[uint32]string{1: "one", 2: "two"})
+			holds(t, dir, "alice/b", map[uint32]string{})
+			var err error
+			if b, err = w.Mailbox(b.Box, b.JournalID(), b.End()); err != nil {
+				t.Fatal(err)
+			}
+			commit(t, w, links())
+			holds(t, dir, "alice/b", map[uint32]string{1: "one", 2: "two"})
+			if left := inTmp(t, dir, "alice/b"); len(left) > 0 {
+				t.Errorf("tmp has %v", left)
+			}
+		})
+	}
+}
