@@ -20,7 +20,8 @@ type Account struct {
 	// Connections is how many connections a job may have; 0: 1.
 	Connections int
 	// Largest is the size in octets from above which a message is left out; 0: none is.
-	Largest int64
+	Largest  int64
+	Matching Matching
 	// Rate is the lowest of the limits in Wire.Rates, octets per second, for
 	// estimates; 0: none.
 	Rate int64

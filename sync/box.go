@@ -48,7 +48,10 @@ type box struct {
 	flaw       error
 	ledger     state.Ledger
 	excluded   uid.Set
-	expunged   uid.Set // vanished while the run was under way
+	checks     map[uint32]archive.Sum // messages to be compared, by UID: what they should be
+	compared   int                    // such, of the epoch
+	doubt      bool                   // one of them was something else
+	expunged   uid.Set                // vanished while the run was under way
 	warnings   []string
 	began      time.Time
 }
@@ -244,6 +247,14 @@ func (b *box) settle(limit int64, left string) (state.Ledger, *state.Cursor, err
 		l.Left = left
 	default:
 		l.Error = fmt.Sprintf("%d of the server's messages are not accounted for, UIDs %.100s", l.Missing, missing)
+	}
+	if b.doubt && l.Error == "" && l.Left == "" {
+		matched, err := b.doubtful()
+		if matched = matched.And(server).Minus(b.excluded); err != nil {
+			l.Error = safetext.Line(err.Error())
+		} else if !matched.Empty() {
+			l.Error = fmt.Sprintf("%d messages that were matched, and may be others, are still to be downloaded, UIDs %.100s", matched.Len(), matched)
+		}
 	}
 	if l.Error != "" || l.Left != "" {
 		return l, nil, nil

@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,6 +53,11 @@ func (w *worker) fetch(ctx context.Context, t *task) error {
 		return err
 	}
 	b.exclude(t, metas, w.r.j.Account.Largest)
+	claim, err := w.known(ctx, t, metas)
+	defer w.yield(claim)
+	if err != nil {
+		return err
+	}
 	if t.tries < 2 || t.want.Len() > 1 {
 		for set := range portions(t.want, metas) {
 			if err := w.bodies(ctx, t, set, metas); err != nil {
@@ -101,7 +107,7 @@ func wholeMeta(m wire.Meta) bool {
 func (w *worker) askMetas(ctx context.Context, want uid.Set) (map[uint32]wire.Meta, error) {
 	out := make(map[uint32]wire.Meta, want.Len())
 	var twofold uid.Set
-	err := w.c.Meta(ctx, wire.MetaQuery{Set: want}, func(m wire.Meta) error {
+	err := w.c.Meta(ctx, wire.MetaQuery{Set: want, IDs: true}, func(m wire.Meta) error {
 		if !want.Contains(m.UID) {
 			return nil
 		}
@@ -125,7 +131,7 @@ func (w *worker) askMetas(ctx context.Context, want uid.Set) (map[uint32]wire.Me
 // server that forgot them for a while lists them again.
 func (w *worker) match(t *task, metas map[uint32]wire.Meta) error {
 	b := t.box
-	if len(b.recall) == 0 {
+	if len(b.recall) == 0 || w.r.j.Account.Matching.Off || b.inDoubt() {
 		return nil
 	}
 	for u := range t.want.All() {
@@ -138,22 +144,22 @@ func (w *worker) match(t *task, metas map[uint32]wire.Meta) error {
 			return err
 		}
 		batch.Record(archive.Event{Kind: archive.Added, UID: u, Path: old.Path, Size: old.Size, Sum: old.Sum,
-			InternalDate: old.InternalDate, Flags: flagsOf(m), Matched: "uid"})
+			InternalDate: old.InternalDate, Flags: flagsOf(m), Matched: cmp.Or(old.Matched, "uid")})
 		t.want = t.want.Minus(uid.Of(u))
 		w.received(b, 0)
 	}
 	return nil
 }
 
-// intact says whether the file of a message is there, with its size.
+// intact says whether the file of a message is what was archived.
 func (b *box) intact(m *archive.Message) bool {
-	f, err := b.r.j.Store.Archive.OpenFile(b.place.Dir + "/" + m.Path)
+	f, err := b.r.j.Store.Archive.OpenFile(b.place.ID(m))
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	return err == nil && st.Size() == m.Size
+	sum, size, err := sumOf(f)
+	return err == nil && size == m.Size && sum == m.Sum
 }
 
 // exclude takes out what is larger than the configuration allows.
@@ -245,16 +251,17 @@ func (w *worker) receive(b *box, m wire.Meta, u uint32, size int64, body io.Read
 	if err != nil {
 		return err
 	}
-	err = batch.Add(b.uidValidity, archive.Event{UID: u, InternalDate: m.InternalDate, Flags: flagsOf(m)}, size, body)
+	err = batch.Add(b.uidValidity, b.event(u, m), size, body)
 	if incomplete(err) && wire.Classify(err) == wire.ClassUnknown {
 		err = &wire.Error{Class: wire.ClassTransient, Err: fmt.Errorf("UID %d: %w", u, err)}
 	}
 	return err
 }
 
-// received counts a message that is in the worker's batch.
+// received counts a message that is the last of the worker's batch.
 func (w *worker) received(b *box, octets int64) {
 	w.quiet = 0
+	b.judge(&w.batch.Events[w.batch.Len()-1])
 	b.mu.Lock()
 	b.misses = 0
 	b.mu.Unlock()

@@ -201,11 +201,14 @@ type round struct {
 	joining  int             // workers that are about to connect
 	come     context.Context // of these: done when the first worker is
 	wait     gosync.WaitGroup
-	placing  gosync.Mutex // while a new mailbox is given its directory
+	claims   map[state.Key]*claim // on what is being downloaded
+	spare    float64              // octets that the share of matches to compare leaves
+	told     map[string]uint32    // UIDVALIDITY, as LIST told, by directory; constant from then on
+	placing  gosync.Mutex         // while a new mailbox is given its directory
 }
 
 func newRound(ctx context.Context, j *Job) *round {
-	r := &round{j: j, outer: ctx, most: max(1, j.Account.Connections)}
+	r := &round{j: j, outer: ctx, most: max(1, j.Account.Connections), claims: map[state.Key]*claim{}, told: map[string]uint32{}}
 	r.cond = gosync.NewCond(&r.mu)
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	context.AfterFunc(r.ctx, func() {
@@ -238,6 +241,9 @@ func (r *round) choose(list []wire.Mailbox, run *state.Run) ([]*box, error) {
 		place, err := j.Store.Archive.Place(j.Account.Name, name)
 		if err != nil {
 			return nil, err
+		}
+		if m.Status != nil {
+			r.told[place.Dir] = m.Status.UIDValidity
 		}
 		info, ok := known[place.Dir]
 		delete(known, place.Dir)

@@ -17,6 +17,8 @@ type task struct {
 	tries      int                    // times the connection was lost over it with nothing received
 	bare       int                    // of those, over its metadata
 	doubts     map[uint32]archive.Sum // what came of messages that it may not have been of
+	blind      bool                   // it was lost over headers: none of them is taken for known
+	after      []*claim               // what it waits for; nil: it never waited
 	late       int                    // 0, or why it waits until all else is done
 }
 
@@ -67,7 +69,7 @@ func (r *round) grow() {
 func (r *round) waiting() int {
 	n := 0
 	for _, t := range r.queue {
-		if t.box.opener == nil {
+		if t.box.opener == nil && t.ready() {
 			n += 1 + t.want.Len()/pieceUIDs
 		}
 	}
@@ -99,7 +101,7 @@ func (r *round) take(w *worker, open *box, only bool) (t task, ok bool) {
 	r.noLonger(w)
 	for r.ctx.Err() == nil && r.over == nil && r.held > 0 {
 		free := func(t task) bool {
-			return (t.box.opener == nil || t.box.opener == w) && (t.late == 0 || r.delicate == nil)
+			return (t.box.opener == nil || t.box.opener == w) && (t.late == 0 || r.delicate == nil) && t.ready()
 		}
 		i := slices.IndexFunc(r.queue, func(t task) bool { return t.box == open && t.piece && t.late == 0 && free(t) })
 		if i < 0 && !only {

@@ -93,17 +93,19 @@ func TestUIDValidityChangesBetweenRuns(t *testing.T) {
 	boxes := three()
 	h.completes(boxes)
 	boxes[0].UIDValidity = 70
-	run := h.completes(boxes)
-	if l := of(t, run, "INBOX"); l.Added != 9 || l.Linked != 9 || l.Gone != 0 {
-		t.Errorf("ledger is %+v", l)
+	s := serve(t, hostile.Options{Mailboxes: boxes})
+	run := h.clean(alice(s.Address()))
+	if l := of(t, run, "INBOX"); l.Added != 9 || l.Matched != 8 || l.Linked != 9 || l.Gone != 0 || s.total() != 1 {
+		t.Errorf("ledger is %+v, %d bodies fetched", l, s.total())
 	}
+	h.holds(boxes[0])
 	_, v := h.mailbox("INBOX")
 	if len(v.Epochs) != 2 || len(v.Epochs[0].Messages) != 9 {
 		t.Errorf("epochs are %+v", v.Epochs)
 	}
 	// and back: what was there under the old one is known
 	boxes[0].UIDValidity = 7
-	s := serve(t, hostile.Options{Mailboxes: boxes})
+	s = serve(t, hostile.Options{Mailboxes: boxes})
 	run = h.clean(alice(s.Address()))
 	if l := of(t, run, "INBOX"); l.Matched != 9 || s.total() != 0 {
 		t.Errorf("ledger is %+v, %d bodies fetched", l, s.total())

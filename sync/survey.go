@@ -67,7 +67,7 @@ func (w *worker) survey(ctx context.Context, b *box) error {
 		}
 	} else {
 		batch.Record(archive.Event{Kind: archive.Opened, Name: b.name, UIDValidity: sel.UIDValidity, Attrs: b.listed.Attrs})
-		info.Cursor = state.Cursor{}
+		info.Cursor, info.Compared, info.Doubt = state.Cursor{}, 0, false
 	}
 	diff := Diff(server, have)
 	b.found(sel, server, info, before)
@@ -80,6 +80,13 @@ func (w *worker) survey(ctx context.Context, b *box) error {
 	}
 	if err := b.remember(info, have, diff, sel.UIDValidity); err != nil {
 		return errors.Join(b.local(err), batch.Discard())
+	}
+	if info.Doubt {
+		doubtful, err := b.doubtful()
+		if err != nil {
+			return errors.Join(b.local(err), batch.Discard())
+		}
+		diff.Missing = diff.Missing.Or(doubtful.And(server))
 	}
 	batch, err = w.flags(ctx, b, batch, diff.Here, info.Cursor, sel)
 	if wire.Classify(err) == wire.ClassMessage { // a NO: the new messages are to be had all the same
@@ -207,6 +214,7 @@ func (b *box) found(sel wire.Examined, server uid.Set, info state.Info, before m
 		b.seen = sel.UIDNext - 1
 	}
 	b.expunged, b.excluded, b.recall, b.flaw = uid.Set{}, uid.Set{}, nil, nil
+	b.trust(info)
 	b.cursor = state.Cursor{UIDValidity: sel.UIDValidity, UIDNext: sel.UIDNext, HighestModSeq: sel.HighestModSeq}
 }
 

@@ -37,14 +37,19 @@ type worker struct {
 	patience
 
 	batch   *archive.Batch
-	of      *box     // the batch's mailbox
-	flights []flight // batches that are being committed, in their order
+	of      *box      // the batch's mailbox
+	flights []*flight // batches that are being committed, in their order
+	claims  []*claim  // that end when the batch is committed
 }
 
 // flight is a batch on its way. landed is closed when it is committed, or not.
 type flight struct {
 	octets int64
 	landed chan struct{}
+
+	// Under the round's mutex.
+	over   bool
+	claims []*claim // that end with it
 }
 
 // connect opens the worker's connection.
@@ -280,7 +285,7 @@ func (t *task) halves() []task {
 	var out []task
 	for _, want := range []uid.Set{first, left, right} {
 		if !want.Empty() {
-			out = append(out, task{box: t.box, piece: true, generation: t.generation, want: want, late: t.late})
+			out = append(out, task{box: t.box, piece: true, generation: t.generation, want: want, blind: t.blind, late: t.late})
 		}
 	}
 	return out
@@ -333,9 +338,10 @@ func (w *worker) flush() {
 	if w.batch == nil {
 		return
 	}
-	batch, b := w.batch, w.of
-	w.batch, w.of = nil, nil
+	batch, b, claims := w.batch, w.of, w.claims
+	w.batch, w.of, w.claims = nil, nil, nil
 	w.send(b, batch)
+	w.yield(claims...)
 	w.r.opened(b)
 	w.r.release(b)
 }
@@ -359,13 +365,14 @@ func (w *worker) send(b *box, batch *archive.Batch) {
 	if _, err := w.r.j.day.book(); err != nil { // so that the commit stores it
 		w.r.j.Log.Warn("what was received is not counted", KeyAccount, w.r.j.Account.Name, KeyError, err)
 	}
-	landed := make(chan struct{})
-	w.flights = append(w.flights, flight{batch.Octets(), landed})
+	f := &flight{octets: batch.Octets(), landed: make(chan struct{})}
+	w.flights = append(w.flights, f)
 	w.r.hold(b)
 	w.r.j.Store.commits <- commit{batch, func(batch *archive.Batch) {
 		b.committed(batch)
+		w.r.ended(f)
 		w.r.release(b)
-		close(landed)
+		close(f.landed)
 	}}
 }
 

@@ -1,0 +1,96 @@
+package sync
+
+import (
+	"slices"
+
+	"archiverd/internal/uid"
+	"archiverd/state"
+)
+
+// claim is what a worker is downloading of a mailbox. Whoever finds what may be
+// the same message in another mailbox waits until it is in the archive, and looks
+// again: a server that shows one message in many mailboxes sends it once.
+type claim struct {
+	box *box
+
+	// Under the round's mutex.
+	keys []state.Key
+	over bool
+}
+
+// claim lays a claim on what is left of a piece. What others are downloading is
+// put off, once: that may be something else after all.
+func (r *round) claim(t *task, keys map[uint32]state.Key) *claim {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := &claim{box: t.box}
+	var later uid.Set
+	var after []*claim
+	for u := range t.want.All() {
+		k, ok := keys[u]
+		if !ok {
+			continue
+		}
+		switch other := r.claims[k]; {
+		case other == nil:
+			r.claims[k] = c
+			c.keys = append(c.keys, k)
+		case other.box != t.box && t.after == nil && t.late == 0:
+			later.Add(u)
+			if !slices.Contains(after, other) {
+				after = append(after, other)
+			}
+		}
+	}
+	if !later.Empty() {
+		t.want = t.want.Minus(later)
+		r.put(task{box: t.box, piece: true, generation: t.generation, want: later, blind: t.blind, after: after})
+	}
+	return c
+}
+
+// ready says, under the round's mutex, whether nothing is left that the task
+// waits for.
+func (t *task) ready() bool {
+	return !slices.ContainsFunc(t.after, func(c *claim) bool { return !c.over })
+}
+
+// yield ends claims when all that was received for them is committed: with the
+// worker's batch, or the last one on its way.
+func (w *worker) yield(claims ...*claim) {
+	claims = slices.DeleteFunc(claims, func(c *claim) bool { return c == nil })
+	if w.batch != nil {
+		w.claims = append(w.claims, claims...)
+		return
+	}
+	w.r.mu.Lock()
+	defer w.r.mu.Unlock()
+	if n := len(w.flights); n > 0 && !w.flights[n-1].over {
+		w.flights[n-1].claims = append(w.flights[n-1].claims, claims...)
+		return
+	}
+	w.r.unclaim(claims)
+}
+
+// ended ends what rides on a batch that is committed, or not.
+func (r *round) ended(f *flight) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f.over = true
+	r.unclaim(f.claims)
+}
+
+// unclaim ends claims, under the round's mutex.
+func (r *round) unclaim(claims []*claim) {
+	if len(claims) == 0 {
+		return
+	}
+	for _, c := range claims {
+		c.over = true
+		for _, k := range c.keys {
+			delete(r.claims, k)
+		}
+	}
+	r.cond.Broadcast()
+	r.grow()
+}

@@ -1,0 +1,99 @@
+package sync
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"archiverd/archive"
+	"archiverd/internal/hostile"
+)
+
+// A label server, in the first run: All Mail and the labels are fetched at once,
+// each message once, and none by its header where there is an id.
+func TestLabelServer(t *testing.T) {
+	for capability, connections := range map[string]int{"X-GM-EXT-1": 4, "OBJECTID": 1, "OBJECTID X-GM-EXT-1": 2} {
+		h := newHouse(t)
+		all := mail("[Gmail]/All Mail", 11, 200)
+		inbox, label := mail("INBOX", 12, 0), mail("Größe", 13, 0)
+		label.Name = "Gr&APYA3w-e"
+		for i := range all.Messages {
+			m := &all.Messages[i]
+			m.ID, m.Labels = fmt.Sprint(1000+i), `"\\Inbox" "Gr&APYA3w-e"`
+			copied := *m
+			copied.UID = uint32(1000 - i)
+			if i%2 == 0 {
+				inbox.Messages = append([]hostile.Message{copied}, inbox.Messages...)
+			}
+			if i%3 == 0 {
+				label.Messages = append([]hostile.Message{copied}, label.Messages...)
+			}
+		}
+		boxes := []hostile.Mailbox{all, inbox, label}
+		s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN LIST-STATUS " + capability, Mailboxes: boxes})
+		acc := alice(s.Address())
+		acc.Connections = connections
+		run := h.clean(acc)
+		if n := s.total(); n < 200 || n > 205 || len(s.headers()) > 0 {
+			t.Errorf("%s: %d bodies for 200 messages; headers %q", capability, n, s.headers())
+		}
+		if run.Sum.Matched < 160 {
+			t.Errorf("%s: %+v", capability, run.Sum)
+		}
+		h.holds(all)
+		h.holds(inbox)
+		label.Name = "Größe"
+		h.holds(label)
+		b, _ := h.mailbox("INBOX")
+		if _, err := h.store.Archive.Replay(b, archive.Position{}, func(e archive.Event) error {
+			if e.Kind == archive.Added {
+				if labels := slices.Equal(e.Labels, []string{"Größe", `\Inbox`}); e.EmailID == "" || labels != strings.Contains(capability, "GM") || e.Matched != "" && e.Matched != "emailid" {
+					t.Errorf("%s: %+v", capability, e)
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// An id means nothing at another server: there the header decides.
+func TestIDOfAnotherServer(t *testing.T) {
+	h := newHouse(t)
+	was := mails("INBOX", 7, "A: 1\r\n\r\n1111\r\n", "A: 2\r\n\r\n2222\r\n")
+	is := mails("INBOX", 8, "A: 3\r\n\r\n3333\r\n", "A: 2\r\n\r\n2222\r\n", "A: 2\r\n\r\n2222\r\n")
+	for _, m := range []hostile.Mailbox{was, is} {
+		for i := range m.Messages {
+			m.Messages[i].ID = fmt.Sprint("M", i)
+		}
+	}
+	s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN OBJECTID", Mailboxes: []hostile.Mailbox{was}})
+	h.clean(alice(s.Address()))
+	s = serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN OBJECTID", Mailboxes: []hostile.Mailbox{is}})
+	run := h.clean(alice(s.Address()))
+	if s.total() != 2 || run.Sum.Matched != 1 || len(s.headers()) != 1 {
+		t.Errorf("%d bodies fetched, %d matched, headers %q", s.total(), run.Sum.Matched, s.headers())
+	}
+	h.holds(is)
+}
+
+// With an id even two contents of one header are told apart, and malformed ones known.
+func TestIDTellsTwinsApart(t *testing.T) {
+	h := newHouse(t)
+	twins := mails("INBOX", 7, "A: 1\r\n\r\n1111\r\n", "A: 1\r\n\r\n2222\r\n", "A 1\r\n\r\n 3333\r\n")
+	for i := range twins.Messages {
+		twins.Messages[i].ID = fmt.Sprint("M", i)
+	}
+	other := twins
+	other.Name, other.UIDValidity = "Other", 9
+	s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN OBJECTID LIST-STATUS", Mailboxes: []hostile.Mailbox{twins}})
+	h.clean(alice(s.Address()))
+	s = serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN OBJECTID LIST-STATUS", Mailboxes: []hostile.Mailbox{twins, other}})
+	run := h.clean(alice(s.Address()))
+	if s.total() != 1 || run.Sum.Matched != 2 {
+		t.Errorf("%d bodies fetched, %d matched", s.total(), run.Sum.Matched)
+	}
+	h.holds(other)
+}

@@ -1,0 +1,170 @@
+package sync
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"archiverd/archive"
+	"archiverd/internal/hostile"
+)
+
+// unlike is the mailbox with other bodies of the same size behind the headers.
+func unlike(m hostile.Mailbox, uidValidity uint32) hostile.Mailbox {
+	m.UIDValidity = uidValidity
+	m.Messages = slices.Clone(m.Messages)
+	for i := range m.Messages {
+		head, body, _ := bytes.Cut(m.Messages[i].Body, []byte("\r\n\r\n"))
+		m.Messages[i].Body = slices.Concat(head, []byte("\r\n\r\n"), bytes.ToUpper(body))
+	}
+	return m
+}
+
+// texts are messages with a body each.
+func texts(n int) hostile.Mailbox {
+	var bodies []string
+	for i := range n {
+		bodies = append(bodies, fmt.Sprintf("Subject: %d\r\n\r\n%s\r\n", i, strings.Repeat("text", 1+i%40)))
+	}
+	return mails("INBOX", 7, bodies...)
+}
+
+// A server whose messages are not what their headers say is found out by the first
+// that is compared; then all are downloaded, in this run and those to come, until
+// UIDVALIDITY changes.
+func TestMismatch(t *testing.T) {
+	h := newHouse(t)
+	was := texts(60)
+	h.downloads(was, 60, nil)
+	is := unlike(was, 8)
+	run, _ := h.downloads(is, 60, nil)
+	if run.Sum.Matched != 0 || len(run.Warnings) != 1 || !strings.Contains(run.Warnings[0], "other octets") {
+		t.Errorf("%+v, warnings %q", run.Sum, run.Warnings)
+	}
+	// remembered, also by a database made anew
+	if _, err := h.store.State.Rebuild(); err != nil {
+		t.Fatal(err)
+	}
+	more := is
+	more.Messages = append(slices.Clone(is.Messages), was.Messages[5])
+	more.Messages[60].UID = 100
+	more.HighestModSeq++
+	if run, s := h.downloads(more, 1, nil); run.Sum.Matched != 0 || len(run.Warnings) > 0 || len(s.headers()) > 0 {
+		t.Errorf("%+v, warnings %q, headers %q", run.Sum, run.Warnings, s.headers())
+	}
+	// a new epoch begins anew: known are both contents of each header
+	again := unlike(was, 9)
+	again.Messages = append(again.Messages, hostile.Message{UID: 70, Date: when, Body: []byte("Subject: x\r\n\r\ntext"), ModSeq: 1})
+	h.downloads(again, 61, nil)
+}
+
+// A mismatch that is found late: what was matched before, in this run and earlier
+// ones, is downloaded.
+func TestLateMismatch(t *testing.T) {
+	h := newHouse(t)
+	was := texts(60)
+	h.downloads(was, 60, nil)
+	is := was
+	is.UIDValidity, is.Messages = 8, slices.Clone(was.Messages[:30])
+	run, _ := h.downloads(is, 1, func(a *Account) { a.Matching.Check = -1 })
+	if run.Sum.Matched != 29 {
+		t.Errorf("%+v", run.Sum)
+	}
+	is.HighestModSeq++
+	is.Messages = append(is.Messages, unlike(was, 8).Messages[30:]...)
+	run, _ = h.downloads(is, 30+29, func(a *Account) { a.Matching.Check = 1 })
+	if l := of(t, run, "INBOX"); l.Matched != 0 || l.Server != 60 || l.Archived != 60 || len(run.Warnings) != 1 {
+		t.Errorf("%+v, warnings %q", l, run.Warnings)
+	}
+	s := serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{is}})
+	if h.clean(alice(s.Address())); s.total() != 0 {
+		t.Errorf("%d bodies are fetched again", s.total())
+	}
+}
+
+// A mailbox in doubt is not complete before what was matched in it is downloaded.
+func TestDoubtIsNotComplete(t *testing.T) {
+	h := newHouse(t)
+	was := texts(60)
+	h.downloads(was, 60, nil)
+	is := was
+	is.UIDValidity, is.Messages = 8, slices.Clone(was.Messages[:30])
+	h.downloads(is, 1, func(a *Account) { a.Matching.Check = -1 })
+	is.HighestModSeq++
+	is.Messages = append(is.Messages, unlike(was, 8).Messages[30:]...)
+	s := serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{is}, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		if !wantsBodies(cmd) || !asked(cmd, 2) && !asked(cmd, 3) {
+			return false
+		}
+		s.Send(cmd.Tag + " NO not now\r\n")
+		return true
+	}})
+	acc := alice(s.Address())
+	acc.Matching.Check = 1
+	run, err := h.run(acc)
+	if l := of(t, run, "INBOX"); err != nil || l.Archived != 60 || !strings.Contains(l.Error, "still to be downloaded") {
+		t.Errorf("%+v, %v", l, err)
+	}
+	run, _ = h.downloads(is, 2, nil)
+	if l := of(t, run, "INBOX"); l.Matched != 0 {
+		t.Errorf("%+v", l)
+	}
+}
+
+// All matches are compared where the configuration says so.
+func TestCheckAll(t *testing.T) {
+	h := newHouse(t)
+	box := texts(40)
+	h.downloads(box, 40, nil)
+	box.UIDValidity = 8
+	run, _ := h.downloads(box, 40, func(a *Account) { a.Matching.Check = 1 })
+	if run.Sum.Matched != 0 || len(run.Warnings) > 0 {
+		t.Errorf("%+v, warnings %q", run.Sum, run.Warnings)
+	}
+}
+
+// Matches that are compared are a share of their number and octets, the first ones
+// small.
+func TestSample(t *testing.T) {
+	r := newRound(t.Context(), &Job{})
+	var all, some, octets, downloaded int64
+	for range 400 {
+		b := &box{checks: map[uint32]archive.Sum{}, compared: firstChecks}
+		var matches []match
+		for u := range uint32(500) {
+			size := int64(1000 + rand.IntN(9000))
+			if rand.IntN(100) == 0 {
+				size *= 1000
+			}
+			matches = append(matches, match{uid: u + 1, stored: stored{size: size, body: true}})
+			all++
+			octets += size
+		}
+		for u := range r.sample(b, matches).All() {
+			some++
+			downloaded += matches[u-1].size
+		}
+	}
+	if share := float64(all) / float64(some); share < 150 || share > 300 {
+		t.Errorf("1 in %.0f is compared", share)
+	}
+	if downloaded*200 > octets {
+		t.Errorf("%d octets of %d are downloaded", downloaded, octets)
+	}
+	r = newRound(t.Context(), &Job{})
+	b := &box{checks: map[uint32]archive.Sum{}}
+	matches := []match{{uid: 1, stored: stored{size: 500, body: true}}, {uid: 2, stored: stored{size: 100}}, {uid: 3, stored: stored{size: 300, body: true}}}
+	if got := r.sample(b, matches).String(); got != "3" {
+		t.Errorf("compared are %s, want the smallest with a body", got)
+	}
+	if got := r.sample(b, matches).String(); got != "" {
+		t.Errorf("compared are %s, over the share", got)
+	}
+	r.spare = 1e6
+	if got := r.sample(b, matches).String(); got != "1,3" {
+		t.Errorf("compared are %s, want what is left of the first", got)
+	}
+}
