@@ -94,6 +94,7 @@ func columns(sum state.Ledger) []column {
 	}
 	for _, c := range []column{
 		count("added", func(l state.Ledger) int { return l.Added }),
+		count("matched", func(l state.Ledger) int { return l.Matched }),
 		count("linked", func(l state.Ledger) int { return l.Linked }),
 		count("flags", func(l state.Ledger) int { return l.FlagsChanged }),
 		count("gone", func(l state.Ledger) int { return l.Gone }),

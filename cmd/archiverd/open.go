@@ -201,6 +201,7 @@ func account(cfg *config.Config, a *config.Account, shared *rate.Limiter) (sync.
 		Rate:        slowest(cfg.Limits.Rate, a.Rate),
 		DailyLimit:  a.DailyLimit,
 		LoginHint:   a.LoginHint(),
+		Matching:    matching(a),
 	}, nil
 }
 
@@ -210,4 +211,14 @@ func slowest(a, b int64) int64 {
 		return max(a, b)
 	}
 	return min(a, b)
+}
+
+// matching is what the account's configuration says of messages that the archive
+// seems to have. No share at all is the configuration's 0.
+func matching(a *config.Account) sync.Matching {
+	m := sync.Matching{Off: a.Matching == config.MatchingOff, Check: a.MatchingCheck}
+	if m.Check == 0 {
+		m.Check = -1
+	}
+	return m
 }

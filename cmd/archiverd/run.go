@@ -262,7 +262,7 @@ func logRun(log *slog.Logger, r state.Run, err error) {
 		log.Warn(w)
 	}
 	args := []any{"server", r.Sum.Server, "archived", r.Sum.Archived, "failed", r.Sum.Failed, "excluded", r.Sum.Excluded,
-		"added", r.Sum.Added, "linked", r.Sum.Linked, "flags", r.Sum.FlagsChanged, "gone", r.Sum.Gone,
+		"added", r.Sum.Added, "matched", r.Sum.Matched, "linked", r.Sum.Linked, "flags", r.Sum.FlagsChanged, "gone", r.Sum.Gone,
 		sync.KeyOctets, r.Sum.Octets, sync.KeyElapsed, r.Sum.Elapsed.Round(time.Millisecond)}
 	switch {
 	case errors.Is(err, sync.ErrInterrupted):

@@ -34,6 +34,9 @@ type Config struct {
 
 	Schedule string // the accounts' default: five cron fields, @every, @daily, CRON_TZ=
 
+	Matching      string  // the accounts' default: MatchingOn or MatchingOff
+	MatchingCheck float64 // the accounts' default, 0 to 1
+
 	Drill struct {
 		Schedule string // of the daemon's restore rehearsals, written as above; "": none
 		Sample   Sample // the messages of each account that one takes
@@ -80,7 +83,12 @@ type Account struct {
 	Rate        int64         // octets per second over all of its connections, 0: no limit of its own
 	DailyLimit  int64         // octets received in any 24 hours, 0: no limit
 	Schedule    string        // the effective one: its own, else the configuration's
+	Matching    string        // the same: MatchingOn or MatchingOff
 	Timeout     time.Duration // the longest silence of the server that is waited out
+
+	// MatchingCheck is the share of the messages that the archive seems to have which is
+	// downloaded all the same, 0 to 1. The effective one: its own, else the configuration's.
+	MatchingCheck float64
 
 	Line int // where the account begins in the file, 0 without a file
 
@@ -94,7 +102,7 @@ func (a *Account) Address() string { return net.JoinHostPort(a.Host, strconv.Ito
 // Defaults returns a configuration in which every key that has a default has it, and
 // no account.
 func Defaults() *Config {
-	c := &Config{Schedule: "@hourly", lines: map[string]int{}}
+	c := &Config{Schedule: "@hourly", Matching: MatchingOn, MatchingCheck: 1.0 / 200, lines: map[string]int{}}
 	c.Log.Level, c.Log.Format = slog.LevelInfo, "text"
 	c.Drill.Sample = Sample{Messages: 100}
 	c.Limits.Connections = 16
@@ -104,7 +112,7 @@ func Defaults() *Config {
 
 // defaultAccount returns an account in which every key that has a default of its own has it.
 func defaultAccount() Account {
-	return Account{TLS: TLSImplicit, TLSMinVersion: "1.2", Auth: "auto", Connections: 4, Timeout: time.Minute}
+	return Account{TLS: TLSImplicit, TLSMinVersion: "1.2", Auth: "auto", Connections: 4, Timeout: time.Minute, MatchingCheck: unset}
 }
 
 // Load reads and validates the file at path. All faults of its text come at once, as
@@ -198,6 +206,12 @@ func (c *Config) complete(dir string) {
 		}
 		if a.Schedule == "" {
 			a.Schedule = c.Schedule
+		}
+		if a.Matching == "" {
+			a.Matching = c.Matching
+		}
+		if a.MatchingCheck == unset {
+			a.MatchingCheck = c.MatchingCheck
 		}
 		if a.Port == 0 {
 			a.Port = 143

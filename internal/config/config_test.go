@@ -65,11 +65,15 @@ func TestExampleHasEveryKey(t *testing.T) {
 // TestExampleTellsTheDefaults compares what the example calls defaults with what they are.
 func TestExampleTellsTheDefaults(t *testing.T) {
 	c := Defaults()
+	c.Matching, c.MatchingCheck = "", 0
 	c.Schedule, c.Log.Format, c.Limits.Connections, c.Limits.Message, c.Drill.Sample = "", "", 0, 0, Sample{}
 	decode(c, uncommented(t), c.report())
 	want := Defaults()
 	if c.Drill.Sample != want.Drill.Sample || want.Drill.Schedule != "" {
 		t.Errorf("example %v, defaults %+v", c.Drill.Sample, want.Drill)
+	}
+	if c.Matching != want.Matching || c.MatchingCheck != want.MatchingCheck || c.Accounts[0].MatchingCheck != want.MatchingCheck {
+		t.Errorf("example %s %v, defaults %s %v", c.Matching, c.MatchingCheck, want.Matching, want.MatchingCheck)
 	}
 	if c.Schedule != want.Schedule || c.Log != want.Log || c.Limits != want.Limits || c.Archive.Group != want.Archive.Group {
 		t.Errorf("example %+v %+v %s, defaults %+v %+v %s", c.Log, c.Limits, c.Schedule, want.Log, want.Limits, want.Schedule)
@@ -88,6 +92,8 @@ control: {socket: c.sock}
 schedule: &daily '@daily'
 drill: {schedule: ' 0 5 1 * * ', sample: 2.5%}
 log: {level: warn, format: json}
+matching: off
+matching_check: 1.25%
 limits: {connections: 3, octets_per_second: 2MB, largest_message: 64MiB}
 accounts:
   - name: 2024
@@ -103,6 +109,8 @@ accounts:
     connections: 2
     schedule: CRON_TZ=Europe/Berlin 30 4 * * *
     timeout: 1m30s
+    matching: on
+    matching_check: 100%
   - {name: Büro, server: bücher.example, username: b, password: 12345, tls: starttls, tls_min_version: 1.3, schedule: *daily,
      tls_fingerprint: sha256:`+strings.Repeat("AB:", 31)+`ab, mailboxes: {include: }}
 `))
@@ -113,15 +121,16 @@ accounts:
 	want.Archive.Path, want.Archive.Group = "/etc/archiverd/mail", true
 	want.State.Path, want.Control.Socket = "/etc/s.db", "/etc/archiverd/c.sock"
 	want.Schedule, want.Log.Level, want.Log.Format = "@daily", slog.LevelWarn, "json"
+	want.Matching, want.MatchingCheck = "off", 0.0125
 	want.Drill.Schedule, want.Drill.Sample = "0 5 1 * *", Sample{Percent: 2.5}
 	want.Limits.Connections, want.Limits.Rate, want.Limits.Message = 3, 2_000_000, 64<<20
 	want.Accounts = []Account{{
 		Name: "2024", Host: "mail_server", Port: 1143, TLS: "none", AllowPlaintext: true, TLSMinVersion: "1.2", Username: "0123",
 		PasswordCommand: []string{"/etc/archiverd/get pass", "--for", "a b"}, Auth: "plain", Include: []string{"INBOX", "A*"}, Exclude: []string{`\Junk`},
-		Connections: 2, Schedule: "CRON_TZ=Europe/Berlin 30 4 * * *", Timeout: 90 * time.Second, Line: 10,
+		Connections: 2, Schedule: "CRON_TZ=Europe/Berlin 30 4 * * *", Timeout: 90 * time.Second, Line: 12, Matching: "on", MatchingCheck: 1,
 	}, {
 		Name: "Büro", Host: "xn--bcher-kva.example", Port: 143, TLS: "starttls", TLSMinVersion: "1.3", TLSFingerprint: "sha256:" + strings.Repeat("AB:", 31) + "ab",
-		Username: "b", password: newSecret([]byte("12345")), Auth: "auto", Connections: 4, Schedule: "@daily", Timeout: time.Minute, Line: 23,
+		Username: "b", password: newSecret([]byte("12345")), Auth: "auto", Connections: 4, Schedule: "@daily", Timeout: time.Minute, Line: 27, Matching: "off", MatchingCheck: 0.0125,
 	}}
 	want.file, want.lines = c.file, c.lines
 	if !reflect.DeepEqual(c, want) {

@@ -20,6 +20,7 @@ func (d *decoder) config(c *Config) section {
 		"state":    d.section(section{"path": d.text(&c.State.Path)}),
 		"control":  d.section(section{"socket": d.text(&c.Control.Socket)}),
 		"schedule": d.schedule(&c.Schedule),
+		"matching": d.matching(&c.Matching), "matching_check": d.share(&c.MatchingCheck),
 		"drill": d.section(section{
 			"schedule": d.schedule(&c.Drill.Schedule),
 			"sample":   d.value("a number of messages, a share of them or all, e.g. 100", func(s string) (err error) { c.Drill.Sample, err = ParseSample(s); return err }),
@@ -89,7 +90,8 @@ func (d *decoder) account(a *Account) section {
 		"rate":        d.size(&a.Rate),
 		"daily_limit": d.size(&a.DailyLimit),
 		"schedule":    d.schedule(&a.Schedule),
-		"timeout":     d.value("a time with its unit, e.g. 60s", a.setTimeout),
+		"matching":    d.matching(&a.Matching), "matching_check": d.share(&a.MatchingCheck),
+		"timeout": d.value("a time with its unit, e.g. 60s", a.setTimeout),
 	}
 }
 
