@@ -3,6 +3,7 @@ package sync
 import (
 	"slices"
 
+	"archiverd/archive"
 	"archiverd/internal/uid"
 	"archiverd/state"
 )
@@ -18,17 +19,23 @@ type claim struct {
 	over bool
 }
 
-// claim lays a claim on what is left of a piece. What others are downloading is
-// put off, once: that may be something else after all.
-func (r *round) claim(t *task, keys map[uint32]state.Key) *claim {
+// claim returns what the archive knows of a piece, and lays a claim on the rest of
+// it. What others are downloading is put off, once: that may be something else
+// after all. The archive is asked under the mutex, for what others have claimed
+// is known there before their claim is over.
+func (r *round) claim(t *task, keys map[uint32]state.Key) (*claim, map[uint32][]state.Known, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	known, err := r.j.Store.State.Known(archive.Component(r.j.Account.Name), keys)
+	if err != nil {
+		return nil, nil, err
+	}
 	c := &claim{box: t.box}
 	var later uid.Set
 	var after []*claim
 	for u := range t.want.All() {
 		k, ok := keys[u]
-		if !ok {
+		if !ok || len(known[u]) > 0 {
 			continue
 		}
 		switch other := r.claims[k]; {
@@ -46,7 +53,7 @@ func (r *round) claim(t *task, keys map[uint32]state.Key) *claim {
 		t.want = t.want.Minus(later)
 		r.put(task{box: t.box, piece: true, generation: t.generation, want: later, blind: t.blind, after: after})
 	}
-	return c
+	return c, known, nil
 }
 
 // ready says, under the round's mutex, whether nothing is left that the task

@@ -32,8 +32,8 @@ type match struct {
 
 // known archives, without downloading them, those messages of the piece that the
 // account's archive has from elsewhere: from before UIDVALIDITY changed, from
-// another mailbox, from another provider. Of what it leaves to be downloaded it
-// lays a claim, for the caller to yield.
+// another mailbox, from another provider. On the rest it lays a claim, for the
+// caller to yield.
 func (w *worker) known(ctx context.Context, t *task, metas map[uint32]wire.Meta) (*claim, error) {
 	b := t.box
 	if w.r.j.Account.Matching.Off || b.inDoubt() {
@@ -47,17 +47,16 @@ func (w *worker) known(ctx context.Context, t *task, metas map[uint32]wire.Meta)
 			}
 		}
 	}
-	if !t.blind {
-		matches, err := w.recognise(ctx, t, metas, keys)
-		if err != nil {
-			t.blind = true // what dies of headers may live without
-			return nil, err
-		}
-		if err := w.link(ctx, t, metas, matches); err != nil {
-			return nil, err
-		}
+	c, known, err := w.r.claim(t, keys)
+	if err != nil || len(known) == 0 || t.blind {
+		return c, err
 	}
-	return w.r.claim(t, keys), nil
+	matches, err := w.recognise(ctx, t, metas, known)
+	if err != nil {
+		t.blind = true // what dies of headers may live without
+		return c, err
+	}
+	return c, w.link(ctx, t, metas, matches)
 }
 
 // recognise finds out which messages of the piece the archive has: those with the
@@ -65,15 +64,10 @@ func (w *worker) known(ctx context.Context, t *task, metas map[uint32]wire.Meta)
 // its whole header. What leaves a doubt is none: several contents with one header,
 // a header of which servers see the end in different places, a file that is not
 // what was archived (the download then takes its place).
-func (w *worker) recognise(ctx context.Context, t *task, metas map[uint32]wire.Meta, keys map[uint32]state.Key) ([]match, error) {
-	j := w.r.j
-	known, err := j.Store.State.Known(archive.Component(j.Account.Name), keys)
-	if err != nil || len(known) == 0 {
-		return nil, err
-	}
+func (w *worker) recognise(ctx context.Context, t *task, metas map[uint32]wire.Meta, known map[uint32][]state.Known) ([]match, error) {
 	var matches []match
 	var ask uid.Set
-	read := shelf{j.Store.Archive.Archive, map[[16]byte]stored{}}
+	read := shelf{w.r.j.Store.Archive.Archive, map[[16]byte]stored{}}
 	candidates := map[uint32][]match{}
 	for u := range t.want.All() {
 		var list, named []match
@@ -96,7 +90,7 @@ func (w *worker) recognise(ctx context.Context, t *task, metas map[uint32]wire.M
 	if ask.Empty() {
 		return matches, nil
 	}
-	err = w.c.Headers(ctx, ask, func(u uint32, header []byte) error {
+	err := w.c.Headers(ctx, ask, func(u uint32, header []byte) error {
 		sum := archive.Sum(sha256.Sum256(trimmed(header)))
 		same := slices.DeleteFunc(candidates[u], func(c match) bool { return c.header != sum })
 		if len(same) == 1 {
