@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -157,7 +158,7 @@ func (c *Conn) explain(cmd command, err error) error {
 		return err // nil, or the caller's own
 	}
 	full := *e
-	full.Command = cmd.name
+	full.Command = cmp.Or(full.Command, cmd.name)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.bye != nil && full.Class == ClassTransient {
@@ -235,6 +236,26 @@ func (c *Conn) Logout(ctx context.Context) error {
 		err = nil
 	}
 	c.mu.Unlock()
+	_ = c.Close() // never fails
+	return err
+}
+
+// Leave says good-bye and hangs up without waiting for the answer, which is worth a
+// round trip to nobody whose commands are all answered. The server reads LOGOUT
+// before it sees the end.
+func (c *Conn) Leave(ctx context.Context) error {
+	cmd := command{name: cmdLogout, wait: c.opt.Timeouts.Logout}
+	err := c.exclusive(ctx, cmd, func() error {
+		if err := c.put([]byte(c.nextTag() + " LOGOUT\r\n")); err != nil {
+			return err
+		}
+		for _, conn := range []net.Conn{c.out, c.raw} {
+			if half, ok := conn.(interface{ CloseWrite() error }); ok {
+				_ = half.CloseWrite() // all that matters has been said
+			}
+		}
+		return nil
+	})
 	_ = c.Close() // never fails
 	return err
 }

@@ -30,6 +30,7 @@ type stream struct {
 	done     <-chan struct{} // closed with the connection: ends a wait for the limiter
 
 	search bool          // SEARCH and ESEARCH lines may be long now
+	first  time.Duration // for the first octet of each answer
 	wait   time.Duration // for the next read; Idle after it
 	until  time.Time     // absolute end, zero for none
 	quiet  time.Duration // network time since the last progress
@@ -47,7 +48,14 @@ func newStream(conn net.Conn, o Options, done <-chan struct{}) *stream {
 
 // begin starts the clocks of a command whose first octet may take wait.
 func (s *stream) begin(wait time.Duration) {
-	s.wait, s.until = wait, time.Time{}
+	s.first, s.until = wait, time.Time{}
+	s.answered()
+}
+
+// answered says that the answer came; that to the next command, if one was sent
+// with it, is waited for as that was.
+func (s *stream) answered() {
+	s.wait = s.first
 	s.progress()
 }
 
