@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"strings"
 
 	"archiverd/archive"
@@ -14,12 +13,13 @@ import (
 	"archiverd/internal/wire"
 )
 
-// pieceUIDs is how many messages a piece has at the most: enough that a round
-// trip vanishes, few enough that a big mailbox feeds every connection.
-const pieceUIDs = 1000
-
-// fetchOctets is what one FETCH is to bring at the most.
-const fetchOctets = 64 << 20
+// A piece has so many messages that a round trip vanishes beside them, and so few
+// messages and octets that a big mailbox feeds every connection.
+const (
+	pieceLeast  = 500
+	pieceMost   = 2000
+	pieceOctets = 32 << 20
+)
 
 // mostMisses is how many messages of a mailbox may fail one after the other
 // before the rest of it is left to the next run.
@@ -28,19 +28,25 @@ const mostMisses = 1000
 // fetch archives the messages of a piece. As it goes on it takes out of t.want
 // what is done with.
 func (w *worker) fetch(ctx context.Context, t *task) error {
-	b := t.box
+	b, metas := t.box, t.metas
 	if w.selected != b {
-		sel, err := w.examine(ctx, b)
-		if err != nil {
+		l := wire.Look{CondStore: w.c.Has("CONDSTORE")}
+		if metas == nil && t.tries == 0 { // in one flight; what dies of it shows next time which of the two it was
+			l.Meta = []wire.MetaQuery{{Set: t.want}}
+		}
+		var s sight
+		if err := w.examine(ctx, b, &s, l); err != nil {
 			return err
 		}
-		if sel.UIDValidity != b.uidValidity {
+		if s.UIDValidity != b.uidValidity {
 			b.renumber()
 			return nil
 		}
+		if l.Meta != nil {
+			metas = s.metas
+		}
 	}
-	metas := map[uint32]wire.Meta{}
-	if t.bare < 2 { // what dies of metadata may live without
+	if metas == nil && t.bare < 2 { // what dies of metadata may live without
 		var err error
 		metas, err = w.metas(ctx, t.want)
 		if err != nil && !(t.want.Len() == 1 && wire.Classify(err) == wire.ClassMessage) {
@@ -52,11 +58,12 @@ func (w *worker) fetch(ctx context.Context, t *task) error {
 		return err
 	}
 	b.exclude(t, metas, w.r.j.Account.Largest)
-	if t.tries < 2 || t.want.Len() > 1 {
-		for set := range portions(t.want, metas) {
-			if err := w.bodies(ctx, t, set, metas); err != nil {
-				return err
-			}
+	if rest := t.cut(metas); !rest.Empty() {
+		w.r.add(task{box: b, piece: true, generation: t.generation, want: rest, metas: metas, late: t.late})
+	}
+	if (t.tries < 2 || t.want.Len() > 1) && !t.want.Empty() {
+		if err := w.bodies(ctx, t, metas); err != nil {
+			return err
 		}
 	}
 	return w.strays(ctx, t, metas)
@@ -68,9 +75,7 @@ func (w *worker) metas(ctx context.Context, want uid.Set) (map[uint32]wire.Meta,
 	out := make(map[uint32]wire.Meta, want.Len())
 	err := w.c.Meta(ctx, wire.MetaQuery{Set: want}, func(m wire.Meta) error {
 		if want.Contains(m.UID) {
-			if _, twice := out[m.UID]; !twice || m.HasSize {
-				out[m.UID] = m
-			}
+			keep(out, m)
 		}
 		return nil
 	})
@@ -128,33 +133,25 @@ func (b *box) exclude(t *task, metas map[uint32]wire.Meta, largest int64) {
 	}
 }
 
-// portions cuts a set so that each is one FETCH of bounded size.
-func portions(want uid.Set, metas map[uint32]wire.Meta) iter.Seq[uid.Set] {
-	return func(yield func(uid.Set) bool) {
-		var set uid.Set
-		var octets int64
-		for u := range want.All() {
-			size := max(0, metas[u].Size)
-			if !set.Empty() && octets+size > fetchOctets {
-				if !yield(set) {
-					return
-				}
-				set, octets = uid.Set{}, 0
-			}
-			set.Add(u)
-			octets += size
+// cut leaves the piece what one FETCH is to bring at the most, and returns the rest.
+func (t *task) cut(metas map[uint32]wire.Meta) uid.Set {
+	n, octets := 0, int64(0)
+	for u := range t.want.All() {
+		if octets += max(0, metas[u].Size); n > 0 && octets > pieceOctets {
+			head, rest := t.want.Split(n)
+			t.want = head
+			return rest
 		}
-		if !set.Empty() {
-			yield(set)
-		}
+		n++
 	}
+	return uid.Set{}
 }
 
-// bodies fetches the bodies of set into batches.
-func (w *worker) bodies(ctx context.Context, t *task, set uid.Set, metas map[uint32]wire.Meta) error {
+// bodies fetches the bodies of a piece into batches.
+func (w *worker) bodies(ctx context.Context, t *task, metas map[uint32]wire.Meta) error {
 	var got uid.Set
 	defer func() { t.want = t.want.Minus(got) }()
-	return w.c.Bodies(ctx, set, func(u uint32, size int64, body io.Reader) error {
+	return w.c.Bodies(ctx, t.want, func(u uint32, size int64, body io.Reader) error {
 		if err := w.receive(t.box, metas[u], u, size, body); err != nil {
 			return err
 		}
