@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +19,32 @@ func TestBench(t *testing.T) {
 			t.Errorf("the table has no %q:\n%s", text, &out)
 		}
 	}
+}
+
+// TestBenchPeers compares those clients that every machine with Go and Python has.
+func TestBenchPeers(t *testing.T) {
+	var out strings.Builder
+	c := contest{dir: t.TempDir(), corpus: "tiny", rounds: 1, connections: 2, rtts: []time.Duration{0, 5 * time.Millisecond},
+		only: regexp.MustCompile("^archiverd|imaplib"), patience: time.Minute, slow: time.Minute}
+	if err := benchPeers(t, &out, c); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"100 messages", "round-trip time 0s", "round-trip time 5ms", limitName, "archiverd, 2 connections", "imaplib loop"} {
+		if !strings.Contains(out.String(), text) {
+			t.Errorf("the table has no %q:\n%s", text, &out)
+		}
+	}
+	if text := out.String(); strings.Contains(text, "failed") {
+		t.Errorf("a client failed:\n%s", text)
+	}
+}
+
+// TestMain: the limit is this program, also under test.
+func TestMain(m *testing.M) {
+	if isLimit() {
+		return
+	}
+	os.Exit(m.Run())
 }
 
 // TestBenchRestore runs the measurement of the way back, small.

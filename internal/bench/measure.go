@@ -48,6 +48,14 @@ func (s *site) run(args ...string) (m measured, err error) {
 	cmd.Dir = s.dir
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
+	if m, err = watch(cmd); err != nil {
+		return m, fmt.Errorf("archiverd %s: %w: %s", args[0], err, said.Bytes())
+	}
+	return m, nil
+}
+
+// watch runs a command and measures it.
+func watch(cmd *exec.Cmd) (m measured, err error) {
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
 		return m, err
@@ -61,11 +69,8 @@ func (s *site) run(args ...string) (m measured, err error) {
 		select {
 		case err := <-ended:
 			m.wall = time.Since(began)
-			if err != nil {
-				return m, fmt.Errorf("archiverd %s: %w: %s", args[0], err, said.Bytes())
-			}
 			m.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-			return m, nil
+			return m, err
 		case <-tick.C:
 		}
 	}
