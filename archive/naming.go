@@ -154,7 +154,10 @@ func (b *Batch) nameIn(month string, files []received, n *naming) error {
 	case !errors.Is(err, fs.ErrExist):
 		return err
 	}
-	dir, err := b.m.root.Open(month)
+	dir, err := openMonth(b.dir, month)
+	if err != nil { // a link to another place in the archive, perhaps
+		dir, err = b.m.root.Open(month)
+	}
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,13 @@ const (
 	pieceOctets = 32 << 20
 )
 
+// Free space is asked for again when a worker has written so many octets: little
+// beside what is kept free. A small file takes more than its octets.
+const (
+	roomOctets   = 256 << 10
+	fileOverhead = 4 << 10
+)
+
 // mostMisses is how many messages of a mailbox may fail one after the other
 // before the rest of it is left to the next run.
 const mostMisses = 1000
@@ -167,12 +174,15 @@ func (w *worker) receive(b *box, m wire.Meta, u uint32, size int64, body io.Read
 		// The server said less before. It is not archived, and this says why.
 		return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("the body has %d octets, over the limit of %d, and RFC822.SIZE said %d", size, largest, m.Size)}
 	}
-	disk := w.r.j.Store.Archive
-	if err := disk.Reserve(0); err != nil {
-		return err
-	}
-	if err := disk.Reserve(size); err != nil { // this message is too large, or said to be: the others may fit
-		return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("its %d octets do not fit on the disk: %v", size, err)}
+	if w.room -= size + fileOverhead; w.room < 0 {
+		disk := w.r.j.Store.Archive
+		if err := disk.Reserve(0); err != nil {
+			return err
+		}
+		if err := disk.Reserve(size); err != nil { // this message is too large, or said to be: the others may fit
+			return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("its %d octets do not fit on the disk: %v", size, err)}
+		}
+		w.room = roomOctets
 	}
 	batch, err := w.open(b)
 	if err != nil {

@@ -24,7 +24,7 @@ const (
 // While batches are committed the next are received: so many of a worker, and
 // so many octets, may be on their way.
 const (
-	flightBatches = 8
+	flightBatches = 3
 	flightOctets  = 2 * batchOctets
 )
 
@@ -36,6 +36,7 @@ type worker struct {
 	selected *box
 	patience
 
+	room    int64 // octets that may be written before free space is asked for again
 	batch   *archive.Batch
 	of      *box     // the batch's mailbox
 	flights []flight // batches that are being committed, in their order
