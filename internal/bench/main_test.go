@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"os"
 	"regexp"
 	"strings"
@@ -36,6 +37,24 @@ func TestBenchPeers(t *testing.T) {
 	}
 	if text := out.String(); strings.Contains(text, "failed") {
 		t.Errorf("a client failed:\n%s", text)
+	}
+}
+
+var messages = flag.Int("messages", 10_000, "of the mailbox of TestMemory")
+
+// TestMemory: a mailbox of a million messages takes no more than 64 MiB of the
+// process's own, and one of fewer no more either. The million, on a quiet machine:
+//
+//	go test -run TestMemory -timeout 1h ./internal/bench -messages 1000000
+func TestMemory(t *testing.T) {
+	var out strings.Builder
+	peak, err := benchMemory(t, &out, t.TempDir(), *messages, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log("\n" + out.String())
+	if peak == 0 || peak > 64<<20 {
+		t.Errorf("%d octets of its own", peak)
 	}
 }
 
