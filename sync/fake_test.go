@@ -60,7 +60,7 @@ func readsOnly(t testing.TB, commands []string) {
 			name += " " + second
 		}
 		switch name {
-		case "CAPABILITY", "LOGIN", "AUTHENTICATE", "LIST", "STATUS", "EXAMINE", "UID SEARCH", "NOOP", "LOGOUT":
+		case "CAPABILITY", "LOGIN", "AUTHENTICATE", "LIST", "STATUS", "EXAMINE", "UID SEARCH", "NOOP", "COMPRESS", "LOGOUT":
 		case "UID FETCH":
 			if strings.Contains(strings.ReplaceAll(args, "BODY.PEEK[", ""), "[") || strings.Contains(args, "RFC822 ") || strings.Contains(args, "RFC822)") {
 				t.Errorf("a FETCH that sets \\Seen: %q", c)

@@ -36,6 +36,11 @@ const mostMisses = 1000
 // what is done with.
 func (w *worker) fetch(ctx context.Context, t *task) error {
 	b, metas := t.box, t.metas
+	if w.c.Slow() {
+		if err := w.c.Compress(ctx); err != nil {
+			return err
+		}
+	}
 	if w.selected != b {
 		l := wire.Look{CondStore: w.c.Has("CONDSTORE")}
 		if metas == nil && t.tries == 0 { // in one flight; what dies of it shows next time which of the two it was

@@ -171,6 +171,12 @@ func account(cfg *config.Config, a *config.Account, limit *rate.Limiter) (sync.A
 	}
 	o := wire.Options{Address: a.Address(), TLS: tlsConfig, Rate: limit}
 	o.Timeouts.Idle = a.Timeout
+	switch a.Compress {
+	case "on":
+		o.Compress = wire.CompressAlways
+	case "off":
+		o.Compress = wire.CompressNever
+	}
 	switch a.TLS {
 	case config.TLSStart:
 		o.Security = wire.StartTLS

@@ -75,6 +75,7 @@ type Account struct {
 
 	Include, Exclude []string // see Selects
 
+	Compress    string        // "auto", "on" or "off" (RFC 4978)
 	Connections int           // at most so many at once
 	Schedule    string        // the effective one: its own, else the configuration's
 	Timeout     time.Duration // the longest silence of the server that is waited out
@@ -101,7 +102,7 @@ func Defaults() *Config {
 
 // defaultAccount returns an account in which every key that has a default of its own has it.
 func defaultAccount() Account {
-	return Account{TLS: TLSImplicit, TLSMinVersion: "1.2", Auth: "auto", Connections: 4, Timeout: time.Minute}
+	return Account{TLS: TLSImplicit, TLSMinVersion: "1.2", Auth: "auto", Compress: "auto", Connections: 4, Timeout: time.Minute}
 }
 
 // Load reads and validates the file at path. All faults of its text come at once, as

@@ -75,7 +75,7 @@ func TestExampleTellsTheDefaults(t *testing.T) {
 		t.Errorf("example %+v %+v %s, defaults %+v %+v %s", c.Log, c.Limits, c.Schedule, want.Log, want.Limits, want.Schedule)
 	}
 	a, b := c.Accounts[0], defaultAccount()
-	if a.TLS != b.TLS || a.TLSMinVersion != b.TLSMinVersion || a.Auth != b.Auth || a.Connections != b.Connections || a.Timeout != b.Timeout || a.AllowPlaintext != b.AllowPlaintext {
+	if a.TLS != b.TLS || a.TLSMinVersion != b.TLSMinVersion || a.Auth != b.Auth || a.Compress != b.Compress || a.Connections != b.Connections || a.Timeout != b.Timeout || a.AllowPlaintext != b.AllowPlaintext {
 		t.Errorf("example %+v, defaults %+v", a, b)
 	}
 }
@@ -101,6 +101,7 @@ accounts:
       include: [INBOX, "A*"]
       exclude: [\Junk]
     connections: 2
+    compress: on
     schedule: CRON_TZ=Europe/Berlin 30 4 * * *
     timeout: 1m30s
   - {name: Büro, server: bücher.example, username: b, password: 12345, tls: starttls, tls_min_version: 1.3, schedule: *daily,
@@ -118,10 +119,10 @@ accounts:
 	want.Accounts = []Account{{
 		Name: "2024", Host: "mail_server", Port: 1143, TLS: "none", AllowPlaintext: true, TLSMinVersion: "1.2", Username: "0123",
 		PasswordCommand: []string{"/etc/archiverd/get pass", "--for", "a b"}, Auth: "plain", Include: []string{"INBOX", "A*"}, Exclude: []string{`\Junk`},
-		Connections: 2, Schedule: "CRON_TZ=Europe/Berlin 30 4 * * *", Timeout: 90 * time.Second, Line: 10,
+		Compress: "on", Connections: 2, Schedule: "CRON_TZ=Europe/Berlin 30 4 * * *", Timeout: 90 * time.Second, Line: 10,
 	}, {
 		Name: "Büro", Host: "xn--bcher-kva.example", Port: 143, TLS: "starttls", TLSMinVersion: "1.3", TLSFingerprint: "sha256:" + strings.Repeat("AB:", 31) + "ab",
-		Username: "b", password: newSecret([]byte("12345")), Auth: "auto", Connections: 4, Schedule: "@daily", Timeout: time.Minute, Line: 23,
+		Username: "b", password: newSecret([]byte("12345")), Auth: "auto", Compress: "auto", Connections: 4, Schedule: "@daily", Timeout: time.Minute, Line: 24,
 	}}
 	want.file, want.lines = c.file, c.lines
 	if !reflect.DeepEqual(c, want) {

@@ -83,6 +83,7 @@ func (d *decoder) account(a *Account) section {
 			"include": d.list(`a list of patterns, e.g. [INBOX, 'Lists/*']`, &a.Include),
 			"exclude": d.list(`a list of patterns, e.g. ['\Junk', 'Lists/*']`, &a.Exclude),
 		}),
+		"compress":    d.choice([]string{"auto", "on", "off"}, func(s string) { a.Compress = s }),
 		"connections": d.number(&a.Connections),
 		"schedule":    d.schedule(&a.Schedule),
 		"timeout":     d.value("a time with its unit, e.g. 60s", a.setTimeout),

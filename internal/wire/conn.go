@@ -30,6 +30,8 @@ type Conn struct {
 	tag    int                // of the last raw command
 	asm    []byte             // a reply with its literals in place
 
+	compressed bool // COMPRESS was sent
+
 	readOnly bool // the mailbox that is open is so for reading only
 
 	mu            sync.Mutex
@@ -72,6 +74,7 @@ const (
 	cmdFetch       = "UID FETCH"
 	cmdStore       = "UID STORE"
 	cmdExpunge     = "UID EXPUNGE"
+	cmdCompress    = "COMPRESS"
 )
 
 func newConn(raw net.Conn, o Options) *Conn {
