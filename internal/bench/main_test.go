@@ -25,12 +25,12 @@ func TestBench(t *testing.T) {
 // TestBenchPeers compares those clients that every machine with Go and Python has.
 func TestBenchPeers(t *testing.T) {
 	var out strings.Builder
-	c := contest{dir: t.TempDir(), corpus: "tiny", rounds: 1, connections: 2, rtts: []time.Duration{0, 5 * time.Millisecond},
+	c := contest{dir: t.TempDir(), corpus: "tiny", rounds: 1, connections: 2, rtts: []time.Duration{5 * time.Millisecond},
 		only: regexp.MustCompile("^archiverd|imaplib"), patience: time.Minute, slow: time.Minute}
 	if err := benchPeers(t, &out, c); err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"100 messages", "round-trip time 0s", "round-trip time 5ms", limitName, "archiverd, 2 connections", "imaplib loop"} {
+	for _, text := range []string{"100 messages", "round-trip time 5ms", limitName, "archiverd, 2 connections", "imaplib loop"} {
 		if !strings.Contains(out.String(), text) {
 			t.Errorf("the table has no %q:\n%s", text, &out)
 		}
@@ -40,7 +40,7 @@ func TestBenchPeers(t *testing.T) {
 	}
 }
 
-var messages = flag.Int("messages", 10_000, "of the mailbox of TestMemory")
+var messages = flag.Int("messages", 5000, "of the mailbox of TestMemory")
 
 // TestMemory: a mailbox of a million messages takes no more than 64 MiB of the
 // process's own, and one of fewer no more either. The million, on a quiet machine:
