@@ -26,7 +26,7 @@ func TestCompress(t *testing.T) {
 				return false
 			}})
 		o := options(s)
-		o.Security = security
+		o.Security, o.Timeouts = security, Timeouts{}
 		c := connect(t, s, o)
 		for i := range 3 { // before, after, and asked for again
 			got, err := bodies(t.Context(), c, span(1, 3))
@@ -99,6 +99,7 @@ func TestCompressBomb(t *testing.T) {
 				return true
 			}})
 			o := options(s)
+			o.Timeouts = Timeouts{}
 			o.Compress, o.Limits = CompressAlways, Limits{Message: 1 << 20, Search: 1 << 20, Untagged: 20_000}
 			c := connect(t, s, o)
 			if _, err := c.Search(t.Context()); !errors.Is(err, ErrLimit) && Classify(err) != ClassProtocol {
@@ -163,27 +164,39 @@ func TestCompressPartialFlush(t *testing.T) {
 	}
 }
 
-// A link is slow by what comes in the middle of answers, not by the wait for them.
+// A link is slow by what comes in the middle of answers, and not by little.
 func TestSlow(t *testing.T) {
-	body := strings.Repeat("x", 400<<10)
 	for _, c := range []struct {
-		name  string
-		pause time.Duration // before each read
-		slow  bool
-	}{{"fast", 0, false}, {"slow", 30 * time.Millisecond, true}} {
-		s := serve(t, hostile.Options{Mailboxes: inbox(body, body)})
-		o := options(s)
-		o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-			return dawdler{conn, c.pause}, err
+		got  int64
+		took time.Duration
+		slow bool
+	}{
+		{0, 0, false},
+		{slowSample - 1, time.Hour, false},
+		{slowSample, slowTime - 1, false},
+		{slowSample, slowTime, true},
+		{slowLink, time.Second, false},
+		{slowLink - 1, time.Second, true},
+	} {
+		conn := &Conn{in: &stream{got: c.got, took: c.took}}
+		if got := conn.Slow(); got != c.slow {
+			t.Errorf("%d octets in %v: %v", c.got, c.took, got)
 		}
-		conn := connect(t, s, o)
-		if _, err := bodies(t.Context(), conn, span(1, 2)); err != nil {
-			t.Fatal(err)
-		}
-		if conn.Slow() != c.slow {
-			t.Errorf("%s: %d octets in %v", c.name, conn.in.got, conn.in.took)
-		}
+	}
+	body := strings.Repeat("x", 400<<10)
+	s := serve(t, hostile.Options{Mailboxes: inbox(body, body)})
+	o := options(s)
+	o.Timeouts = Timeouts{}
+	o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		return dawdler{conn, 30 * time.Millisecond}, err
+	}
+	conn := connect(t, s, o)
+	if _, err := bodies(t.Context(), conn, span(1, 2)); err != nil {
+		t.Fatal(err)
+	}
+	if !conn.Slow() {
+		t.Errorf("%d octets in %v", conn.in.got, conn.in.took)
 	}
 }
 
@@ -194,9 +207,6 @@ type dawdler struct {
 }
 
 func (d dawdler) Read(p []byte) (int, error) {
-	if d.pause == 0 {
-		return d.Conn.Read(p)
-	}
 	<-time.After(d.pause)
 	return d.Conn.Read(p[:min(len(p), 16<<10)])
 }

@@ -47,7 +47,9 @@ func TestLook(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			boxes := append(inbox("a", "bb", "ccc"), hostile.Mailbox{Name: "first", UIDValidity: 3})
 			s := serve(t, hostile.Options{Mailboxes: boxes, Script: c.script})
-			conn, err := Dial(t.Context(), options(s))
+			o := options(s)
+			o.Timeouts = Timeouts{}
+			conn, err := Dial(t.Context(), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,7 +96,7 @@ func TestLeave(t *testing.T) {
 			return false
 		}})
 		o := options(s)
-		o.Security = secure
+		o.Security, o.Timeouts = secure, Timeouts{}
 		c := connect(t, s, o)
 		if err := c.Leave(t.Context()); err != nil {
 			t.Fatal(err)
