@@ -6,7 +6,7 @@ PREFIX   ?= /usr/local
 DESTDIR  ?=
 FUZZTIME ?= 20s
 
-.PHONY: build demo test check quick fuzz bench install clean
+.PHONY: build demo test check quick fuzz bench bench-peers install clean
 
 # The version comes from git, through what Go stamps into the binary.
 build:
@@ -42,6 +42,10 @@ bench:
 	go run ./internal/bench
 	go run ./internal/bench -restore
 	go run ./internal/bench -restore -rtt 40ms -messages 500
+
+# Beside other clients and the physical limit, on the corpus small, mid or many: make bench-peers CORPUS=mid
+bench-peers:
+	scripts/bench-peers $(or $(CORPUS),small) $(or $(ROUNDS),3)
 
 # Packages: make install DESTDIR=debian/archiverd PREFIX=/usr
 install: bin/archiverd

@@ -61,6 +61,21 @@ func (m *Mailbox) create(name string) (*os.File, error) {
 	}
 }
 
+// openMonth opens a directory straight below that of a mailbox, for renames into it:
+// os.Root's way makes it non-blocking and back first.
+func openMonth(mailbox *os.File, month string) (*os.File, error) {
+	for {
+		fd, err := unix.Openat(int(mailbox.Fd()), month, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		switch err {
+		case nil:
+			return os.NewFile(uintptr(fd), month), nil
+		case unix.EINTR:
+		default:
+			return nil, &fs.PathError{Op: "open", Path: month, Err: err}
+		}
+	}
+}
+
 // setTime sets the modification time of a file in tmp/.
 func (m *Mailbox) setTime(name string, t time.Time) error {
 	ts := unix.Timespec{Sec: t.Unix(), Nsec: int64(t.Nanosecond())}

@@ -22,6 +22,9 @@ func (m *Mailbox) create(name string) (*os.File, error) {
 	return m.tmp.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, m.w.fileMode())
 }
 
+// openMonth is left to os.Root.
+func openMonth(*os.File, string) (*os.File, error) { return nil, errors.ErrUnsupported }
+
 // setTime sets the modification time of a file in tmp/.
 func (m *Mailbox) setTime(name string, t time.Time) error { return m.tmp.Chtimes(name, t, t) }
 

@@ -235,7 +235,7 @@ func (m *Mailbox) append(batches []*Batch) error {
 		for _, b := range batches {
 			for _, e := range b.Events {
 				if e.Kind == Added {
-					m.named[e.Path] = e.Sum
+					m.named[pathHash(e.Path)] = e.Sum.head()
 				}
 			}
 		}

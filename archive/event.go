@@ -3,6 +3,7 @@ package archive
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -77,12 +78,12 @@ func (s Sum) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%x", s[:])
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (s *Sum) UnmarshalText(text []byte) error {
-	var b []byte
-	n, err := fmt.Sscanf(string(text), "%x", &b)
-	if err != nil || n != 1 || len(b) != len(s) || len(text) != 2*len(s) {
+	if len(text) != 2*len(s) {
 		return fmt.Errorf("invalid SHA-256 %.80q", text)
 	}
-	copy(s[:], b)
+	if _, err := hex.Decode(s[:], text); err != nil {
+		return fmt.Errorf("invalid SHA-256 %.80q", text)
+	}
 	return nil
 }
 

@@ -26,7 +26,7 @@ type Mailbox struct {
 	mu     gosync.Mutex
 	pos    Position // the end of the journal
 	broken error
-	named  map[string]Sum // every path the journal names; nil until somebody asks
+	named  map[uint64]sumHead // of every path the journal names, by its hash; nil until somebody asks
 }
 
 // Place says which directory a mailbox of an account has, or would get: an

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"io/fs"
 	"os"
@@ -58,12 +59,12 @@ func (n *naming) note(m *Mailbox, e *Event, linked bool) {
 
 // taken says whether name, in the mailbox, is another message's: of this
 // commit, or of the journal.
-func (n *naming) taken(m *Mailbox, name string) (Sum, bool, error) {
+func (n *naming) taken(m *Mailbox, name string) (sumHead, bool, error) {
 	n.mu.Lock()
 	s, ok := n.placed[path.Join(m.Dir, name)]
 	n.mu.Unlock()
 	if ok {
-		return s, true, nil
+		return s.head(), true, nil
 	}
 	return m.names(name)
 }
@@ -154,7 +155,10 @@ func (b *Batch) nameIn(month string, files []received, n *naming) error {
 	case !errors.Is(err, fs.ErrExist):
 		return err
 	}
-	dir, err := b.m.root.Open(month)
+	dir, err := openMonth(b.dir, month)
+	if err != nil { // a link to another place in the archive, perhaps
+		dir, err = b.m.root.Open(month)
+	}
 	if err != nil {
 		return err
 	}
@@ -243,8 +247,8 @@ func (b *Batch) move(tmp string, dir *os.File, e *Event, n *naming) error {
 			}
 			return err
 		}
-		if sum == e.Sum {
-			if there, size, err := b.m.w.sum(path.Join(b.m.Dir, e.Path)); err == nil && there == sum && size == e.Size {
+		if sum == e.Sum.head() {
+			if there, size, err := b.m.w.sum(path.Join(b.m.Dir, e.Path)); err == nil && there == e.Sum && size == e.Size {
 				return b.m.tmp.Remove(tmp)
 			}
 		}
@@ -252,21 +256,34 @@ func (b *Batch) move(tmp string, dir *os.File, e *Event, n *naming) error {
 	}
 }
 
+// sumHead is the first octets of a sum. A mailbox may have a million messages, so
+// that more is not kept; whoever relies on it reads the file.
+type sumHead [8]byte
+
+func (s Sum) head() sumHead { return sumHead(s[:8]) }
+
+// pathHash is FNV-1a of a path. Two paths with one hash cost a number behind a name.
+func pathHash(path string) uint64 {
+	h := fnv.New64a()
+	io.WriteString(h, path)
+	return h.Sum64()
+}
+
 // names says whether the mailbox's journal names path, and with which sum.
-func (m *Mailbox) names(path string) (Sum, bool, error) {
+func (m *Mailbox) names(path string) (sumHead, bool, error) {
 	if m.named == nil {
-		m.named = map[string]Sum{}
+		m.named = map[uint64]sumHead{}
 		_, err := m.w.Replay(m.Box, Position{}, func(e Event) error {
 			if e.Kind == Added {
-				m.named[e.Path] = e.Sum
+				m.named[pathHash(e.Path)] = e.Sum.head()
 			}
 			return nil
 		})
 		if err != nil {
 			m.named = nil
-			return Sum{}, false, err
+			return sumHead{}, false, err
 		}
 	}
-	s, ok := m.named[path]
+	s, ok := m.named[pathHash(path)]
 	return s, ok, nil
 }

@@ -25,20 +25,33 @@ type Change struct {
 // errGap is returned when a change does not begin where the database stands.
 var errGap = errors.New("the change does not follow what is folded in")
 
-// Apply folds changes in, in one transaction, as CatchUp would from the
-// journals. After an error the database must be rebuilt.
+// applyEvents is how many events one transaction folds in, whole changes apart: sums
+// lie all over their index, and bbolt holds every page that a transaction touches.
+const applyEvents = 1000
+
+// Apply folds changes in as CatchUp would from the journals, each in one transaction
+// with others. After an error the database must be rebuilt.
 func (db *DB) Apply(changes ...Change) error {
-	if len(changes) == 0 {
-		return nil
-	}
-	return db.update(func(tx *bbolt.Tx) error {
-		for _, c := range changes {
-			if err := apply(tx, c); err != nil {
-				return fmt.Errorf("apply to %s: %w", c.Box.Dir, err)
-			}
+	for len(changes) > 0 {
+		n, events := 0, 0
+		for n < len(changes) && (n == 0 || events+len(changes[n].Events) <= applyEvents) {
+			events += len(changes[n].Events)
+			n++
 		}
-		return nil
-	})
+		err := db.update(func(tx *bbolt.Tx) error {
+			for _, c := range changes[:n] {
+				if err := apply(tx, c); err != nil {
+					return fmt.Errorf("apply to %s: %w", c.Box.Dir, err)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		changes = changes[n:]
+	}
+	return nil
 }
 
 func apply(tx *bbolt.Tx, c Change) error {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"go.etcd.io/bbolt"
@@ -24,7 +25,7 @@ func TestDamagedFile(t *testing.T) {
 		b := whole.batch(fmt.Sprint("box", i))
 		b.Record(opened(b.Mailbox().Dir, 1))
 		for u := range uint32(20) {
-			whole.add(b, 1, u+1, fmt.Sprint(i, " ", u))
+			whole.add(b, 1, u+1, fmt.Sprint(i, " ", u, strings.Repeat("x", i)))
 		}
 		whole.apply(whole.commit(b))
 	}

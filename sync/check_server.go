@@ -160,16 +160,17 @@ func (k *Checker) compare(ctx context.Context, m wire.Mailbox, place archive.Box
 	if err := h.follow(k.Archive, place, false); err != nil {
 		return err
 	}
-	sel, server, err := look(ctx, k.c, func() (wire.Examined, error) {
-		sel, err := k.c.Examine(ctx, m.Wire, false)
-		if err == nil && (sel.UIDValidity == 0 || sel.UIDNotSticky) {
+	seen, err := look(func() (wire.Looked, error) {
+		seen, err := k.c.Look(ctx, wire.Look{Wire: m.Wire, Search: true}, func(wire.Meta) error { return nil })
+		if err == nil && (seen.UIDValidity == 0 || seen.UIDNotSticky) {
 			err = &wire.Error{Class: wire.ClassMailbox, Err: errors.New("the server gives the mailbox no lasting UIDs, so nothing says which message in the archive is which there")}
 		}
-		return sel, err
+		return seen, err
 	})
 	if err != nil {
 		return err
 	}
+	sel, server := seen.Examined, seen.UIDs
 	b.UIDValidity = sel.UIDValidity
 	if err := excessive(sel, server); err != nil {
 		return &wire.Error{Class: wire.ClassMailbox, Err: err}

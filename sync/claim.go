@@ -51,7 +51,7 @@ func (r *round) claim(t *task, keys map[uint32]state.Key) (*claim, map[uint32][]
 	}
 	if !later.Empty() {
 		t.want = t.want.Minus(later)
-		r.put(task{box: t.box, piece: true, generation: t.generation, want: later, blind: t.blind, after: after})
+		r.put(task{box: t.box, piece: true, generation: t.generation, want: later, metas: t.metas, blind: t.blind, after: after})
 	}
 	return c, known, nil
 }

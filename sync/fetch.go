@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"strings"
 
 	"archiverd/archive"
@@ -15,12 +14,20 @@ import (
 	"archiverd/internal/wire"
 )
 
-// pieceUIDs is how many messages a piece has at the most: enough that a round
-// trip vanishes, few enough that a big mailbox feeds every connection.
-const pieceUIDs = 1000
+// A piece has so many messages that a round trip vanishes beside them, and so few
+// messages and octets that a big mailbox feeds every connection.
+const (
+	pieceLeast  = 500
+	pieceMost   = 2000
+	pieceOctets = 32 << 20
+)
 
-// fetchOctets is what one FETCH is to bring at the most.
-const fetchOctets = 64 << 20
+// Free space is asked for again when a worker has written so many octets: little
+// beside what is kept free. A small file takes more than its octets.
+const (
+	roomOctets   = 256 << 10
+	fileOverhead = 4 << 10
+)
 
 // mostMisses is how many messages of a mailbox may fail one after the other
 // before the rest of it is left to the next run.
@@ -29,21 +36,33 @@ const mostMisses = 1000
 // fetch archives the messages of a piece. As it goes on it takes out of t.want
 // what is done with.
 func (w *worker) fetch(ctx context.Context, t *task) error {
-	b := t.box
-	if w.selected != b {
-		sel, err := w.examine(ctx, b)
-		if err != nil {
+	b, metas := t.box, t.metas
+	var told map[uint32]wire.Meta
+	if w.c.Slow() {
+		if err := w.c.Compress(ctx); err != nil {
 			return err
 		}
-		if sel.UIDValidity != b.uidValidity {
+	}
+	if w.selected != b {
+		l := wire.Look{CondStore: w.c.Has("CONDSTORE")}
+		if metas == nil && t.tries == 0 { // in one flight; what dies of it shows next time which of the two it was
+			l.Meta = []wire.MetaQuery{{Set: t.want, IDs: true}}
+		}
+		var s sight
+		if err := w.examine(ctx, b, &s, l); err != nil {
+			return err
+		}
+		if s.UIDValidity != b.uidValidity {
 			b.renumber()
 			return nil
 		}
+		if l.Meta != nil {
+			told = s.metas
+		}
 	}
-	metas := map[uint32]wire.Meta{}
-	if t.bare < 2 { // what dies of metadata may live without
+	if metas == nil && t.bare < 2 { // what dies of metadata may live without
 		var err error
-		metas, err = w.metas(ctx, t.want)
+		metas, err = w.metas(ctx, t.want, told)
 		if err != nil && !(t.want.Len() == 1 && wire.Classify(err) == wire.ClassMessage) {
 			t.bare++
 			return err
@@ -53,33 +72,36 @@ func (w *worker) fetch(ctx context.Context, t *task) error {
 		return err
 	}
 	b.exclude(t, metas, w.r.j.Account.Largest)
+	if rest := t.cut(metas); !rest.Empty() {
+		w.r.add(task{box: b, piece: true, generation: t.generation, want: rest, metas: metas, blind: t.blind, late: t.late})
+	}
+	t.metas = metas // for what is put off, or tried again
 	claim, err := w.known(ctx, t, metas)
 	defer w.yield(claim)
 	if err != nil {
 		return err
 	}
 	if t.tries < 2 || t.want.Len() > 1 {
-		for set := range portions(t.want, metas) {
-			if err := w.bodies(ctx, t, set, metas); err != nil {
-				return err
-			}
+		if err := w.bodies(ctx, t, metas); err != nil {
+			return err
 		}
 	}
 	return w.strays(ctx, t, metas)
 }
 
-// metas asks for flags, dates and sizes, and once more for those of which the
-// answer is not whole: a date that is missed now is missed for ever. A UID that
-// has no answer here, or one that can't be read, may still have a body.
-func (w *worker) metas(ctx context.Context, want uid.Set) (map[uint32]wire.Meta, error) {
-	out, err := w.askMetas(ctx, want)
-	if err != nil {
-		return out, err
+// metas asks for flags, dates and sizes, where they have not been told, and once
+// more for those of which the answer is not whole: a date that is missed now is
+// missed for ever. A UID that has no answer here, or one that can't be read, may
+// still have a body.
+func (w *worker) metas(ctx context.Context, want uid.Set, told map[uint32]wire.Meta) (out map[uint32]wire.Meta, err error) {
+	if out = told; out == nil {
+		if out, err = w.askMetas(ctx, want); err != nil {
+			return out, err
+		}
 	}
 	var doubtful uid.Set
-	largest := w.r.j.Account.Largest
 	for u := range want.All() {
-		if m := out[u]; !wholeMeta(m) || largest > 0 && m.Size > largest { // to be left out for a size, it should have it
+		if !w.r.j.sure(out[u]) {
 			doubtful.Add(u)
 		}
 	}
@@ -98,6 +120,12 @@ func (w *worker) metas(ctx context.Context, want uid.Set) (map[uint32]wire.Meta,
 	return out, err
 }
 
+// sure says whether one answer about a message is enough. To be left out for its
+// size, it should have it.
+func (j *Job) sure(m wire.Meta) bool {
+	return wholeMeta(m) && (j.Account.Largest == 0 || m.Size <= j.Account.Largest)
+}
+
 // wholeMeta says whether everything is known of a message.
 func wholeMeta(m wire.Meta) bool {
 	return m.HasFlags && m.HasSize && !m.InternalDate.IsZero() && m.Problem == ""
@@ -108,15 +136,8 @@ func (w *worker) askMetas(ctx context.Context, want uid.Set) (map[uint32]wire.Me
 	out := make(map[uint32]wire.Meta, want.Len())
 	var twofold uid.Set
 	err := w.c.Meta(ctx, wire.MetaQuery{Set: want, IDs: true}, func(m wire.Meta) error {
-		if !want.Contains(m.UID) {
-			return nil
-		}
-		old, twice := out[m.UID]
-		if twice && old.HasSize && m.HasSize && (old.Size != m.Size || !old.InternalDate.Equal(m.InternalDate)) {
-			twofold.Add(m.UID)
-		}
-		if !twice || m.HasSize {
-			out[m.UID] = m
+		if want.Contains(m.UID) {
+			keep(out, &twofold, m)
 		}
 		return nil
 	})
@@ -177,32 +198,24 @@ func (b *box) exclude(t *task, metas map[uint32]wire.Meta, largest int64) {
 	}
 }
 
-// portions cuts a set so that each is one FETCH of bounded size.
-func portions(want uid.Set, metas map[uint32]wire.Meta) iter.Seq[uid.Set] {
-	return func(yield func(uid.Set) bool) {
-		var set uid.Set
-		var octets int64
-		for u := range want.All() {
-			size := max(0, metas[u].Size)
-			if !set.Empty() && octets+size > fetchOctets {
-				if !yield(set) {
-					return
-				}
-				set, octets = uid.Set{}, 0
-			}
-			set.Add(u)
-			octets += size
+// cut leaves the piece what one FETCH is to bring at the most, and returns the rest.
+func (t *task) cut(metas map[uint32]wire.Meta) uid.Set {
+	n, octets := 0, int64(0)
+	for u := range t.want.All() {
+		if octets += max(0, metas[u].Size); n > 0 && octets > pieceOctets {
+			head, rest := t.want.Split(n)
+			t.want = head
+			return rest
 		}
-		if !set.Empty() {
-			yield(set)
-		}
+		n++
 	}
+	return uid.Set{}
 }
 
-// bodies fetches the bodies of set into batches, as many at a time as the day
+// bodies fetches the bodies of a piece into batches, as many at a time as the day
 // has room for.
-func (w *worker) bodies(ctx context.Context, t *task, set uid.Set, metas map[uint32]wire.Meta) error {
-	for !set.Empty() {
+func (w *worker) bodies(ctx context.Context, t *task, metas map[uint32]wire.Meta) error {
+	for set := t.want; !set.Empty(); {
 		part, day, err := w.r.j.day.afford(ctx, set, metas)
 		if err == nil {
 			err = w.portion(ctx, t, part, metas, day)
@@ -240,12 +253,15 @@ func (w *worker) receive(b *box, m wire.Meta, u uint32, size int64, body io.Read
 		// The server said less before. It is not archived, and this says why.
 		return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("the body has %d octets, over the limit of %d, and RFC822.SIZE said %d", size, largest, m.Size)}
 	}
-	disk := w.r.j.Store.Archive
-	if err := disk.Reserve(0); err != nil {
-		return err
-	}
-	if err := disk.Reserve(size); err != nil { // this message is too large, or said to be: the others may fit
-		return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("its %d octets do not fit on the disk: %v", size, err)}
+	if w.room -= size + fileOverhead; w.room < 0 {
+		disk := w.r.j.Store.Archive
+		if err := disk.Reserve(0); err != nil {
+			return err
+		}
+		if err := disk.Reserve(size); err != nil { // this message is too large, or said to be: the others may fit
+			return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("its %d octets do not fit on the disk: %v", size, err)}
+		}
+		w.room = roomOctets
 	}
 	batch, err := w.open(b)
 	if err != nil {
@@ -283,10 +299,11 @@ func (w *worker) strays(ctx context.Context, t *task, metas map[uint32]wire.Meta
 		return nil
 	}
 	b := t.box
-	sel, server, err := w.look(ctx, b)
+	seen, err := w.look(ctx, b, false)
 	if err != nil {
 		return err
 	}
+	sel, server := seen.Examined, seen.UIDs
 	if sel.UIDValidity != b.uidValidity {
 		b.renumber()
 		return nil

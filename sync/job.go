@@ -150,7 +150,12 @@ func (j *Job) round(ctx context.Context, run *state.Run, cursors map[string]stat
 	if err := j.Store.Archive.Reserve(0); err != nil {
 		return err
 	}
+	known, err := j.Store.State.Infos(archive.Component(j.Account.Name))
+	if err != nil {
+		return err
+	}
 	r := newRound(ctx, j)
+	r.early = len(known) == 0
 	defer r.wait.Wait() // after a panic, too
 	defer r.stop(nil)
 	w := &worker{r: r}
@@ -159,7 +164,7 @@ func (j *Job) round(ctx context.Context, run *state.Run, cursors map[string]stat
 	if err != nil {
 		return err
 	}
-	boxes, err := r.choose(list, run)
+	boxes, err := r.choose(list, known, run)
 	if err != nil {
 		return err
 	}
@@ -200,6 +205,9 @@ type round struct {
 	count    int             // workers that there are
 	joining  int             // workers that are about to connect
 	come     context.Context // of these: done when the first worker is
+	late     context.CancelFunc
+	early    bool // they need not wait for a task: there will be some for all
+	listing  bool // they are there before the tasks
 	wait     gosync.WaitGroup
 	claims   map[state.Key]*claim // on what is being downloaded
 	spare    float64              // octets that the share of matches to compare leaves
@@ -208,9 +216,10 @@ type round struct {
 }
 
 func newRound(ctx context.Context, j *Job) *round {
-	r := &round{j: j, outer: ctx, most: max(1, j.Account.Connections), claims: map[state.Key]*claim{}, told: map[string]uint32{}}
+	r := &round{j: j, outer: ctx, most: max(1, j.Account.Connections), count: 1, claims: map[state.Key]*claim{}, told: map[string]uint32{}}
 	r.cond = gosync.NewCond(&r.mu)
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	r.come, r.late = context.WithCancel(r.ctx)
 	context.AfterFunc(r.ctx, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -224,12 +233,8 @@ func (r *round) stop(err error) { r.cancel(err) }
 
 // choose sorts what the server lists into mailboxes to work on, which it
 // returns, and those that are accounted for already, whose ledgers it adds.
-func (r *round) choose(list []wire.Mailbox, run *state.Run) ([]*box, error) {
+func (r *round) choose(list []wire.Mailbox, known map[string]state.Info, run *state.Run) ([]*box, error) {
 	j := r.j
-	known, err := j.Store.State.Infos(archive.Component(j.Account.Name))
-	if err != nil {
-		return nil, err
-	}
 	var work []*box
 	taken := map[string]string{}
 	for _, m := range list {

@@ -113,7 +113,7 @@ func (w *worker) link(ctx context.Context, t *task, metas map[uint32]wire.Meta, 
 	b := t.box
 	if checks := w.r.sample(b, matches); !checks.Empty() {
 		part := task{box: b, want: checks, doubts: t.doubts}
-		err := w.bodies(ctx, &part, checks, metas)
+		err := w.bodies(ctx, &part, metas)
 		t.want, t.doubts = t.want.Minus(checks.Minus(part.want)), part.doubts
 		if err != nil {
 			return err

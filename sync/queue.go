@@ -6,6 +6,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/uid"
+	"archiverd/internal/wire"
 )
 
 // task is a mailbox to survey, or messages of it to fetch.
@@ -14,6 +15,7 @@ type task struct {
 	piece      bool                   // messages to fetch; else a survey
 	generation int                    // of the survey that found the messages
 	want       uid.Set                // the messages, as far as they are not archived yet
+	metas      map[uint32]wire.Meta   // theirs, and others'; nil: to be asked for. Nobody changes it
 	tries      int                    // times the connection was lost over it with nothing received
 	bare       int                    // of those, over its metadata
 	doubts     map[uint32]archive.Sum // what came of messages that it may not have been of
@@ -70,7 +72,7 @@ func (r *round) waiting() int {
 	n := 0
 	for _, t := range r.queue {
 		if t.box.opener == nil && t.ready() {
-			n += 1 + t.want.Len()/pieceUIDs
+			n += 1 + t.want.Len()/pieceLeast
 		}
 	}
 	return n
@@ -129,10 +131,15 @@ func (r *round) noLonger(w *worker) {
 	}
 }
 
-// pick takes task i out of the queue, or the first piece of it.
+// pick takes task i out of the queue, or the first piece of it: the fewer messages
+// are left, the smaller, so that all connections come to the end together.
 func (r *round) pick(i int) task {
 	t := r.queue[i]
-	head, rest := t.want.Split(pieceUIDs)
+	n := pieceMost
+	if r.most > 1 {
+		n = min(n, max(pieceLeast, t.want.Len()/(2*r.most)))
+	}
+	head, rest := t.want.Split(n)
 	if rest.Empty() {
 		r.queue = slices.Delete(r.queue, i, i+1)
 		return t
@@ -165,6 +172,22 @@ func (r *round) release(b *box) {
 	}
 	if r.held == 0 {
 		r.cond.Broadcast()
+	}
+}
+
+// ahead has the further workers connect while the first one still lists, where
+// there will be work for all: in an account that was never archived. They wait
+// until begin says that the tasks are there.
+func (r *round) ahead() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.early || r.ctx.Err() != nil {
+		return
+	}
+	r.early, r.listing = false, true
+	r.held++
+	for ; r.count+r.joining < r.most; r.joining++ {
+		r.wait.Go(r.another)
 	}
 }
 
@@ -212,20 +235,27 @@ func (r *round) retire(w *worker) bool {
 	return true
 }
 
+// begin lets go of the workers that came ahead, if any did.
+func (r *round) begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.listing {
+		r.listing = false
+		r.held--
+		r.cond.Broadcast()
+	}
+}
+
 // work does all boxes, beginning with worker w. The error is what stopped it.
 func (r *round) work(w *worker, boxes []*box) error {
-	come, late := context.WithCancel(r.ctx)
-	defer late()
-	r.mu.Lock()
-	r.count, r.come = 1, come
-	r.mu.Unlock()
 	tasks := make([]task, len(boxes))
 	for i, b := range boxes {
 		tasks[i] = task{box: b}
 	}
 	r.add(tasks...)
+	r.begin()
 	w.run()
-	late() // who is still connecting need not come any more
+	r.late() // who is still connecting need not come any more
 	r.wait.Wait()
 	if r.ctx.Err() != nil {
 		return context.Cause(r.ctx)

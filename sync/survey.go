@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -20,8 +21,9 @@ const (
 )
 
 // survey opens the mailbox, compares UIDs and flags, records what changed, and
-// puts the pieces that are to be fetched into the queue.
-func (w *worker) survey(ctx context.Context, b *box) error {
+// puts the pieces that are to be fetched into the queue. With guess it asks for
+// metadata before it knows what is missing.
+func (w *worker) survey(ctx context.Context, b *box, guess bool) error {
 	j := w.r.j
 	b.mu.Lock()
 	b.generation++
@@ -31,10 +33,11 @@ func (w *worker) survey(ctx context.Context, b *box) error {
 	}
 	b.mu.Unlock()
 
-	sel, server, err := w.look(ctx, b)
+	seen, err := w.look(ctx, b, guess)
 	if err != nil {
 		return err
 	}
+	sel, server := seen.Examined, seen.UIDs
 	if err := excessive(sel, server); err != nil {
 		b.failed(err)
 		return nil
@@ -88,7 +91,7 @@ func (w *worker) survey(ctx context.Context, b *box) error {
 		}
 		diff.Missing = diff.Missing.Or(doubtful.And(server))
 	}
-	batch, err = w.flags(ctx, b, batch, diff.Here, info.Cursor, sel)
+	batch, err = w.flags(ctx, b, batch, diff.Here, info.Cursor, seen)
 	if wire.Classify(err) == wire.ClassMessage { // a NO: the new messages are to be had all the same
 		b.flawed(err)
 	} else if err != nil {
@@ -104,67 +107,20 @@ func (w *worker) survey(ctx context.Context, b *box) error {
 	w.begin(b, batch)
 	b.expect(diff.Missing.Len())
 	failed := diff.Missing.And(have.Failed)
-	for _, t := range []task{{want: diff.Missing.Minus(failed)}, {want: failed, late: failedBefore}} {
+	wanted := diff.Missing.Minus(failed)
+	var ready uid.Set
+	for u := range wanted.All() {
+		if j.sure(seen.metas[u]) {
+			ready.Add(u)
+		}
+	}
+	for _, t := range []task{{want: ready, metas: seen.metas}, {want: wanted.Minus(ready)}, {want: failed, late: failedBefore}} {
 		if !t.want.Empty() {
 			t.box, t.piece, t.generation = b, true, generation
 			w.r.add(t)
 		}
 	}
 	return nil
-}
-
-// look opens the mailbox and lists its UIDs.
-func (w *worker) look(ctx context.Context, b *box) (wire.Examined, uid.Set, error) {
-	return look(ctx, w.c, func() (wire.Examined, error) { return w.examine(ctx, b) })
-}
-
-// look opens a mailbox with examine and lists its UIDs. Where some that were
-// there are not listed, they may have been expunged in between: then it looks again.
-func look(ctx context.Context, c *wire.Conn, examine func() (wire.Examined, error)) (sel wire.Examined, server uid.Set, err error) {
-	for range 2 {
-		if sel, err = examine(); err != nil {
-			break
-		}
-		if server, err = c.Search(ctx); err != nil || contradiction(sel, server) == nil {
-			break
-		}
-	}
-	return sel, server, err
-}
-
-// contradiction is the error for a list of UIDs that has fewer messages than the
-// mailbox had when it was opened.
-func contradiction(sel wire.Examined, server uid.Set) error {
-	if server.Len() >= int(sel.Messages) {
-		return nil
-	}
-	return fmt.Errorf("UID SEARCH lists %d messages of a mailbox that has %d", server.Len(), sel.Messages)
-}
-
-// reliable says whether a list of UIDs is as long as it must be without what came
-// after the mailbox was opened, and so has a UID from UIDNEXT on: that it does not
-// list a message then means that there is none.
-func reliable(sel wire.Examined, server uid.Set) bool {
-	if sel.UIDNext > 0 {
-		server = server.Minus(above(sel.UIDNext - 1))
-	}
-	return server.Len() >= int(sel.Messages)
-}
-
-// above are all UIDs above u.
-func above(u uint32) (s uid.Set) {
-	if u < 1<<32-1 {
-		s.AddRange(u+1, 1<<32-1)
-	}
-	return s
-}
-
-// excessive is the error for a list of more UIDs than can have come meanwhile.
-func excessive(sel wire.Examined, server uid.Set) error {
-	if server.Len() <= 2*int(sel.Messages)+1000 {
-		return nil
-	}
-	return fmt.Errorf("UID SEARCH lists %d messages of a mailbox that has %d", server.Len(), sel.Messages)
 }
 
 // enter opens the mailbox in the archive. A new one is given its place together
@@ -264,7 +220,7 @@ func (b *box) remember(info state.Info, have state.UIDs, diff Difference, uidVal
 // flags records the flags that changed, of the messages that are here. With
 // CONDSTORE the server tells which may have (RFC 7162 3.1.4.1), else all are
 // asked for.
-func (w *worker) flags(ctx context.Context, b *box, batch *archive.Batch, here uid.Set, last state.Cursor, sel wire.Examined) (*archive.Batch, error) {
+func (w *worker) flags(ctx context.Context, b *box, batch *archive.Batch, here uid.Set, last state.Cursor, sel sight) (*archive.Batch, error) {
 	if here.Empty() || sel.HighestModSeq != 0 && sel.HighestModSeq == last.HighestModSeq {
 		return batch, nil
 	}
@@ -292,9 +248,9 @@ func (w *worker) flags(ctx context.Context, b *box, batch *archive.Batch, here u
 		batch, err = b.m.Batch()
 		return err
 	}
-	err := w.c.Meta(ctx, q, func(m wire.Meta) error {
+	one := func(m wire.Meta) error {
 		if room--; room < 0 {
-			return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("more replies than messages: %w", wire.ErrLimit)}
+			return errReplies
 		}
 		if !m.HasFlags || !here.Contains(m.UID) {
 			return nil
@@ -304,7 +260,17 @@ func (w *worker) flags(ctx context.Context, b *box, batch *archive.Batch, here u
 			return nil
 		}
 		return check()
-	})
+	}
+	var err error
+	if sel.flags && sel.since == q.ChangedSince {
+		for _, u := range slices.Sorted(maps.Keys(sel.metas)) {
+			if err == nil {
+				err = one(sel.metas[u])
+			}
+		}
+	} else {
+		err = w.c.Meta(ctx, q, one)
+	}
 	if err == nil {
 		err = check()
 	}

@@ -24,7 +24,7 @@ const (
 // While batches are committed the next are received: so many of a worker, and
 // so many octets, may be on their way.
 const (
-	flightBatches = 8
+	flightBatches = 3
 	flightOctets  = 2 * batchOctets
 )
 
@@ -36,6 +36,7 @@ type worker struct {
 	selected *box
 	patience
 
+	room    int64 // octets that may be written before free space is asked for again
 	batch   *archive.Batch
 	of      *box      // the batch's mailbox
 	flights []*flight // batches that are being committed, in their order
@@ -96,6 +97,7 @@ func (r *round) list(w *worker) ([]wire.Mailbox, error) {
 	for {
 		err := w.connect(r.ctx)
 		if err == nil {
+			r.ahead()
 			r.j.meter.change(func(p *Progress) { p.Stage = "listing" })
 			var list []wire.Mailbox
 			if list, err = w.c.List(r.ctx); err == nil {
@@ -171,7 +173,7 @@ func (w *worker) do(t *task) error {
 		}
 	}
 	if !t.piece {
-		return w.survey(w.r.ctx, t.box)
+		return w.survey(w.r.ctx, t.box, t.tries == 0)
 	}
 	return w.fetch(w.r.ctx, t)
 }
@@ -291,20 +293,6 @@ func (t *task) halves() []task {
 	return out
 }
 
-// examine opens the mailbox on the worker's connection.
-func (w *worker) examine(ctx context.Context, b *box) (wire.Examined, error) {
-	w.selected = nil
-	sel, err := w.c.Examine(ctx, b.listed.Wire, w.c.Has("CONDSTORE"))
-	if err != nil {
-		return sel, err
-	}
-	if sel.UIDValidity == 0 {
-		return sel, &wire.Error{Class: wire.ClassMailbox, Err: errors.New("the server tells no UIDVALIDITY, without which no UID means anything")}
-	}
-	w.selected = b
-	return sel, nil
-}
-
 // open returns the worker's batch for b, begun if there is none.
 func (w *worker) open(b *box) (*archive.Batch, error) {
 	if w.batch != nil && w.of == b {
@@ -405,7 +393,7 @@ func (w *worker) close() {
 	// The ledger need not wait for the server's good-bye.
 	w.r.j.leaving.Go(func() {
 		if polite {
-			_ = w.c.Logout(w.r.outer) // what it says to our leaving is of no interest
+			_ = w.c.Leave(w.r.outer) // what it says to our leaving is of no interest
 		}
 		w.drop()
 		if w.slot {

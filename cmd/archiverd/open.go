@@ -179,6 +179,12 @@ func account(cfg *config.Config, a *config.Account, shared *rate.Limiter) (sync.
 		}
 	}
 	o.Timeouts.Idle = a.Timeout
+	switch a.Compress {
+	case "on":
+		o.Compress = wire.CompressAlways
+	case "off":
+		o.Compress = wire.CompressNever
+	}
 	switch a.TLS {
 	case config.TLSStart:
 		o.Security = wire.StartTLS

@@ -2,13 +2,19 @@
 // time, CPU time and peak memory of a first run, of one without changes and of
 // one with 100 new messages. It is what "make bench" runs.
 //
+// With -peers it compares archiverd with other clients on the same server, and with
+// the limit: a program that only reads and writes. "make bench-peers" runs that.
+//
 // With -restore it measures the way back: archiverd restore into empty accounts,
 // beside the same messages appended one by one over one connection, and beside the
 // server's own tool.
 //
-// Layout: main.go is the course of it, restore.go that of the way back, delay.go a
-// line with a round-trip time, measure.go one run of archiverd, tb.go what package
-// dovecot wants to be given.
+// With -memory it measures the memory that one mailbox of -messages messages takes.
+//
+// Layout: main.go is the course of it, restore.go that of the way back, peers.go that
+// of the comparison, peer.go the clients, limit.go the limit, memory.go the mailbox
+// of very many messages, disk.go a new file system, delay.go a line with a round-trip time, measure.go one run of archiverd, tb.go what package dovecot wants
+// to be given.
 //
 // It builds archiverd, loads a corpus into a private Dovecot and archives it over
 // TLS as a person would, into a directory of its own that it removes. Each number
@@ -25,6 +31,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -39,16 +46,48 @@ import (
 )
 
 func main() {
+	if isLimit() {
+		return
+	}
 	testing.Init() // package dovecot asks whether tests are to be short
 	messages := flag.Int("messages", 5000, "`messages` of the corpus")
 	rounds := flag.Int("rounds", 3, "`rounds`, of which the median counts")
 	connections := flag.Int("connections", 4, "`connections` of archiverd to the server")
 	dir := flag.String("dir", os.TempDir(), "directory below which the archive is written, on the disk to measure")
 	restore := flag.Bool("restore", false, "measure the way back")
-	rtt := flag.Duration("rtt", 0, "with -restore: round-trip `time` to the server")
+	memory := flag.Bool("memory", false, "measure the memory for one mailbox of so many messages")
+	rtt := flag.Duration("rtt", 0, "round-trip `time` to the server; with -peers: measured besides 0")
+	peers := flag.String("peers", "", "compare with other clients, on the `corpus` small, mid, many or tiny")
+	only := flag.String("only", "", "with -peers: `pattern` of the clients' names")
+	disk := flag.String("disk", "", "with -peers: a new ext4 of that `size` for each run, which needs root: 3GiB")
+	patience := flag.Duration("patience", 20*time.Minute, "with -peers: longest `time` of one run")
 	flag.Parse()
 	t := &tb{}
 	err := t.run(func() error {
+		if *peers != "" {
+			pattern, err := regexp.Compile(*only)
+			if err != nil {
+				return err
+			}
+			rtts := []time.Duration{0}
+			if *rtt > 0 {
+				rtts = append(rtts, *rtt)
+			}
+			c := contest{dir: *dir, corpus: *peers, rounds: max(1, *rounds), connections: *connections,
+				rtts: rtts, only: pattern, patience: *patience, slow: time.Minute}
+			if *disk != "" {
+				octets, err := humanize.ParseBytes(*disk)
+				if err != nil {
+					return err
+				}
+				c.disk = int64(octets)
+			}
+			return benchPeers(t, os.Stdout, c)
+		}
+		if *memory {
+			_, err := benchMemory(t, os.Stdout, *dir, *messages, *connections)
+			return err
+		}
 		if *restore {
 			return benchRestore(t, os.Stdout, *dir, *messages, max(1, *rounds), *connections, *rtt)
 		}

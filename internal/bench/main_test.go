@@ -1,6 +1,9 @@
 package main
 
 import (
+	"flag"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +20,50 @@ func TestBench(t *testing.T) {
 			t.Errorf("the table has no %q:\n%s", text, &out)
 		}
 	}
+}
+
+// TestBenchPeers compares those clients that every machine with Go and Python has.
+func TestBenchPeers(t *testing.T) {
+	var out strings.Builder
+	c := contest{dir: t.TempDir(), corpus: "tiny", rounds: 1, connections: 2, rtts: []time.Duration{5 * time.Millisecond},
+		only: regexp.MustCompile("^archiverd|imaplib"), patience: time.Minute, slow: time.Minute}
+	if err := benchPeers(t, &out, c); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"100 messages", "round-trip time 5ms", limitName, "archiverd, 2 connections", "imaplib loop"} {
+		if !strings.Contains(out.String(), text) {
+			t.Errorf("the table has no %q:\n%s", text, &out)
+		}
+	}
+	if text := out.String(); strings.Contains(text, "failed") {
+		t.Errorf("a client failed:\n%s", text)
+	}
+}
+
+var messages = flag.Int("messages", 5000, "of the mailbox of TestMemory")
+
+// TestMemory: a mailbox of a million messages takes no more than 64 MiB of the
+// process's own, and one of fewer no more either. The million, on a quiet machine:
+//
+//	go test -run TestMemory -timeout 1h ./internal/bench -messages 1000000
+func TestMemory(t *testing.T) {
+	var out strings.Builder
+	peak, err := benchMemory(t, &out, t.TempDir(), *messages, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log("\n" + out.String())
+	if peak == 0 || peak > 64<<20 {
+		t.Errorf("%d octets of its own", peak)
+	}
+}
+
+// TestMain: the limit is this program, also under test.
+func TestMain(m *testing.M) {
+	if isLimit() {
+		return
+	}
+	os.Exit(m.Run())
 }
 
 // TestBenchRestore runs the measurement of the way back, small.

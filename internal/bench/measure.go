@@ -17,6 +17,7 @@ import (
 type measured struct {
 	wall, cpu time.Duration
 	peak      int64 // octets resident
+	own       int64 // of those, the process's own: not of files, which the kernel may drop
 }
 
 // site is an archive and the configuration for it.
@@ -48,6 +49,14 @@ func (s *site) run(args ...string) (m measured, err error) {
 	cmd.Dir = s.dir
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
+	if m, err = watch(cmd); err != nil {
+		return m, fmt.Errorf("archiverd %s: %w: %s", args[0], err, said.Bytes())
+	}
+	return m, nil
+}
+
+// watch runs a command and measures it.
+func watch(cmd *exec.Cmd) (m measured, err error) {
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
 		return m, err
@@ -57,36 +66,41 @@ func (s *site) run(args ...string) (m measured, err error) {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		m.peak = max(m.peak, resident(cmd.Process.Pid))
+		peak, own := resident(cmd.Process.Pid)
+		m.peak, m.own = max(m.peak, peak), max(m.own, own)
 		select {
 		case err := <-ended:
 			m.wall = time.Since(began)
-			if err != nil {
-				return m, fmt.Errorf("archiverd %s: %w: %s", args[0], err, said.Bytes())
-			}
 			m.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-			return m, nil
+			return m, err
 		case <-tick.C:
 		}
 	}
 }
 
-var highWater = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
+var (
+	highWater = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
+	anonymous = regexp.MustCompile(`RssAnon:\s+(\d+) kB`)
+)
 
-// resident is the most octets that a process had resident until now, 0 if it is
-// gone. The maximum that wait4 tells begins with the memory of this program.
-func resident(pid int) int64 {
+// resident is the most octets that a process had resident until now, and how many
+// that are of no file it has now; 0 if it is gone. The maximum that wait4 tells
+// begins with the memory of this program.
+func resident(pid int) (peak, own int64) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	found := highWater.FindSubmatch(status)
-	if found == nil {
-		return 0
+	number := func(line *regexp.Regexp) int64 {
+		found := line.FindSubmatch(status)
+		if found == nil {
+			return 0
+		}
+		kib, err := strconv.ParseInt(string(found[1]), 10, 64)
+		if err != nil {
+			return 0
+		}
+		return kib << 10
 	}
-	kib, err := strconv.ParseInt(string(found[1]), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return kib << 10
+	return number(highWater), number(anonymous)
 }

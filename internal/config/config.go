@@ -79,6 +79,7 @@ type Account struct {
 
 	Include, Exclude []string // see Selects
 
+	Compress    string        // "auto", "on" or "off" (RFC 4978)
 	Connections int           // at most so many at once
 	Rate        int64         // octets per second over all of its connections, 0: no limit of its own
 	DailyLimit  int64         // octets received in any 24 hours, 0: no limit
@@ -112,7 +113,7 @@ func Defaults() *Config {
 
 // defaultAccount returns an account in which every key that has a default of its own has it.
 func defaultAccount() Account {
-	return Account{TLS: TLSImplicit, TLSMinVersion: "1.2", Auth: "auto", Connections: 4, Timeout: time.Minute, MatchingCheck: unset}
+	return Account{TLS: TLSImplicit, TLSMinVersion: "1.2", Auth: "auto", Compress: "auto", Connections: 4, Timeout: time.Minute, MatchingCheck: unset}
 }
 
 // Load reads and validates the file at path. All faults of its text come at once, as

@@ -79,7 +79,7 @@ func TestExampleTellsTheDefaults(t *testing.T) {
 		t.Errorf("example %+v %+v %s, defaults %+v %+v %s", c.Log, c.Limits, c.Schedule, want.Log, want.Limits, want.Schedule)
 	}
 	a, b := c.Accounts[0], defaultAccount()
-	if a.TLS != b.TLS || a.TLSMinVersion != b.TLSMinVersion || a.Auth != b.Auth || a.Connections != b.Connections || a.Timeout != b.Timeout || a.AllowPlaintext != b.AllowPlaintext {
+	if a.TLS != b.TLS || a.TLSMinVersion != b.TLSMinVersion || a.Auth != b.Auth || a.Compress != b.Compress || a.Connections != b.Connections || a.Timeout != b.Timeout || a.AllowPlaintext != b.AllowPlaintext {
 		t.Errorf("example %+v, defaults %+v", a, b)
 	}
 }
@@ -107,6 +107,7 @@ accounts:
       include: [INBOX, "A*"]
       exclude: [\Junk]
     connections: 2
+    compress: on
     schedule: CRON_TZ=Europe/Berlin 30 4 * * *
     timeout: 1m30s
     matching: on
@@ -127,10 +128,10 @@ accounts:
 	want.Accounts = []Account{{
 		Name: "2024", Host: "mail_server", Port: 1143, TLS: "none", AllowPlaintext: true, TLSMinVersion: "1.2", Username: "0123",
 		PasswordCommand: []string{"/etc/archiverd/get pass", "--for", "a b"}, Auth: "plain", Include: []string{"INBOX", "A*"}, Exclude: []string{`\Junk`},
-		Connections: 2, Schedule: "CRON_TZ=Europe/Berlin 30 4 * * *", Timeout: 90 * time.Second, Line: 12, Matching: "on", MatchingCheck: 1,
+		Compress: "on", Connections: 2, Schedule: "CRON_TZ=Europe/Berlin 30 4 * * *", Timeout: 90 * time.Second, Line: 12, Matching: "on", MatchingCheck: 1,
 	}, {
 		Name: "Büro", Host: "xn--bcher-kva.example", Port: 143, TLS: "starttls", TLSMinVersion: "1.3", TLSFingerprint: "sha256:" + strings.Repeat("AB:", 31) + "ab",
-		Username: "b", password: newSecret([]byte("12345")), Auth: "auto", Connections: 4, Schedule: "@daily", Timeout: time.Minute, Line: 27, Matching: "off", MatchingCheck: 0.0125,
+		Username: "b", password: newSecret([]byte("12345")), Auth: "auto", Compress: "auto", Connections: 4, Schedule: "@daily", Timeout: time.Minute, Line: 28, Matching: "off", MatchingCheck: 0.0125,
 	}}
 	want.file, want.lines = c.file, c.lines
 	if !reflect.DeepEqual(c, want) {

@@ -144,6 +144,7 @@ func TestFaults(t *testing.T) {
 		{"TLS keys without TLS", "imap.example.com", "localhost\n    tls: none\n    tls_fingerprint: " + strings.Repeat("ab", 32), []string{"8 accounts[0].tls_fingerprint"}, "no effect"},
 		{"auth", "username: me", "username: me\n    auth: cram", []string{"8 accounts[0].auth"}, "auto, plain or login"},
 		{"connections", "username: me", "username: me\n    connections: 0", []string{"8 accounts[0].connections"}, "between 1 and 32"},
+		{"compress", "username: me", "username: me\n    compress: yes", []string{"8 accounts[0].compress"}, "auto, on or off"},
 		{"timeout unit", "username: me", "username: me\n    timeout: 60", []string{"8 accounts[0].timeout"}, "unit"},
 		{"timeout range", "username: me", "username: me\n    timeout: 2h", []string{"8 accounts[0].timeout"}, "between 1s and 1h"},
 		{"account's schedule", "username: me", "username: me\n    schedule: '@every 5s'", []string{"8 accounts[0].schedule"}, "too often"},

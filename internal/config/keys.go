@@ -86,6 +86,7 @@ func (d *decoder) account(a *Account) section {
 			"include": d.list(`a list of patterns, e.g. [INBOX, 'Lists/*']`, &a.Include),
 			"exclude": d.list(`a list of patterns, e.g. ['\Junk', 'Lists/*']`, &a.Exclude),
 		}),
+		"compress":    d.choice([]string{"auto", "on", "off"}, func(s string) { a.Compress = s }),
 		"connections": d.number(&a.Connections),
 		"rate":        d.size(&a.Rate),
 		"daily_limit": d.size(&a.DailyLimit),

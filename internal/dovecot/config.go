@@ -150,6 +150,9 @@ service anvil {
 	if o.Quota > 0 {
 		b.WriteString(quota(o.Quota, v23))
 	}
+	if o.Deflate && v23 { // later versions always can
+		b.WriteString("protocol imap {\n  mail_plugins = $mail_plugins imap_zlib\n}\n")
+	}
 	fmt.Fprintln(&b, o.Extra)
 	return b.String()
 }

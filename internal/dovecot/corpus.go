@@ -28,11 +28,22 @@ func (c *Client) Load(mailboxes []Mailbox) {
 	}
 }
 
-// Corpus returns n messages in mailboxes, one of them empty; the same seed gives
-// the same. Sizes are log-normal: a median of 5 KB, from 700 octets to 300 KB.
-// All lines end in CRLF. One message in forty is a copy of an earlier one, with
-// flags and a date of its own. Size and SHA256 are set, UIDs are not.
+// Sizes are those of the messages of a corpus, in octets: log-normal, from 700 on.
+type Sizes struct {
+	Median, Most float64
+	Spread       float64 // the standard deviation of the logarithm
+}
+
+// Corpus is CorpusOf with sizes as in most mail without its few large messages: a
+// median of 5 KB, up to 300 KB.
 func Corpus(seed uint64, n int) []Mailbox {
+	return CorpusOf(seed, n, Sizes{Median: 5000, Most: 300_000, Spread: 1})
+}
+
+// CorpusOf returns n messages in mailboxes, one of them empty; the same seed gives
+// the same. All lines end in CRLF. One message in forty is a copy of an earlier
+// one, with flags and a date of its own. Size and SHA256 are set, UIDs are not.
+func CorpusOf(seed uint64, n int, sizes Sizes) []Mailbox {
 	shares := []struct {
 		name    string
 		percent int // of the messages
@@ -51,6 +62,7 @@ func Corpus(seed uint64, n int) []Mailbox {
 	}
 	g := &generator{
 		Rand:  rand.New(rand.NewPCG(seed, 0)),
+		sizes: sizes,
 		ascii: strings.Fields("alice bob carol dave erin frank grace heidi ivan judy mallory olivia peggy trent victor"),
 		words: strings.Fields(`the of and to in is that for it with as was on be at by this had not are but from or
 			have an they which one you were all her she there would their we him been has when who will no more if out
@@ -85,6 +97,7 @@ func Corpus(seed uint64, n int) []Mailbox {
 // generator makes up the parts of messages.
 type generator struct {
 	*rand.Rand
+	sizes        Sizes
 	ascii, words []string
 }
 
@@ -116,9 +129,9 @@ func (g *generator) flags() []string {
 
 // message returns the number'th message.
 func (g *generator) message(number int, date time.Time) []byte {
-	const least, most = 700, 300_000
-	size := int(5000 * math.Exp(g.NormFloat64()))
-	size = min(max(size, least), most-200) // the last line may go over
+	const least = 700
+	size := int(min(g.sizes.Median*math.Exp(g.sizes.Spread*g.NormFloat64()), g.sizes.Most-200)) // the last line may go over
+	size = max(size, least)
 	var b bytes.Buffer
 	for hop := range 1 + g.IntN(3) {
 		fmt.Fprintf(&b, "Received: from mx%d.example.org (mx%d.example.org [192.0.2.%d])\r\n\tby in.example.net with ESMTPS id %08x;\r\n\t%s\r\n",

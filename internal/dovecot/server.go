@@ -21,9 +21,10 @@ const patience = 30 * time.Second
 
 // Options are what a test may choose; the zero value is the usual server.
 type Options struct {
-	Format string // mail store: mdbox (the default), sdbox or maildir
-	Quota  int64  // octets that a user may have; 0: any number
-	Extra  string // further lines of dovecot.conf, after all others
+	Format  string // mail store: mdbox (the default), sdbox or maildir
+	Quota   int64  // octets that a user may have; 0: any number
+	Deflate bool   // COMPRESS=DEFLATE is offered
+	Extra   string // further lines of dovecot.conf, after all others
 }
 
 // Server is a running Dovecot. Its exported fields are constant.

@@ -39,6 +39,14 @@ func (s *Session) Answer(cmd Command) {
 		s.search(cmd)
 	case "FETCH", "UID FETCH":
 		s.fetch(cmd)
+	case "COMPRESS":
+		if !s.Server.opt.Deflate {
+			result = "NO no"
+			break
+		}
+		s.Send(cmd.Tag + " OK from here on\r\n")
+		s.over = s.compress() != nil
+		return
 	case "NOOP":
 	case "LOGOUT":
 		s.Send("* BYE good-bye\r\n")

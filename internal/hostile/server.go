@@ -14,6 +14,7 @@ package hostile
 
 import (
 	"bufio"
+	"compress/flate"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -64,6 +65,8 @@ type Options struct {
 	// Script, if set, sees each command first. If it returns false, the server
 	// answers as well.
 	Script func(s *Session, cmd Command) (handled bool)
+	// Deflate offers COMPRESS=DEFLATE (RFC 4978).
+	Deflate bool
 	// Literal, if set, sees what has come of a command each time that it ends in the
 	// size of a literal, and whether the client waits to be asked for it. It returns
 	// false if the literal does not come: then it has answered the command itself.
@@ -298,7 +301,32 @@ func (s *Session) Capabilities() string {
 	if _, plain := s.conn.(*net.TCPConn); plain && s.Server.opt.StartTLS {
 		return s.Server.opt.Capabilities + " STARTTLS"
 	}
+	if s.Server.opt.Deflate {
+		return s.Server.opt.Capabilities + " COMPRESS=DEFLATE"
+	}
 	return s.Server.opt.Capabilities
+}
+
+// compress puts DEFLATE between the session and the connection.
+func (s *Session) compress() error {
+	w, err := flate.NewWriter(s.conn, flate.DefaultCompression)
+	if err != nil {
+		return err
+	}
+	s.r = bufio.NewReader(flate.NewReader(s.r))
+	s.w = bufio.NewWriterSize(flushing{w}, 64<<10)
+	return nil
+}
+
+// flushing sends each write at once.
+type flushing struct{ w *flate.Writer }
+
+func (f flushing) Write(p []byte) (int, error) {
+	n, err := f.w.Write(p)
+	if err == nil {
+		err = f.w.Flush()
+	}
+	return n, err
 }
 
 // command reads one command, its literals too.

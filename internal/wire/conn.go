@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,9 @@ type Conn struct {
 	tag    int                // of the last raw command
 	asm    []byte             // a reply with its literals in place
 
-	noIDs    bool // the server refused FETCH items that it announces
+	noIDs      bool // the server refused FETCH items that it announces
+	compressed bool // COMPRESS was sent
+
 	readOnly bool // the mailbox that is open is so for reading only
 
 	mu            sync.Mutex
@@ -72,6 +75,7 @@ const (
 	cmdFetch       = "UID FETCH"
 	cmdStore       = "UID STORE"
 	cmdExpunge     = "UID EXPUNGE"
+	cmdCompress    = "COMPRESS"
 )
 
 func newConn(raw net.Conn, o Options) *Conn {
@@ -158,7 +162,7 @@ func (c *Conn) explain(cmd command, err error) error {
 		return err // nil, or the caller's own
 	}
 	full := *e
-	full.Command = cmd.name
+	full.Command = cmp.Or(full.Command, cmd.name)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.bye != nil && full.Class == ClassTransient {
@@ -236,6 +240,26 @@ func (c *Conn) Logout(ctx context.Context) error {
 		err = nil
 	}
 	c.mu.Unlock()
+	_ = c.Close() // never fails
+	return err
+}
+
+// Leave says good-bye and hangs up without waiting for the answer, which is worth a
+// round trip to nobody whose commands are all answered. The server reads LOGOUT
+// before it sees the end.
+func (c *Conn) Leave(ctx context.Context) error {
+	cmd := command{name: cmdLogout, wait: c.opt.Timeouts.Logout}
+	err := c.exclusive(ctx, cmd, func() error {
+		if err := c.put([]byte(c.nextTag() + " LOGOUT\r\n")); err != nil {
+			return err
+		}
+		for _, conn := range []net.Conn{c.out, c.raw} {
+			if half, ok := conn.(interface{ CloseWrite() error }); ok {
+				_ = half.CloseWrite() // all that matters has been said
+			}
+		}
+		return nil
+	})
 	_ = c.Close() // never fails
 	return err
 }

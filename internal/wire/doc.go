@@ -18,6 +18,8 @@
 //     spoil (all but the login, LOGOUT and many bodies at once), is sent by raw
 //     commands on the same connection and read by the tolerant parser of this
 //     package.
+//   - Compress puts DEFLATE between the stream and the network, in the middle of a
+//     session, where the link is slow.
 //   - appender streams messages to the server, MULTIAPPEND and LITERAL+ where
 //     they are announced, through one small buffer.
 //

@@ -33,8 +33,8 @@ func (m *Mailbox) has(attr string) bool {
 }
 
 const (
-	statusGroup = 16 // STATUS commands sent in one go
-	unnamed     = "(unreadable LIST reply)"
+	statusOctets = 32 << 10 // of STATUS commands sent in one write
+	unnamed      = "(unreadable LIST reply)"
 )
 
 // List lists all mailboxes, each with its STATUS if it can be selected. What is
@@ -68,10 +68,16 @@ func (c *Conn) List(ctx context.Context) ([]Mailbox, error) {
 			missing = append(missing, m)
 		}
 	}
-	for group := range slices.Chunk(missing, statusGroup) {
-		if err := c.statuses(ctx, group); err != nil {
+	for len(missing) > 0 {
+		n, octets := 0, 0
+		for n < len(missing) && (n == 0 || octets < statusOctets) {
+			octets += len(missing[n].Wire) + len(`X1 STATUS "" `+c.statusItems()+"\r\n")
+			n++
+		}
+		if err := c.statuses(ctx, missing[:n]); err != nil {
 			return nil, err
 		}
+		missing = missing[n:]
 	}
 	return l.found, nil
 }

@@ -53,11 +53,15 @@ func (c *Conn) Login(ctx context.Context, a Auth) error {
 		return err
 	}
 	c.authenticated = true
-	if c.known() {
-		return nil
+	if !c.known() {
+		if _, err := c.Capabilities(ctx); err != nil {
+			return err
+		}
 	}
-	_, err = c.Capabilities(ctx)
-	return err
+	if c.opt.Compress == CompressAlways {
+		return c.Compress(ctx)
+	}
+	return nil
 }
 
 // method chooses how to log in. No password leaves where the server has said

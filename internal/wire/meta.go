@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,6 +55,30 @@ func (c *Conn) Meta(ctx context.Context, q MetaQuery, fn func(Meta) error) error
 
 func (c *Conn) meta(ctx context.Context, q MetaQuery, fn func(Meta) error) error {
 	cmd := command{name: cmdFetch, wait: c.opt.Timeouts.Answer, no: ClassMessage, bad: ClassProtocol}
+	most := min(q.Set.Len(), mostReplies)
+	for lines := range slices.Chunk(c.lines(q), flightLines) {
+		err := c.exclusive(ctx, cmd, func() error {
+			answers, err := c.exchange(lines, most, func(u untagged) (bool, error) { return metaReply(u, fn) }, nil)
+			for _, s := range answers {
+				if err == nil {
+					err = c.refusal(s, cmd)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mostReplies is how many replies a query of a very wide set may have: as many as
+// a mailbox may have messages here.
+const mostReplies = 1 << 27
+
+// lines are the commands of a query.
+func (c *Conn) lines(q MetaQuery) []string {
 	items := "(UID FLAGS INTERNALDATE RFC822.SIZE)"
 	if q.IDs {
 		items = "(UID FLAGS INTERNALDATE RFC822.SIZE" + c.idItems() + ")"
@@ -64,20 +89,20 @@ func (c *Conn) meta(ctx context.Context, q MetaQuery, fn func(Meta) error) error
 	if q.ChangedSince > 0 {
 		items += fmt.Sprintf(" (CHANGEDSINCE %d)", q.ChangedSince)
 	}
+	var lines []string
 	for _, part := range split(q.Set) {
-		cmd.replies = part.Len()
-		_, err := c.run(ctx, cmd, "UID FETCH "+part.String()+" "+items, func(u untagged) (bool, error) {
-			f := parseFetch(u)
-			if f.uid == 0 {
-				return false, nil
-			}
-			return true, fn(f.meta(u.number))
-		})
-		if err != nil {
-			return err
-		}
+		lines = append(lines, "UID FETCH "+part.String()+" "+items)
 	}
-	return nil
+	return lines
+}
+
+// metaReply gives fn what a FETCH reply with a UID says.
+func metaReply(u untagged, fn func(Meta) error) (bool, error) {
+	f := parseFetch(u)
+	if f.uid == 0 {
+		return false, nil
+	}
+	return true, fn(f.meta(u.number))
 }
 
 func (f fetched) meta(seq uint32) Meta {

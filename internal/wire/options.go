@@ -19,6 +19,15 @@ const (
 	Plaintext                 // none; whether that is allowed is decided by the caller
 )
 
+// Compress says when a connection is compressed, where the server can.
+type Compress int
+
+const (
+	CompressAuto   Compress = iota // by whoever uses the connection, where it is Slow
+	CompressAlways                 // after the login
+	CompressNever
+)
+
 // Options say how to connect and what to put up with. Every zero value is the default.
 type Options struct {
 	Address  string   // host:port
@@ -34,6 +43,9 @@ type Options struct {
 	Timeouts Timeouts
 	MinRate  MinRate
 	Limits   Limits
+
+	// Compress is when to ask the server for compression (RFC 4978).
+	Compress Compress
 
 	// Rates limit the octets per second that are read and that Append writes: each
 	// of them holds. Several connections may share one.

@@ -156,19 +156,27 @@ func (c *Conn) run(ctx context.Context, cmd command, line string, fn onUntagged)
 // may send most replies besides its chatter. Any error is final for the connection.
 func (c *Conn) exchange(lines []string, most int, fn onUntagged, body onBody) ([]status, error) {
 	t := c.talk(len(lines), most, fn, body)
+	if err := t.send(lines); err != nil {
+		return nil, err
+	}
+	return t.answers, nil
+}
+
+// send sends the commands in one write and reads until each is answered.
+func (t *talk) send(lines []string) error {
 	var send strings.Builder
 	for _, line := range lines {
-		send.WriteString(c.nextTag() + " " + line + "\r\n")
+		send.WriteString(t.c.nextTag() + " " + line + "\r\n")
 	}
-	if err := c.write([]byte(send.String())); err != nil {
-		return nil, err
+	if err := t.c.write([]byte(send.String())); err != nil {
+		return err
 	}
 	for range lines {
 		if _, err := t.next(); err != nil {
-			return nil, c.abort(err)
+			return t.c.abort(err)
 		}
 	}
-	return t.answers, nil
+	return nil
 }
 
 // exchangeParts is exchange of one command in parts: each but the last ends in
@@ -257,7 +265,7 @@ func (t *talk) next() (int, error) {
 		}
 		c.note(s)
 		t.answers[i] = s
-		c.in.progress()
+		c.in.answered()
 		return i, nil
 	}
 	return 0, protocolError("over %d replies that nobody asked for: %w", c.opt.Limits.Untagged, ErrLimit)

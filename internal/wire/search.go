@@ -34,17 +34,23 @@ func (c *Conn) search(ctx context.Context, cmd command, parts []string) (uid.Set
 		defer func() { c.in.search = false }()
 		answer, err := c.exchangeParts(parts, f.reply)
 		if err == nil {
-			err = c.complete(answer, cmd)
-		}
-		if err == nil && !f.told {
-			err = protocolError("server said OK without a search result")
-		}
-		if err == nil {
-			set = f.set()
+			set, err = c.searched(&f, answer, cmd)
 		}
 		return err
 	})
 	return set, err
+}
+
+// searched is what a search found, if its answer is to be believed.
+func (c *Conn) searched(f *finder, answer status, cmd command) (uid.Set, error) {
+	err := c.complete(answer, cmd)
+	if err == nil && !f.told {
+		err = protocolError("server said OK without a search result")
+	}
+	if err != nil {
+		return uid.Set{}, err
+	}
+	return f.set(), nil
 }
 
 // complete is refusal, and an error also for an OK that covers only some of the

@@ -39,32 +39,44 @@ func (c *Conn) Select(ctx context.Context, wireName string) (Selected, error) {
 // open is EXAMINE and SELECT.
 func (c *Conn) open(ctx context.Context, verb, wireName string, condstore bool) (Selected, error) {
 	cmd := command{name: verb, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassMailbox}
-	name, ok := quote(wireName)
-	if !ok {
-		return Selected{}, c.explain(cmd, errUnsendable)
-	}
-	line := verb + " " + name
-	if condstore && c.Has("CONDSTORE") {
-		line += " (CONDSTORE)"
+	line, err := c.openLine(cmd, wireName, condstore)
+	if err != nil {
+		return Selected{}, err
 	}
 	var opened Selected
-	answer, err := c.run(ctx, cmd, line, func(u untagged) (bool, error) {
-		if u.is("EXISTS") {
-			opened.Messages = u.number
-			return true, nil
-		}
-		if s, ok := parseStatus(append(slices.Clip(u.name), u.rest...)); ok {
-			opened.note(s)
-			return s.code != "", nil
-		}
-		return u.is("FLAGS") || u.is("RECENT"), nil
-	})
+	answer, err := c.run(ctx, cmd, line, opened.reply)
 	if err != nil {
 		return Selected{}, err
 	}
 	opened.ReadOnly = answer.code == "READ-ONLY"
 	c.readOnly = opened.ReadOnly || verb == cmdExamine
 	return opened, nil
+}
+
+// openLine is the command that opens a mailbox.
+func (c *Conn) openLine(cmd command, wireName string, condstore bool) (string, error) {
+	name, ok := quote(wireName)
+	if !ok {
+		return "", c.explain(cmd, errUnsendable)
+	}
+	line := cmd.name + " " + name
+	if condstore && c.Has("CONDSTORE") {
+		line += " (CONDSTORE)"
+	}
+	return line, nil
+}
+
+// reply takes what an untagged reply to the command that opens tells.
+func (e *Selected) reply(u untagged) (bool, error) {
+	if u.is("EXISTS") {
+		e.Messages = u.number
+		return true, nil
+	}
+	if s, ok := parseStatus(append(slices.Clip(u.name), u.rest...)); ok {
+		e.note(s)
+		return s.code != "", nil
+	}
+	return u.is("FLAGS") || u.is("RECENT"), nil
 }
 
 // note takes what a status line tells of the mailbox. A number that can't be

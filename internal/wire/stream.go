@@ -30,9 +30,13 @@ type stream struct {
 	done     <-chan struct{} // closed with the connection: ends a wait for a limiter
 
 	search bool          // SEARCH and ESEARCH lines may be long now
+	first  time.Duration // for the first octet of each answer
 	wait   time.Duration // for the next read; Idle after it
 	until  time.Time     // absolute end, zero for none
 	quiet  time.Duration // network time since the last progress
+	middle bool          // something of the answer has come
+	got    int64         // octets that came in the middle of answers
+	took   time.Duration // and the network time that they took
 	unit   bool          // inside a line or literal
 	waited time.Duration // in this unit's window of the minimum rate
 	came   int           // octets in that window
@@ -47,7 +51,14 @@ func newStream(conn net.Conn, o Options, done <-chan struct{}) *stream {
 
 // begin starts the clocks of a command whose first octet may take wait.
 func (s *stream) begin(wait time.Duration) {
-	s.wait, s.until = wait, time.Time{}
+	s.first, s.until = wait, time.Time{}
+	s.answered()
+}
+
+// answered says that the answer came; that to the next command, if one was sent
+// with it, is waited for as that was.
+func (s *stream) answered() {
+	s.wait, s.middle = s.first, false
 	s.progress()
 }
 
@@ -81,7 +92,12 @@ func (s *stream) read(p []byte) (int, error) {
 		n, err := s.conn.Read(p)
 		if n > 0 {
 			s.wait = s.timeouts.Idle
-			if err := s.account(n, time.Since(start)); err != nil {
+			waited := time.Since(start)
+			if s.middle {
+				s.got, s.took = s.got+int64(n), s.took+waited
+			}
+			s.middle = true
+			if err := s.account(n, waited); err != nil {
 				return 0, err
 			}
 			s.throttle(n)

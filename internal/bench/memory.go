@@ -1,0 +1,136 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"archiverd/internal/hostile"
+)
+
+// benchMemory measures archiverd's memory for one mailbox of so many small messages,
+// which a scripted server makes up as it is asked for them; the table goes to out. It
+// returns the most memory of the process's own in any of the runs, in octets.
+func benchMemory(t testing.TB, out io.Writer, dir string, messages, connections int) (peak int64, err error) {
+	dir, err = os.MkdirTemp(dir, "archiverd-bench-")
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if failed := os.RemoveAll(dir); err == nil {
+			err = failed
+		}
+	}()
+	program, err := build(dir)
+	if err != nil {
+		return 0, err
+	}
+	var box giant
+	box.messages.Store(int64(messages))
+	srv, err := hostile.New(hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN SASL-IR LIST-STATUS CONDSTORE ESEARCH", Script: box.answer})
+	if err != nil {
+		return 0, err
+	}
+	defer srv.Close()
+	s := &site{filepath.Join(dir, "site"), program}
+	if err := os.Mkdir(s.dir, 0o700); err != nil {
+		return 0, err
+	}
+	text := fmt.Sprintf("archive:\n  path: archive\naccounts:\n  - name: bench\n    server: %s\n    tls: none\n    username: alice\n    password: secret\n    connections: %d\n", srv.Address(), connections)
+	if err := s.configure(text); err != nil {
+		return 0, err
+	}
+	fmt.Fprintf(out, "One mailbox of %d messages, %d connections, written to %s\n\n", messages, connections, fileSystem(dir))
+	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "\twall\tCPU\tits own\tresident\t")
+	for _, kind := range []string{"first run", "no change", "100 new, all flags looked at"} {
+		if strings.HasPrefix(kind, "100 new") {
+			box.messages.Add(newMessages)
+		}
+		m, err := s.run("sync")
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", kind, err)
+		}
+		fmt.Fprintf(w, "%s\t%v\t%v\t%s\t%s\t\n", kind, m.wall.Round(time.Millisecond), m.cpu.Round(time.Millisecond),
+			humanize.IBytes(uint64(m.own)), humanize.IBytes(uint64(m.peak)))
+		peak = max(peak, m.own)
+	}
+	if err := w.Flush(); err != nil {
+		return 0, err
+	}
+	fmt.Fprintln(out, "\nThe rest of what is resident are pages of the program and of the state database, which the kernel may drop.")
+	return peak, nil
+}
+
+// giant is a mailbox whose messages are made up. UIDs have gaps, as where people delete.
+type giant struct{ messages atomic.Int64 }
+
+// uid is that of the i-th message, counted from 0.
+func (*giant) uid(i int64) int64 { return i + i/4 + 1 }
+
+// index is the first message with that UID, or a higher one.
+func (g *giant) index(uid int64) int64 { return max(0, (uid-1)*4/5-1) }
+
+// answer answers all that is about the mailbox.
+func (g *giant) answer(s *hostile.Session, cmd hostile.Command) bool {
+	n := g.messages.Load()
+	next := g.uid(n)
+	switch cmd.Name {
+	case "LIST":
+		s.Write(fmt.Sprintf("* LIST (\\HasNoChildren) \"/\" INBOX\r\n* STATUS INBOX (MESSAGES %d UIDNEXT %d UIDVALIDITY 7 HIGHESTMODSEQ %d)\r\n", n, next, n))
+	case "EXAMINE":
+		s.Write(fmt.Sprintf("* %d EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n* OK [UIDNEXT %d] x\r\n* OK [HIGHESTMODSEQ %d] x\r\n", n, next, n))
+	case "UID SEARCH":
+		s.Write(fmt.Sprintf("* ESEARCH (TAG %q) UID ALL ", cmd.Tag))
+		for i := int64(0); i < n; i += 4 {
+			if i > 0 {
+				s.Write(",")
+			}
+			s.Write(fmt.Sprintf("%d:%d", g.uid(i), g.uid(min(i+3, n-1))))
+		}
+		s.Write("\r\n")
+	case "UID FETCH":
+		set, items, _ := strings.Cut(cmd.Args, " ")
+		for part := range strings.SplitSeq(set, ",") {
+			a, b, ranged := strings.Cut(part, ":")
+			first, _ := strconv.ParseInt(a, 10, 64) // archiverd writes numbers
+			last := first
+			if ranged {
+				last, _ = strconv.ParseInt(b, 10, 64)
+			}
+			for i := g.index(first); i < n && g.uid(i) <= last; i++ {
+				if g.uid(i) >= first {
+					g.fetch(s, i, items)
+				}
+			}
+		}
+	default:
+		return false
+	}
+	s.Send(cmd.Tag + " OK done\r\n")
+	return true
+}
+
+func (g *giant) fetch(s *hostile.Session, i int64, items string) {
+	body := fmt.Sprintf("From: <a@example.org>\r\nSubject: message %d\r\n\r\nText.\r\n", i)
+	said := fmt.Sprintf("* %d FETCH (UID %d", i+1, g.uid(i))
+	switch {
+	case strings.Contains(items, "BODY"):
+		said += fmt.Sprintf(" BODY[] {%d}\r\n%s", len(body), body)
+	case strings.Contains(items, "RFC822.SIZE"):
+		date := time.Unix(1e9+600*i, 0).UTC().Format("02-Jan-2006 15:04:05 -0700")
+		said += fmt.Sprintf(" FLAGS (\\Seen) INTERNALDATE %q RFC822.SIZE %d", date, len(body))
+	default:
+		said += " FLAGS (\\Seen)"
+	}
+	s.Write(said + ")\r\n")
+}

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"archiverd/internal/dovecot"
+)
+
+// line is how a client reaches the account.
+type line struct {
+	addr, host, port string
+	ca               string
+	user             *dovecot.User
+}
+
+func newLine(addr, ca string, u *dovecot.User) (line, error) {
+	_, port, err := net.SplitHostPort(addr)
+	return line{addr, "localhost", port, ca, u}, err // some know no address in a certificate
+}
+
+// peer is a client that copies an account to the disk.
+type peer struct {
+	name    string
+	program string        // what must be in PATH
+	owner   bool          // runs as the owner of the server's mail, for it refuses root
+	settle  time.Duration // to wait before its second run
+	// prepare writes what it needs into dir and returns the command of each run.
+	// It puts messages below dir/mail.
+	prepare func(l line, dir string) ([]string, error)
+}
+
+//go:embed naive.py
+var naive string
+
+// peers are the clients that are measured, the limit first. archiverd is at program,
+// this program at self.
+func peers(program, self string, connections int) []peer {
+	plain := func(fn func(l line, dir string) []string) func(line, string) ([]string, error) {
+		return func(l line, dir string) ([]string, error) { return fn(l, dir), nil }
+	}
+	limit := plain(func(l line, dir string) []string {
+		return []string{self, limitWord, l.addr, l.ca, l.user.Name, l.user.Password, dir + "/mail"}
+	})
+	archiverd := func(connections int) func(line, string) ([]string, error) {
+		return func(l line, dir string) ([]string, error) {
+			text := "archive:\n  path: mail\naccounts:\n" + entry("bench", l.addr, l.ca, l.user, connections)
+			return []string{program, "sync"}, os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(text), 0o600)
+		}
+	}
+	mbsync := func(fsync string) func(line, string) ([]string, error) {
+		return written("mbsyncrc", `FSync `+fsync+`
+IMAPStore server
+Host {host}
+Port {port}
+User {user}
+Pass "{password}"
+SSLType IMAPS
+CertificateFile {ca}
+PipelineDepth 50
+
+MaildirStore disk
+SubFolders Verbatim
+Path {dir}/mail/
+Inbox {dir}/mail/INBOX
+
+Channel all
+Far :server:
+Near :disk:
+Patterns *
+Create Near
+Sync Pull
+SyncState *
+`, "mbsync", "-q", "-c", "{dir}/mbsyncrc", "all")
+	}
+	return []peer{
+		{name: limitName, prepare: limit},
+		{name: fmt.Sprintf("archiverd, %d connections", connections), prepare: archiverd(connections)},
+		{name: "archiverd, 1 connection", prepare: archiverd(1)},
+		{name: "mbsync", program: "mbsync", settle: 1500 * time.Millisecond, prepare: mbsync("yes")},
+		{name: "mbsync, FSync no", program: "mbsync", settle: 1500 * time.Millisecond, prepare: mbsync("no")},
+		{name: "doveadm backup", program: "doveadm", owner: true, prepare: written("doveadm.conf", `mail_location = maildir:{dir}/mail:LAYOUT=fs
+mail_home = {dir}/home
+base_dir = {dir}/run
+log_path = {dir}/log
+first_valid_uid = 1
+first_valid_gid = 1
+ssl_client_ca_file = {ca}
+imapc_host = 127.0.0.1
+imapc_port = {port}
+imapc_ssl = imaps
+imapc_user = {user}
+imapc_password = {password}
+imapc_features = rfc822.size fetch-headers
+namespace inbox {
+  inbox = yes
+  separator = /
+}
+`, "doveadm", "-c", "{dir}/doveadm.conf", "backup", "-R", "imapc:")},
+		{name: "offlineimap3", program: "offlineimap", prepare: written("offlineimaprc", `[general]
+accounts = bench
+metadata = {dir}/metadata
+ui = quiet
+[Account bench]
+localrepository = disk
+remoterepository = server
+[Repository disk]
+type = Maildir
+localfolders = {dir}/mail
+[Repository server]
+type = IMAP
+remotehost = {host}
+remoteport = {port}
+ssl = yes
+sslcacertfile = {ca}
+remoteuser = {user}
+remotepass = {password}
+readonly = True
+maxconnections = 4
+`, "offlineimap", "-o", "-c", "{dir}/offlineimaprc")},
+		{name: "getmail6", program: "getmail", owner: true, prepare: written("getmailrc", `[retriever]
+type = SimpleIMAPSSLRetriever
+server = {host}
+port = {port}
+username = {user}
+password = {password}
+ca_certs = {ca}
+mailboxes = ALL
+[destination]
+type = Maildir
+path = {dir}/mail/all/
+[options]
+read_all = False
+delete = False
+verbose = 0
+`, "getmail", "--getmaildir", "{dir}")},
+		{name: "imaplib loop", program: "python3", prepare: plain(func(l line, dir string) []string {
+			return []string{"python3", "-c", naive, l.host, l.port, l.ca, l.user.Name, l.user.Password, dir + "/mail"}
+		})},
+	}
+}
+
+// limitName is the limit's, with which all others are compared.
+const limitName = "limit: read and write, 1 connection"
+
+// written prepares a client that has one file of configuration.
+func written(file, text string, command ...string) func(line, string) ([]string, error) {
+	return func(l line, dir string) ([]string, error) {
+		fill := strings.NewReplacer("{host}", l.host, "{port}", l.port, "{ca}", l.ca, "{user}", l.user.Name, "{password}", l.user.Password, "{dir}", dir)
+		argv := make([]string, len(command))
+		for i, word := range command {
+			argv[i] = fill.Replace(word)
+		}
+		for _, d := range []string{"mail/all/cur", "mail/all/new", "mail/all/tmp"} {
+			if file == "getmailrc" {
+				if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
+					return nil, err
+				}
+			}
+		}
+		return argv, os.WriteFile(filepath.Join(dir, file), []byte(fill.Replace(text)), 0o600)
+	}
+}
+
+// stand is a client that is ready to run.
+type stand struct {
+	peer
+	dir   string
+	argv  []string
+	owner dovecot.Owner
+}
+
+// ready makes a directory for one client, and all that it needs in it.
+func (p peer) ready(l line, dir string) (*stand, error) {
+	if err := os.MkdirAll(filepath.Join(dir, "mail"), 0o700); err != nil {
+		return nil, err
+	}
+	s := &stand{peer: p, dir: dir}
+	ca, err := os.ReadFile(l.ca) // which may be its owner's alone
+	if err != nil {
+		return nil, err
+	}
+	l.ca = filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(l.ca, ca, 0o600); err != nil {
+		return nil, err
+	}
+	if s.argv, err = p.prepare(l, dir); err != nil {
+		return nil, err
+	}
+	if p.owner && os.Geteuid() == 0 {
+		if s.owner, err = dovecot.FindOwner(); err != nil {
+			return nil, err
+		}
+		err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			return os.Chown(path, s.owner.UID, s.owner.GID)
+		})
+	}
+	return s, err
+}
+
+// run runs the client once, at most for as long as patience.
+func (s *stand) run(patience time.Duration) (measured, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, s.argv[0], s.argv[1:]...)
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), "HOME="+s.dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if s.owner.UID != 0 {
+		cmd.Env = append(cmd.Env, "USER="+s.owner.User)
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(s.owner.UID), Gid: uint32(s.owner.GID)}
+	}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // its children too
+	cmd.WaitDelay = 5 * time.Second
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	m, err := watch(cmd)
+	if err == nil {
+		return m, nil
+	}
+	if ctx.Err() != nil {
+		return m, fmt.Errorf("stopped after %v", patience)
+	}
+	text := strings.Join(strings.Fields(said.String()), " ")
+	if len(text) > 600 {
+		text = text[:300] + " … " + text[len(text)-300:]
+	}
+	return m, fmt.Errorf("%w: %s", err, text)
+}
+
+// messages counts what the client has on the disk: files of its own format.
+func (s *stand) messages() (n int, err error) {
+	err = filepath.WalkDir(filepath.Join(s.dir, "mail"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			in := filepath.Base(filepath.Dir(path))
+			if strings.HasSuffix(path, ".eml") || in == "cur" || in == "new" {
+				n++
+			}
+		}
+		return err
+	})
+	return n, err
+}

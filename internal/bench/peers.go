@@ -1,0 +1,315 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"archiverd/internal/dovecot"
+)
+
+// corpora are the mail that clients are compared with, by name.
+var corpora = map[string]struct {
+	messages int
+	sizes    dovecot.Sizes
+}{
+	"tiny":  {100, dovecot.Sizes{Median: 5000, Most: 300_000, Spread: 1}},
+	"small": {5000, dovecot.Sizes{Median: 5000, Most: 300_000, Spread: 1}},
+	"mid":   {20_000, dovecot.Sizes{Median: 10_000, Most: 31e6, Spread: 1.8}},
+	"many":  {100_000, dovecot.Sizes{Median: 1800, Most: 100_000, Spread: 0.85}},
+}
+
+// contest is a comparison of clients.
+type contest struct {
+	dir         string
+	corpus      string
+	rounds      int
+	connections int
+	rtts        []time.Duration
+	only        *regexp.Regexp // of the peers' names
+	patience    time.Duration  // for one run
+	slow        time.Duration  // who takes longer runs in the first round only
+	disk        int64          // octets of a new ext4 for each client and round; 0: a directory of the one there is
+}
+
+// phases are the runs of a client in a round.
+var phases = [...]string{"initial", "no change", "100 new"}
+
+// took is what became of one client in one round.
+type took struct {
+	runs  [len(phases)]measured // wall 0: it failed
+	ratio [len(phases)]float64  // to the limit's of the same round
+	notes []string
+}
+
+// benchPeers compares the clients on one server; a table in Markdown for each
+// round-trip time goes to out.
+func benchPeers(t testing.TB, out io.Writer, c contest) (err error) {
+	if c.dir, err = os.MkdirTemp(c.dir, "archiverd-bench-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(c.dir)) }()
+	if err := os.Chmod(c.dir, 0o755); err != nil { // some clients are another user
+		return err
+	}
+	program, err := build(c.dir)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	corpus, ok := corpora[c.corpus]
+	if !ok {
+		return fmt.Errorf("no corpus %q", c.corpus)
+	}
+	srv := dovecot.Start(t)
+	u := srv.User(t, "bench")
+	octets := load(u.Dial(t), corpus.messages, corpus.sizes)
+	var list []peer
+	var absent []string
+	for _, p := range peers(program, self, c.connections) {
+		if p.name != limitName && c.only != nil && !c.only.MatchString(p.name) {
+			continue
+		}
+		if _, err := exec.LookPath(p.program); p.program != "" && err != nil {
+			absent = append(absent, p.name)
+			continue
+		}
+		list = append(list, p)
+	}
+	on := fileSystem(filepath.Clean(c.dir))
+	if c.disk > 0 {
+		on = "a new ext4 in a file for each client and round, on " + on
+	}
+	fmt.Fprintf(out, "%s\n", machine(on))
+	for _, rtt := range c.rtts {
+		addr, err := delayed(t, srv.Addr, rtt)
+		if err != nil {
+			return err
+		}
+		l, err := newLine(addr, srv.CAFile, u)
+		if err != nil {
+			return err
+		}
+		results, err := c.compare(t, l, list, corpus.messages)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "\n%s: %d messages, %s, round-trip time %v\n\n", c.corpus, corpus.messages, humanize.IBytes(uint64(octets)), rtt)
+		printPeers(out, list, results)
+	}
+	if len(absent) > 0 {
+		fmt.Fprintf(out, "\nNot installed, and left out: %s.\n", strings.Join(slices.Compact(absent), ", "))
+	}
+	return nil
+}
+
+// load fills the account, in parts that fit into memory, and returns the octets.
+func load(c *dovecot.Client, messages int, sizes dovecot.Sizes) (octets int64) {
+	const part = 1000
+	made := map[string]bool{"INBOX": true}
+	for seed := uint64(1); messages > 0; seed++ {
+		for _, m := range dovecot.CorpusOf(seed, min(messages, part), sizes) {
+			if !made[m.Name] {
+				c.Create(m.Name)
+				made[m.Name] = true
+			}
+			c.Append(m.Name, m.Msgs...)
+			for _, msg := range m.Msgs {
+				octets += msg.Size
+			}
+		}
+		messages -= part
+	}
+	return octets
+}
+
+// compare runs all clients, round by round, in turn.
+func (c *contest) compare(t testing.TB, l line, list []peer, messages int) (map[string][]took, error) {
+	results := map[string][]took{}
+	client := l.user.Dial(t)
+	defer client.Close()
+	for round := range c.rounds {
+		var limit took
+		for _, p := range list {
+			if before := results[p.name]; len(before) > 0 && slices.ContainsFunc(before[0].runs[:], func(m measured) bool { return m.wall > c.slow }) {
+				continue
+			}
+			fmt.Fprintf(os.Stderr, "%s, round %d: %s\n", c.corpus, round+1, p.name)
+			r, err := c.measure(client, p, l, messages)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", p.name, err)
+			}
+			if p.name == limitName {
+				limit = r
+				if len(r.notes) > 0 {
+					return nil, fmt.Errorf("%s: %s", p.name, r.notes[0])
+				}
+			}
+			for i := range phases {
+				r.ratio[i] = r.runs[i].wall.Seconds() / limit.runs[i].wall.Seconds()
+			}
+			results[p.name] = append(results[p.name], r)
+		}
+	}
+	return results, nil
+}
+
+// measure is one client's round: a new directory, all phases, and the account as it
+// was before.
+func (c *contest) measure(client *dovecot.Client, p peer, l line, messages int) (r took, err error) {
+	dir, err := os.MkdirTemp(c.dir, "peer-")
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if c.disk > 0 {
+		d, err := mountNew(dir, c.disk)
+		if err != nil {
+			return r, err
+		}
+		dir = d.dir
+		defer func() {
+			if failed := d.remove(); failed != nil && err == nil {
+				err = failed
+			}
+		}()
+	}
+	s, err := p.ready(l, dir)
+	if err != nil {
+		return r, err
+	}
+	next := uidNext(client)
+	fresh := dovecot.Corpus(1<<32, 5*newMessages)[0].Msgs[:newMessages] // of INBOX
+	for i := range phases {
+		want := messages
+		switch i {
+		case 1:
+			time.Sleep(p.settle)
+		case 2:
+			client.Append("INBOX", fresh...)
+			want += newMessages
+		}
+		if err := settle(dir); err != nil { // what was written before is not this run's to wait for
+			return r, err
+		}
+		var failed error
+		r.runs[i], failed = s.run(c.patience)
+		n, err := s.messages()
+		if err != nil {
+			return r, err
+		}
+		if failed == nil && n != want {
+			failed = fmt.Errorf("%d files for %d messages", n, want)
+		}
+		if failed != nil {
+			r.runs[i].wall = 0
+			r.notes = append(r.notes, fmt.Sprintf("%s: %v", phases[i], failed))
+		}
+	}
+	var uids []uint32
+	for u := next; u < uidNext(client); u++ {
+		uids = append(uids, u)
+	}
+	client.Expunge("INBOX", uids...)
+	return r, nil
+}
+
+var uidNextText = regexp.MustCompile(`UIDNEXT (\d+)`)
+
+// uidNext is INBOX's.
+func uidNext(c *dovecot.Client) (next uint32) {
+	for _, line := range c.Do("STATUS INBOX (UIDNEXT)") {
+		if found := uidNextText.FindStringSubmatch(line); found != nil {
+			fmt.Sscan(found[1], &next)
+		}
+	}
+	return next
+}
+
+func printPeers(out io.Writer, list []peer, results map[string][]took) {
+	fmt.Fprint(out, "| client | runs |")
+	for _, phase := range phases {
+		fmt.Fprintf(out, " %s | x limit (least to most) |", phase)
+	}
+	fmt.Fprint(out, " CPU, initial | peak memory |\n|---|---|", strings.Repeat("---|---|", len(phases)), "---|---|\n")
+	var notes []string
+	for _, p := range list {
+		rounds := results[p.name]
+		fmt.Fprintf(out, "| %s | %d |", p.name, len(rounds))
+		var peak int64
+		var initial []measured
+		for i := range phases {
+			var runs []measured
+			var ratios []float64
+			for _, r := range rounds {
+				peak = max(peak, r.runs[i].peak)
+				if r.runs[i].wall > 0 {
+					runs, ratios = append(runs, r.runs[i]), append(ratios, r.ratio[i])
+				}
+			}
+			if len(runs) == 0 {
+				fmt.Fprint(out, " failed | |")
+				continue
+			}
+			if i == 0 {
+				initial = runs
+			}
+			slices.Sort(ratios)
+			fmt.Fprintf(out, " %.3g s | %.2f (%.2f to %.2f) |", median(runs).wall.Seconds(), ratios[len(ratios)/2], ratios[0], ratios[len(ratios)-1])
+		}
+		cpu := "|"
+		if len(initial) > 0 {
+			cpu = fmt.Sprintf("%.3g s |", median(initial).cpu.Seconds())
+		}
+		fmt.Fprintf(out, " %s %s |\n", cpu, humanize.IBytes(uint64(peak)))
+		for _, r := range rounds {
+			for _, n := range r.notes {
+				notes = append(notes, p.name+": "+n)
+			}
+		}
+	}
+	slices.Sort(notes)
+	for i, n := range slices.Compact(notes) {
+		if i == 0 {
+			fmt.Fprintln(out)
+		}
+		fmt.Fprintf(out, "- %s\n", n)
+	}
+}
+
+// machine describes what all of it ran on.
+func machine(fileSystem string) string {
+	model := runtime.GOARCH
+	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(text)) {
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+				model = strings.TrimSpace(value)
+			}
+		}
+	}
+	load, _, _ := strings.Cut(read("/proc/loadavg"), " ")
+	said, _ := exec.Command("dovecot", "--version").Output() // not in PATH: unnamed
+	version, _, _ := strings.Cut(string(said), " ")
+	return fmt.Sprintf("%d processors (%s), %s, Linux %s, %s, Dovecot %s; other load when it began: %s.",
+		runtime.NumCPU(), model, fileSystem, strings.TrimSpace(read("/proc/sys/kernel/osrelease")), runtime.Version(), strings.TrimSpace(version), load)
+}
+
+// read is the text of a file of /proc, empty where there is none.
+func read(path string) string {
+	text, _ := os.ReadFile(path)
+	return string(text)
+}
