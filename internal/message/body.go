@@ -28,6 +28,17 @@ func rank(mtype, disposition string) int {
 	return 0
 }
 
+// rank is the rank of a leaf by the options: with AllText all that is text counts.
+func (p *parser) rank(mtype, disposition string) int {
+	if !p.o.AllText {
+		return rank(mtype, disposition)
+	}
+	if r := rank(mtype, ""); r != rankOther {
+		return r
+	}
+	return rankPlain
+}
+
 // attached says whether a disposition is other than inline (RFC 2183 2.8).
 func attached(disposition string) bool { return disposition != "" && disposition != "inline" }
 

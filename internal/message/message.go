@@ -46,6 +46,9 @@ type Options struct {
 	Depth        int // multiparts and messages within each other; default 100
 	Parts        int // parts, multiparts included; default 10,000
 	TextOctets   int // of Text; default 2 MiB
+
+	AllText    bool // Text is every text: all alternatives, and what is attached
+	HeaderOnly bool // read no further than the message's own header
 }
 
 func (o Options) withDefaults() Options {
@@ -107,7 +110,9 @@ func Read(r io.Reader, o Options) (*Message, error) {
 	if err := p.run(); err != nil {
 		return nil, fmt.Errorf("read message: %w", err)
 	}
-	p.m.Text = p.text()
+	if !o.HeaderOnly {
+		p.m.Text = p.text()
+	}
 	return p.m, nil
 }
 

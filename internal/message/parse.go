@@ -200,6 +200,9 @@ func (p *parser) endHeader() {
 		path, childPath = join(top.path, 1), top.path
 		if len(p.stack) == 1 {
 			p.m.Header = p.decoded(h)
+			if p.done = p.o.HeaderOnly; p.done {
+				return
+			}
 		} else {
 			top.node.heading = p.heading(h)
 		}
@@ -219,7 +222,7 @@ func (p *parser) endHeader() {
 	case isMultipart && boundary == "":
 		p.problem("multipart%s without a boundary: shown as text", where(childPath))
 	case isMultipart:
-		inner.alternative = mtype == "multipart/alternative"
+		inner.alternative = mtype == "multipart/alternative" && !p.o.AllText
 		top.node.children = append(top.node.children, inner)
 		p.stack = append(p.stack, frame{
 			boundary: []byte(boundary),
@@ -232,14 +235,14 @@ func (p *parser) endHeader() {
 		p.problem("part %d: message in %s: not looked into", len(p.m.Parts)+1, quote(enc))
 	case isMessage(mtype):
 		n, c := p.addPart(mtype, path, ps, h, "")
-		inner.hidden = inner.hidden || attached(p.m.Parts[n].Disposition)
+		inner.hidden = inner.hidden || attached(p.m.Parts[n].Disposition) && !p.o.AllText
 		top.node.children = append(top.node.children, inner)
 		p.stack = append(p.stack, frame{path: path, node: inner, raw: &c, part: n})
 		p.head = &header{message: true}
 		return
 	}
 	n, c := p.addPart(mtype, path, ps, h, enc)
-	p.leaf = &leaf{content: c, part: n, rank: rank(mtype, p.m.Parts[n].Disposition), node: top.node}
+	p.leaf = &leaf{content: c, part: n, rank: p.rank(mtype, p.m.Parts[n].Disposition), node: top.node}
 	p.leaf.keep = p.want == 0 && p.leaf.rank > 0 && !top.node.hidden && !top.node.settled(p.leaf.rank)
 	p.leaf.room = p.room
 }
