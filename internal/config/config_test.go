@@ -105,6 +105,7 @@ accounts:
     timeout: 1m30s
   - {name: Büro, server: bücher.example, username: b, password: 12345, tls: starttls, tls_min_version: 1.3, schedule: *daily,
      tls_fingerprint: sha256:`+strings.Repeat("AB:", 31)+`ab, mailboxes: {include: }}
+index: {enabled: true, path: words}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -112,6 +113,7 @@ accounts:
 	want := Defaults()
 	want.Archive.Path, want.Archive.Group = "/etc/archiverd/mail", true
 	want.State.Path, want.Control.Socket = "/etc/s.db", "/etc/archiverd/c.sock"
+	want.Index.Enabled, want.Index.Path = true, "/etc/archiverd/words"
 	want.Schedule, want.Log.Level, want.Log.Format = "@daily", slog.LevelWarn, "json"
 	want.Drill.Schedule, want.Drill.Sample = "0 5 1 * *", Sample{Percent: 2.5}
 	want.Limits.Connections, want.Limits.Rate, want.Limits.Message = 3, 2_000_000, 64<<20
