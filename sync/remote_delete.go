@@ -17,17 +17,14 @@ type RefusedError struct {
 	Unproven []Unproven
 }
 
-// reasonsShown is how many messages an error names.
+// reasonsShown is how many reasons, or mailboxes, an error names.
 const reasonsShown = 20
 
 func (e *RefusedError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v: mailbox %q is not deleted, %d of its %d messages are not proven to be in the archive:", ErrRefused, e.Mailbox, len(e.Unproven), e.Messages)
-	for _, u := range e.Unproven[:min(len(e.Unproven), reasonsShown)] {
-		b.WriteString("\n  " + u.String())
-	}
-	if more := len(e.Unproven) - reasonsShown; more > 0 {
-		fmt.Fprintf(&b, "\n  and %d more", more)
+	for _, line := range Reasons(e.Unproven) {
+		b.WriteString("\n  " + line)
 	}
 	return b.String()
 }

@@ -45,7 +45,7 @@ func (r *Remote) Search(ctx context.Context, name string, keys []string, limit i
 	}
 	headings := map[uint32]RemoteMessage{}
 	err = r.c.Headers(ctx, set, func(u uint32, header []byte) error {
-		m, err := rfc5322.Read(bytes.NewReader(header), rfc5322.Options{TextOctets: 1})
+		m, err := rfc5322.ReadHeader(bytes.NewReader(header), rfc5322.Options{})
 		if err == nil {
 			headings[u] = RemoteMessage{From: m.Get("From"), Subject: m.Get("Subject")}
 		}

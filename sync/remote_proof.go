@@ -29,6 +29,39 @@ func (u Unproven) String() string {
 	return fmt.Sprintf("mailbox %q, UID %d: %s", u.Mailbox, u.UID, u.Reason)
 }
 
+// Reasons are lines for people on why the messages of one mailbox are not proven:
+// those with the same reason together, and after a number of lines the rest counted.
+func Reasons(list []Unproven) []string {
+	var order []string
+	of := map[string]*uid.Set{}
+	for _, u := range list {
+		if of[u.Reason] == nil {
+			of[u.Reason] = &uid.Set{}
+			order = append(order, u.Reason)
+		}
+		of[u.Reason].Add(u.UID)
+	}
+	var out []string
+	rest := len(list)
+	for _, reason := range order[:min(len(order), reasonsShown)] {
+		set := of[reason]
+		rest -= set.Len()
+		if set.Len() == 1 {
+			out = append(out, Unproven{Mailbox: list[0].Mailbox, UID: set.Max(), Reason: reason}.String())
+			continue
+		}
+		text := set.String()
+		if len(text) > 100 {
+			text = text[:strings.LastIndexByte(text[:100], ',')+1] + "…"
+		}
+		out = append(out, fmt.Sprintf("mailbox %q, %d messages, UIDs %s: %s", list[0].Mailbox, set.Len(), text, reason))
+	}
+	if rest > 0 {
+		out = append(out, fmt.Sprintf("%d more in mailbox %q", rest, list[0].Mailbox))
+	}
+	return out
+}
+
 // proofUIDs is how many messages are proven in one go.
 const proofUIDs = 500
 

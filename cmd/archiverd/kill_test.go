@@ -47,15 +47,8 @@ func TestKilledFiftyTimes(t *testing.T) {
 		}
 		// From a tenth of the way on, further and further.
 		reach := time.Duration(float64(span) * (0.1 + float64(killed)/kills))
-		alarm := time.NewTimer(time.Duration(random.Int64N(int64(reach))))
 		p := s.start("sync")
-		select {
-		case <-alarm.C:
-			p.signal(syscall.SIGKILL)
-			<-p.done
-		case <-p.done:
-		}
-		alarm.Stop()
+		p.killAfter(time.Duration(random.Int64N(int64(reach))))
 		if r := p.wait(); r.status >= 0 {
 			r.want(0)
 			ended++

@@ -171,7 +171,7 @@ func heading(r *archive.Archive, path string) (from, subject string) {
 		return "", ""
 	}
 	defer f.Close()
-	m, err := message.Read(io.LimitReader(f, headOctets), message.Options{TextOctets: 1})
+	m, err := message.ReadHeader(io.LimitReader(f, headOctets), message.Options{})
 	if err != nil {
 		return "", ""
 	}

@@ -271,6 +271,19 @@ func (p *process) signal(sig os.Signal) {
 	}
 }
 
+// killAfter kills the process after d, unless it has ended by then.
+func (p *process) killAfter(d time.Duration) {
+	p.t.Helper()
+	alarm := time.NewTimer(d)
+	defer alarm.Stop()
+	select {
+	case <-alarm.C:
+		p.signal(syscall.SIGKILL)
+		<-p.done
+	case <-p.done:
+	}
+}
+
 // eventually waits until cond is true.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()

@@ -177,9 +177,6 @@ func purgeStatus(plan []*sync.PurgedMailbox) error {
 	return nil
 }
 
-// reasonsShown is how many messages of a mailbox are named.
-const reasonsShown = 20
-
 // printPlan prints which messages would go, how many stay, and why.
 func (a *app) printPlan(plan []*sync.PurgedMailbox) error {
 	t := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -191,11 +188,8 @@ func (a *app) printPlan(plan []*sync.PurgedMailbox) error {
 		return err
 	}
 	for _, p := range plan {
-		for _, u := range p.Unproven[:min(len(p.Unproven), reasonsShown)] {
-			fmt.Fprintf(a.out, "stays: %s\n", safetext.Line(u.String()))
-		}
-		if more := len(p.Unproven) - reasonsShown; more > 0 {
-			fmt.Fprintf(a.out, "stays: %d more in mailbox %q\n", more, p.Mailbox)
+		for _, line := range sync.Reasons(p.Unproven) {
+			fmt.Fprintf(a.out, "stays: %s\n", safetext.Line(line))
 		}
 		if p.Held > 0 {
 			fmt.Fprintf(a.out, "mailbox %q: %s could go and stay, because its archive is damaged\n", p.Mailbox, english.Plural(p.Held, "more message", ""))

@@ -71,36 +71,34 @@ func (a *app) searchRemote(ctx context.Context, r *sync.Remote, mailbox string, 
 }
 
 func (a *app) remoteShow() *cobra.Command {
-	var octets octetsOf
+	var v viewing
 	cmd := &cobra.Command{
 		Use:   "show ACCOUNT MAILBOX UID",
 		Short: "Print one message of the server, readable",
-		Long: `Prints a message at the server as "show" prints one of the archive. It is not
-archived by that, and if it is unread it stays unread.
-
---raw writes the message's octets as they are, --part N those of an attachment,
-decoded; redirect them to a file.
-` + exitHelp,
-		Args: cobra.ExactArgs(3),
+		Long:  showLong("Prints a message at the server as \"show\" prints one of the archive. It is not\narchived by that, and if it is unread it stays unread."),
+		Args:  cobra.ExactArgs(3),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := v.check(); err != nil {
+				return err
+			}
 			u, err := strconv.ParseUint(args[2], 10, 32)
 			if err != nil || u == 0 {
 				return usage(fmt.Errorf("%q is no UID; `archiverd remote search %s MAILBOX` prints them", args[2], args[0]))
 			}
 			return a.atServer(cmd.Context(), args[0], false, func(r *sync.Remote) error {
-				return a.showRemote(cmd.Context(), r, args[1], uint32(u), octets)
+				return a.showRemote(cmd.Context(), r, args[1], uint32(u), v)
 			})
 		},
 	}
 	a.jsonFlag(cmd)
-	octets.flags(cmd)
+	v.flags(cmd)
 	return cmd
 }
 
 // showRemote fetches a message into a temporary file, for only in the end is it
 // known whether what came was the message, and prints it. The file has no name
 // any more when it gets its first octet: whatever ends us, nothing is left.
-func (a *app) showRemote(ctx context.Context, r *sync.Remote, mailbox string, u uint32, octets octetsOf) (err error) {
+func (a *app) showRemote(ctx context.Context, r *sync.Remote, mailbox string, u uint32, v viewing) (err error) {
 	f, err := os.CreateTemp("", "archiverd-*.eml") // mode 0600
 	if err != nil {
 		return err
@@ -116,10 +114,10 @@ func (a *app) showRemote(ctx context.Context, r *sync.Remote, mailbox string, u 
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	if wanted, err := octets.write(a, f); wanted {
+	if done, err := v.octets(a, f); done {
 		return err
 	}
-	msg, err := message.Read(f, message.Options{})
+	msg, err := v.read(a, f)
 	if err != nil {
 		return err
 	}
@@ -131,5 +129,6 @@ func (a *app) showRemote(ctx context.Context, r *sync.Remote, mailbox string, u 
 			Message *message.Message   `json:"message"`
 		}{r.Account.Name, mailbox, m, msg})
 	}
-	return a.printMessage(msg, m.InternalDate, m.Flags, fmt.Sprintf("UID: %d in mailbox %q on %s", u, mailbox, r.Account.Wire.Address))
+	return a.printMessage(msg, v, m.InternalDate, m.Flags,
+		message.Field{Name: "UID", Value: fmt.Sprintf("%d in mailbox %q on %s", u, mailbox, r.Account.Wire.Address)})
 }

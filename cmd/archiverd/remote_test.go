@@ -108,7 +108,13 @@ func TestEverydayUse(t *testing.T) {
 	if got := remote(0, "show", "alice", "INBOX", "1", "--part", "2").out; got != "PDF" {
 		t.Errorf("--part 2 writes %q", got)
 	}
-	remote(0, "show", "alice", "INBOX", "1", "--json").prints(`"uid": 1`, `"Name": "a.pdf"`)
+	saved := filepath.Join(s.dir, "saved")
+	remote(0, "show", "alice", "INBOX", "1", "--save", saved).prints("saved part 2, 3 B: " + filepath.Join(saved, "a.pdf"))
+	if got := string(read(t, filepath.Join(saved, "a.pdf"))); got != "PDF" {
+		t.Errorf("--save writes %q", got)
+	}
+	remote(0, "show", "alice", "INBOX", "1", "--all-headers").prints("Content-Type: multipart/")
+	remote(0, "show", "alice", "INBOX", "1", "--json").prints(`"uid": 1`, `"name": "a.pdf"`)
 	remote(2, "show", "alice", "INBOX", "77").says(`mailbox "INBOX", UID 77`)
 	remote(2, "show", "alice", "INBOX", "x").says(`"x" is no UID`)
 	if m := c.Read("INBOX"); slices.Contains(m[0].Flags, `\Seen`) {

@@ -149,7 +149,7 @@ func fileDate(name string, head []byte, changed, now time.Time) time.Time {
 // headerDate is the later of what the topmost Received field and the Date field
 // say, with its zone; zero if neither says anything that can be true.
 func headerDate(head []byte, now time.Time) (date time.Time) {
-	m, err := message.Read(bytes.NewReader(head), message.Options{TextOctets: 1})
+	m, err := message.ReadHeader(bytes.NewReader(head), message.Options{})
 	if err != nil {
 		return time.Time{}
 	}

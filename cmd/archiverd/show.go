@@ -4,34 +4,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
-	"strings"
-	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"archiverd/archive"
 	"archiverd/internal/message"
-	"archiverd/internal/safetext"
 )
 
 func (a *app) showCommand() *cobra.Command {
-	var octets octetsOf
+	var v viewing
 	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "Print one message, readable",
-		Long: `Prints a message: its main header fields, decoded; its text; and its parts by
-number. ID is a path as list prints it and the archive has it, or any part of one
-that only one message has.
-
---raw writes the message's octets as they are, --part N those of an attachment,
-decoded; redirect them to a file.
-` + exitHelp,
+		Long:  showLong("Prints a message: its main header fields, decoded; its text; and its parts by\nnumber. ID is a path as list prints it and the archive has it, or any part of one\nthat only one message has."),
+		Example: `  archiverd show 20261122T183000Z.1700000000.123
+  archiverd show --part 3 1700000000.123 > report.pdf
+  archiverd show --save attachments 1700000000.123`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := v.check(); err != nil {
+				return err
+			}
 			r, _, err := a.reader()
 			if err != nil {
 				return err
@@ -46,16 +40,34 @@ decoded; redirect them to a file.
 				return err
 			}
 			defer f.Close()
-			if wanted, err := octets.write(a, f); wanted {
+			if done, err := v.octets(a, f); done {
 				return err
 			}
-			return a.show(f, id, m)
+			return a.show(f, v, id, m)
 		},
 	}
 	a.archiveFlag(cmd)
 	a.jsonFlag(cmd)
-	octets.flags(cmd)
+	v.flags(cmd)
 	return cmd
+}
+
+// showLong is the help of show, which is about a message of the archive, and of
+// remote show.
+func showLong(what string) string {
+	return what + `
+
+Nothing is ever fetched from a network, and nothing in the message reaches the
+terminal as it is: control and invisible characters are written as escapes. HTML is
+shown as text, links with their true targets; text that mail programs hide is left
+out and counted. --html shows the HTML where the message has plain text too.
+
+Parts have numbers, through all messages within the message. --part N writes the
+octets of one, decoded; redirect them to a file. --save DIR saves what is attached
+under its own name, into a folder that is made if need be: a message within the
+message as one file, no file overwritten. With --part N it saves that part alone.
+--raw writes the message's octets as they are.
+` + exitHelp
 }
 
 // findMessage returns the path of the one message whose path is, or contains, id,
@@ -79,43 +91,76 @@ func findMessage(r *archive.Archive, id string) (string, *archive.Message, error
 	return path.Join(n.box.Dir, n.paths[0]), found, nil
 }
 
-// octetsOf says which octets of a message are wanted instead of a page to read.
-type octetsOf struct {
-	raw  bool
-	part int
+// viewing says what is wanted of a message.
+type viewing struct {
+	raw       bool
+	part      int
+	save      string
+	allFields bool
+	html      bool
+	given     func(flag string) bool
 }
 
-func (o *octetsOf) flags(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&o.raw, "raw", false, "write the message's octets")
-	cmd.Flags().IntVar(&o.part, "part", 0, "write the octets of part `N`, decoded")
+func (v *viewing) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&v.raw, "raw", false, "write the message's octets")
+	f.IntVar(&v.part, "part", 0, "write the octets of part `N`, decoded")
+	f.StringVar(&v.save, "save", "", "save the attachments, or part N, into `DIR`")
+	f.BoolVar(&v.allFields, "all-headers", false, "print every header field, decoded")
+	f.BoolVar(&v.html, "html", false, "show the HTML rather than the plain text")
+	v.given = f.Changed
 	cmd.MarkFlagsMutuallyExclusive("raw", "part", "json")
+	for _, octets := range []string{"raw", "part", "save"} {
+		cmd.MarkFlagsMutuallyExclusive(octets, "all-headers")
+		cmd.MarkFlagsMutuallyExclusive(octets, "html")
+	}
+	cmd.MarkFlagsMutuallyExclusive("save", "raw")
+	cmd.MarkFlagsMutuallyExclusive("save", "json")
 }
 
-// write writes the octets that are wanted of message f, if any are.
-func (o octetsOf) write(a *app, f io.Reader) (wanted bool, err error) {
+// check finds what no message can have.
+func (v viewing) check() error {
 	switch {
-	case o.raw:
+	case v.given("part") && v.part < 1:
+		return usage(fmt.Errorf("--part %d: parts are numbered from 1", v.part))
+	case v.given("save") && v.save == "":
+		return usage(errors.New("--save: name a folder, . for this one"))
+	}
+	return nil
+}
+
+// octets writes the octets that are wanted of message f, if any are.
+func (v viewing) octets(a *app, f io.Reader) (done bool, err error) {
+	switch {
+	case v.raw:
 		_, err := io.Copy(a.out, f)
 		return true, err
-	case o.part != 0:
-		return true, a.showPart(f, o.part)
+	case v.save != "":
+		return true, noPart(a.saveParts(f, v.save, v.part), v.part)
+	case v.part != 0:
+		if isTerminal(a.out) {
+			return true, usage(fmt.Errorf("part %d may be anything, and standard output is a terminal: redirect it to a file, or --save DIR", v.part))
+		}
+		return true, noPart(message.WritePart(a.out, f, v.part, message.Options{}), v.part)
 	}
 	return false, nil
 }
 
-func (a *app) showPart(f io.Reader, part int) error {
-	if t, ok := a.out.(*os.File); ok && term.IsTerminal(int(t.Fd())) {
-		return usage(fmt.Errorf("part %d may be anything, and standard output is a terminal: redirect it to a file", part))
-	}
-	err := message.WritePart(a.out, f, part, message.Options{})
+// noPart says how to find a part that there is.
+func noPart(err error, part int) error {
 	if errors.Is(err, message.ErrNoPart) {
 		return usage(fmt.Errorf("part %d: %w; the same command without --part lists them", part, err))
 	}
 	return err
 }
 
-func (a *app) show(f io.Reader, id string, m *archive.Message) error {
-	msg, err := message.Read(f, message.Options{})
+// read reads a message to be printed. Only a person wants to see where parts stand.
+func (v viewing) read(a *app, f io.Reader) (*message.Message, error) {
+	return message.Read(f, message.Options{HTML: v.html, Places: !a.json})
+}
+
+func (a *app) show(f io.Reader, v viewing, id string, m *archive.Message) error {
+	msg, err := v.read(a, f)
 	if err != nil {
 		return err
 	}
@@ -126,40 +171,9 @@ func (a *app) show(f io.Reader, id string, m *archive.Message) error {
 			Message  *message.Message `json:"message"`
 		}{id, m, msg})
 	}
-	about := []string{"ID: " + id}
+	about := []message.Field{{Name: "ID", Value: id}}
 	if !m.Gone.IsZero() {
-		about = append([]string{"Gone from the server: seen at " + m.Gone.Format("2006-01-02 15:04:05 -0700")}, about...)
+		about = append([]message.Field{{Name: "Gone from the server", Value: "seen at " + m.Gone.Format(showTime)}}, about...)
 	}
-	return a.printMessage(msg, m.InternalDate, m.Flags, about...)
-}
-
-// printMessage prints a message for reading. about are further lines for its head.
-func (a *app) printMessage(msg *message.Message, received time.Time, flags []string, about ...string) error {
-	w := &strings.Builder{}
-	for _, name := range []string{"From", "To", "Cc", "Bcc", "Reply-To", "Date", "Subject", "Message-ID"} {
-		for _, h := range msg.Header {
-			if strings.EqualFold(h.Name, name) {
-				fmt.Fprintf(w, "%s: %s\n", name, safetext.Line(h.Value))
-			}
-		}
-	}
-	if !received.IsZero() {
-		fmt.Fprintf(w, "Received: %s\n", received.Format("2006-01-02 15:04:05 -0700"))
-	}
-	fmt.Fprintf(w, "Flags: %s\n", safetext.Line(strings.Join(flags, " ")))
-	for _, line := range about {
-		fmt.Fprintln(w, safetext.Line(line))
-	}
-	fmt.Fprintf(w, "\n%s\n", strings.TrimRight(safetext.Text(msg.Text), "\n"))
-	if len(msg.Parts) > 1 || len(msg.Parts) == 1 && msg.Parts[0].Name != "" {
-		fmt.Fprintln(w, "\nParts:")
-		for _, p := range msg.Parts {
-			fmt.Fprintf(w, "  %d  %s  %s  %s %s\n", p.Number, safetext.Line(p.Type), humanize.IBytes(uint64(p.Size)), safetext.Line(p.Disposition), safetext.Line(p.Name))
-		}
-	}
-	for _, p := range msg.Problems {
-		fmt.Fprintf(w, "note: %s\n", safetext.Line(p))
-	}
-	_, err := io.WriteString(a.out, w.String())
-	return err
+	return a.printMessage(msg, v, m.InternalDate, m.Flags, about...)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"archiverd/internal/config"
+	"archiverd/internal/safetext"
 	"archiverd/state"
 	"archiverd/sync"
 )
@@ -173,11 +175,18 @@ func (a *app) sync(ctx context.Context, cfg *config.Config, names []string) erro
 	return err
 }
 
+// writeJSON prints JSON for programs, in which nothing can harm the terminal of
+// whoever looks at it.
 func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, safetext.JSON(b.String()))
+	return err
 }
 
 // interruptible is a context that SIGINT and SIGTERM end: politely the first

@@ -2,14 +2,19 @@ package message
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
+
+	"github.com/dustin/go-humanize"
 )
 
-// The ranks of a leaf's text: the highest is what a person reads.
+// The ranks of a leaf's text: in an alternative the highest is what a person
+// reads.
 const (
-	rankOther = 1 + iota // text/calendar and the like: shown if there is nothing else
+	rankOther = 1 + iota // text/rtf and the like: shown if there is nothing else
 	rankHTML
 	rankPlain
+	rankBest // the HTML, where it is asked for
 )
 
 // rank returns the rank of a leaf, 0 if it is not for reading.
@@ -17,8 +22,8 @@ func rank(mtype, disposition string) int {
 	switch {
 	case attached(disposition):
 		return 0
-	case mtype == "text/plain", mtype == "text/rfc822-headers", mtype == "message/delivery-status",
-		mtype == "message/disposition-notification", strings.HasPrefix(mtype, "multipart/"):
+	case mtype == "text/plain", mtype == "text/rfc822-headers", mtype == "message/global-headers",
+		isReport(mtype), strings.HasPrefix(mtype, "multipart/"):
 		return rankPlain // a multipart is a leaf only if it can't be parsed
 	case mtype == "text/html":
 		return rankHTML
@@ -28,34 +33,66 @@ func rank(mtype, disposition string) int {
 	return 0
 }
 
-// rank is the rank of a leaf by the options: with AllText all that is text counts.
-func (p *parser) rank(mtype, disposition string) int {
-	if !p.o.AllText {
-		return rank(mtype, disposition)
-	}
-	if r := rank(mtype, ""); r != rankOther {
+// rank is the rank of a leaf by the options: with AllText all text is for reading.
+func (p *parser) rank(mtype string, part Part) int {
+	if p.o.AllText {
+		r := rank(mtype, "")
+		if r == rankOther {
+			r = rankPlain
+		}
 		return r
 	}
-	return rankPlain
+	r := rank(mtype, part.Disposition)
+	if r == rankHTML && p.o.HTML {
+		return rankBest
+	}
+	return r
+}
+
+// isReport says whether a media type is that of fields for programs that people
+// can read: what was delivered or read (RFC 3464, 8098), or is abuse (RFC 5965).
+func isReport(mtype string) bool {
+	switch mtype {
+	case "message/delivery-status", "message/global-delivery-status", "message/disposition-notification",
+		"message/global-disposition-notification", "message/feedback-report", "message/tracking-status":
+		return true
+	}
+	return false
 }
 
 // attached says whether a disposition is other than inline (RFC 2183 2.8).
 func attached(disposition string) bool { return disposition != "" && disposition != "inline" }
 
-// node is the readable text of a multipart, a message or a leaf.
+// node is a multipart, a message or a leaf, for its readable text.
 type node struct {
 	alternative bool   // multipart/alternative: one child is shown
-	hidden      bool   // an attached message: not shown
-	heading     string // of a message within the message
-	rank        int    // of a leaf
+	places      bool   // where a child stands says something to the reader
+	message     bool   // a message within the message
+	heading     string // of it
+	part        int    // Part.Number of a message or a leaf
+	readable    bool   // a leaf whose type is for reading
+	also        bool   // a leaf that is shown whatever else is
 	text        string // of a leaf
+	rank        int    // of that text; of others the highest below, once best has been asked
 	children    []*node
 }
 
-// add adds a leaf, if there is anything in it to read.
-func (n *node) add(rank int, text string) {
+// newNode adds a multipart.
+func newNode(mtype string, parent *node) *node {
+	n := &node{alternative: mtype == "multipart/alternative"}
+	switch mtype {
+	case "multipart/alternative", "multipart/related", "multipart/signed", "multipart/encrypted":
+	default:
+		n.places = true // RFC 2046 5.1.3: unknown ones are mixed
+	}
+	parent.children = append(parent.children, n)
+	return n
+}
+
+// set sets the text of a leaf, if there is anything in it to read.
+func (n *node) set(rank int, text string) {
 	if strings.TrimSpace(text) != "" {
-		n.children = append(n.children, &node{rank: rank, text: lineFeeds(text)})
+		n.rank, n.text = rank, lineFeeds(text)
 	}
 }
 
@@ -71,46 +108,100 @@ func (n *node) settled(rank int) bool {
 	return false
 }
 
-// compose returns the text below a node and the highest rank of what is in it.
-// The tree is no deeper than Options.Depth.
-func (n *node) compose() (string, int) {
-	if n.hidden {
-		return "", 0
-	}
-	if n.children == nil && n.heading == "" {
-		return n.text, n.rank
-	}
-	best := 0
-	var all, others []string
+// best returns the highest rank of what is shown below a node, and keeps it. The
+// tree is little deeper than Options.Depth.
+func (n *node) best() int {
 	for _, c := range n.children {
-		text, rank := c.compose()
-		switch {
-		case text == "":
-			continue
-		case n.alternative && rank > best:
-			all = []string{text}
-		case n.alternative:
-			continue
-		case rank == rankOther:
-			others = append(others, text)
-		default:
-			all = append(all, text)
+		n.rank = max(n.rank, c.best())
+	}
+	if n.message {
+		n.rank = max(n.rank, rankHTML)
+	}
+	return n.rank
+}
+
+// page is the readable text on its way.
+type page struct {
+	strings.Builder
+	parts []Part
+}
+
+// paragraph writes a text, with an empty line before it.
+func (w *page) paragraph(s string) {
+	if w.Len() > 0 {
+		w.WriteByte('\n')
+	}
+	w.WriteString(s)
+}
+
+// place writes the line that stands for a part.
+func (w *page) place(n int) {
+	part := w.parts[n-1]
+	name := part.Name
+	if name == "" {
+		name = part.Type
+	}
+	w.paragraph(fmt.Sprintf("[part %d: %s, %s]\n", n, name, humanize.IBytes(uint64(part.Size))))
+}
+
+// write writes the text below a node, of which best has been asked; with places
+// a line for each part that is not shown, too.
+func (n *node) write(w *page, places bool) {
+	switch {
+	case n.message:
+		if places {
+			w.place(n.part)
 		}
-		best = max(best, rank)
+		if n.heading != "" {
+			w.paragraph(n.heading)
+		}
+		for _, c := range n.children {
+			c.write(w, places)
+		}
+		if places {
+			w.paragraph(fmt.Sprintf("[end of part %d]\n", n.part))
+		}
+	case n.part != 0:
+		if n.text != "" {
+			w.paragraph(n.text)
+		} else if places && !n.readable {
+			w.place(n.part)
+		}
+	case n.alternative:
+		n.writeChosen(w, places)
+	default:
+		for _, c := range n.children {
+			if c.rank == rankOther && n.rank > rankOther && !c.also {
+				c.text, c.readable = "", false // something else is there to read
+			}
+			c.write(w, places && n.places)
+		}
 	}
-	if len(all) == 0 {
-		all = others
+}
+
+// writeChosen writes the last of the children with the highest rank
+// (RFC 2046 5.1.4), and what is shown beside it.
+func (n *node) writeChosen(w *page, places bool) {
+	chosen := -1
+	for i, c := range n.children {
+		if c.rank == n.rank {
+			chosen = i
+		}
 	}
-	if n.heading != "" {
-		all = append([]string{n.heading}, all...)
-		best = max(best, rankHTML)
+	for i, c := range n.children {
+		if i == chosen || c.also {
+			c.write(w, places)
+		}
 	}
-	return strings.Join(all, "\n"), best
 }
 
 // text returns the readable text of the whole message.
 func (p *parser) text() string {
-	s, _ := p.stack[0].node.compose()
+	w := &page{parts: p.m.Parts}
+	root := p.stack[0].node
+	root.best()
+	root.write(w, p.o.Places)
+	s := w.String()
 	if len(s) > p.o.TextOctets {
 		p.problem("text of more than %d octets: the rest of it is left out", p.o.TextOctets)
 		s = cutUTF8(s, p.o.TextOctets)
@@ -122,7 +213,7 @@ func (p *parser) text() string {
 func (p *parser) heading(h *header) string {
 	var b strings.Builder
 	for _, f := range p.decoded(&header{fields: h.named("From", "To", "Cc", "Date", "Subject")}) {
-		line := f.Name + ": " + f.Value + "\n"
+		line := f.Name + ": " + oneLine(f.Value) + "\n"
 		if len(line) <= p.room {
 			b.WriteString(line)
 			p.room -= len(line)
@@ -146,28 +237,79 @@ func (p *parser) keepText(l *leaf) {
 	p.room -= len(l.text)
 	part := p.m.Parts[l.part]
 	charset := part.Charset
-	if l.rank == rankHTML && charset == "" {
+	if l.isHTML() && charset == "" {
 		charset = metaCharset(text)
 	}
-	s, known, clean := toUTF8(text, charset)
+	s, known, clean := toUTF8(text, charset, p.hint)
 	switch {
 	case !known:
-		p.problem("part %d: unknown charset %s: 8-bit octets are read as Windows-1252", l.part+1, quote(charset))
-	case !clean && charset == "":
-		p.problem("part %d: no charset: octets that are not UTF-8 are read as Windows-1252", l.part+1)
+		p.problem("part %d: unknown charset %s", l.part+1, quote(charset))
+	case !clean && charsetName(charset) == "":
+		p.problem("part %d: no charset, and not UTF-8: its octets are read as %s", l.part+1, p.guess())
 	case !clean:
-		p.problem("part %d: not all of it is %s: other octets are read as Windows-1252", l.part+1, quote(charset))
+		p.problem("part %d: not all of it is %s: other octets are read as %s", l.part+1, quote(charset), p.guess())
 	}
-	if l.rank == rankHTML {
-		s = renderHTML(s, p.o.TextOctets)
-	}
-	l.node.add(l.rank, s)
+	l.node.set(l.rank, p.render(l, part, s))
 }
+
+// guess names the charset of octets that have none.
+func (p *parser) guess() string {
+	if p.hint != "" {
+		return quote(p.hint)
+	}
+	return "Windows-1252"
+}
+
+func (l *leaf) isHTML() bool { return l.rank == rankHTML || l.rank == rankBest }
+
+// render makes the text of a leaf readable.
+func (p *parser) render(l *leaf, part Part, s string) string {
+	switch {
+	case l.isHTML():
+		text, hidden := renderHTML(s, p.o.TextOctets)
+		if hidden > 0 {
+			p.problem("part %d: the HTML has %d characters of text that mail programs hide: left out", l.part+1, hidden)
+		}
+		return text
+	case part.Type == calendar:
+		if text := renderCalendar(s); text != "" {
+			l.node.also = true
+			return text
+		}
+	case part.Type == "text/rfc822-headers", part.Type == "message/global-headers":
+		if text := renderHeader(s); text != "" {
+			return text
+		}
+	case l.flowed.yes:
+		return l.flowed.unfold(s)
+	}
+	return s
+}
+
+// renderHeader returns the fields of a header that are shown of a message within
+// the message, empty if there are none.
+func renderHeader(s string) string {
+	var b strings.Builder
+	if m, err := ReadHeader(strings.NewReader(s), Options{}); err == nil {
+		for _, name := range []string{"From", "To", "Cc", "Date", "Subject", "Message-ID"} {
+			if v := m.Get(name); v != "" {
+				b.WriteString(name + ": " + oneLine(v) + "\n")
+			}
+		}
+	}
+	return b.String()
+}
+
+// oneLine makes of a value, in which an encoded word can bring any character, one
+// that can't be taken for two fields.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // keepPreamble keeps the text of a multipart that has no part.
 func (p *parser) keepPreamble(f frame) {
-	s, _ := octets(f.preamble)
-	f.node.add(rankPlain, s)
+	s, _, _ := toUTF8(f.preamble, "", p.hint)
+	n := &node{part: -1, readable: true}
+	n.set(rankPlain, s)
+	f.node.children = append(f.node.children, n)
 }
 
 // lineFeeds returns s with its line ends made LF and one at its end.

@@ -8,47 +8,135 @@ import (
 
 	"github.com/emersion/go-message/charset"
 	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/korean"
+	"golang.org/x/text/encoding/simplifiedchinese"
 )
 
 // toUTF8 returns b, in the named charset, as valid UTF-8. known is false if the
 // charset is not known: then, and where there is no charset or b is not what it
-// says, valid UTF-8 stays and every other octet is read as Windows-1252.
-// clean is false if there were such octets.
-func toUTF8(b []byte, name string) (s string, known, clean bool) {
+// says, valid UTF-8 stays and the rest is read as the charset hint, or else
+// every other octet as Windows-1252. clean is false if there were such octets.
+func toUTF8(b []byte, name, hint string) (s string, known, clean bool) {
 	known = true
 	switch name = charsetName(name); name {
-	case "", "us-ascii", "ascii", "utf-8", "utf8":
-	default:
-		r, err := charset.Reader(name, bytes.NewReader(b))
-		if err == nil {
-			var t strings.Builder
-			// "\ufffd" alone is what a charset that is known but refused decodes to.
-			if _, err = io.Copy(&t, r); err == nil && t.String() != "\ufffd" {
-				return strings.ToValidUTF8(t.String(), "\ufffd"), true, true
+	case "":
+		if isJapanese(b) {
+			if s, ok := decodeCharset(b, "iso-2022-jp"); ok {
+				return s, true, true
 			}
 		}
-		known = false
+	case "us-ascii", "utf-8":
+	default:
+		if s, known = decodeCharset(b, name); known {
+			return s, true, true
+		}
 	}
-	s, clean = octets(b)
-	return s, known, clean
+	if utf8.Valid(b) {
+		return string(b), known, true
+	}
+	if hint = charsetName(hint); hint != "" && hint != "utf-8" && hint != "us-ascii" && name != "utf-8" {
+		if s, ok := decodeCharset(b, hint); ok && !strings.ContainsRune(s, utf8.RuneError) {
+			return s, known, false
+		}
+	}
+	return octets(b), known, false
+}
+
+// decodeCharset returns b in a charset by the name that charsetName gives; ok is
+// false if it is not known.
+func decodeCharset(b []byte, name string) (s string, ok bool) {
+	switch name {
+	case "utf-7":
+		return decodeUTF7(b), true
+	case "iso-2022-kr":
+		t, err := korean.EUCKR.NewDecoder().Bytes(shiftKorean(b))
+		return strings.ToValidUTF8(string(t), "\ufffd"), err == nil
+	case "hz-gb-2312":
+		t, err := simplifiedchinese.HZGB2312.NewDecoder().Bytes(b)
+		return strings.ToValidUTF8(string(t), "\ufffd"), err == nil
+	}
+	r, err := charset.Reader(name, bytes.NewReader(b))
+	if err != nil {
+		return "", false
+	}
+	var t strings.Builder
+	// "\ufffd" alone is what a charset that is known but refused decodes to.
+	if _, err = io.Copy(&t, r); err != nil || t.String() == "\ufffd" {
+		return "", false
+	}
+	return strings.ToValidUTF8(t.String(), "\ufffd"), true
 }
 
 // charsetName brings the name of a charset into the form that the tables have.
 func charsetName(name string) string {
 	name, _, _ = strings.Cut(name, "*") // a language, RFC 2231 5
 	switch name = strings.ToLower(strings.Trim(name, " \t\"'")); name {
-	case "iso-8859-1", "latin1":
+	case "ascii", "ansi_x3.4-1968", "iso646-us":
+		return "us-ascii"
+	case "utf8", "utf_8", "unicode-1-1-utf-8", "x-utf-8":
+		return "utf-8"
+	case "iso-8859-1", "iso8859-1", "iso8859_1", "iso_8859-1", "8859-1", "latin1", "latin-1", "l1", "ansi", "cp1252":
 		return "windows-1252" // a superset but for C1 controls, and what is meant
-	case "cp932":
+	case "cp932", "ms932", "x-sjis", "sjis", "shift-jis", "windows-31j":
 		return "shift_jis"
+	case "cp949", "ms949", "windows-949", "x-windows-949", "uhc", "ks_c_5601", "ks_c_5601-1987":
+		return "euc-kr"
+	case "x-gbk", "cp936", "ms936", "windows-936", "gb_2312-80", "gb2312":
+		return "gbk"
+	case "cp950", "big5-eten", "x-x-big5":
+		return "big5"
+	case "iso-2022-jp-1", "iso-2022-jp-2", "iso-2022-jp-3", "iso-2022-jp-2004", "iso-2022-jp-ms", "cp50220", "cp50221", "csiso2022jp":
+		return "iso-2022-jp"
+	case "hz", "hzgb":
+		return "hz-gb-2312"
+	case "utf7", "unicode-1-1-utf-7", "x-utf-7", "csunicode11utf7":
+		return "utf-7"
+	case "unicode", "ucs-2", "utf16":
+		return "utf-16"
+	case "8bit", "7bit", "none", "unknown", "unknown-8bit", "x-unknown", "x-user-defined", "default":
+		return "" // some program's way to say that it knows none
+	}
+	if n, ok := strings.CutPrefix(name, "cp125"); ok && len(n) == 1 {
+		return "windows-125" + n
+	}
+	if n, ok := strings.CutPrefix(name, "windows125"); ok && len(n) == 1 {
+		return "windows-125" + n
 	}
 	return name
 }
 
-// octets returns b as text, and whether it is valid UTF-8 as it stands.
-func octets(b []byte) (s string, valid bool) {
+// isJapanese says whether b has the escapes that only ISO-2022-JP has (RFC 1468).
+func isJapanese(b []byte) bool {
+	return bytes.IndexByte(b, 0x1b) >= 0 && (bytes.Contains(b, []byte("\x1b$B")) || bytes.Contains(b, []byte("\x1b$@"))) && bytes.Contains(b, []byte("\x1b("))
+}
+
+// shiftKorean makes ISO-2022-KR (RFC 1557) EUC-KR: between SO and SI the octets
+// lack their high bit.
+func shiftKorean(b []byte) []byte {
+	out := make([]byte, 0, len(b))
+	shifted := false
+	for b = bytes.ReplaceAll(b, []byte("\x1b$)C"), nil); len(b) > 0; b = b[1:] {
+		switch c := b[0]; {
+		case c == 0x0e:
+			shifted = true
+		case c == 0x0f:
+			shifted = false
+		case c == '\n':
+			shifted = false
+			out = append(out, c)
+		case shifted && c > ' ':
+			out = append(out, c|0x80)
+		default:
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// octets returns b as text: UTF-8 as it is, all other octets as Windows-1252.
+func octets(b []byte) string {
 	if utf8.Valid(b) {
-		return string(b), true
+		return string(b)
 	}
 	var t strings.Builder
 	t.Grow(len(b) + len(b)/8)
@@ -60,7 +148,7 @@ func octets(b []byte) (s string, valid bool) {
 		t.WriteRune(r)
 		b = b[size:]
 	}
-	return t.String(), false
+	return t.String()
 }
 
 // cutUTF8 returns the first octets of s, at most n, without half a character.

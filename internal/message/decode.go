@@ -1,9 +1,6 @@
 package message
 
-import (
-	"io"
-	"strings"
-)
+import "strings"
 
 // decoder undoes a Content-Transfer-Encoding (RFC 2045 6). It takes octets in
 // pieces of any size and passes on whatever decodes: the next write uses the
@@ -34,6 +31,8 @@ func newDecoder(enc string) decoder {
 		return &base64Decoder{}
 	case "quoted-printable":
 		return &qpDecoder{}
+	case "x-uuencode", "uuencode", "x-uue", "uue":
+		return &uuDecoder{}
 	}
 	return nil
 }
@@ -56,18 +55,9 @@ type base64Decoder struct {
 func (d *base64Decoder) decode(p []byte) []byte {
 	d.out = d.out[:0]
 	for _, c := range p {
-		var v byte
+		v := base64Value(c)
 		switch {
-		case 'A' <= c && c <= 'Z':
-			v = c - 'A'
-		case 'a' <= c && c <= 'z':
-			v = c - 'a' + 26
-		case '0' <= c && c <= '9':
-			v = c - '0' + 52
-		case c == '+':
-			v = 62
-		case c == '/':
-			v = 63
+		case v >= 0:
 		case c == '=':
 			d.flush()
 			continue
@@ -84,6 +74,23 @@ func (d *base64Decoder) decode(p []byte) []byte {
 		}
 	}
 	return d.out
+}
+
+// base64Value returns what a character of the alphabet stands for, -1 for others.
+func base64Value(c byte) int {
+	switch {
+	case 'A' <= c && c <= 'Z':
+		return int(c - 'A')
+	case 'a' <= c && c <= 'z':
+		return int(c-'a') + 26
+	case '0' <= c && c <= '9':
+		return int(c-'0') + 52
+	case c == '+':
+		return 62
+	case c == '/':
+		return 63
+	}
+	return -1
 }
 
 // flush passes on the octets of an incomplete group of four.
@@ -191,49 +198,4 @@ func hexDigit(c byte) int {
 		return int(c-'a') + 10
 	}
 	return -1
-}
-
-// content takes the octets of one part, raw, and keeps or passes on what they
-// decode to.
-type content struct {
-	size int64
-	eol  []byte // the last line end: the boundary's, should one follow (RFC 2046 5.1.1)
-	dec  decoder
-	w    io.Writer // takes the decoded octets; may be nil
-	err  error     // of w
-	keep bool      // keep the decoded octets in text
-	room int       // at most that many
-	text []byte
-	more bool // there were more
-}
-
-func (c *content) write(ln line) {
-	if _, plain := c.dec.(identity); plain && c.w == nil && (!c.keep || c.more) {
-		c.size += int64(len(c.eol) + len(ln.text)) // the short way, for one line in a hundred messages
-		c.eol = append(c.eol[:0], ln.eol...)
-		return
-	}
-	c.put(c.dec.decode(c.eol))
-	c.put(c.dec.decode(ln.text))
-	c.eol = append(c.eol[:0], ln.eol...)
-}
-
-// close ends the part, at a boundary or at the end of the message.
-func (c *content) close(boundary bool) {
-	if !boundary {
-		c.put(c.dec.decode(c.eol))
-	}
-	c.put(c.dec.end())
-}
-
-func (c *content) put(p []byte) {
-	c.size += int64(len(p))
-	if c.w != nil && c.err == nil && len(p) > 0 {
-		_, c.err = c.w.Write(p)
-	}
-	if c.keep {
-		n := min(len(p), c.room-len(c.text))
-		c.text = append(c.text, p[:n]...)
-		c.more = c.more || n < len(p)
-	}
 }

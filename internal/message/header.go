@@ -113,8 +113,7 @@ func (p *parser) addField(name string, value []byte, folded bool) {
 		h.full = true
 		return
 	case name != "":
-		s, _ := octets([]byte(name))
-		h.fields = append(h.fields, rawField{s, bytes.Clone(bytes.Trim(value, " \t"))})
+		h.fields = append(h.fields, rawField{octets([]byte(name)), bytes.Clone(bytes.Trim(value, " \t"))})
 		return
 	case len(h.fields) == 0:
 		return
@@ -133,7 +132,7 @@ func (p *parser) addField(name string, value []byte, folded bool) {
 func (p *parser) decoded(h *header) []Field {
 	fields := make([]Field, 0, len(h.fields))
 	for _, f := range h.fields {
-		value, _ := octets(f.value)
+		value, _, _ := toUTF8(f.value, "", p.hint)
 		value, unknown := decodeWords(value)
 		if unknown != "" {
 			p.problem("header field %s: unknown charset %s", quote(f.name), quote(unknown))
@@ -141,6 +140,33 @@ func (p *parser) decoded(h *header) []Field {
 		fields = append(fields, Field{f.name, strings.TrimSpace(value)})
 	}
 	return fields
+}
+
+// findHint finds the charset for octets that have none, if a message names one
+// anywhere in its header: that of its text, or of its first encoded word.
+func (p *parser) findHint(h *header) {
+	if p.hint != "" {
+		return
+	}
+	_, ps := parseParams(h.get("Content-Type"))
+	if name := ps.get("charset"); !isUnicode(name) {
+		p.hint = name
+		return
+	}
+	for _, f := range h.fields {
+		if i := bytes.Index(f.value, []byte("=?")); i >= 0 {
+			if w, _, ok := cutWord(string(f.value[i+2:])); ok && !isUnicode(w.charset) {
+				p.hint = w.charset
+				return
+			}
+		}
+	}
+}
+
+// isUnicode says whether a charset is no hint for octets that are not UTF-8.
+func isUnicode(name string) bool {
+	name = charsetName(name)
+	return name == "" || name == "us-ascii" || strings.HasPrefix(name, "utf-")
 }
 
 // cutField cuts a line into a field's name and value. White space before the

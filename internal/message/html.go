@@ -1,8 +1,11 @@
 package message
 
 import (
+	"bytes"
+	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
@@ -19,83 +22,118 @@ func metaCharset(b []byte) string {
 	return name
 }
 
-// renderHTML returns HTML as text of about limit octets at most: scripts, styles
-// and tags dropped, entities decoded, white space collapsed, block elements on
-// lines of their own, a link shown as its text and <address>. It walks the
-// tokens and builds no tree, so nesting costs nothing.
-func renderHTML(s string, limit int) string {
-	var p page
+// renderHTML returns HTML as text of about limit octets at most, and how many
+// characters it has that mail programs hide. Scripts, styles, comments and tags
+// are dropped, entities decoded, white space collapsed, blocks on lines of their
+// own, lists with their signs, small tables aligned, links with their targets.
+//
+// It walks the tokens and builds no tree: what is open stands on a stack of
+// bounded height, so nesting costs nothing, and an end tag that lacks its start
+// tag can't close what is around a table.
+func renderHTML(s string, limit int) (text string, hidden int) {
+	p := &htmlPage{limit: limit}
 	z := html.NewTokenizer(strings.NewReader(s))
 	skip := false // this is the text of a script, a style, …
-	for p.b.Len() < limit {
+	for len(p.out) < limit {
 		switch z.Next() {
 		case html.ErrorToken: // the end: a string has no other error
-			p.endLink()
-			return p.b.String()
+			return p.finish(), p.hidden
 		case html.TextToken:
 			if !skip {
-				p.text(string(z.Text()))
+				p.text(z.Text())
 			}
 		case html.StartTagToken, html.SelfClosingTagToken:
-			name, _ := z.TagName()
+			name, more := z.TagName()
 			tag := atom.Lookup(name)
 			skip = unread(tag)
-			p.start(tag, attributes(z))
+			p.start(tag, attributes(z, more))
 		case html.EndTagToken:
 			name, _ := z.TagName()
 			skip = false
 			p.end(atom.Lookup(name))
 		}
 	}
-	return p.b.String()
+	return p.finish(), p.hidden
 }
 
-// unread says whether an element's text, always one token, is not for reading.
-func unread(tag atom.Atom) bool {
-	switch tag {
-	case atom.Script, atom.Style, atom.Title, atom.Iframe, atom.Noembed, atom.Noframes:
-		return true
-	}
-	return false
-}
-
-// attrs are the attributes that show.
-type attrs struct{ href, alt string }
-
-func attributes(z *html.Tokenizer) (a attrs) {
-	for more := true; more; {
-		var key, value []byte
-		key, value, more = z.TagAttr()
-		switch string(key) {
-		case "href":
-			a.href = string(value)
-		case "alt":
-			a.alt = string(value)
-		}
-	}
-	return a
-}
-
-// page is a rendering on its way. Line ends and spaces wait until text follows.
-type page struct {
-	b        strings.Builder
+// htmlPage is a rendering on its way. Line ends and spaces wait until text follows.
+type htmlPage struct {
+	limit    int
+	out      []byte
+	line     int // where the last line ended
+	hidden   int // characters that were left out
 	newlines int
 	space    bool
-	item     bool // a list item begins
-	pre      int  // elements open that keep white space
-	quotes   int  // block quotes open
-	href     string
-	link     int // where the text of that link begins
+	cells    int    // cell ends before the next text
+	fresh    bool   // a cell has begun: its first block begins no line
+	item     string // the sign of the list item that begins
+	pre      int    // elements open that keep white space
+	quotes   int    // block quotes open
+	quoted   int    // block quotes around the last text
+	lists    int    // lists open
+	open     []element
+	over     int // elements open above those
+	tables   []table
+	links    links
 }
 
-// Octets of an address, and levels of quotes, that are shown.
+// element is an element that is open.
+type element struct {
+	tag  atom.Atom
+	look look
+	link link // of an a
+	next int  // number of the next item of an ol, else 0
+
+	at, newlines int // what was written and what waited when it began
+}
+
 const (
-	maxURL    = 2000
-	maxQuotes = 8
+	maxOpen   = 256 // elements that are kept track of
+	maxQuotes = 8   // levels of quotes and lists that are shown
 )
 
-func (p *page) start(tag atom.Atom, a attrs) {
-	p.newlines = max(p.newlines, margin(tag))
+func (p *htmlPage) start(tag atom.Atom, a attrs) {
+	if tag == atom.Base {
+		p.links.setBase(a.href)
+	}
+	p.closeImplied(tag)
+	look := p.look().with(a)
+	if !look.hides() {
+		p.begin(tag, a)
+	}
+	if tag == 0 || isVoid(tag) {
+		return
+	}
+	if len(p.open) == maxOpen {
+		p.over++
+		return
+	}
+	e := element{tag: tag, look: look, at: len(p.out), newlines: p.newlines}
+	switch tag {
+	case atom.A:
+		e.link = p.links.begin(a.href, len(p.out))
+	case atom.Ol:
+		e.next = 1
+		if n, err := strconv.Atoi(strings.TrimSpace(a.start)); err == nil && 0 < n && n < 1e9 {
+			e.next = n
+		}
+		p.lists++
+	case atom.Ul, atom.Menu:
+		p.lists++
+	case atom.Pre, atom.Textarea:
+		p.pre++
+	case atom.Blockquote:
+		p.quotes++
+	case atom.Table:
+		p.beginTable()
+	}
+	p.open = append(p.open, e)
+}
+
+// begin writes what shows at an element's beginning.
+func (p *htmlPage) begin(tag atom.Atom, a attrs) {
+	p.fresh = p.fresh && tag != atom.Table
+	p.margin(tag)
 	switch tag {
 	case atom.Br:
 		if p.newlines < 2 || p.pre > 0 {
@@ -104,143 +142,221 @@ func (p *page) start(tag atom.Atom, a attrs) {
 	case atom.Hr:
 		p.word("----")
 		p.newlines = 1
-	case atom.Img, atom.Area:
-		if alt := strings.Join(strings.Fields(a.alt), " "); alt != "" {
+	case atom.Img:
+		if alt := oneLine(a.alt); alt != "" {
 			p.word("[" + alt + "]")
 		}
+	case atom.Area:
+		if target := p.links.address(a.href); target != "" {
+			p.word("[" + oneLine(a.alt) + "]")
+			p.word(p.links.show(target))
+		}
+	case atom.Form:
+		if target := p.links.address(a.action); target != "" {
+			p.word("[form to " + p.links.show(target) + "]")
+		}
+	case atom.Input:
+		switch kind := strings.ToLower(a.kind); kind {
+		case "hidden":
+		case "submit", "button", "reset", "image":
+			p.word("[" + oneLine(a.value+" "+a.alt) + "]")
+		case "password":
+			p.word("[password: ]")
+		default:
+			p.word("[" + oneLine(a.value) + "_]")
+		}
 	case atom.Li:
-		p.item = true
+		p.item = "- "
+		if i := p.find(atom.Ol, atom.Ul, atom.Menu); i >= 0 && p.open[i].tag == atom.Ol {
+			p.item = strconv.Itoa(p.open[i].next) + ". "
+			p.open[i].next++
+		}
+	case atom.Tr:
+		p.beginRow()
 	case atom.Td, atom.Th:
-		p.space = true
-	case atom.Pre, atom.Textarea:
-		p.pre++
-	case atom.Blockquote:
-		p.quotes++
+		p.beginCell()
+	}
+}
+
+// end closes the innermost element of that name, and what is open in it.
+func (p *htmlPage) end(tag atom.Atom) {
+	if p.over > 0 && tag != 0 && !isVoid(tag) {
+		p.over--
+		return
+	}
+	if i := p.find(tag); i >= 0 {
+		p.closeTo(i)
+	} else if !p.look().hides() {
+		p.margin(tag)
+	}
+}
+
+// find returns the index of the innermost open element of these names, not
+// beyond the table cell that is open; -1 if there is none.
+func (p *htmlPage) find(tags ...atom.Atom) int {
+	for i := len(p.open) - 1; i >= 0; i-- {
+		for _, tag := range tags {
+			if p.open[i].tag == tag {
+				return i
+			}
+		}
+		if t := p.open[i].tag; t == atom.Table || (t == atom.Td || t == atom.Th || t == atom.Caption) && !inTable(tags[0]) {
+			return -1
+		}
+	}
+	return -1
+}
+
+// closeTo closes open[i] and all within.
+func (p *htmlPage) closeTo(i int) {
+	for len(p.open) > i {
+		e := p.open[len(p.open)-1]
+		p.open = p.open[:len(p.open)-1]
+		switch e.tag {
+		case atom.A:
+			p.endLink(e.link)
+		case atom.Ol, atom.Ul, atom.Menu:
+			p.lists--
+		case atom.Pre, atom.Textarea:
+			p.pre--
+		case atom.Blockquote:
+			p.quotes--
+		case atom.Table:
+			p.endTable()
+		}
+		if e.look.hides() {
+			continue
+		}
+		if e.tag == atom.Td || e.tag == atom.Th {
+			p.newlines = 0 // what ends the last block of a cell ends no line
+			if len(p.out) == e.at {
+				p.newlines = e.newlines // it was empty
+			}
+			p.space, p.fresh = true, false
+			continue
+		}
+		p.margin(e.tag)
+	}
+}
+
+// closeImplied closes what the start of an element ends without an end tag.
+func (p *htmlPage) closeImplied(tag atom.Atom) {
+	i := -1
+	switch tag {
 	case atom.A:
-		p.endLink()
-		p.href, p.link = address(a.href), p.b.Len()
+		i = p.find(atom.A)
+	case atom.Li:
+		if j := p.find(atom.Li, atom.Ul, atom.Ol, atom.Menu); j >= 0 && p.open[j].tag == atom.Li {
+			i = j
+		}
+	case atom.Dt, atom.Dd:
+		i = p.find(atom.Dt, atom.Dd)
+	case atom.Option:
+		i = p.find(atom.Option)
+	case atom.Td, atom.Th:
+		i = p.find(atom.Td, atom.Th)
+	case atom.Tr, atom.Tbody, atom.Thead, atom.Tfoot:
+		i = p.find(atom.Tr)
+	default:
+		if margin(tag) > 0 && len(p.open) > 0 && p.open[len(p.open)-1].tag == atom.P {
+			i = len(p.open) - 1
+		}
+	}
+	if i >= 0 {
+		p.closeTo(i)
 	}
 }
 
-func (p *page) end(tag atom.Atom) {
-	if tag == atom.A {
-		p.endLink()
+// margin ends the line before or after an element.
+func (p *htmlPage) margin(tag atom.Atom) {
+	if !p.fresh {
+		p.newlines = max(p.newlines, margin(tag))
 	}
-	p.newlines = max(p.newlines, margin(tag))
-	switch tag {
-	case atom.Pre, atom.Textarea:
-		p.pre = max(p.pre-1, 0)
-	case atom.Blockquote:
-		p.quotes = max(p.quotes-1, 0)
-	}
-}
-
-// margin returns the line ends before and after an element.
-func margin(tag atom.Atom) int {
-	switch tag {
-	case atom.P, atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6, atom.Blockquote, atom.Pre:
-		return 2
-	case atom.Div, atom.Section, atom.Article, atom.Header, atom.Footer, atom.Nav, atom.Aside, atom.Main,
-		atom.Form, atom.Fieldset, atom.Address, atom.Center, atom.Body, atom.Hr, atom.Ul, atom.Ol, atom.Li,
-		atom.Dl, atom.Dt, atom.Dd, atom.Table, atom.Tr, atom.Caption, atom.Figure, atom.Option, atom.Textarea:
-		return 1
-	}
-	return 0
 }
 
 // text writes the text between two tags.
-func (p *page) text(s string) {
-	if p.pre > 0 {
-		for i, line := range strings.Split(strings.ReplaceAll(s, "\r\n", "\n"), "\n") {
-			if i > 0 {
-				p.newlines++
-			}
-			if line != "" {
-				p.flush()
-				p.b.WriteString(line)
+func (p *htmlPage) text(s []byte) {
+	if p.look().hides() {
+		for _, r := range string(s) {
+			if !unicode.IsSpace(r) && !isFiller(r) {
+				p.hidden++
 			}
 		}
 		return
 	}
-	for _, r := range s {
+	if p.pre > 0 {
+		for line := range bytes.Lines(bytes.ReplaceAll(s, []byte(cellEnd), nil)) {
+			text := bytes.TrimRight(line, "\r\n")
+			if len(text) > 0 {
+				p.flush()
+				p.out = append(p.out, text...)
+			}
+			if len(text) < len(line) {
+				p.newlines++
+			}
+		}
+		return
+	}
+	for _, r := range string(s) {
 		switch {
 		case unicode.IsSpace(r):
 			p.space = true
 		case isFiller(r):
 		default:
 			p.flush()
-			p.b.WriteRune(r)
+			p.out = utf8.AppendRune(p.out, r)
 		}
 	}
 }
 
 // isFiller says whether r is one of those invisible characters that mails are
-// padded with.
+// padded with, or the one that stands for the end of a cell here.
 func isFiller(r rune) bool {
 	switch r {
-	case '\u00ad', '\u034f', '\u200b', '\u200c', '\u200d', '\u2060', '\ufeff':
+	case '\u00ad', '\u034f', '\u200b', '\u200c', '\u200d', '\u2060', '\ufeff', cellEndRune:
 		return true
 	}
 	return false
 }
 
 // word writes s as a word of its own.
-func (p *page) word(s string) {
+func (p *htmlPage) word(s string) {
 	p.space = true
 	p.flush()
-	p.b.WriteString(s)
+	p.out = append(p.out, strings.ReplaceAll(s, cellEnd, "")...)
 	p.space = true
 }
 
 // flush writes the white space that stands before the next text.
-func (p *page) flush() {
-	begin := p.b.Len() == 0
-	switch {
-	case p.newlines > 0 && !begin:
-		for range p.newlines {
-			p.b.WriteByte('\n')
-		}
-		begin = true
-	case p.space && !begin:
-		p.b.WriteByte(' ')
-	}
-	if begin {
-		p.b.WriteString(strings.Repeat("> ", min(p.quotes, maxQuotes)))
-	}
-	if p.item {
-		p.b.WriteString("- ")
-	}
-	p.newlines, p.space, p.item = 0, false, false
-}
-
-// endLink writes the address of the link that is open, unless its text is the
-// address.
-func (p *page) endLink() {
-	if p.href == "" {
+func (p *htmlPage) flush() {
+	if p.newlines == 0 && !p.space && p.item == "" && p.cells == 0 && len(p.out) > 0 {
+		p.fresh = false
 		return
 	}
-	text := strings.TrimSpace(p.b.String()[p.link:])
-	bare := strings.TrimSuffix(p.href, "/")
-	for _, scheme := range []string{"mailto:", "http://", "https://"} {
-		bare = strings.TrimPrefix(bare, scheme)
+	begin := len(p.out) == 0
+	switch {
+	case p.newlines > 0 && !begin:
+		p.line = len(p.out)
+		p.out = append(p.out, '\n')
+		blank := strings.TrimSpace(strings.Repeat("> ", min(p.quotes, p.quoted, maxQuotes))) + "\n"
+		p.out = append(p.out, strings.Repeat(blank, min(p.newlines-1, p.limit-min(len(p.out), p.limit)))...)
+		begin = true
+	case p.cells > 0:
+	case p.space && !begin:
+		p.out = append(p.out, ' ')
 	}
-	if text = strings.TrimSuffix(text, "/"); text != bare && text != strings.TrimSuffix(p.href, "/") {
-		space := p.space
-		p.word("<" + p.href + ">")
-		p.space = space
+	if begin {
+		p.out = append(p.out, strings.Repeat("> ", min(p.quotes, maxQuotes))...)
+		p.out = append(p.out, strings.Repeat("  ", min(max(p.lists-1, 0), maxQuotes))...)
 	}
-	p.href = ""
+	p.out = append(p.out, strings.Repeat(cellEnd, p.cells)...)
+	p.out = append(p.out, p.item...)
+	p.newlines, p.space, p.cells, p.fresh, p.item, p.quoted = 0, false, 0, false, "", p.quotes
 }
 
-// address returns an address as it is shown: one that leads out of the page,
-// without the white space that browsers pass over.
-func address(href string) string {
-	href = strings.Join(strings.Fields(href), "")
-	if strings.HasPrefix(href, "#") {
-		return ""
-	}
-	if len(href) > maxURL {
-		href = cutUTF8(href, maxURL) + "…"
-	}
-	return href
+// finish closes all that is open and returns the text.
+func (p *htmlPage) finish() string {
+	p.closeTo(0)
+	out := separateCells(p.out)
+	return out + p.links.list(p.limit-len(out))
 }

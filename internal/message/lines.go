@@ -10,11 +10,15 @@ import (
 // line that comes in one piece.
 const window = 64 << 10
 
+// headWindow is the same where no more than a header is read.
+const headWindow = 8 << 10
+
 // lines cuts a message into lines. A line ends in LF, CRLF, CR or, as gateways
 // made it, CRCRLF: a reader that heeds only some of these loses whole parts of
 // real mail. The octets of a line end stay with the line.
 type lines struct {
 	r     *bufio.Reader
+	size  int  // of its buffer
 	inner bool // the last piece had no line end: the next goes on with the same line
 }
 
@@ -26,7 +30,9 @@ type line struct {
 	first bool   // text begins a line
 }
 
-func newLines(r io.Reader) *lines { return &lines{r: bufio.NewReaderSize(r, window)} }
+func newLines(r io.Reader, size int) *lines {
+	return &lines{r: bufio.NewReaderSize(r, size), size: size}
+}
 
 // next returns the next line or piece; io.EOF behind the last one.
 func (l *lines) next() (line, error) {
@@ -50,7 +56,7 @@ func (l *lines) next() (line, error) {
 		end, next = len(b), len(b)
 	case b[end] == '\n':
 		next++
-	case end <= window-longest:
+	case end <= l.size-longest:
 		b, _ = l.r.Peek(end + longest)
 		next += eol(b[end:])
 	} // else it comes with the next piece, for which there is room

@@ -10,7 +10,7 @@ import (
 
 // cutAll returns the lines of s as text|line end, a piece as text+.
 func cutAll(t *testing.T, r io.Reader) (all []string) {
-	l := newLines(r)
+	l := newLines(r, window)
 	for {
 		ln, err := l.next()
 		if err == io.EOF {

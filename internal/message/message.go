@@ -9,22 +9,24 @@
 //
 // The readable text is text/plain where there is any, else a rendering of the
 // HTML; attachments are left out, messages within the message are shown below
-// a few of their header fields.
+// a few of their header fields, invitations by what they say.
 //
 // Line ends may be CRLF, LF, CR, or any mix of them; a first mbox "From " line, a
 // byte order mark and leading blank lines are passed over.
 // All strings are valid UTF-8, but they still hold the control characters that
 // the sender put there: print them through package safetext.
 //
-// Files: lines.go cuts the lines, parse.go walks the MIME structure, header.go
-// reads the fields, param.go their parameters, words.go their encoded words,
-// decode.go undoes transfer encodings, charset.go converts charsets, body.go
-// chooses the readable text, html.go renders HTML.
+// Files: lines.go cuts the lines, parse.go and part.go walk the MIME structure, encoded.go
+// does so in encoded messages, header.go reads the fields, param.go their
+// parameters, words.go their encoded words, content.go takes the octets of a part,
+// decode.go and uudecode.go undo transfer encodings, charset.go and utf7.go convert
+// charsets, body.go chooses the readable text, html*.go render HTML, flowed.go
+// format=flowed, calendar.go invitations.
 //
 // The charsets are those of go-message. Its parser is not used: it gives up a
 // multipart at the first malformed header or at a preamble line over 4 KiB, and
 // has no limits for parts and depth. Not done here: decryption, signatures,
-// TNEF, uuencode, UTF-7, format=flowed.
+// TNEF, uuencoded files in the midst of a text.
 package message
 
 import (
@@ -47,8 +49,10 @@ type Options struct {
 	Parts        int // parts, multiparts included; default 10,000
 	TextOctets   int // of Text; default 2 MiB
 
-	AllText    bool // Text is every text: all alternatives, and what is attached
-	HeaderOnly bool // read no further than the message's own header
+	AllText bool // Text is every text: all alternatives, and what is attached
+
+	HTML   bool // Text is of the HTML rather than the text/plain where a message has both
+	Places bool // Text has a line such as [part 3: report.pdf, 12 KiB] where a part stands that it does not show
 }
 
 func (o Options) withDefaults() Options {
@@ -71,26 +75,30 @@ func (o Options) withDefaults() Options {
 
 // Message is a mail for reading.
 type Message struct {
-	Header   []Field  // all fields of the message, in order
-	Text     string   // the readable body, its line ends "\n"
-	Parts    []Part   // all leaves and messages within the message, in order
-	Problems []string // what was wrong or left out, for people; at most 100
+	Header   []Field  `json:"header"`             // all fields of the message, in order
+	Text     string   `json:"text"`               // the readable body, its line ends "\n"
+	Parts    []Part   `json:"parts"`              // all leaves and messages within the message, in order
+	Problems []string `json:"problems,omitempty"` // what was wrong or left out, for people; at most 100
 }
 
 // Field is a header field. Value is unfolded, its encoded words decoded (RFC 2047).
-type Field struct{ Name, Value string }
+type Field struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
 
 // Part is a leaf of the MIME structure, or a message within the message (whose
 // own parts follow it).
 type Part struct {
-	Number      int    // from 1, in order
-	Path        string // section as in IMAP (RFC 9051 6.4.5), such as 1.2.3
-	Type        string // media type in lower case, such as text/plain
-	Charset     string // as declared, in lower case; may be empty
-	Name        string // file name, decoded (RFC 2231, RFC 2047), safe to create in a directory; may be empty
-	Disposition string // as declared, in lower case: attachment, inline; may be empty
-	Size        int64  // decoded octets
-	Depth       int    // multiparts and messages around it; 0 for the body of a simple message
+	Number      int    `json:"number"`                // from 1, in order
+	Path        string `json:"path"`                  // section as in IMAP (RFC 9051 6.4.5), such as 1.2.3
+	Type        string `json:"type"`                  // media type in lower case, such as text/plain
+	Charset     string `json:"charset,omitempty"`     // as declared, in lower case
+	Name        string `json:"name,omitempty"`        // file name, decoded (RFC 2231, RFC 2047), safe to create in a directory
+	Disposition string `json:"disposition,omitempty"` // as declared, in lower case: attachment, inline
+	Attachment  bool   `json:"attachment"`            // it has a name or is not for reading: what a person would save
+	Size        int64  `json:"size"`                  // decoded octets
+	Depth       int    `json:"depth"`                 // multiparts and messages around it; 0 for the body of a simple message
 }
 
 // Get returns the decoded value of the first header field of that name, in
@@ -106,28 +114,57 @@ func (m *Message) Get(name string) string {
 
 // Read reads a message to the end of r. The only errors are those of r.
 func Read(r io.Reader, o Options) (*Message, error) {
-	p := newParser(r, o)
+	p := newParser(r, window, o)
 	if err := p.run(); err != nil {
 		return nil, fmt.Errorf("read message: %w", err)
 	}
-	if !o.HeaderOnly {
-		p.m.Text = p.text()
+	p.m.Text = p.text()
+	return p.m, nil
+}
+
+// ReadHeader reads the message's header and no more of r than the octets that
+// come with it: the message has no Text and no Parts. The only errors are those
+// of r.
+func ReadHeader(r io.Reader, o Options) (*Message, error) {
+	p := newParser(r, headWindow, o)
+	p.headOnly = true
+	if err := p.run(); err != nil {
+		return nil, fmt.Errorf("read header: %w", err)
 	}
 	return p.m, nil
+}
+
+// Extract reads a message to its end, once, and asks for each part as it begins
+// where its decoded octets go. Of the part only the Size is not yet known; it has
+// the number that Read gives it with the same Options. open may return nil for a
+// part that goes nowhere. A writer is closed when its part ends: not if an error
+// came before. The errors are those of r, of open and of the writers.
+func Extract(r io.Reader, o Options, open func(Part) (io.WriteCloser, error)) error {
+	p := newParser(r, window, o)
+	p.open = open
+	if err := p.run(); err != nil {
+		return fmt.Errorf("read message: %w", err)
+	}
+	return nil
 }
 
 // WritePart writes the decoded octets of one part (Part.Number, by the same
 // Options) to w, as they stream in from r; text is not converted from its
 // charset. It returns ErrNoPart, or the errors of r and w.
 func WritePart(w io.Writer, r io.Reader, number int, o Options) error {
-	p := newParser(r, o)
+	p := newParser(r, window, o)
 	out := bufio.NewWriter(w)
-	p.want, p.w = number, out
-	err := p.run()
-	if err == nil {
-		err = out.Flush()
+	found := false
+	p.last = number
+	p.open = func(part Part) (io.WriteCloser, error) {
+		if part.Number != number {
+			return nil, nil
+		}
+		found = true
+		return flushed{out}, nil
 	}
-	if err == nil && (number < 1 || number > len(p.m.Parts)) {
+	err := p.run()
+	if err == nil && !found {
 		err = ErrNoPart
 	}
 	if err != nil {
@@ -135,3 +172,8 @@ func WritePart(w io.Writer, r io.Reader, number int, o Options) error {
 	}
 	return nil
 }
+
+// flushed is a buffered writer that is flushed by Close.
+type flushed struct{ *bufio.Writer }
+
+func (f flushed) Close() error { return f.Flush() }

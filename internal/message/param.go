@@ -4,7 +4,9 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"unicode"
+	"unicode/utf8"
+
+	"archiverd/internal/safetext"
 )
 
 // params are the parameters of a Content-Type or Content-Disposition, by name
@@ -95,12 +97,11 @@ func (ps params) get(name string) string {
 		b.WriteString(v)
 	}
 	if b.Len() > 0 {
-		s, _, _ := toUTF8([]byte(b.String()), charset)
+		s, _, _ := toUTF8([]byte(b.String()), charset, "")
 		s, _ = decodeWords(s)
 		return s
 	}
-	s, _ := octets([]byte(ps[name]))
-	s, _ = decodeWords(s)
+	s, _ := decodeWords(octets([]byte(ps[name])))
 	return s
 }
 
@@ -116,7 +117,7 @@ func (ps params) boundary() string {
 
 func extended(v string) string {
 	charset, v := cutCharset(v)
-	s, _, _ := toUTF8([]byte(percent(v)), charset)
+	s, _, _ := toUTF8([]byte(percent(v)), charset, "")
 	return s
 }
 
@@ -157,20 +158,35 @@ func isToken(s string) bool {
 	return s != ""
 }
 
+// isDevice says whether Windows takes a file name, without what follows its
+// first dot, for a device.
+func isDevice(base string) bool {
+	base = strings.ToUpper(strings.TrimSpace(base))
+	switch base {
+	case "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$":
+		return true
+	}
+	return len(base) == 4 && (strings.HasPrefix(base, "COM") || strings.HasPrefix(base, "LPT")) && '0' <= base[3] && base[3] <= '9'
+}
+
 // maxName is the longest file name, in octets: any file system takes it.
 const maxName = 200
 
 // fileName makes a name safe to create in a directory: the base name, without
-// control and format characters or any that Windows forbids, no dot first or last.
+// control, format and invisible characters or any that Windows forbids, no dot
+// first or last, no option of a command and no device of Windows.
 func fileName(s string) string {
 	s = s[strings.LastIndexAny(s, `/\`)+1:]
 	s = strings.Map(func(r rune) rune {
-		if !unicode.IsGraphic(r) || strings.ContainsRune(`<>:"|?*`, r) {
+		if r >= utf8.RuneSelf && safetext.Line(string(r)) != string(r) || r < ' ' || r == 0x7f || strings.ContainsRune(`<>:"|?*`, r) {
 			return '_'
 		}
 		return r
 	}, s)
 	s = strings.Trim(s, ". ")
+	if base, _, _ := strings.Cut(s, "."); strings.HasPrefix(s, "-") || isDevice(base) {
+		s = "_" + s
+	}
 	if len(s) > maxName {
 		ext := path.Ext(s)
 		if len(ext) > 20 {

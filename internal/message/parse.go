@@ -2,8 +2,9 @@ package message
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
 	"io"
-	"strconv"
 	"strings"
 )
 
@@ -21,14 +22,22 @@ type parser struct {
 	ahead int // times that a header looked ahead
 	room  int // octets of readable text that may still be kept
 
-	want int       // the part to write to w; 0 to read all
-	w    io.Writer // takes that part
-	done bool      // it is written
+	base    int        // of stack: the message that in is the octets of; 0, or an encoded one
+	sources []*decoded // the encoded messages that are open
+	encoded bool       // the message on top of the stack is encoded: its octets are to be decoded
+
+	hint     string // the first charset that the message names, beside ASCII and UTF-8
+	headOnly bool   // read the message's header, and no more
+	open     func(Part) (io.WriteCloser, error)
+	err      error // of open
+	last     int   // the part behind which nothing is wanted; 0 to read all
+	done     bool  // it has ended
 }
 
 // frame is a multipart or a message that is open.
 type frame struct {
-	boundary []byte // of a multipart; nil for a message
+	boundary []byte // of a multipart, empty if it names none; nil for a message
+	found    []byte // the boundary that it has instead
 	path     string // of its children: path.1, path.2
 	digest   bool   // multipart/digest: its parts are messages (RFC 2046 5.1.5)
 	children int
@@ -37,53 +46,73 @@ type frame struct {
 	node     *node    // where its readable text goes
 	raw      *content // the octets of a message within the message
 	part     int      // its index in Parts
+	decoded  bool     // raw has been closed by whoever decoded it
 }
 
 // leaf is a part that has no parts.
 type leaf struct {
 	content
-	part int // its index in Parts
-	rank int // of its text
-	node *node
+	part   int // its index in Parts
+	rank   int // of its text
+	flowed flowed
+	node   *node
 }
 
-func newParser(r io.Reader, o Options) *parser {
+// newParser makes a parser that holds size octets of r in memory as such.
+func newParser(r io.Reader, size int, o Options) *parser {
 	o = o.withDefaults()
 	return &parser{
 		o:     o,
-		in:    newLines(r),
+		in:    newLines(r, size),
 		m:     &Message{},
-		stack: []frame{{node: &node{}}},
+		stack: []frame{{node: &node{places: true}}},
 		head:  &header{message: true},
 		room:  o.TextOctets,
 	}
 }
 
-// run reads to the end of the message, or of the part that is wanted.
+// run reads to the end of the message, or of the last part that is wanted.
 func (p *parser) run() error {
 	for !p.done {
 		ln, err := p.in.next()
-		if err == io.EOF {
-			return p.closeTo(0, false)
+		switch {
+		case err == io.EOF && len(p.sources) > 0:
+			err = p.leave()
+		case err == io.EOF:
+			return errors.Join(p.closeTo(0, false), p.err)
+		case err == nil:
+			err = p.take(ln)
 		}
-		if err != nil {
+		if err = cmp.Or(err, p.err); err != nil {
 			return err
 		}
-		i, last := p.boundary(ln)
-		around := p.stack
-		if i >= 0 {
-			around = p.stack[:i] // to the messages around its multipart a boundary is content
+		if p.encoded {
+			p.enter()
 		}
-		for j := range around {
-			if raw := around[j].raw; raw != nil {
-				raw.write(ln)
-				if raw.err != nil {
-					return raw.err
-				}
+	}
+	return p.err
+}
+
+// take takes a line, for what is open and for all messages around it.
+func (p *parser) take(ln line) error {
+	i, last := p.boundary(ln)
+	around := p.stack[p.base+1:]
+	if i >= 0 {
+		around = p.stack[p.base+1 : i] // to the messages around its multipart a boundary is content
+	}
+	if err := writeRaw(around, ln); err != nil {
+		return err
+	}
+	return p.line(ln, i, last)
+}
+
+// writeRaw writes a line to all messages on a stack.
+func writeRaw(stack []frame, ln line) error {
+	for i := range stack {
+		if raw := stack[i].raw; raw != nil {
+			if raw.write(ln); raw.err != nil {
+				return raw.err
 			}
-		}
-		if err := p.line(ln, i, last); err != nil {
-			return err
 		}
 	}
 	return nil
@@ -92,14 +121,19 @@ func (p *parser) run() error {
 // boundary returns which open multipart's boundary a line is (RFC 2046 5.1.1),
 // -1 if none's, and whether it is its last.
 func (p *parser) boundary(ln line) (i int, last bool) {
+	return boundary(ln, p.stack, p.base)
+}
+
+// boundary looks for the boundary in stack, above base.
+func boundary(ln line, stack []frame, base int) (i int, last bool) {
 	text, ok := bytes.CutPrefix(ln.text, []byte("--"))
 	if !ok || !ln.first {
 		return -1, false
 	}
 	text = bytes.TrimRight(text, " \t\r")
-	for i := len(p.stack) - 1; i > 0; i-- {
-		if b := p.stack[i].boundary; b != nil {
-			if rest, ok := bytes.CutPrefix(text, b); ok && (len(rest) == 0 || string(rest) == "--") {
+	for i := len(stack) - 1; i > base; i-- {
+		for _, b := range [][]byte{stack[i].boundary, stack[i].found} {
+			if rest, ok := bytes.CutPrefix(text, b); len(b) > 0 && ok && (len(rest) == 0 || string(rest) == "--") {
 				return i, len(rest) > 0
 			}
 		}
@@ -128,6 +162,9 @@ func (p *parser) line(ln line, i int, last bool) error {
 		p.leaf.write(ln)
 		return p.leaf.err
 	case top.boundary != nil && top.children == 0 && !top.closed:
+		if ln, ok := p.findBoundary(top, ln); ok {
+			return p.line(ln, len(p.stack)-1, false)
+		}
 		for _, b := range [][]byte{ln.text, ln.eol} {
 			b = b[:min(len(b), p.room)]
 			top.preamble = append(top.preamble, b...)
@@ -137,16 +174,36 @@ func (p *parser) line(ln line, i int, last bool) error {
 	return nil
 }
 
+// findBoundary says whether a line before the first part is the boundary of a
+// multipart all the same, though that names another or none: the next line is a
+// field of a part's header. The line that it returns is to be used from then on.
+func (p *parser) findBoundary(f *frame, ln line) (line, bool) {
+	text := bytes.TrimRight(ln.text, " \t\r")
+	if !ln.first || len(ln.eol) == 0 || len(text) < 3 || !bytes.HasPrefix(text, []byte("--")) || f.found != nil {
+		return ln, false
+	}
+	f.found = bytes.Clone(text[2:])
+	ln = line{bytes.Clone(ln.text), bytes.Clone(ln.eol), true} // looking ahead spoils it
+	next, _ := cut(p.in.ahead())
+	if name, _, ok := cutField(next); !ok || !strings.HasPrefix(strings.ToLower(name), "content-") {
+		f.found = nil
+		return ln, false
+	}
+	p.problem("multipart%s with another boundary than it names", where(f.path))
+	return ln, true
+}
+
 // endHeaderBefore ends the header before a line that is the body's first.
 func (p *parser) endHeaderBefore(ln line) {
 	n := len(p.stack)
 	p.endHeader()
-	for _, f := range p.stack[n:] {
-		if f.raw != nil {
-			f.raw.write(ln)
-		}
-	}
 	i, last := p.boundary(ln)
+	if i < 0 { // the frames around have it already
+		writeRaw(p.stack[n:], ln)
+	}
+	if p.encoded && i < 0 || p.done {
+		return
+	}
 	p.line(ln, i, last)
 }
 
@@ -156,9 +213,14 @@ func (p *parser) closeTo(i int, boundary bool) error {
 	for p.head != nil { // one header without a body can begin a message, that is another
 		p.endHeader()
 	}
+	p.encoded = false // nothing of it came
+	if p.done {
+		return nil
+	}
 	var err error
 	if p.leaf != nil {
-		err = p.endPart(&p.leaf.content, p.leaf.part, boundary)
+		p.leaf.close(boundary)
+		err = p.endPart(&p.leaf.content, p.leaf.part)
 		p.keepText(p.leaf)
 		p.leaf = nil
 	}
@@ -167,9 +229,10 @@ func (p *parser) closeTo(i int, boundary bool) error {
 		p.stack = p.stack[:len(p.stack)-1]
 		switch {
 		case f.raw != nil:
-			if e := p.endPart(f.raw, f.part, boundary); err == nil {
-				err = e
+			if !f.decoded {
+				f.raw.close(boundary)
 			}
+			err = cmp.Or(err, p.endPart(f.raw, f.part))
 		case f.children == 0:
 			p.problem("multipart%s without a part: what is there is shown as text", where(f.path))
 			p.keepPreamble(f)
@@ -180,13 +243,13 @@ func (p *parser) closeTo(i int, boundary bool) error {
 	return err
 }
 
-func (p *parser) endPart(c *content, part int, boundary bool) error {
-	c.close(boundary)
+// endPart notes what is known of a part at its end.
+func (p *parser) endPart(c *content, part int) error {
 	p.m.Parts[part].Size = c.size
 	if c.dec.broken() {
 		p.problem("part %d: broken transfer encoding", part+1)
 	}
-	p.done = p.done || part+1 == p.want
+	p.done = p.done || part+1 == p.last
 	return c.err
 }
 
@@ -198,9 +261,11 @@ func (p *parser) endHeader() {
 	path, childPath := join(top.path, top.children), join(top.path, top.children)
 	if top.boundary == nil { // the body of a message (RFC 9051 6.4.5: a simple one has part 1)
 		path, childPath = join(top.path, 1), top.path
+		p.findHint(h)
 		if len(p.stack) == 1 {
 			p.m.Header = p.decoded(h)
-			if p.done = p.o.HeaderOnly; p.done {
+			if p.headOnly {
+				p.done = true
 				return
 			}
 		} else {
@@ -215,99 +280,47 @@ func (p *parser) endHeader() {
 	deep := len(p.stack) > p.o.Depth
 	boundary := ps.boundary()
 	enc := transferEncoding(h.get("Content-Transfer-Encoding"))
-	inner := &node{hidden: top.node.hidden}
-	switch isMultipart := strings.HasPrefix(mtype, "multipart/"); {
-	case (isMultipart || isMessage(mtype)) && deep:
-		p.problem("parts deeper than %d: not looked into", p.o.Depth)
-	case isMultipart && boundary == "":
-		p.problem("multipart%s without a boundary: shown as text", where(childPath))
-	case isMultipart:
-		inner.alternative = mtype == "multipart/alternative" && !p.o.AllText
-		top.node.children = append(top.node.children, inner)
-		p.stack = append(p.stack, frame{
-			boundary: []byte(boundary),
-			path:     childPath,
-			digest:   mtype == "multipart/digest",
-			node:     inner,
-		})
-		return
-	case isMessage(mtype) && enc != "":
-		p.problem("part %d: message in %s: not looked into", len(p.m.Parts)+1, quote(enc))
-	case isMessage(mtype):
-		n, c := p.addPart(mtype, path, ps, h, "")
-		inner.hidden = inner.hidden || attached(p.m.Parts[n].Disposition) && !p.o.AllText
-		top.node.children = append(top.node.children, inner)
-		p.stack = append(p.stack, frame{path: path, node: inner, raw: &c, part: n})
-		p.head = &header{message: true}
-		return
+	if strings.HasPrefix(mtype, "multipart/") {
+		if boundary == "" {
+			p.problem("multipart%s without a boundary", where(childPath))
+		}
+		if deep {
+			p.problem("parts deeper than %d: not looked into", p.o.Depth)
+		} else {
+			inner := newNode(mtype, top.node)
+			inner.alternative = inner.alternative && !p.o.AllText
+			if mtype == "multipart/encrypted" {
+				p.problem("encrypted: archiverd can't read what is in it")
+			}
+			p.stack = append(p.stack, frame{
+				boundary: []byte(boundary),
+				path:     childPath,
+				digest:   mtype == "multipart/digest",
+				node:     inner,
+			})
+			return
+		}
 	}
 	n, c := p.addPart(mtype, path, ps, h, enc)
-	p.leaf = &leaf{content: c, part: n, rank: p.rank(mtype, p.m.Parts[n].Disposition), node: top.node}
-	p.leaf.keep = p.want == 0 && p.leaf.rank > 0 && !top.node.hidden && !top.node.settled(p.leaf.rank)
+	part := p.m.Parts[n]
+	node := &node{part: n + 1}
+	top.node.children = append(top.node.children, node)
+	if isMessage(mtype) && p.looksInto(deep, enc, n) {
+		node.message = true
+		p.stack = append(p.stack, frame{path: path, node: node, raw: &c, part: n})
+		if p.encoded = enc != ""; !p.encoded {
+			p.head = &header{message: true}
+		} else {
+			c.feed = new([]byte)
+		}
+		return
+	}
+	p.leaf = &leaf{content: c, part: n, rank: p.rank(mtype, part), node: node}
+	node.readable = p.leaf.rank > 0
+	p.leaf.keep = p.open == nil && p.leaf.rank > 0 && (mtype == calendar || !top.node.settled(p.leaf.rank))
 	p.leaf.room = p.room
-}
-
-// addPart lists a part and returns its index and what its octets go to.
-func (p *parser) addPart(mtype, path string, ps params, h *header, enc string) (int, content) {
-	disposition, dps := parseParams(h.get("Content-Disposition"))
-	if !isToken(disposition) {
-		disposition = ""
+	p.leaf.flowed = flowed{mtype == "text/plain" && strings.EqualFold(ps.get("format"), "flowed"), strings.EqualFold(ps.get("delsp"), "yes")}
+	if mtype == "application/pkcs7-mime" || mtype == "application/x-pkcs7-mime" {
+		p.problem("part %d: S/MIME, encrypted or signed: archiverd can't read what is in it", n+1)
 	}
-	name := fileName(dps.get("filename"))
-	if name == "" {
-		name = fileName(ps.get("name"))
-	}
-	n := len(p.m.Parts)
-	p.m.Parts = append(p.m.Parts, Part{
-		Number:      n + 1,
-		Path:        path,
-		Type:        mtype,
-		Charset:     strings.ToLower(ps.get("charset")),
-		Name:        name,
-		Disposition: disposition,
-		Depth:       len(p.stack) - 1,
-	})
-	c := content{dec: newDecoder(enc)}
-	if c.dec == nil {
-		p.problem("part %d: unknown transfer encoding %s", n+1, quote(enc))
-		c.dec = identity{}
-	}
-	if n+1 == p.want {
-		c.w = p.w
-	}
-	return n, c
-}
-
-// contentType returns the media type of a header and its parameters.
-func (p *parser) contentType(h *header, digest bool) (string, params) {
-	field := h.get("Content-Type")
-	mtype, ps := parseParams(field)
-	switch {
-	case isMediaType(mtype):
-		return mtype, ps
-	case strings.TrimSpace(field) == "" && digest:
-		return "message/rfc822", ps
-	case strings.TrimSpace(field) != "":
-		p.problem("invalid Content-Type: %s", quote(field))
-	}
-	return "text/plain", ps // RFC 2045 5.2
-}
-
-// isMessage says whether a media type is that of a whole message.
-func isMessage(mtype string) bool {
-	return mtype == "message/rfc822" || mtype == "message/global" || mtype == "message/news"
-}
-
-func join(path string, n int) string {
-	if path == "" {
-		return strconv.Itoa(n)
-	}
-	return path + "." + strconv.Itoa(n)
-}
-
-func where(path string) string {
-	if path == "" {
-		return ""
-	}
-	return " " + path
 }

@@ -21,7 +21,7 @@ func decodeWords(s string) (decoded, unknown string) {
 	var open []byte // the octets of the words that stand before s
 	charset := ""   // of them
 	flush := func() {
-		t, known, _ := toUTF8(open, charset)
+		t, known, _ := toUTF8(open, charset, "")
 		if !known && unknown == "" {
 			unknown = charset
 		}

@@ -1,6 +1,7 @@
 package safetext
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"unicode"
@@ -74,6 +75,22 @@ func TestCut(t *testing.T) {
 	} {
 		if got := Cut(c.in, c.width); got != c.want {
 			t.Errorf("Cut(%q, %d) = %q, want %q", c.in, c.width, got, c.want)
+		}
+	}
+}
+
+// A JSON text stays one that says the same.
+func TestJSON(t *testing.T) {
+	for _, in := range []string{"", "plain", "a\nb\t\x1b\x7f\u009b2J", "\u202egpj\u200b\ufeff", "\U000e0041\U000f0000", "日本 ❤\ufe0f \ufe0f", `a\b"c`, "\u2028"} {
+		b, err := json.MarshalIndent(map[string]string{"s": in}, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := JSON(string(b))
+		check(t, got, "\n")
+		var back map[string]string
+		if err := json.Unmarshal([]byte(got), &back); err != nil || back["s"] != in {
+			t.Errorf("%q: %s, read back as %q, %v", in, got, back["s"], err)
 		}
 	}
 }

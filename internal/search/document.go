@@ -38,7 +38,11 @@ type reader struct{ fold *folder }
 // read reads a message to its end, or with header alone its header. The only errors
 // are those of r.
 func (d reader) read(r io.Reader, header bool) (*document, error) {
-	m, err := message.Read(r, message.Options{TextOctets: textOctets, AllText: true, HeaderOnly: header})
+	read := message.Read
+	if header {
+		read = message.ReadHeader
+	}
+	m, err := read(r, message.Options{TextOctets: textOctets, AllText: true})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,144 @@
+package message
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/rivo/uniseg"
+)
+
+// cellEnd stands between two cells in the text of a table that is open: a
+// control character that no text brings in.
+const (
+	cellEnd     = "\x1f"
+	cellEndRune = '\x1f'
+)
+
+// table is a table that is open.
+type table struct {
+	at     int  // where its text begins
+	nested bool // a table is in it: it lays out the page
+	row    int  // where the text of its row begins
+	filled bool // the row has had a cell
+}
+
+// The widest table that is aligned, in columns of a terminal; its most columns
+// and rows.
+const (
+	maxTableWidth = 110
+	maxColumns    = 20
+	maxRows       = 2000
+)
+
+func (p *htmlPage) beginTable() {
+	if n := len(p.tables); n > 0 {
+		p.tables[n-1].nested = true
+	}
+	p.tables = append(p.tables, table{at: len(p.out), row: len(p.out)})
+}
+
+func (p *htmlPage) beginRow() {
+	if n := len(p.tables); n > 0 {
+		p.tables[n-1].filled = false
+	}
+}
+
+// beginCell begins a cell: on the line of the one before it, if that is one line.
+func (p *htmlPage) beginCell() {
+	n := len(p.tables)
+	if n == 0 {
+		p.space = true
+		return
+	}
+	t := &p.tables[n-1]
+	switch {
+	case !t.filled:
+		t.row = len(p.out)
+	case p.line > t.row:
+		p.newlines = max(p.newlines, 1)
+	default:
+		p.cells++
+	}
+	t.filled, p.fresh = true, true
+}
+
+// endTable aligns the columns of the innermost table, if it is one to read and
+// not one that lays out the page.
+func (p *htmlPage) endTable() {
+	n := len(p.tables) - 1
+	t := p.tables[n]
+	p.tables = p.tables[:n]
+	p.cells = 0
+	if t.nested || t.at >= len(p.out) {
+		return
+	}
+	if aligned := alignTable(p.out[t.at:]); aligned != nil {
+		p.out = append(p.out[:t.at], aligned...)
+	}
+}
+
+// alignTable returns rows of cells with their columns aligned; nil if it is no
+// table of two columns and two rows at least, or too wide.
+func alignTable(text []byte) []byte {
+	if bytes.Count(text, []byte("\n")) > maxRows {
+		return nil
+	}
+	var widths []int
+	rows := bytes.Split(text, []byte("\n"))
+	tabular := 0
+	for _, row := range rows {
+		cells := bytes.Split(row, []byte(cellEnd))
+		if len(cells) == 1 {
+			continue // a caption, a heading
+		}
+		if len(cells) > maxColumns || len(row) > 4*maxTableWidth {
+			return nil
+		}
+		tabular++
+		for i, c := range cells {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], uniseg.StringWidth(string(c)))
+		}
+	}
+	sum := 0
+	for _, w := range widths {
+		sum += w + 2
+	}
+	if tabular < 2 || sum > maxTableWidth {
+		return nil
+	}
+	var out []byte
+	for i, row := range rows {
+		if i > 0 {
+			out = append(out, '\n')
+		}
+		cells := bytes.Split(row, []byte(cellEnd))
+		for j, c := range cells {
+			out = append(out, c...)
+			if j < len(cells)-1 {
+				out = append(out, bytes.Repeat([]byte(" "), widths[j]+2-uniseg.StringWidth(string(c)))...)
+			}
+		}
+	}
+	return out
+}
+
+// separateCells puts spaces between the cells of tables that are not aligned,
+// and drops the empty cells that a line begins with.
+func separateCells(out []byte) string {
+	var b strings.Builder
+	b.Grow(len(out) + len(out)/16)
+	begin := true
+	for _, c := range out {
+		switch {
+		case c != cellEndRune:
+			b.WriteByte(c)
+			begin = c == '\n'
+		case !begin:
+			b.WriteString("  ")
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,79 @@
+package message
+
+import (
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+)
+
+// unread says whether an element's text, always one token, is not for reading.
+func unread(tag atom.Atom) bool {
+	switch tag {
+	case atom.Script, atom.Style, atom.Title, atom.Iframe, atom.Noembed, atom.Noframes:
+		return true
+	}
+	return false
+}
+
+// attrs are the attributes that matter to a reader.
+type attrs struct {
+	href, alt, style, action, kind, value, start string
+	hidden                                       bool
+}
+
+func attributes(z *html.Tokenizer, more bool) (a attrs) {
+	for more {
+		var key, value []byte
+		key, value, more = z.TagAttr()
+		switch string(key) {
+		case "href":
+			a.href = string(value)
+		case "alt":
+			a.alt = string(value)
+		case "style":
+			a.style = string(value)
+		case "action":
+			a.action = string(value)
+		case "type":
+			a.kind = string(value)
+		case "value":
+			a.value = string(value)
+		case "start":
+			a.start = string(value)
+		case "hidden":
+			a.hidden = true
+		}
+	}
+	return a
+}
+
+// inTable says whether an element belongs to the structure of a table.
+func inTable(tag atom.Atom) bool {
+	switch tag {
+	case atom.Table, atom.Tbody, atom.Thead, atom.Tfoot, atom.Tr, atom.Td, atom.Th, atom.Caption:
+		return true
+	}
+	return false
+}
+
+// isVoid says whether an element has no content and no end tag.
+func isVoid(tag atom.Atom) bool {
+	switch tag {
+	case atom.Area, atom.Base, atom.Br, atom.Col, atom.Embed, atom.Hr, atom.Img, atom.Input, atom.Link, atom.Meta,
+		atom.Param, atom.Source, atom.Track, atom.Wbr:
+		return true
+	}
+	return false
+}
+
+// margin returns the line ends before and after an element.
+func margin(tag atom.Atom) int {
+	switch tag {
+	case atom.P, atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6, atom.Blockquote, atom.Pre:
+		return 2
+	case atom.Div, atom.Section, atom.Article, atom.Header, atom.Footer, atom.Nav, atom.Aside, atom.Main,
+		atom.Form, atom.Fieldset, atom.Address, atom.Center, atom.Body, atom.Hr, atom.Ul, atom.Ol, atom.Menu, atom.Li,
+		atom.Dl, atom.Dt, atom.Dd, atom.Table, atom.Tr, atom.Caption, atom.Figure, atom.Option, atom.Textarea:
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,67 @@
+package message
+
+import "bytes"
+
+// uuDecoder undoes uuencode, which was there before MIME and came into it as
+// x-uuencode. Lines before "begin" and behind "end" are passed over.
+type uuDecoder struct {
+	out        []byte
+	held       []byte // the line that has come so far
+	begun, bad bool
+	ended      bool
+}
+
+// maxUULine is the longest line kept: 63 octets of data make 84 characters, a
+// "begin" has a file name.
+const maxUULine = 300
+
+func (d *uuDecoder) decode(p []byte) []byte {
+	d.out = d.out[:0]
+	for _, c := range p {
+		switch {
+		case c == '\r' || c == '\n':
+			d.line(d.held)
+			d.held = d.held[:0]
+		case len(d.held) < maxUULine:
+			d.held = append(d.held, c)
+		}
+	}
+	return d.out
+}
+
+func (d *uuDecoder) line(s []byte) {
+	switch {
+	case !d.begun:
+		d.begun = bytes.HasPrefix(s, []byte("begin "))
+		return
+	case d.ended || len(s) == 0:
+		return
+	case bytes.Equal(bytes.TrimRight(s, " "), []byte("end")):
+		d.ended = true
+		return
+	}
+	n := int(s[0]-' ') & 63
+	s = s[1:]
+	if s0 := (n + 2) / 3 * 4; len(s) < s0 { // blanks at the end were lost
+		s = append(s, bytes.Repeat([]byte{' '}, s0-len(s))...)
+	}
+	for ; n > 0; n, s = n-3, s[4:] {
+		var bits uint32
+		for _, c := range s[:4] {
+			d.bad = d.bad || c < ' ' || c > '`'
+			bits = bits<<6 | uint32(c-' ')&63
+		}
+		group := [3]byte{byte(bits >> 16), byte(bits >> 8), byte(bits)}
+		d.out = append(d.out, group[:min(n, 3)]...)
+	}
+}
+
+func (d *uuDecoder) end() []byte {
+	d.out = d.out[:0]
+	d.line(d.held)
+	d.held = d.held[:0]
+	d.bad = d.bad || !d.ended
+	return d.out
+}
+
+func (d *uuDecoder) broken() bool { return d.bad }
