@@ -31,9 +31,11 @@ type index struct{ db *sql.DB }
 // openIndex opens the index at path, which must be there. It is made ready for
 // archive a, or refused.
 func openIndex(ctx context.Context, path string, a *archive.Archive, write bool) (*index, error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	st, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errNoIndex
-	} else if err != nil {
+	}
+	if err != nil {
 		return nil, err
 	}
 	mode := "ro"
@@ -45,10 +47,14 @@ func openIndex(ctx context.Context, path string, a *archive.Archive, write bool)
 		return nil, err
 	}
 	var id, version string
-	err = ix.db.QueryRowContext(ctx, "SELECT archive, schema FROM meta").Scan(&id, &version)
+	var octets int64
+	err = ix.db.QueryRowContext(ctx, `SELECT meta.archive, meta.schema, page_count * page_size
+		FROM meta, pragma_page_count(), pragma_page_size()`).Scan(&id, &version, &octets)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("%w: %w", errStale, err)
+	case octets > st.Size():
+		err = fmt.Errorf("%w: it has %d octets of %d", errStale, st.Size(), octets)
 	case version != schema:
 		err = fmt.Errorf("%w: another version of archiverd made it", errStale)
 	case id != a.ID():

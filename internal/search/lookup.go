@@ -37,7 +37,7 @@ func (s *Search) lookup(ctx context.Context, found *Found) (bool, error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	found.Notes = append(found.Notes, fmt.Sprintf("the index %s is not used, the archive itself is read: %v; `archiverd index` makes it good", s.Index, err))
+	found.Notes = append(found.Notes, fmt.Sprintf("the index %s is not used, the archive itself is read: %v; `archiverd index --rebuild` makes it anew", s.Index, err))
 	return false, nil
 }
 
