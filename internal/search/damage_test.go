@@ -57,7 +57,7 @@ func TestDamagedIndex(t *testing.T) {
 		"overwritten":      func() { write(path, append(bytes.Clone(good[:1024]), bytes.Repeat([]byte{0xa5}, len(good)-1024)...)) },
 		"of another":       func() { text, _ := os.ReadFile(other.indexer.Path); write(path, text) },
 		"of a version":     func() { write(path, bytes.Replace(good, []byte(schema), []byte("0"+schema[1:]), 1)) },
-		"a transaction on": func() { write(path, good); halfWritten(t, path) },
+		"a transaction on": func() { write(path, good); write(path+".good", good); halfWritten(t, path) },
 	} {
 		spoil()
 		found := s.find("invoice*", archive.Selection{}, 0, true)
@@ -87,8 +87,12 @@ func halfWritten(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec("UPDATE place SET flags = flags + 1, path = path || path"); err != nil {
-		t.Fatal(err)
+	for _, text := range []string{"UPDATE place SET flags = flags + 1, path = path || path", "INSERT INTO doc SELECT id + abs(random() % 1000000000), randomblob(32), size, low, attachment, read FROM doc", "DELETE FROM words", "INSERT INTO words (words) VALUES ('optimize')"} {
+		for range 3 {
+			if _, err := tx.Exec(text); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	names := []string{path, path + "-journal"}
 	var texts [][]byte
@@ -98,6 +102,9 @@ func halfWritten(t *testing.T, path string) {
 			t.Fatal(err)
 		}
 		texts = append(texts, text)
+	}
+	if good, err := os.ReadFile(path + ".good"); err != nil || bytes.Equal(texts[0], good) {
+		t.Fatalf("nothing went to the file yet: %v", err)
 	}
 	if err := errors.Join(tx.Rollback(), ix.Close()); err != nil {
 		t.Fatal(err)
