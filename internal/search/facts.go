@@ -85,49 +85,13 @@ func (r *row) here(current int, at int64) bool {
 // past says whether something, if it ever happened, had happened at a time.
 func past(when, at int64) bool { return when != 0 && when <= at }
 
-// wentAt is when the message of a row that is not here disappeared, as the journal
-// has it: see [archive.View.GoneAt].
-func (r *row) wentAt(at int64) int64 {
-	if past(r.gone, at) {
-		return r.went
-	}
-	return r.facts.epochs[r.epoch].went
-}
-
 // selected are those rows, all of one mailbox and of equal octets, that
-// [archive.Archive.Select] would select.
+// [archive.Archive.Select] would select as here.
 func (f *facts) selected(rows []*row, s archive.Selection) []*row {
 	at := moment(s.At)
 	current := f.epochAt(at)
 	rows = slices.DeleteFunc(rows, func(r *row) bool { return r.epoch > current || r.added > at || past(r.until, at) })
-	here := 0
-	held := map[int]int{} // by epoch
-	for _, r := range rows {
-		held[r.epoch]++
-		if r.here(current, at) {
-			here++
-		}
-	}
-	if !s.Gone {
-		return slices.DeleteFunc(rows, func(r *row) bool { return !r.here(current, at) })
-	}
-	lost := -here
-	for _, n := range held {
-		lost = max(lost, n-here)
-	}
-	slices.SortFunc(rows, func(a, b *row) int {
-		if a.epoch != b.epoch {
-			return b.epoch - a.epoch
-		}
-		return int(int64(b.place.UID) - int64(a.place.UID))
-	})
-	return slices.DeleteFunc(rows, func(r *row) bool {
-		if r.here(current, at) || lost <= 0 {
-			return true
-		}
-		lost--
-		return time.Unix(r.wentAt(at), 0).Before(s.Since)
-	})
+	return slices.DeleteFunc(rows, func(r *row) bool { return !r.here(current, at) })
 }
 
 // flagsAt are the flags that the place had at a time. Its history is whole.

@@ -27,7 +27,11 @@ func (s *Search) lookup(ctx context.Context, found *Found) (bool, error) {
 	}
 	if err == nil {
 		l := &lookup{Search: s, overlay: map[int64]*row{}, extra: map[int64]bool{}, bySum: map[archive.Sum][]*row{}, at: moment(s.Selection.At)}
-		err = l.run(ctx, ix)
+		if s.Selection.Gone {
+			err = l.gone(ctx, ix)
+		} else {
+			err = l.run(ctx, ix)
+		}
 		err = errors.Join(err, ix.Close())
 		if err == nil {
 			found.Results, found.Errors, found.Indexed = l.found.Results, l.found.Errors, true
@@ -76,6 +80,30 @@ func (l *lookup) run(ctx context.Context, ix *index) (err error) {
 		return err
 	}
 	return l.walk(ctx)
+}
+
+// gone searches what is gone. What counts as gone is the archive's to say, of all
+// mailboxes together; so the journals are read, and only the words are the index's.
+func (l *lookup) gone(ctx context.Context, ix *index) (err error) {
+	if l.tx, err = ix.db.BeginTx(ctx, nil); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.end()) }()
+	v := newVerdicts(l.Archive, l.Query)
+	if header, _ := l.Query.reads(); header {
+		no := &statement{id: "doc.id", table: "doc"}
+		no.where("doc.read")
+		for _, s := range []*statement{no, l.Query.statement()} {
+			err := l.each(ctx, s, func(_ int64, sum archive.Sum, _ int64) (bool, error) {
+				v.of[sum] = s != no
+				return true, nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return l.streamWith(ctx, v, &l.found)
 }
 
 // end ends the transaction: nothing was written but what only this connection sees.
@@ -300,8 +328,8 @@ func (l *lookup) walk(ctx context.Context) error {
 		q.where("%s < ?", q.id)
 		q.args = append(q.args, before<<secondBits)
 	}
-	few, err := l.narrow()
-	if err != nil {
+	few, n, err := l.narrow()
+	if err != nil || n == 0 {
 		return err
 	}
 	if few != "" {
@@ -435,9 +463,9 @@ func (l *lookup) changes(place int64) (out []change, err error) {
 const maxNarrow = 50_000
 
 // narrow is a statement of the documents that can be meant at all, where these are
-// few; else empty. Without it a common word in a small mailbox would be looked at in
+// few, and how many places these have; else empty. Without it a common word in a small mailbox would be looked at in
 // every message that has it.
-func (l *lookup) narrow() (string, error) {
+func (l *lookup) narrow() (string, int, error) {
 	best, least := "", maxNarrow+1
 	try := func(query string) error {
 		n := 0
@@ -456,23 +484,8 @@ func (l *lookup) narrow() (string, error) {
 	if total < least {
 		best, least = "SELECT doc FROM place WHERE box IN ("+strings.Join(boxes, ",")+")", total
 	}
-	if l.Selection.Gone {
-		query := "SELECT doc FROM place WHERE gone IS NOT NULL"
-		for id, f := range l.allowed {
-			for n, ep := range f.epochs {
-				if ep.ended != 0 {
-					query += fmt.Sprintf(" UNION ALL SELECT doc FROM place WHERE box = %d AND epoch = %d", id, n)
-				}
-			}
-		}
-		if strings.Count(query, "UNION") < 100 {
-			if err := try(query); err != nil {
-				return "", err
-			}
-		}
-	}
 	if !l.Selection.At.IsZero() {
-		return best, nil // the flags are those of then
+		return best, least, nil // the flags are those of then
 	}
 	for _, t := range l.Query.terms {
 		if t.kind != flagKind {
@@ -480,13 +493,13 @@ func (l *lookup) narrow() (string, error) {
 		}
 		ids, err := l.flagged(&t)
 		if err != nil {
-			return "", err
+			return "", 0, err
 		}
 		if err := try("SELECT doc FROM place WHERE flags IN (" + ids + ")"); err != nil {
-			return "", err
+			return "", 0, err
 		}
 	}
-	return best, nil
+	return best, least, nil
 }
 
 // flagged are the numbers of the sets of flags for which a term holds.

@@ -42,7 +42,6 @@ var tables = []string{
 	`CREATE INDEX place_doc ON place (doc)`,
 	`CREATE INDEX place_uid ON place (box, epoch, uid, doc)`,
 	`CREATE INDEX place_flags ON place (flags, doc)`,
-	`CREATE INDEX place_gone ON place (doc) WHERE gone IS NOT NULL`,
 	// The flags of a place before they changed.
 	`CREATE TABLE change (id INTEGER PRIMARY KEY, place INTEGER NOT NULL, at INTEGER NOT NULL, flags INTEGER NOT NULL)`,
 	`CREATE INDEX change_place ON change (place)`,

@@ -24,11 +24,15 @@ func workers() int { return min(runtime.GOMAXPROCS(0), maxWorkers) }
 // parallel. Memory grows with the largest mailbox, the different messages (some 60
 // octets each) and the results.
 func (s *Search) stream(ctx context.Context, found *Found) error {
+	return s.streamWith(ctx, newVerdicts(s.Archive, s.Query), found)
+}
+
+// streamWith is stream where some verdicts are known.
+func (s *Search) streamWith(ctx context.Context, v *verdicts, found *Found) error {
 	boxes, err := s.Archive.Boxes(s.Selection.Account)
 	if err != nil {
 		return err
 	}
-	v := newVerdicts(s.Archive, s.Query)
 	results := map[archive.Sum]*Result{}
 	narrowed := s.Selection
 	narrowed.Mailbox = func(n archive.Name) bool {
