@@ -60,6 +60,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		{"archiverd/sync", []string{"archiverd/internal/config", "archiverd/cmd", "gopkg.in/yaml.v3", "github.com/spf13/cobra"}},
 		{"archiverd/internal/wire", []string{"archiverd/archive", "archiverd/state", "archiverd/sync", "archiverd/internal/config"}},
 		{"archiverd/internal/message", []string{"archiverd/archive", "archiverd/sync", "github.com/emersion/go-imap"}},
+		{"archiverd/internal/search", []string{"archiverd/state", "archiverd/sync", "archiverd/internal/wire", "github.com/emersion/go-imap"}},
 		{"archiverd/internal/config", []string{"archiverd/archive", "archiverd/state", "archiverd/sync", "github.com/emersion/go-imap"}},
 		{"archiverd/internal/dovecot", []string{"archiverd/archive", "archiverd/sync", "archiverd/internal/wire", "github.com/emersion"}},
 	} {
@@ -81,6 +82,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		by    []string
 	}{
 		{"gopkg.in/yaml.v3", []string{"archiverd/internal/config"}},
+		{"modernc.org/sqlite", []string{"archiverd/internal/search"}},
 		{"go.etcd.io/bbolt", []string{"archiverd/state"}},
 		{"github.com/emersion/go-imap/v2", []string{"archiverd/sync", "archiverd/internal/wire", "archiverd/internal/imapd", "archiverd/internal/hostile", "archiverd/cmd/archiverd"}},
 		{"github.com/emersion/go-imap/v2/imapclient", []string{"archiverd/internal/wire"}},

@@ -119,7 +119,7 @@ schedule, and proves that they are all there.
 	root.PersistentFlags().StringVar(&a.configPath, "config", "", "configuration `FILE` (default $ARCHIVERD_CONFIG, ./config.yaml, /etc/archiverd/config.yaml)")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		a.runCommand(), a.syncCommand(), a.statusCommand(), a.listCommand(), a.showCommand(), a.logCommand(), a.verifyCommand(),
+		a.runCommand(), a.syncCommand(), a.statusCommand(), a.listCommand(), a.searchCommand(), a.indexCommand(), a.showCommand(), a.logCommand(), a.verifyCommand(),
 		a.rebuildCommand(), a.restoreCommand(), a.drillCommand(), a.remoteCommand(), a.configCommand(), a.demoCommand(), a.versionCommand(),
 	)
 	a.prepare(root.Commands())

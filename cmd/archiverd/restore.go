@@ -18,6 +18,7 @@ import (
 type restoreFlags struct {
 	selecting
 	to, from    string
+	query       string
 	into        string
 	maps        []string
 	flagsOnly   bool
@@ -56,6 +57,8 @@ Mailboxes keep their names, written with the target's delimiter and below its
 namespace, and are created where they are missing. --map gives a mailbox and those
 below it another name, --into puts all below one mailbox.
 
+--query restores what a search with the same words, and the same flags, would find.
+
 --at restores the mailboxes as they were at a time, with the flags that the messages
 had; with --flags-only it puts those flags back on what is there.
 
@@ -65,6 +68,7 @@ The plan is printed and has to be confirmed on the terminal, or with --yes.
 		Example: `  archiverd restore --to work --dry-run
   archiverd restore --to work --mailbox INBOX --mailbox 'Lists/*' --after 2026-11-01
   archiverd restore --to work --gone --into Recovered
+  archiverd restore --to work --gone --query 'from:alice has:attachment'
   archiverd restore --to new --from work --map 'Old Stuff=Archive/Old' --yes
   archiverd restore --to work 20261122T183000Z.1700000000.123
   archiverd restore --to work --mailbox Recovered ~/rescued-mail`,
@@ -84,6 +88,7 @@ The plan is printed and has to be confirmed on the terminal, or with --yes.
 	flags.StringVar(&f.from, "from", "", "`ACCOUNT` of the archive (default: that of the same name as --to, or the only one)")
 	f.flags(cmd)
 	flags.Lookup("mailbox").Usage += "; with files: where they go"
+	flags.StringVar(&f.query, "query", "", "only what `QUERY` finds, as search does")
 	flags.StringVar(&f.into, "into", "", "put all below mailbox `PREFIX`")
 	flags.StringArrayVar(&f.maps, "map", nil, "`OLD=NEW`: put mailbox OLD and those below it at NEW; may be repeated")
 	flags.BoolVar(&f.flagsOnly, "flags-only", false, "put flags back on messages that are there, and append nothing")

@@ -14,6 +14,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/config"
+	"archiverd/internal/search"
 	"archiverd/sync"
 )
 
@@ -47,6 +48,12 @@ func (a *app) pick(ctx context.Context, cfg *config.Config, f restoreFlags, args
 	if err != nil {
 		return nil, err
 	}
+	var query *search.Query
+	if f.query != "" {
+		if query, err = parseQuery(f.query); err != nil {
+			return nil, err
+		}
+	}
 	ids, files := splitArguments(args)
 	if err := fitting(f, ids, files); err != nil {
 		return nil, err
@@ -68,6 +75,9 @@ func (a *app) pick(ctx context.Context, cfg *config.Config, f restoreFlags, args
 		}
 	}()
 	if len(args) == 0 {
+		if query != nil {
+			s = query.Select(p.archive, s)
+		}
 		return p, p.account(f, s)
 	}
 	if len(ids) > 0 {
@@ -103,8 +113,8 @@ func fitting(f restoreFlags, ids, files []string) error {
 		return usage(fmt.Errorf("%q is no file on disk, and a message of the archive goes to its own mailbox: leave out --mailbox, or use --map", ids[0]))
 	case len(files) > 0 && f.set():
 		return usage(fmt.Errorf("--after, --before, --at, --gone and --since select from the archive, and %s is on disk: leave them out", files[0]))
-	case given && (f.from != "" || f.after != "" || f.before != "" || f.gone || f.since != ""):
-		return usage(errors.New("--from, --after, --before, --gone and --since select from an account of the archive: leave them out where messages or files are named"))
+	case given && (f.from != "" || f.query != "" || f.after != "" || f.before != "" || f.gone || f.since != ""):
+		return usage(errors.New("--from, --query, --after, --before, --gone and --since select from an account of the archive: leave them out where messages or files are named"))
 	}
 	return nil
 }
@@ -196,6 +206,9 @@ func (p *picked) nothing(f restoreFlags, s archive.Selection) error {
 	}
 	text += fmt.Sprintf(" of account %q of the archive", s.Account)
 	text += f.narrowed()
+	if f.query != "" {
+		text += " that " + f.query + " finds"
+	}
 	when := "was still on the server at the last sync"
 	if !s.At.IsZero() {
 		when = "was on the server at " + localTime(s.At)

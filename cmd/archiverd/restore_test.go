@@ -249,7 +249,7 @@ func TestRestoreUsage(t *testing.T) {
 		{"--to|bob|--from|carol", 2, []string{`no account "carol" in the archive`, `"alice"`}},
 		{"--to|bob|--mailbox|INBOX|--mailbox|Lsts", 2, []string{`no mailbox "Lsts" in account "alice"`, `"Lists/go"`}},
 		{"--to|bob|--mailbox|", 2, []string{"--mailbox", "empty name"}},
-		{"--to|bob|--after|tomorrow", 2, []string{`--after "tomorrow"`, "2026-11-01", "RFC 3339"}},
+		{"--to|bob|--after|someday", 2, []string{`--after "someday"`, "2026-11-01", "RFC 3339"}},
 		{"--to|bob|--before|2026-13-01", 2, []string{`--before "2026-13-01"`}},
 		{"--to|bob|--after|2026-11-02|--before|2026-11-02", 2, []string{"after 2026-11-02", "before 2026-11-02"}},
 		{"--to|bob|--map|Lists", 2, []string{`--map "Lists"`, "OLD=NEW"}},

@@ -55,6 +55,8 @@ type service struct {
 	loaded time.Time            // of the configuration: older refusals of a login do not count
 	jobs   map[string]*sync.Job // under way
 	drill  *sync.Drill          // under way; nil: none
+
+	index *indexing // nil: none is kept
 }
 
 func (a *app) daemon(ctx context.Context, cfg *config.Config) error {
@@ -69,6 +71,7 @@ func (a *app) daemon(ctx context.Context, cfg *config.Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &service{a: a, log: log, house: h, started: time.Now(), jobs: map[string]*sync.Job{}}
 	s.sched = sync.NewScheduler(ctx, log, time.Now)
+	s.index = startIndexing(ctx, cfg, log)
 	c, err := listenControl(cfg.Control.Socket, s.status)
 	if err == nil {
 		if err = s.take(cfg); err == nil {
@@ -88,6 +91,7 @@ func (a *app) daemon(ctx context.Context, cfg *config.Config) error {
 		}
 	}()
 	s.sched.Stop()
+	s.index.wait()
 	return errors.Join(err, h.Close())
 }
 
@@ -181,8 +185,8 @@ func (s *service) reload() {
 	s.notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, now.Nano()/1000))
 	defer s.notify(daemon.SdNotifyReady)
 	cfg, err := s.a.load()
-	if err == nil && (cfg.Archive != s.cfg.Archive || cfg.State != s.cfg.State || cfg.Control != s.cfg.Control) {
-		err = errors.New("archive, state or control can't be changed while running: restart archiverd")
+	if err == nil && (cfg.Archive != s.cfg.Archive || cfg.State != s.cfg.State || cfg.Control != s.cfg.Control || cfg.Index != s.cfg.Index) {
+		err = errors.New("archive, state, control or index can't be changed while running: restart archiverd")
 	}
 	if err == nil {
 		err = s.take(cfg)
@@ -249,6 +253,7 @@ func (s *service) runJob(ctx context.Context, acc *config.Account) {
 	if !run.Resumes.IsZero() {
 		s.sched.Again(acc.Name, run.Resumes)
 	}
+	s.index.poke()
 }
 
 // logRun logs what became of a run: one record, and one for each trouble.

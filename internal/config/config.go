@@ -31,6 +31,10 @@ type Config struct {
 	}
 	State   struct{ Path string }   // the state database, never empty
 	Control struct{ Socket string } // the control socket, never empty
+	Index   struct {
+		Enabled bool   // the daemon keeps a full-text index
+		Path    string // of the index, never empty
+	}
 
 	Schedule string // the accounts' default: five cron fields, @every, @daily, CRON_TZ=
 
@@ -191,8 +195,12 @@ func (c *Config) complete(dir string) {
 	absolute(&c.Archive.Path)
 	absolute(&c.State.Path)
 	absolute(&c.Control.Socket)
+	absolute(&c.Index.Path)
 	if c.State.Path == "" {
 		c.State.Path = filepath.Join(c.Archive.Path, "state.db")
+	}
+	if c.Index.Path == "" {
+		c.Index.Path = c.State.Path + ".index"
 	}
 	if c.Control.Socket == "" {
 		c.Control.Socket = defaultSocket(c.Archive.Path)

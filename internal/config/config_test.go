@@ -114,6 +114,7 @@ accounts:
     matching_check: 100%
   - {name: Büro, server: bücher.example, username: b, password: 12345, tls: starttls, tls_min_version: 1.3, schedule: *daily,
      tls_fingerprint: sha256:`+strings.Repeat("AB:", 31)+`ab, mailboxes: {include: }}
+index: {enabled: true, path: words}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -121,6 +122,7 @@ accounts:
 	want := Defaults()
 	want.Archive.Path, want.Archive.Group = "/etc/archiverd/mail", true
 	want.State.Path, want.Control.Socket = "/etc/s.db", "/etc/archiverd/c.sock"
+	want.Index.Enabled, want.Index.Path = true, "/etc/archiverd/words"
 	want.Schedule, want.Log.Level, want.Log.Format = "@daily", slog.LevelWarn, "json"
 	want.Matching, want.MatchingCheck = "off", 0.0125
 	want.Drill.Schedule, want.Drill.Sample = "0 5 1 * *", Sample{Percent: 2.5}

@@ -17,8 +17,12 @@ func (d *decoder) config(c *Config) section {
 			"path": d.text(&c.Archive.Path),
 			"mode": d.choice([]string{"private", "group"}, func(s string) { c.Archive.Group = s == "group" }),
 		}),
-		"state":    d.section(section{"path": d.text(&c.State.Path)}),
-		"control":  d.section(section{"socket": d.text(&c.Control.Socket)}),
+		"state":   d.section(section{"path": d.text(&c.State.Path)}),
+		"control": d.section(section{"socket": d.text(&c.Control.Socket)}),
+		"index": d.section(section{
+			"enabled": d.truth(&c.Index.Enabled),
+			"path":    d.text(&c.Index.Path),
+		}),
 		"schedule": d.schedule(&c.Schedule),
 		"matching": d.matching(&c.Matching), "matching_check": d.share(&c.MatchingCheck),
 		"drill": d.section(section{
@@ -61,20 +65,14 @@ func level(s string) slog.Level {
 // account is every key of an account.
 func (d *decoder) account(a *Account) section {
 	return section{
-		"name":            d.text(&a.Name),
-		"profile":         d.choice(profileNames(), func(string) {}), // taken already
-		"server":          d.value("host or host:port, e.g. imap.example.com", a.setServer),
-		"tls":             d.text(&a.TLS),
-		"tls_ca_file":     d.text(&a.TLSCAFile),
-		"tls_fingerprint": d.text(&a.TLSFingerprint),
-		"tls_min_version": d.text(&a.TLSMinVersion),
-		"allow_plaintext": d.value("true or false", func(s string) error {
-			if s != "true" && s != "false" {
-				return fmt.Errorf("expected true or false, got %q", s)
-			}
-			a.AllowPlaintext = s == "true"
-			return nil
-		}),
+		"name":                d.text(&a.Name),
+		"profile":             d.choice(profileNames(), func(string) {}), // taken already
+		"server":              d.value("host or host:port, e.g. imap.example.com", a.setServer),
+		"tls":                 d.text(&a.TLS),
+		"tls_ca_file":         d.text(&a.TLSCAFile),
+		"tls_fingerprint":     d.text(&a.TLSFingerprint),
+		"tls_min_version":     d.text(&a.TLSMinVersion),
+		"allow_plaintext":     d.truth(&a.AllowPlaintext),
 		"username":            d.text(&a.Username),
 		"password_file":       d.text(&a.PasswordFile),
 		"password_command":    d.list("a list of words (no shell is used), e.g. [pass, show, mail/work]", &a.PasswordCommand),
@@ -114,6 +112,16 @@ func (d *decoder) choice(words []string, set func(string)) setter {
 			return err
 		}
 		set(s)
+		return nil
+	})
+}
+
+func (d *decoder) truth(dst *bool) setter {
+	return d.value("true or false", func(s string) error {
+		if s != "true" && s != "false" {
+			return fmt.Errorf("expected true or false, got %q", s)
+		}
+		*dst = s == "true"
 		return nil
 	})
 }

@@ -17,7 +17,7 @@ func (c *Config) checkNames(r *report) {
 	taken := map[string]string{}
 	// State database and socket may lie in the archive under names of the user's choice,
 	// and the results of drills lie beside the state database.
-	for _, own := range [][2]string{{"state.path", c.State.Path + ".drills"}, {"state.path", c.State.Path}, {"control.socket", c.Control.Socket}} {
+	for _, own := range [][2]string{{"index.path", c.Index.Path}, {"state.path", c.State.Path + ".drills"}, {"state.path", c.State.Path}, {"control.socket", c.Control.Socket}} {
 		if rel, err := filepath.Rel(c.Archive.Path, own[1]); err == nil && filepath.IsLocal(rel) {
 			first, _, _ := strings.Cut(filepath.ToSlash(rel), "/")
 			taken[fold(first)] = fmt.Sprintf("%s, which %s puts into the archive", printable(first), own[0])

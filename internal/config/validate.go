@@ -26,6 +26,10 @@ func (c *Config) validate(r *report) {
 	if name, ok := strings.CutPrefix(c.State.Path, c.Archive.Path+"/"); ok && (name == "archive.json" || name == "lock") {
 		r.at("state.path", "%s is a file of the archive's own", name)
 	}
+	checkPath(r, "index.path", strings.TrimPrefix(c.Index.Path, c.Archive.Path))
+	if slices.Contains([]string{c.Archive.Path, c.State.Path, c.Control.Socket, c.Archive.Path + "/archive.json", c.Archive.Path + "/lock"}, c.Index.Path) {
+		r.at("index.path", "is another file of archiverd's; write a path of its own")
+	}
 	if c.State.Path == c.Control.Socket {
 		r.at("control.socket", "is the state database; write another path")
 	}

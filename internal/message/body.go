@@ -33,7 +33,15 @@ func rank(mtype, disposition string) int {
 	return 0
 }
 
+// rank is the rank of a leaf by the options: with AllText all text is for reading.
 func (p *parser) rank(mtype string, part Part) int {
+	if p.o.AllText {
+		r := rank(mtype, "")
+		if r == rankOther {
+			r = rankPlain
+		}
+		return r
+	}
 	r := rank(mtype, part.Disposition)
 	if r == rankHTML && p.o.HTML {
 		return rankBest

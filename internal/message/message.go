@@ -49,6 +49,8 @@ type Options struct {
 	Parts        int // parts, multiparts included; default 10,000
 	TextOctets   int // of Text; default 2 MiB
 
+	AllText bool // Text is every text: all alternatives, and what is attached
+
 	HTML   bool // Text is of the HTML rather than the text/plain where a message has both
 	Places bool // Text has a line such as [part 3: report.pdf, 12 KiB] where a part stands that it does not show
 }

@@ -288,6 +288,7 @@ func (p *parser) endHeader() {
 			p.problem("parts deeper than %d: not looked into", p.o.Depth)
 		} else {
 			inner := newNode(mtype, top.node)
+			inner.alternative = inner.alternative && !p.o.AllText
 			if mtype == "multipart/encrypted" {
 				p.problem("encrypted: archiverd can't read what is in it")
 			}
