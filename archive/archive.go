@@ -231,6 +231,29 @@ func (a *Archive) Fold(b Box) (*View, Position, error) {
 	return v, pos, err
 }
 
+// errLater stops a Replay at an event later than what is asked for.
+var errLater = errors.New("a later event")
+
+// FoldAt reads a mailbox's journal up to a time: the view is of the mailbox as
+// it was then, without an epoch where nothing was known of it yet. What was seen
+// at that very second had happened. The order is the journal's: a clock that was
+// set back changes nothing that stands before. With ErrCorrupt the view holds
+// what stands before the fault; what stands later than the time is not read.
+func (a *Archive) FoldAt(b Box, at time.Time) (*View, error) {
+	v := &View{}
+	_, err := a.Replay(b, Position{}, func(e Event) error {
+		if !at.IsZero() && e.At.After(at) {
+			return errLater
+		}
+		v.Apply(e)
+		return nil
+	})
+	if errors.Is(err, errLater) {
+		err = nil
+	}
+	return v, err
+}
+
 // At says whether pos is a place in the mailbox's journal: the journal's id is
 // id, it is at least that long and the seal there is the position's. It reads
 // only the line before the position and the journal's first.

@@ -23,6 +23,7 @@ type View struct {
 type Epoch struct {
 	UIDValidity uint32
 	Opened      time.Time
+	Ended       time.Time // when the mailbox vanished, or the next epoch was opened; zero: it is the current one
 	Messages    map[uint32]*Message
 	Failed      map[uint32]string // UIDs that could not be archived, with the reason
 }
@@ -54,7 +55,10 @@ func (v *View) Apply(e Event) {
 		}
 		v.V = max(v.V, e.V)
 		v.Name, v.Attrs, v.Vanished = e.Name, e.Attrs, time.Time{}
-		v.Epochs = append(v.Epochs, &Epoch{e.UIDValidity, e.At, map[uint32]*Message{}, map[uint32]string{}})
+		if ep != nil && ep.Ended.IsZero() {
+			ep.Ended = e.At
+		}
+		v.Epochs = append(v.Epochs, &Epoch{UIDValidity: e.UIDValidity, Opened: e.At, Messages: map[uint32]*Message{}, Failed: map[uint32]string{}})
 	case Added:
 		ep.Messages[e.UID] = &Message{UID: e.UID, Path: e.Path, Size: e.Size, Sum: e.Sum, InternalDate: e.InternalDate,
 			Flags: e.Flags, Matched: e.Matched, Added: e.At}
@@ -75,7 +79,7 @@ func (v *View) Apply(e Event) {
 			ep.Failed[e.UID] = e.Reason
 		}
 	case Vanished:
-		v.Vanished = e.At
+		v.Vanished, ep.Ended = e.At, e.At
 	default:
 		v.Unknown = true
 	}

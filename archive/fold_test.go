@@ -1,8 +1,11 @@
 package archive
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +66,53 @@ func TestFold(t *testing.T) {
 	if !orphan.Unknown || orphan.Epoch() != nil {
 		t.Error("an event before any epoch was folded in")
 	}
+}
+
+// A clock that went back shortens no journal, and one that stands at a later time
+// hides what follows it: a view is always one that the mailbox once was.
+func TestFoldAtOfAClockSetBack(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, dir, Options{})
+	m := mailbox(t, w, "box")
+	for i, s := range []int{0, 5, 3, 9, 4} {
+		w.opts.Now = func() time.Time { return second(s) }
+		b := begin(t, m)
+		if i == 0 {
+			b.Record(opened("box", 1))
+		}
+		add(t, b, uint32(i+1), fmt.Sprint(i))
+		commit(t, w, b)
+	}
+	for s, want := range map[int]int{-1: 0, 0: 1, 3: 1, 4: 1, 5: 3, 8: 3, 9: 5} {
+		v, err := w.FoldAt(m.Box, second(s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := 0
+		for range v.All() {
+			got++
+		}
+		if got != want {
+			t.Errorf("at second %d there are %d messages, want %d", s, got, want)
+		}
+	}
+}
+
+// A journal that is damaged is whole up to the times before the damage.
+func TestFoldAtBeforeADamage(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, dir, Options{})
+	history(t, w, "box", "epoch 1", "1=a", "2=b", "3=c")
+	journal := filepath.Join(dir, "alice", "box", journalName)
+	good := read(t, journal)
+	write(t, bytes.Replace(good, []byte(`"uid":3`), []byte(`"uid":4`), 1), journal)
+	for i, whole := range []bool{true, true, false, false} {
+		v, err := w.FoldAt(Box{"alice", "alice/box"}, second(i))
+		if (err == nil) != whole || !whole && !errors.Is(err, ErrCorrupt) || len(v.Epoch().Messages) != min(i, 2) {
+			t.Errorf("at second %d it has %d messages, %v", i, len(v.Epoch().Messages), err)
+		}
+	}
+	write(t, good, journal)
 }
 
 // A server's "all is gone" costs what is there.

@@ -14,6 +14,9 @@ import (
 type Selection struct {
 	Account string          // its directory; "": all accounts
 	Mailbox func(Name) bool // says whether a mailbox is meant; nil: all are
+	// At means the mailboxes as they were then, to the second, with the messages
+	// and the flags that they had; zero: as they were when last asked.
+	At time.Time
 	// A message's INTERNALDATE is at or after After, and before Before; zero:
 	// whatever it is. A message without one is meant only where neither is set.
 	After, Before time.Time
@@ -22,13 +25,18 @@ type Selection struct {
 	// often as the epoch that had it most often, less what is still there of
 	// the same octets: to be renumbered makes no message gone.
 	Gone bool
+	// Since means, with Gone, only what disappeared then or later; zero: whenever.
+	Since time.Time
+	// Match says whether a message is meant that all of the above means; nil: each
+	// is. Its error is one of the mailbox. Mailboxes may be asked about at once.
+	Match func(Box, *Message) (bool, error)
 }
 
 // Selected is what a Selection means in one mailbox.
 type Selected struct {
 	Box      Box
 	Name     Name
-	Here     bool       // the server still listed the mailbox when it was last asked
+	Here     bool       // the server still listed the mailbox when it was last asked, or at At
 	Messages []*Message // by epoch and UID
 }
 
@@ -39,6 +47,15 @@ func (b Box) ID(m *Message) string { return path.Join(b.Dir, m.Path) }
 // as far as the view tells.
 func (v *View) Here(ep *Epoch, m *Message) bool {
 	return ep == v.Epoch() && m.Here() && v.Vanished.IsZero()
+}
+
+// GoneAt is when a message of one of the view's epochs disappeared: by itself, or
+// with its mailbox or epoch. Zero: the server still has it.
+func (v *View) GoneAt(ep *Epoch, m *Message) time.Time {
+	if !m.Here() {
+		return m.Gone
+	}
+	return ep.Ended
 }
 
 // Selected yields what s means, one mailbox after the other by directory, also
@@ -62,11 +79,11 @@ func (a *Archive) Selected(s Selection) iter.Seq2[*Selected, error] {
 }
 
 // Select returns what s means in a mailbox, nil if it does not mean the mailbox
-// at all, or nothing is committed there yet. With an error the Selected has no
+// at all, or nothing was committed there by then. With an error the Selected has no
 // messages, and where the journal is corrupt from its start on a Name made of
 // the directory's; ErrCorrupt names file, line and remedy.
 func (a *Archive) Select(b Box, s Selection) (*Selected, error) {
-	v, _, err := a.Fold(b)
+	v, err := a.FoldAt(b, s.At)
 	if err == nil && v.Epoch() == nil {
 		return nil, nil
 	}
@@ -80,11 +97,22 @@ func (a *Archive) Select(b Box, s Selection) (*Selected, error) {
 	if err != nil {
 		return sel, fmt.Errorf("select from mailbox %s: %w", b.Dir, err)
 	}
-	sel.Messages = v.here()
+	messages := v.here()
 	if s.Gone {
-		sel.Messages = v.gone()
+		messages = v.gone(s.Since)
 	}
-	sel.Messages = slices.DeleteFunc(sel.Messages, func(m *Message) bool { return !s.within(m.InternalDate) })
+	for _, m := range messages {
+		meant := s.within(m.InternalDate)
+		if meant && s.Match != nil {
+			if meant, err = s.Match(b, m); err != nil {
+				sel.Messages = nil
+				return sel, fmt.Errorf("select from mailbox %s: %w", b.Dir, err)
+			}
+		}
+		if meant {
+			sel.Messages = append(sel.Messages, m)
+		}
+	}
 	return sel, nil
 }
 
@@ -107,9 +135,9 @@ func (v *View) here() (out []*Message) {
 }
 
 // gone are the messages that the server no longer has, as Selection.Gone counts
-// them, by epoch and UID. Of a message that was renumbered it is the last that
-// is meant: it has the flags of last time.
-func (v *View) gone() (out []*Message) {
+// them, and that disappeared at since or later, by epoch and UID. Of a message
+// that was renumbered it is the last that is meant: it has the flags of last time.
+func (v *View) gone(since time.Time) (out []*Message) {
 	lost := map[Sum]int{}
 	for _, ep := range v.Epochs {
 		held := map[Sum]int{}
@@ -125,7 +153,9 @@ func (v *View) gone() (out []*Message) {
 		for _, m := range slices.Backward(ep.Sorted()) {
 			if !v.Here(ep, m) && lost[m.Sum] > 0 {
 				lost[m.Sum]--
-				out = append(out, m)
+				if !v.GoneAt(ep, m).Before(since) {
+					out = append(out, m)
+				}
 			}
 		}
 	}

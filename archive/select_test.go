@@ -13,14 +13,15 @@ import (
 	"archiverd/internal/uid"
 )
 
-// history writes what happened in a mailbox, a commit a step: "epoch N",
-// "UID=BODY", "gone UIDS", "flags UID FLAG", "vanished". A message's
+// history writes what happened in a mailbox, a commit a step, the first at second
+// 0: "epoch N", "UID=BODY", "gone UIDS", "flags UID FLAG", "vanished". A message's
 // INTERNALDATE is the minute of its UID; with "UID=BODY-" it has none.
 func history(t *testing.T, w *Writer, name string, steps ...string) {
 	t.Helper()
 	m := mailbox(t, w, name)
 	epoch := uint32(0)
-	for _, step := range steps {
+	for i, step := range steps {
+		w.opts.Now = func() time.Time { return second(i) }
 		b := begin(t, m)
 		var n uint32
 		var text string
@@ -51,6 +52,9 @@ func history(t *testing.T, w *Writer, name string, steps ...string) {
 		commit(t, w, b)
 	}
 }
+
+// second is the n-th second of the tests' time.
+func second(n int) time.Time { return clock.Add(time.Duration(n) * time.Second) }
 
 func scan(text, format string, to ...any) bool {
 	n, err := fmt.Sscanf(text, format, to...)
@@ -156,6 +160,91 @@ func TestSelectNarrowed(t *testing.T) {
 				t.Errorf("it selects %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// A mailbox as it was at each second of its life, and what was gone by then. What
+// happened at that second had happened.
+func TestSelectAt(t *testing.T) {
+	dir := t.TempDir()
+	history(t, open(t, dir, Options{}), "box", "epoch 1", "1=a", "2=b", "flags 1 x", "gone 2", "epoch 2", "7=a", "flags 7 y", "vanished", "epoch 2", "7=c")
+	for i, want := range []struct{ here, gone string }{
+		{"box", "box"},
+		{"box 1[epoch1]", "box"},
+		{"box 1[epoch1] 2[epoch1]", "box"},
+		{"box 1[x] 2[epoch1]", "box"},
+		{"box 1[x]", "box 2[epoch1]"},
+		{"box", "box 1[x] 2[epoch1]"}, // the new epoch has no message yet
+		{"box 7[epoch2]", "box 2[epoch1]"},
+		{"box 7[y]", "box 2[epoch1]"},
+		{"box vanished", "box 2[epoch1] 7[y] vanished"},
+		{"box", "box 2[epoch1] 7[y]"},
+		{"box 7[epoch2]", "box 2[epoch1] 7[y]"},
+	} {
+		at := second(i)
+		for _, at := range []time.Time{at, at.Add(time.Second - 1), at.In(time.FixedZone("", -9*3600))} {
+			if got := selected(t, dir, Selection{At: at}); !slices.Equal(got, []string{want.here}) {
+				t.Errorf("at second %d it selects %q, want %q", i, got, want.here)
+			}
+			if got := selected(t, dir, Selection{At: at, Gone: true}); !slices.Equal(got, []string{want.gone}) {
+				t.Errorf("at second %d %q is gone, want %q", i, got, want.gone)
+			}
+		}
+	}
+	if got := selected(t, dir, Selection{At: second(-1)}); got != nil {
+		t.Errorf("before there was anything it selects %q", got)
+	}
+}
+
+// Gone since a time: with its UID, its epoch or its mailbox; at that very second too.
+func TestSelectGoneSince(t *testing.T) {
+	dir := t.TempDir()
+	history(t, open(t, dir, Options{}), "box", "epoch 1", "1=a", "2=b", "3=c", "gone 2", "epoch 2", "7=a", "8=d", "vanished")
+	for i, want := range map[int]string{
+		0: "box 2[epoch1] 3[epoch1] 7[epoch2] 8[epoch2] vanished",
+		4: "box 2[epoch1] 3[epoch1] 7[epoch2] 8[epoch2] vanished",
+		5: "box 3[epoch1] 7[epoch2] 8[epoch2] vanished",
+		6: "box 7[epoch2] 8[epoch2] vanished",
+		8: "box 7[epoch2] 8[epoch2] vanished",
+		9: "box vanished",
+	} {
+		if got := selected(t, dir, Selection{Gone: true, Since: second(i)}); !slices.Equal(got, []string{want}) {
+			t.Errorf("gone since second %d is %q, want %q", i, got, want)
+		}
+	}
+}
+
+// Match has the last word, and is asked only about what the rest means; its error
+// is one of the mailbox.
+func TestSelectMatch(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, dir, Options{})
+	history(t, w, "A", "epoch 1", "1=a", "2=b", "3=c", "gone 3")
+	history(t, w, "B", "epoch 1", "2=d")
+	s := Selection{After: date(2), Match: func(b Box, m *Message) (bool, error) {
+		if m.UID != 2 {
+			t.Errorf("it is asked about UID %d", m.UID)
+		}
+		return b.Dir == "alice/A", nil
+	}}
+	if got, want := selected(t, dir, s), []string{"A 2[epoch1]", "B"}; !slices.Equal(got, want) {
+		t.Errorf("it selects %q, want %q", got, want)
+	}
+	a, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	bad := errors.New("bad octets")
+	s.Match = func(b Box, m *Message) (bool, error) { return true, bad }
+	n := 0
+	for sel, err := range a.Selected(s) {
+		if n++; !errors.Is(err, bad) || len(sel.Messages) != 0 || !strings.Contains(err.Error(), sel.Box.Dir) {
+			t.Errorf("it yields %v, %v", sel, err)
+		}
+	}
+	if n != 2 {
+		t.Errorf("it yields %d times", n)
 	}
 }
 

@@ -16,17 +16,15 @@ import (
 
 // restoreFlags are the flags of restore as they were typed.
 type restoreFlags struct {
-	to, from      string
-	mailboxes     []string
-	after, before string
-	gone          bool
-	into          string
-	maps          []string
-	flagsOnly     bool
-	matchFields   bool
-	dryRun        bool
-	yes           bool
-	overQuota     bool
+	selecting
+	to, from    string
+	into        string
+	maps        []string
+	flagsOnly   bool
+	matchFields bool
+	dryRun      bool
+	yes         bool
+	overQuota   bool
 }
 
 func (a *app) restoreCommand() *cobra.Command {
@@ -58,6 +56,10 @@ Mailboxes keep their names, written with the target's delimiter and below its
 namespace, and are created where they are missing. --map gives a mailbox and those
 below it another name, --into puts all below one mailbox.
 
+--at restores the mailboxes as they were at a time, with the flags that the messages
+had; with --flags-only it puts those flags back on what is there.
+
+` + timesHelp + `
 The plan is printed and has to be confirmed on the terminal, or with --yes.
 ` + exitHelp,
 		Example: `  archiverd restore --to work --dry-run
@@ -80,10 +82,8 @@ The plan is printed and has to be confirmed on the terminal, or with --yes.
 	flags := cmd.Flags()
 	flags.StringVar(&f.to, "to", "", "`ACCOUNT` of the configuration to restore to")
 	flags.StringVar(&f.from, "from", "", "`ACCOUNT` of the archive (default: that of the same name as --to, or the only one)")
-	flags.StringArrayVar(&f.mailboxes, "mailbox", nil, "only mailboxes that match `PATTERN`, * and % as in LIST; may be repeated; with files: where they go")
-	flags.StringVar(&f.after, "after", "", "only messages with an INTERNALDATE at or after `TIME`: 2026-11-01, or RFC 3339")
-	flags.StringVar(&f.before, "before", "", "only messages with an INTERNALDATE before `TIME`")
-	flags.BoolVar(&f.gone, "gone", false, "the messages that the server of --from no longer has, instead of those it has")
+	f.flags(cmd)
+	flags.Lookup("mailbox").Usage += "; with files: where they go"
 	flags.StringVar(&f.into, "into", "", "put all below mailbox `PREFIX`")
 	flags.StringArrayVar(&f.maps, "map", nil, "`OLD=NEW`: put mailbox OLD and those below it at NEW; may be repeated")
 	flags.BoolVar(&f.flagsOnly, "flags-only", false, "put flags back on messages that are there, and append nothing")

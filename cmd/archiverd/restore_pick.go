@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/dustin/go-humanize/english"
 
@@ -44,16 +43,9 @@ func (p *picked) open(id string) (*os.File, error) {
 
 // pick finds what the flags and arguments name.
 func (a *app) pick(ctx context.Context, cfg *config.Config, f restoreFlags, args []string) (p *picked, err error) {
-	after, err := parseTime("--after", f.after)
+	s, err := f.selection("")
 	if err != nil {
 		return nil, err
-	}
-	before, err := parseTime("--before", f.before)
-	if err != nil {
-		return nil, err
-	}
-	if !after.IsZero() && !before.IsZero() && !after.Before(before) {
-		return nil, usage(fmt.Errorf("no message is both after %s and before %s", f.after, f.before))
 	}
 	ids, files := splitArguments(args)
 	if err := fitting(f, ids, files); err != nil {
@@ -76,7 +68,7 @@ func (a *app) pick(ctx context.Context, cfg *config.Config, f restoreFlags, args
 		}
 	}()
 	if len(args) == 0 {
-		return p, p.account(f, archive.Selection{After: after, Before: before, Gone: f.gone})
+		return p, p.account(f, s)
 	}
 	if len(ids) > 0 {
 		if err := p.messages(ids); err != nil {
@@ -103,19 +95,14 @@ func splitArguments(args []string) (ids, files []string) {
 
 // fitting returns a usage error where flags and arguments make no sense together.
 func fitting(f restoreFlags, ids, files []string) error {
-	for _, p := range f.mailboxes {
-		if p == "" {
-			return usage(errors.New("--mailbox: no mailbox has an empty name"))
-		}
-	}
 	given := len(ids)+len(files) > 0
 	switch {
 	case len(files) > 0 && (len(f.mailboxes) != 1 || strings.ContainsAny(f.mailboxes[0], "*%")):
 		return usage(fmt.Errorf("%s is on disk: say with one --mailbox, without wildcards, which mailbox files go to", files[0]))
 	case len(ids) > 0 && len(files) == 0 && len(f.mailboxes) > 0:
 		return usage(fmt.Errorf("%q is no file on disk, and a message of the archive goes to its own mailbox: leave out --mailbox, or use --map", ids[0]))
-	case given && (f.from != "" || f.after != "" || f.before != "" || f.gone):
-		return usage(errors.New("--from, --after, --before and --gone select from an account of the archive: leave them out where messages or files are named"))
+	case given && (f.from != "" || f.set()):
+		return usage(errors.New("--from, --after, --before, --at, --gone and --since select from an account of the archive: leave them out where messages or files are named"))
 	}
 	return nil
 }
@@ -126,14 +113,10 @@ func (p *picked) account(f restoreFlags, s archive.Selection) error {
 	if err != nil {
 		return err
 	}
-	matches := func(pattern string, n archive.Name) bool { return config.Match(pattern, n.Mailbox, n.Delimiter) }
 	s.Account = dir
-	s.Mailbox = func(n archive.Name) bool {
-		return len(f.mailboxes) == 0 || slices.ContainsFunc(f.mailboxes, func(pattern string) bool { return matches(pattern, n) })
-	}
 	seeing, names := s, []archive.Name{}
-	seeing.Mailbox = func(n archive.Name) bool { names = append(names, n); return s.Mailbox(n) }
-	whole := s.After.IsZero() && s.Before.IsZero() && !s.Gone
+	seeing.Mailbox = func(n archive.Name) bool { names = append(names, n); return s.Mailbox == nil || s.Mailbox(n) }
+	whole := s.After.IsZero() && s.Before.IsZero() && !s.Gone && s.Match == nil
 	messages, corrupt := 0, 0
 	for sel, err := range p.archive.Selected(seeing) {
 		switch {
@@ -148,23 +131,14 @@ func (p *picked) account(f restoreFlags, s archive.Selection) error {
 		box := sel.Box // and not sel, whose messages need not be held until then
 		p.sources = append(p.sources, sync.Source{Account: dir, Name: sel.Name, Load: func() ([]sync.Item, error) { return load(p.archive, box, s) }})
 	}
-	for _, pattern := range f.mailboxes {
-		if !slices.ContainsFunc(names, func(n archive.Name) bool { return matches(pattern, n) }) {
-			return usage(fmt.Errorf("no mailbox %q in account %q of the archive; it has %q", pattern, dir, mailboxes(names)))
-		}
+	if err := f.missing(dir, names); err != nil {
+		return err
 	}
 	p.from += ", account " + dir
 	if messages == 0 && corrupt == 0 {
 		return p.nothing(f, s)
 	}
 	return nil
-}
-
-func mailboxes(names []archive.Name) (out []string) {
-	for _, n := range names {
-		out = append(out, n.Mailbox)
-	}
-	return out
 }
 
 // load is Source.Load of a mailbox of the archive.
@@ -210,12 +184,7 @@ func (p *picked) nothing(f restoreFlags, s archive.Selection) error {
 		text += fmt.Sprintf(" in mailbox %q", f.mailboxes)
 	}
 	text += fmt.Sprintf(" of account %q of the archive", s.Account)
-	if f.after != "" {
-		text += " after " + f.after
-	}
-	if f.before != "" {
-		text += " before " + f.before
-	}
+	text += f.narrowed()
 	if s.Gone {
 		return errors.New("nothing to restore: " + text + " is gone from the server")
 	}
@@ -232,20 +201,4 @@ func (p *picked) nothing(f restoreFlags, s archive.Selection) error {
 		text += fmt.Sprintf("; --gone selects %s that it no longer has", english.Plural(gone, "message", ""))
 	}
 	return errors.New("nothing to restore: " + text)
-}
-
-// parseTime reads the time of a flag: RFC 3339, or a date, which begins at
-// midnight here.
-func parseTime(flag, text string) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if t, err := time.Parse(time.RFC3339, text); err == nil {
-		return t, nil
-	}
-	t, err := time.ParseInLocation(time.DateOnly, text, time.Local)
-	if err != nil {
-		return time.Time{}, usage(fmt.Errorf("%s %q: write a date like 2026-11-01, or a time like 2026-11-01T15:04:05+01:00 (RFC 3339)", flag, text))
-	}
-	return t, nil
 }

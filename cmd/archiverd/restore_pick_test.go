@@ -5,26 +5,6 @@ import (
 	"time"
 )
 
-// TestParseTime: RFC 3339 with its zone, a date at midnight here, and nothing else.
-func TestParseTime(t *testing.T) {
-	day := time.Date(2026, 11, 1, 0, 0, 0, 0, time.Local)
-	for text, want := range map[string]time.Time{
-		"":                          {},
-		"2026-11-01":                day,
-		"2026-11-01T15:04:05+01:00": time.Date(2026, 11, 1, 14, 4, 5, 0, time.UTC),
-		"2026-11-01T15:04:05Z":      time.Date(2026, 11, 1, 15, 4, 5, 0, time.UTC),
-	} {
-		if got, err := parseTime("--after", text); err != nil || !got.Equal(want) {
-			t.Errorf("%q is %v, %v, want %v", text, got, err, want)
-		}
-	}
-	for _, text := range []string{"2026", "2026-11", "2026-11-31", "1.11.2026", "2026-11-01 15:04", "2026-11-01T15:04", "now", " 2026-11-01"} {
-		if got, err := parseTime("--after", text); err == nil {
-			t.Errorf("%q is %v", text, got)
-		}
-	}
-}
-
 // TestFileDate: the INTERNALDATE of a plain file comes from the name that the
 // archive gave it, from its header, or from the file.
 func TestFileDate(t *testing.T) {
