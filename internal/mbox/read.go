@@ -175,7 +175,7 @@ func (s *scan) jump(at int64) (done bool, err error) {
 		s.next, s.date = end+next.off-int64(len(text)), date
 	}
 	next.off += end
-	if n == 0 && !gap && !s.last { // what ends the header is the line between two messages
+	if n == 0 && !gap { // what ends the header is the line between two messages
 		end = at
 	}
 	s.l, s.m.end, s.m.length = next, end, true
