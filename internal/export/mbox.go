@@ -72,6 +72,10 @@ func (w *writer) mboxes(ctx context.Context, r *Report) func(io.Writer) error {
 // damaged must not come into the file, nor half of it.
 func (w *writer) mboxInto(ctx context.Context, out io.Writer, sel *archive.Selected, box *Mailbox) error {
 	v := w.e.variant()
+	var base *mbox.Base
+	if words := keywordsOf(sel.Messages); len(words) > 0 && w.file == "" {
+		base = &mbox.Base{UIDValidity: uint32(max(1, sel.Messages[0].Added.Unix())), Keywords: words}
+	}
 	for _, m := range sel.Messages {
 		src, err := w.e.source(sel.Box, m)
 		var form mbox.Form
@@ -81,7 +85,8 @@ func (w *writer) mboxInto(ctx context.Context, out io.Writer, sel *archive.Selec
 				return err
 			})
 			if err == nil {
-				head := mbox.Envelope{Sender: src.sender(), Date: dateOf(m), Flags: m.Flags}
+				head := mbox.Envelope{Sender: src.sender(), Date: dateOf(m), Flags: m.Flags, Base: base}
+				base = nil
 				err = src.pass(ctx, func(r io.Reader) error { return mbox.Write(out, v, head, form, r) })
 				if err != nil { // the file has a part of it
 					return errors.Join(err, src.Close())

@@ -13,7 +13,8 @@ type fields struct {
 	count  int     // lines of the header so far
 	list   []field // those that are the mbox's own
 	open   bool    // the last line was of the last of list
-	block  int     // fields of the block that Write writes, that stand at its beginning
+	block  int     // fields at its beginning that are of the block that Write writes
+	next   int     // what may come next in that block, of blockFields
 	length int64   // Content-Length, -1 if it has none
 	folder bool    // Subject says that it is no message
 }
@@ -64,32 +65,35 @@ func (f *fields) line(text []byte, at int64) {
 	}
 	f.list = append(f.list, field{lower, strings.TrimSpace(string(value)), cut{at, at}})
 	f.open = true
-	if f.block == len(f.list)-1 && f.count == len(f.list) && f.inBlock(lower) {
-		f.block++
+	if f.block == len(f.list)-1 && f.count == len(f.list) {
+		f.inBlock(lower)
 	}
 	if lower == "content-length" {
 		f.length = number(string(value))
 	}
 }
 
-// inBlock says whether the last field is the next one of Write's block: Status,
-// X-Status, perhaps Content-Length, X-Keywords.
-func (f *fields) inBlock(name string) bool {
-	switch f.block {
-	case 0:
-		return name == "status"
-	case 1:
-		return name == "x-status"
-	case 2:
-		return name == "x-keywords" || name == "content-length"
-	case 3:
-		return name == "x-keywords" && f.list[2].name == "content-length"
+// blockFields are the fields of the block that Write writes, in their order.
+var blockFields = []struct {
+	name   string
+	always bool
+}{{"status", true}, {"x-status", true}, {"x-imapbase", false}, {"content-length", false}, {"x-keywords", true}}
+
+// inBlock counts a field that may come next in the block.
+func (f *fields) inBlock(name string) {
+	for i := f.next; i < len(blockFields); i++ {
+		if blockFields[i].name == name {
+			f.block, f.next = f.block+1, i+1
+			return
+		}
+		if blockFields[i].always {
+			return
+		}
 	}
-	return false
 }
 
 // own says whether the header begins with the whole block.
-func (f *fields) own() bool { return f.block > 2 && f.list[f.block-1].name == "x-keywords" }
+func (f *fields) own() bool { return f.next == len(blockFields) }
 
 // close ends the field before.
 func (f *fields) close(at int64) {
@@ -107,8 +111,10 @@ func (f *fields) done(at int64) {
 	}
 	if f.own() {
 		f.length = -1
-		if f.block == 4 {
-			f.length = number(f.list[2].value)
+		for _, l := range f.list {
+			if l.name == "content-length" {
+				f.length = number(l.value)
+			}
 		}
 	}
 }

@@ -22,7 +22,8 @@
 //
 // Flags stand in three fields that every mail program with mbox files knows:
 // Status, X-Status and X-Keywords. [Write] puts them before the message's own
-// header, always all three in this order; a reader takes such a block for the
+// header, always all three in this order (with X-IMAPbase and Content-Length among them
+// where those are needed); a reader takes such a block for the
 // mbox's and leaves the message behind it alone, whatever fields it has. Where
 // another program wrote the fields among the message's own, they are taken out.
 package mbox

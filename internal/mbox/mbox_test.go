@@ -81,6 +81,7 @@ func entries(bodies map[string]string) (list []entry) {
 	for i := range list {
 		list[i].Envelope = Envelope{Sender: "me@example.com", Date: time.Date(2026, 11, i%28+1, 3, 4, 5, 0, time.UTC), Flags: flags[i%len(flags)]}
 	}
+	list[0].Base = &Base{UIDValidity: 1, Keywords: []string{"$Forwarded", "ключ"}}
 	return list
 }
 

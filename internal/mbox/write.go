@@ -7,14 +7,22 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 )
 
 // Envelope is what an mbox keeps of a message beside its octets.
 type Envelope struct {
-	Sender string    // "" or anything but one word becomes MAILER-DAEMON
+	Sender string    // "" or anything but one word of ASCII becomes MAILER-DAEMON
 	Date   time.Time // written in UTC, to the second
 	Flags  []string
+	// Base is set for the first message of a file: all keywords in it. Dovecot and
+	// others believe no keyword that is not named there.
+	Base *Base
+}
+
+// Base is what an mbox tells of itself: its UIDVALIDITY and its keywords.
+type Base struct {
+	UIDValidity uint32
+	Keywords    []string
 }
 
 // Form is how a message will stand in an mbox.
@@ -128,7 +136,7 @@ type letter struct {
 // head is the From_ line and the fields of the mbox's own.
 func head(v Variant, e Envelope, f Form) string {
 	sender := e.Sender
-	if sender == "" || strings.ContainsFunc(sender, func(r rune) bool { return !unicode.IsGraphic(r) || r == ' ' }) {
+	if sender == "" || strings.ContainsFunc(sender, func(r rune) bool { return r <= ' ' || r > '~' }) { // Python wants ASCII
 		sender = "MAILER-DAEMON"
 	}
 	letters := func(of []letter) (out string) {
@@ -148,6 +156,9 @@ func head(v Variant, e Envelope, f Form) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "From %s %s\n", sender, e.Date.UTC().Format(time.ANSIC))
 	fmt.Fprintf(&b, "Status: %sO\nX-Status: %s\n", letters(statusFlags), letters(xstatusFlags))
+	if e.Base != nil {
+		fmt.Fprintf(&b, "X-IMAPbase: %010d %010d %s\n", e.Base.UIDValidity, 0, strings.Join(e.Base.Keywords, " "))
+	}
 	if v == CL2 {
 		fmt.Fprintf(&b, "Content-Length: %d\n", f.body)
 	}
