@@ -164,7 +164,7 @@ func testExportKilled(t *testing.T, s *site, all []archived) {
 		began := time.Now()
 		s.exportTo(0, "--format", c.format, whole)
 		span := time.Since(began)
-		for range 4 {
+		for range 2 {
 			p := s.start("export", "--format", c.format, c.name)
 			alarm := time.NewTimer(time.Duration(random.Int64N(int64(span))))
 			select {
