@@ -219,3 +219,60 @@ func place(siblings []string, c, plain string) string {
 
 // Component is the directory name for an account of that name.
 func Component(account string) string { return component(account) }
+
+// undoable are the octets beyond control characters and ASCII for which a %XX in a
+// directory's name may stand; a dot stands for itself within a name, but not where
+// other programs name directories.
+const undoable = `/\%<>:"|?*. ~`
+
+// Part is the part of a mailbox's name for which a directory of that name stands:
+// what component makes of it is undone. A name that cannot have been made from one
+// stands for itself; of one that was cut the rest is lost.
+func Part(dir string) string {
+	if plain, mark, ok := cutMark(dir); ok {
+		part := Part(plain)
+		if suffixed(part, "") == mark {
+			return part
+		}
+		return part + strings.TrimPrefix(mark, "%")
+	}
+	if part, ok := unescape(dir); ok {
+		return part
+	}
+	return dir
+}
+
+// cutMark splits the suffix from a name.
+func cutMark(dir string) (plain, mark string, ok bool) {
+	i := len(dir) - len("%~0123456789abcdef")
+	if i < 0 || dir[i:i+2] != "%~" {
+		return dir, "", false
+	}
+	if _, err := hex.DecodeString(dir[i+2:]); err != nil {
+		return dir, "", false
+	}
+	return dir[:i], dir[i:], true
+}
+
+// unescape reads each %XX as an octet. It is false where one is none, or stands for
+// what has no need of it.
+func unescape(e string) (string, bool) {
+	var b strings.Builder
+	for i := 0; i < len(e); i++ {
+		if e[i] != '%' {
+			b.WriteByte(e[i])
+			continue
+		}
+		if i+3 > len(e) {
+			return "", false
+		}
+		o, err := hex.DecodeString(e[i+1 : i+3])
+		if err != nil || percent(o[0]) != e[i:i+3] ||
+			i > 0 && o[0] > ' ' && o[0] < 0x7F && strings.IndexByte(undoable, o[0]) < 0 || o[0] == ' ' && i+3 < len(e) {
+			return "", false
+		}
+		b.WriteByte(o[0])
+		i += 2
+	}
+	return b.String(), true
+}

@@ -350,3 +350,27 @@ func TestPlaceOfINBOX(t *testing.T) {
 		}
 	}
 }
+
+// TestPart undoes what component does.
+func TestPart(t *testing.T) {
+	for _, part := range []string{"INBOX", "Entwürfe", "R&D/2026", "tmp", "2026-11", "..", "a b ", "100%", "a%20b", "con", "a\x00b", "\xff", "e\u0301", "a.b", `q"?`, "lost+found"} {
+		if got := Part(component(part)); got != part {
+			t.Errorf("Part(%q) = %q, want %q", component(part), got, part)
+		}
+		if got := Part(suffixed(part, component(part))); got != part {
+			t.Errorf("Part(%q) = %q, want %q", suffixed(part, component(part)), got, part)
+		}
+	}
+	long := strings.Repeat("x", 300)
+	if got := Part(component(long)); !strings.HasPrefix(long, got[:100]) || got == Part(component(long+"y")) {
+		t.Errorf("a name that was cut becomes %q", got)
+	}
+	for _, dir := range []string{"100%20done", "50%", "%zz", "a%41", "a%2f"} { // not the archive's
+		if got := Part(dir); got != dir {
+			t.Errorf("Part(%q) = %q", dir, got)
+		}
+	}
+	if got := Part("a%2Eb"); got != "a.b" { // Maildir++
+		t.Errorf("Part of a dotted name is %q", got)
+	}
+}

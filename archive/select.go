@@ -44,6 +44,9 @@ type Selected struct {
 // ID is what people call a message of the mailbox: its path in the archive.
 func (b Box) ID(m *Message) string { return path.Join(b.Dir, m.Path) }
 
+// Journal is the path of the mailbox's journal in the archive.
+func (b Box) Journal() string { return path.Join(b.Dir, journalName) }
+
 // Here says whether the server still has a message of one of the view's epochs,
 // as far as the view tells.
 func (v *View) Here(ep *Epoch, m *Message) bool {

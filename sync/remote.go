@@ -10,6 +10,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/uid"
+	"archiverd/internal/utf7"
 	"archiverd/internal/wire"
 )
 
@@ -90,7 +91,7 @@ func below(m wire.Mailbox, list []wire.Mailbox) []wire.Mailbox {
 
 // Create makes a mailbox and subscribes to it (RFC 9051 6.3.4, 6.3.7).
 func (r *Remote) Create(ctx context.Context, name string) error {
-	to := wire.EncodeName(name)
+	to := utf7.Encode(name)
 	if err := r.c.Create(ctx, to); err != nil {
 		return fmt.Errorf("create mailbox %q: %w", name, err)
 	}
@@ -110,7 +111,7 @@ func (r *Remote) Rename(ctx context.Context, old, name string) error {
 	if isInbox(m.Name) {
 		return fmt.Errorf("%w: INBOX can't be renamed: the server would move its messages to %q and keep an empty INBOX", ErrRefused, name)
 	}
-	to := wire.EncodeName(name)
+	to := utf7.Encode(name)
 	if err := r.c.Rename(ctx, m.Wire, to); err != nil {
 		return fmt.Errorf("rename mailbox %q to %q: %w", old, name, err)
 	}

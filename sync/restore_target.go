@@ -9,6 +9,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"archiverd/archive"
+	"archiverd/internal/utf7"
 	"archiverd/internal/wire"
 )
 
@@ -100,7 +101,7 @@ func (t *target) place(n archive.Name, into string, maps []Mapping) (seat, error
 		l = strings.ReplaceAll(l, d, "_")
 		levels[i], octets[i] = l, l
 		if !n.Raw || i < len(front) {
-			octets[i] = wire.EncodeName(l)
+			octets[i] = utf7.Encode(l)
 		}
 	}
 	s := seat{name: strings.Join(levels, d), wire: strings.Join(octets, d)}

@@ -52,7 +52,10 @@ func configuration(s *Server, o Options, v23 bool) string {
 	var b strings.Builder
 	if v23 {
 		layout := ""
-		if format == "maildir" {
+		switch {
+		case format == "mbox":
+			layout = ":UTF-8"
+		case format == "maildir" && !o.Dotted:
 			layout = ":LAYOUT=fs"
 		}
 		fmt.Fprintf(&b, `
@@ -73,6 +76,10 @@ service imap-login {
 }
 `, own("server.pem"), own("server.key"), format, layout, own("users/%{user}"))
 	} else {
+		layout := "fs"
+		if o.Dotted {
+			layout = "maildir++"
+		}
 		// these two must be the first settings
 		fmt.Fprintf(&b, `dovecot_config_version = 2.4.0
 dovecot_storage_version = 2.4.0
@@ -81,7 +88,8 @@ ssl_server_cert_file = %[1]s
 ssl_server_key_file = %[2]s
 mail_driver = %[3]s
 mail_path = ~/mail
-mailbox_list_layout = fs
+mailbox_list_layout = %[5]s
+mailbox_list_utf8 = %[6]s
 passdb passwd-file {
   passwd_file_path = %[4]s
 }
@@ -91,7 +99,7 @@ userdb passwd-file {
 service imap-login {
   restart_request_count = unlimited
 }
-`, own("server.pem"), own("server.key"), format, own("users/%{user}"))
+`, own("server.pem"), own("server.key"), format, own("users/%{user}"), layout, map[bool]string{true: "yes", false: "no"}[format == "mbox"])
 	}
 	fmt.Fprintf(&b, `
 base_dir = %[1]s

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -21,7 +22,8 @@ const patience = 30 * time.Second
 
 // Options are what a test may choose; the zero value is the usual server.
 type Options struct {
-	Format  string // mail store: mdbox (the default), sdbox or maildir
+	Format  string // mail store: mdbox (the default), sdbox, maildir or mbox
+	Dotted  bool   // mailboxes of a maildir are laid out as Maildir++
 	Quota   int64  // octets that a user may have; 0: any number
 	Deflate bool   // COMPRESS=DEFLATE is offered
 	Extra   string // further lines of dovecot.conf, after all others
@@ -206,6 +208,30 @@ func (s *Server) AddUser(t testing.TB, name, password string) *User {
 		}
 	}
 	return u
+}
+
+// Fill makes a folder's content the account's mail store, before its first login.
+func (u *User) Fill(t testing.TB, folder string) {
+	t.Helper()
+	s := u.server
+	home := filepath.Join(s.dir, "mail", u.Name)
+	if err := os.CopyFS(filepath.Join(home, "mail"), os.DirFS(folder)); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(home, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if info, err := os.Stat(filepath.Join(folder, strings.TrimPrefix(path, filepath.Join(home, "mail")))); err == nil {
+			if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
+				return err
+			}
+		}
+		return os.Chown(path, s.mailOwner.UID, s.mailOwner.GID)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // ImportFrom copies all mail of one account into another by the server's own tool,

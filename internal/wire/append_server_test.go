@@ -13,6 +13,7 @@ import (
 	"archiverd/internal/dovecot"
 	"archiverd/internal/imapd"
 	"archiverd/internal/uid"
+	"archiverd/internal/utf7"
 )
 
 // several are 300 messages of all kinds with flags, keywords and dates, one of 20
@@ -102,7 +103,7 @@ func TestAppendToDovecot(t *testing.T) {
 			t.Fatal("this Dovecot has no MULTIAPPEND or no LITERAL+")
 		}
 		name := map[Security]string{TLS: "Entwürfe & mehr", Plaintext: "plain"}[security]
-		wireName := EncodeName(name)
+		wireName := utf7.Encode(name)
 		out, err := c.Append(t.Context(), wireName, toAppend(want))
 		if err != nil || out[0].State != AppendRefused || out[299].State != AppendRefused || out[0].Err.(*Error).Code != "TRYCREATE" {
 			t.Fatalf("Append to no mailbox: %+v, %v", out[0], err)
@@ -182,14 +183,14 @@ func TestAppendToImapd(t *testing.T) {
 		want = append(want, dovecot.Msg{Body: body, Size: int64(len(body)), Date: time.Date(2000, 1, 2, 3, 4, 5, 0, time.UTC), SHA256: sha256.Sum256(body)})
 	}
 	const name = "Prüfung/日本"
-	out, err := c.Append(t.Context(), EncodeName(name), toAppend(want))
+	out, err := c.Append(t.Context(), utf7.Encode(name), toAppend(want))
 	if err != nil || out[0].State != AppendRefused || out[0].Err.(*Error).Code != "TRYCREATE" {
 		t.Fatalf("Append to no mailbox: %+v, %v", out[0], err)
 	}
-	if err := c.Create(t.Context(), EncodeName(name)); err != nil {
+	if err := c.Create(t.Context(), utf7.Encode(name)); err != nil {
 		t.Fatal(err)
 	}
-	out, err = c.Append(t.Context(), EncodeName(name), toAppend(want))
+	out, err = c.Append(t.Context(), utf7.Encode(name), toAppend(want))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +208,7 @@ func TestAppendToImapd(t *testing.T) {
 			t.Errorf("message %d is %d octets, %v; want %d, %v", i, len(body), m.Flags, len(want[i].Body), want[i].Flags)
 		}
 	}
-	e, err := c.Select(t.Context(), EncodeName(name))
+	e, err := c.Select(t.Context(), utf7.Encode(name))
 	if err != nil || e.ReadOnly {
 		t.Errorf("Select = %+v, %v", e, err)
 	}

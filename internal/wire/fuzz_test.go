@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"archiverd/internal/uid"
+	"archiverd/internal/utf7"
 )
 
 // FuzzConnection plays arbitrary octets as a server's whole side of a
@@ -154,7 +155,7 @@ func FuzzReply(f *testing.F) {
 			}
 		}
 		box := parseList(u.rest)
-		if !box.Raw && EncodeName(box.Name) != box.Wire {
+		if !box.Raw && utf7.Encode(box.Name) != box.Wire {
 			t.Errorf("name %q of %q does not lead back", box.Name, box.Wire)
 		}
 		parseStatusReply(u)

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/emersion/go-imap/v2"
+
+	"archiverd/internal/utf7"
 )
 
 // mostLabels is the octets that the labels of one message may have together.
@@ -76,7 +78,7 @@ func parseLabels(v value) (labels []string, err error) {
 			break
 		}
 		name := string(l.octets)
-		if decoded, derr := decodeName(name); derr == nil {
+		if decoded, derr := utf7.Decode(name); derr == nil {
 			name = decoded
 		}
 		if l.kind == list || !printable(name) {

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/emersion/go-imap/v2"
+
+	"archiverd/internal/utf7"
 )
 
 // Mailbox is one mailbox as the server lists it.
@@ -221,7 +223,7 @@ func parseList(rest []byte) Mailbox {
 		}
 		m.Wire = strings.TrimRight(m.Wire, " ")
 	}
-	name, err := decodeName(m.Wire)
+	name, err := utf7.Decode(m.Wire)
 	if m.Name, m.Raw = name, err != nil; m.Raw {
 		m.Name = m.Wire
 	}

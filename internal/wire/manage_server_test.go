@@ -8,6 +8,7 @@ import (
 
 	"archiverd/internal/dovecot"
 	"archiverd/internal/uid"
+	"archiverd/internal/utf7"
 )
 
 // The commands that change things, on a real server, with a witness.
@@ -29,7 +30,7 @@ func TestManageDovecot(t *testing.T) {
 	if n, err := c.Namespace(t.Context()); err != nil || n != (Namespace{"", "/"}) {
 		t.Errorf("Namespace = %+v, %v", n, err)
 	}
-	a, b := EncodeName("Prüfung/日本 & \"mehr\""), EncodeName("Prüfung/anders")
+	a, b := utf7.Encode("Prüfung/日本 & \"mehr\""), utf7.Encode("Prüfung/anders")
 	if err := errors.Join(c.Create(t.Context(), a), c.Subscribe(t.Context(), a), c.Rename(t.Context(), a, b), c.Subscribe(t.Context(), b), c.Unsubscribe(t.Context(), a)); err != nil {
 		t.Fatal(err)
 	}

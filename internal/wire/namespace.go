@@ -1,6 +1,10 @@
 package wire
 
-import "context"
+import (
+	"context"
+
+	"archiverd/internal/utf7"
+)
 
 // Namespace says where a user's own mailboxes are (RFC 2342).
 type Namespace struct {
@@ -59,7 +63,7 @@ func parseNamespace(rest []byte) (Namespace, bool) {
 	if !delimiter.isNil() {
 		space.Delimiter = string(delimiter.octets)
 	}
-	name, err := decodeName(string(prefix.octets))
+	name, err := utf7.Decode(string(prefix.octets))
 	if err != nil {
 		name = string(prefix.octets)
 	}

@@ -1,4 +1,6 @@
-package wire
+// Package utf7 converts mailbox names from and to modified UTF-7 (RFC 3501
+// 5.1.3), as IMAP sends them and as Maildir folders are called.
+package utf7
 
 import (
 	"encoding/base64"
@@ -8,17 +10,17 @@ import (
 	"unicode/utf8"
 )
 
-// Mailbox names are in modified UTF-7 (RFC 3501 5.1.3): visible ASCII as it is,
-// "&" as "&-", all else as UTF-16BE in base64 between "&" and "-", with "," for
-// "/" and without padding.
+// Visible ASCII stands as it is, "&" as "&-", all else as UTF-16BE in base64
+// between "&" and "-", with "," for "/" and without padding.
 
 var modified = base64.NewEncoding("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,").WithPadding(base64.NoPadding)
 
-var errName = errors.New("name is not in modified UTF-7")
+// ErrName is returned when a name is not in modified UTF-7.
+var ErrName = errors.New("name is not in modified UTF-7")
 
-// decodeName decodes a name as listed. It is an error unless encoding the
-// result leads back to the very octets.
-func decodeName(wire string) (string, error) {
+// Decode decodes a name. It is ErrName unless encoding the result leads back to
+// the very octets.
+func Decode(wire string) (string, error) {
 	var b strings.Builder
 	for rest := wire; rest != ""; {
 		plain, shifted, found := strings.Cut(rest, "&")
@@ -28,7 +30,7 @@ func decodeName(wire string) (string, error) {
 		}
 		code, after, closed := strings.Cut(shifted, "-")
 		if !closed {
-			return "", errName
+			return "", ErrName
 		}
 		rest = after
 		if code == "" {
@@ -37,7 +39,7 @@ func decodeName(wire string) (string, error) {
 		}
 		octets, err := modified.DecodeString(code)
 		if err != nil || len(octets)%2 != 0 {
-			return "", errName
+			return "", ErrName
 		}
 		units := make([]uint16, len(octets)/2)
 		for i := range units {
@@ -46,15 +48,14 @@ func decodeName(wire string) (string, error) {
 		b.WriteString(string(utf16.Decode(units)))
 	}
 	name := b.String()
-	if !utf8.ValidString(name) || EncodeName(name) != wire {
-		return "", errName
+	if !utf8.ValidString(name) || Encode(name) != wire {
+		return "", ErrName
 	}
 	return name, nil
 }
 
-// EncodeName encodes a mailbox name, in UTF-8, as it goes to the server: modified
-// UTF-7 (RFC 3501 5.1.3).
-func EncodeName(name string) string {
+// Encode encodes a name that is in UTF-8.
+func Encode(name string) string {
 	var b strings.Builder
 	var shifted []rune
 	flush := func() {

@@ -1,0 +1,414 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"archiverd/internal/dovecot"
+	"archiverd/internal/export"
+	"archiverd/internal/imapd"
+	"archiverd/internal/maildir"
+)
+
+// exported are what alice has to be exported: letters that no program likes, and all
+// real mail there is, in mailboxes whose names are no names of files.
+func exported(t *testing.T) map[string][]imapd.Message {
+	out := letters()
+	flags := []string{`\Seen`, `\Flagged`, "$Forwarded", "work", `\Answered`, `\Draft`, `\Deleted`, "Später"}[:7]
+	date := func(i int) time.Time { return time.Date(2001, 2, 3, 4, 5, i, 0, time.FixedZone("", 3600)) }
+	for i, text := range []string{"Subject: a\r\n\r\nb\r\n", "Subject: a\r\n\r\nFrom here\r\n>From there\r\n", "From a@b Sat Nov  7 12:00:00 2026\r\nSubject: c\r\n\r\nb\r\n",
+		"Subject: d\n\nLF\n", "Subject: e\r\n\r\nb\rc\r\n", "Subject: f", "Subject: g\r\n\r\nno end", "Status: RO\r\nX-Status: D\r\nSubject: h\r\n\r\nb\r\n", "Subject: a\r\n\r\nb\r\n"} {
+		out["v1.2/a.mbox"] = append(out["v1.2/a.mbox"], imapd.Message{Flags: flags[i%7 : i%7+1], InternalDate: date(i), Body: []byte(text)})
+	}
+	out["v1.2/a"] = out["v1.2/a.mbox"][:1]
+	for i, f := range dovecot.Mail(t) {
+		m := imapd.Message{InternalDate: date(i), Body: f.Data}
+		for k, flag := range flags {
+			if i>>k&1 == 1 {
+				m.Flags = append(m.Flags, flag)
+			}
+		}
+		box := `Real/日本 "mail"?`
+		if bytes.Contains(f.Data, []byte("\nX-UID:")) { // at which Dovecot stumbles in an mbox
+			box = "X-UID"
+		}
+		out[box] = append(out[box], m)
+	}
+	return out
+}
+
+// archived is a message of the archive as list and the journals tell.
+type archived struct {
+	listedMessage
+	box, dir string
+}
+
+// newExportSite is a site with an account that has all of exported, synced, and what
+// the archive then says that it has.
+func newExportSite(t *testing.T) (*site, []archived) {
+	t.Helper()
+	cert, err := imapd.SelfSigned()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := imapd.New(imapd.Options{TLS: cert.Server})
+	t.Cleanup(func() { server.Close() }) // nothing is lost by it
+	u := server.AddUser("alice", "secret")
+	for name, list := range exported(t) {
+		box, err := u.Mailbox(name)
+		if err != nil {
+			if box, err = u.Create(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, m := range list {
+			box.Append(m)
+		}
+	}
+	addr, err := server.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t)
+	s.write("ca.pem", string(cert.PEM))
+	s.write("password", "secret\n")
+	s.configure(fmt.Sprintf("accounts:\n  - {name: alice, server: '%s', username: alice, password_file: password, tls_ca_file: ca.pem}\n", addr))
+	s.run("sync").want(0)
+	return s, s.all()
+}
+
+// all are all messages that list lists.
+func (s *site) all() (out []archived) {
+	s.t.Helper()
+	var boxes []listedBox
+	s.run("list", "--json").want(0).decode(&boxes)
+	for _, b := range boxes {
+		var list []listedMessage
+		s.run("list", "--json", b.Account, b.Mailbox).want(0).decode(&list)
+		for _, l := range list {
+			out = append(out, archived{l, b.Mailbox, b.Dir})
+		}
+	}
+	return out
+}
+
+// TestExport exports an archive in every format. Each part reads what came of it with
+// other programs, and none changes the archive.
+func TestExport(t *testing.T) {
+	t.Parallel()
+	one, all := newExportSite(t)
+	for name, part := range map[string]func(*testing.T, *site, []archived){
+		"eml": testExportEML, "goes on": testExportGoesOn, "mbox": testExportMbox, "mbox to Dovecot": testExportMboxToDovecot,
+		"maildir": testExportMaildir, "pack": testExportPack, "selection": testExportSelection, "killed": testExportKilled, "refusals": testExportRefusals, "disk": testExportFullDisk,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			part(t, one.of(t), all)
+		})
+	}
+}
+
+// of is the same site in the hands of a part of a test, in which a folder of that part's own
+// is where it works.
+func (s *site) of(t *testing.T) *site {
+	t.Helper()
+	part := *s
+	part.t, part.dir = t, t.TempDir()
+	part.env = append(slices.Clone(s.env), "ARCHIVERD_CONFIG="+s.config)
+	return &part
+}
+
+// exportTo exports, and returns what it reports.
+func (s *site) exportTo(status int, args ...string) *export.Report {
+	s.t.Helper()
+	var r export.Report
+	s.run(append([]string{"export", "--json"}, args...)...).want(status).decode(&r)
+	return &r
+}
+
+// python runs a script with arguments and reads the JSON that it prints.
+func python(t *testing.T, v any, script string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(tool(t, "python3"), append([]string{"-c", script}, args...)...)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err == nil {
+		err = json.Unmarshal(out, v)
+	}
+	if err != nil {
+		t.Fatalf("python: %v: %s", err, said.Bytes())
+	}
+}
+
+// tool is the path of a program that reads what was exported. Without it the test is
+// skipped, or fails where ARCHIVERD_REQUIRE_DOVECOT asks for all servers and tools.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil && os.Getenv("ARCHIVERD_REQUIRE_DOVECOT") == "1" {
+		t.Fatalf("no %s; on Debian and Ubuntu: apt-get install %s", name, name)
+	}
+	if err != nil {
+		t.Skipf("no %s", name)
+	}
+	return path
+}
+
+// tree are all regular files below a folder, by their path; none may be temporary, or
+// a name of one of the archive's own files.
+func tree(t *testing.T, dir string) map[string]fs.FileInfo {
+	t.Helper()
+	out := map[string]fs.FileInfo{}
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if info.Sys().(*syscall.Stat_t).Nlink != 1 || info.Mode().Perm() != 0o600 || strings.Contains(p, ".part") {
+			t.Errorf("%s has mode %v and %d names", p, info.Mode(), info.Sys().(*syscall.Stat_t).Nlink)
+		}
+		rel, _ := filepath.Rel(dir, p) // it is below dir
+		out[rel] = info
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func sum(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
+
+// testExportEML exports to .eml files, twice.
+func testExportEML(t *testing.T, s *site, all []archived) {
+	r := s.exportTo(0, "eml")
+	if r.Sum.Written != len(all) || r.Sum.Present != 0 || !r.OK() {
+		t.Errorf("the export counts %+v, want %d", r.Sum, len(all))
+	}
+	dir := filepath.Join(s.dir, "eml")
+	files := tree(t, dir)
+	for _, m := range all {
+		name := path.Join(m.dir, path.Base(m.ID))
+		info := files[name]
+		delete(files, name)
+		if info == nil || !info.ModTime().Equal(m.InternalDate) || sum(read(t, filepath.Join(dir, name))) != m.SHA256 {
+			t.Errorf("%s is %+v, want %v", name, info, m.InternalDate)
+		}
+	}
+	if len(files) > 0 {
+		t.Errorf("there is more: %v", files)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "alice", "Empty")); err != nil {
+		t.Error(err)
+	}
+	if r := s.exportTo(0, "eml"); r.Sum.Present != len(all) || r.Sum.Written != 0 {
+		t.Errorf("a second export counts %+v", r.Sum)
+	}
+	s.run("export", "eml").want(0).prints("complete: 0 messages in ", "there", "in all")
+}
+
+// testExportGoesOn finds a target in which something was changed, removed, left by a
+// kill, or put by somebody else.
+func testExportGoesOn(t *testing.T, s *site, all []archived) {
+	s.exportTo(0, "eml")
+	at := func(m archived) string { return filepath.Join(s.dir, "eml", m.dir, path.Base(m.ID)) }
+	gone, changed, cut, link, dir := all[0], all[1], all[2], all[3], all[4]
+	outside := s.write("outside", "mine\n")
+	for _, err := range []error{
+		os.Remove(at(gone)),
+		os.WriteFile(at(changed), bytes.Repeat([]byte("x"), int(changed.Size)), 0o600),
+		os.WriteFile(at(cut), nil, 0o600),
+		os.Remove(at(link)), os.Symlink(outside, at(link)),
+		os.Remove(at(dir)), os.Mkdir(at(dir), 0o700),
+		os.WriteFile(filepath.Join(s.dir, "eml", gone.dir, ".archiverd.old.part"), []byte("half"), 0o600),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := s.exportTo(1, "eml")
+	if r.Sum.Written != 1 || r.Sum.Failed != 4 || r.Sum.Present != len(all)-5 {
+		t.Errorf("the export counts %+v", r.Sum)
+	}
+	s.run("export", "eml").want(1).prints("INCOMPLETE", changed.ID+": failed: something else is there already", cut.ID+": failed", link.ID+": failed", dir.ID+": failed")
+	if got := string(read(t, outside)); got != "mine\n" {
+		t.Errorf("a file outside of the target is %q", got)
+	}
+	if got := read(t, at(cut)); len(got) != 0 {
+		t.Errorf("a file that was there is now %q", got)
+	}
+	for name := range tree(t, filepath.Join(s.dir, "eml", gone.dir)) {
+		if strings.HasSuffix(name, ".part") {
+			t.Errorf("%s is left", name)
+		}
+	}
+
+	// Files that hold a whole mailbox, or all.
+	for _, format := range []string{"mbox", "all.zip"} {
+		args, name := []string{"--mailbox", "INBOX", "--mailbox", "v1.2/*", format}, filepath.Join(s.dir, format)
+		if format == "mbox" {
+			args, name = append(args, "--format", format), filepath.Join(s.dir, format, "alice", "INBOX.mbox")
+		}
+		first := s.exportTo(0, args...)
+		if r := s.exportTo(0, args...); r.Sum.Written != 0 || r.Sum.Present != first.Sum.Written {
+			t.Errorf("%s: a second export counts %+v", format, r.Sum)
+		}
+		before := read(t, name)
+		for _, other := range [][]byte{before[:len(before)-1], append(slices.Clone(before), 'x'), nil} {
+			if err := os.WriteFile(name, other, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if r := s.run(append([]string{"export"}, args...)...).want(1); !strings.Contains(r.out, "something else is there already") {
+				t.Errorf("%s: of another file it says\n%s", format, r.out)
+			}
+			if !bytes.Equal(read(t, name), other) {
+				t.Errorf("%s: a file that was there has changed", format)
+			}
+		}
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+		s.exportTo(0, args...)
+		if !bytes.Equal(read(t, name), before) {
+			t.Errorf("%s: the same archive gives another file", format)
+		}
+	}
+}
+
+// maildirs reads Maildirs with Python's mailbox module.
+const maildirs = `
+import hashlib, json, mailbox, os, sys
+out = []
+for folder, dirs, _ in os.walk(sys.argv[1]):
+    if "cur" not in dirs:
+        continue
+    box = mailbox.Maildir(folder, factory=None, create=False)
+    for key in box.iterkeys():
+        m = box[key]
+        out.append({"dir": os.path.relpath(folder, sys.argv[1]), "sha256": hashlib.sha256(box.get_bytes(key)).hexdigest(),
+                    "flags": "".join(sorted(f for f in m.get_flags() if f.isupper())), "date": int(m.get_date()), "sub": m.get_subdir()})
+json.dump(out, sys.stdout)
+`
+
+// testExportMaildir exports to Maildir in both layouts. Python's mailbox module
+// reads it, and a real Dovecot serves it: mailboxes, octets, flags, keywords, dates.
+func testExportMaildir(t *testing.T, s *site, all []archived) {
+	for _, nested := range []bool{false, true} {
+		t.Run(fmt.Sprintf("nested %v", nested), func(t *testing.T) {
+			srv := dovecot.StartWith(t, dovecot.Options{Format: "maildir", Dotted: !nested})
+			s := s.of(t)
+			args := []string{"--format", "maildir", "out"}
+			if nested {
+				args = append(args, "--nested")
+			}
+			if r := s.exportTo(0, args...); r.Sum.Written != len(all) || r.Sum.Altered != 0 {
+				t.Errorf("the export counts %+v, want %d", r.Sum, len(all))
+			}
+			root := filepath.Join(s.dir, "out", "alice")
+			tree(t, root)
+			var got []struct {
+				Dir, SHA256, Flags, Sub string
+				Date                    int64
+			}
+			python(t, &got, maildirs, root)
+			var has, want []string
+			for _, g := range got {
+				has = append(has, fmt.Sprint(g.Dir, " ", g.SHA256, " ", g.Date, " ", g.Flags, g.Sub))
+			}
+			for _, m := range all {
+				dir, err := maildir.Dir(strings.Split(strings.TrimPrefix(m.dir, "alice/"), "/"), nested)
+				if err != nil {
+					t.Fatal(err)
+				}
+				letters := strings.TrimPrefix(maildir.Keywords{}.Info(m.Flags), ":2,")
+				want = append(want, fmt.Sprint(dir, " ", m.SHA256, " ", m.InternalDate.Unix(), " ", letters, "cur"))
+			}
+			slices.Sort(has)
+			slices.Sort(want)
+			if !slices.Equal(has, want) {
+				t.Errorf("Python reads %d messages, want %d, or others", len(has), len(want))
+			}
+
+			u := srv.User(t, "alice")
+			u.Fill(t, root)
+			c := u.Dial(t)
+			of := map[string][]archived{"alice/Empty": nil}
+			for _, m := range all {
+				of[m.dir] = append(of[m.dir], m)
+			}
+			for dir, list := range of {
+				name := strings.TrimPrefix(dir, "alice/")
+				if !nested {
+					name = strings.ReplaceAll(name, ".", "%2E")
+				}
+				served := map[string][]string{}
+				for _, m := range c.Read(name) {
+					key := fmt.Sprint(m.Date.Unix(), " ", m.Flags)
+					served[key] = append(served[key], fmt.Sprintf("%x", m.SHA256))
+				}
+				for _, m := range list {
+					key := fmt.Sprint(m.InternalDate.Unix(), " ", m.Flags)
+					body := read(t, filepath.Join(s.archive, m.ID))
+					wire := sum(wireForm(body))
+					i := slices.Index(served[key], wire)
+					if i < 0 {
+						t.Errorf("Dovecot has no %s with %s", m.ID, key)
+						continue
+					}
+					served[key] = slices.Delete(served[key], i, i+1)
+				}
+				for key, left := range served {
+					if len(left) > 0 {
+						t.Errorf("%s: Dovecot has %d more with %s", dir, len(left), key)
+					}
+				}
+			}
+
+			// A mail program sets a flag; the next export leaves it alone.
+			names, err := os.ReadDir(filepath.Join(root, "cur"))
+			if err != nil || len(names) == 0 {
+				t.Fatal(err)
+			}
+			base, _ := maildir.Split(names[0].Name())
+			if err := os.Rename(filepath.Join(root, "cur", names[0].Name()), filepath.Join(root, "cur", base+":2,DFT")); err != nil {
+				t.Fatal(err)
+			}
+			if r := s.exportTo(0, args...); r.Sum.Present != len(all) || r.Sum.Written != 0 {
+				t.Errorf("a second export counts %+v", r.Sum)
+			}
+		})
+	}
+}
+
+// wireForm is a message as Dovecot sends it from a Maildir: lines end in CRLF, and NUL
+// is no octet of IMAP.
+func wireForm(body []byte) []byte {
+	var out []byte
+	for i, o := range body {
+		switch {
+		case o == '\n' && (i == 0 || body[i-1] != '\r'):
+			out = append(out, '\r', '\n')
+		case o == 0:
+			out = append(out, 0x80)
+		default:
+			out = append(out, o)
+		}
+	}
+	return out
+}

@@ -1,0 +1,247 @@
+// Package export copies messages of an archive to where other programs read them: a
+// tree of .eml files, mbox files, a Maildir, or one zip or tar.zst file.
+//
+// # Guarantees
+//
+// The octets of every message are checked against the journal's SHA-256 while they
+// are copied; a damaged one is named and left out. A file gets its name when it is
+// whole and on disk. Nothing that is there is overwritten: what is equal counts as
+// done, so that an export that broke off is simply begun again; what is not is an
+// error by its name, and the rest goes on. No name leads out of the target. The files
+// are copies, never links into the archive.
+package export
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"path/filepath"
+	"strings"
+	gosync "sync"
+	"syscall"
+	"time"
+
+	"archiverd/archive"
+)
+
+// Format is what an export writes.
+type Format string
+
+// The formats.
+const (
+	EML     Format = "eml"     // a tree of folders with .eml files
+	Mbox    Format = "mbox"    // a tree of mbox files, as mboxrd
+	Mboxo   Format = "mboxo"   // the same as mboxo
+	Mboxcl2 Format = "mboxcl2" // the same as mboxcl2
+	Maildir Format = "maildir" // a Maildir for each account
+	Zip     Format = "zip"     // one file, laid out as an archive, with its journals
+	TarZst  Format = "tar.zst" // the same
+)
+
+// Formats are all of them.
+func Formats() []Format { return []Format{EML, Mbox, Mboxo, Mboxcl2, Maildir, Zip, TarZst} }
+
+var (
+	// ErrTaken is returned when something else has the name of a file to be written.
+	ErrTaken = errors.New("something else is there already, and was left as it is")
+	// ErrBusy is returned while another export writes to the same target.
+	ErrBusy = errors.New("another export is writing there")
+	// ErrInside is returned when the target lies in the archive.
+	ErrInside = errors.New("the target lies in the archive, where only archiverd's own files may be")
+)
+
+// Export is an export to be run once. Its fields are set before Run.
+type Export struct {
+	Archive   *archive.Archive
+	Selection archive.Selection
+	// Whole says that the selection means whole mailboxes as they are now. Then
+	// empty ones are exported too, and zip and tar.zst hold every message that a
+	// journal names, also what is gone: unpacked they are an archive.
+	Whole  bool
+	Format Format
+	// Target is a directory, made if it is missing; of Zip and TarZst a file, and of
+	// the mbox formats one file for all if it ends in .mbox.
+	Target string
+	Nested bool // mailboxes of a Maildir are nested, rather than Maildir++
+
+	mu       gosync.Mutex // of progress and of the mailbox being exported
+	progress Progress
+}
+
+// Progress is how far an export has come.
+type Progress struct {
+	Mailbox  string // being exported
+	Messages int    // selected so far
+	Done     int    // of those, done with
+	Octets   int64  // of those
+}
+
+// Progress may be called while Run runs.
+func (e *Export) Progress() Progress {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.progress
+}
+
+// Report is what became of an export.
+type Report struct {
+	Target    string    `json:"target"`
+	Format    Format    `json:"format"`
+	Started   time.Time `json:"started"`
+	Ended     time.Time `json:"ended"`
+	Mailboxes []Mailbox `json:"mailboxes"`
+	Sum       Mailbox   `json:"sum"` // its numbers added up
+	Notices   []string  `json:"notices,omitempty"`
+	Error     string    `json:"error,omitempty"` // why it ended early
+}
+
+// Mailbox is what became of one mailbox: Selected = Present + Written + Damaged +
+// Failed, unless Error says why not.
+type Mailbox struct {
+	Account  string    `json:"account,omitempty"`
+	Mailbox  string    `json:"mailbox,omitempty"`
+	Path     string    `json:"path,omitempty"`    // below the target
+	Selected int       `json:"selected"`          // messages
+	Present  int       `json:"present"`           // of those, there already
+	Written  int       `json:"written"`           // of those, written
+	Damaged  int       `json:"damaged"`           // of those, not what the journal says: left out
+	Failed   int       `json:"failed"`            // of those, that could not be written
+	Altered  int       `json:"altered"`           // of Present and Written, that the format does not hold exactly
+	Octets   int64     `json:"octets"`            // of Present and Written, as the archive has them
+	Trouble  []Trouble `json:"trouble,omitempty"` // the first of each kind
+	Error    string    `json:"error,omitempty"`
+	Corrupt  bool      `json:"corrupt,omitempty"` // the error is of its journal
+}
+
+// Trouble is what is wrong with one message.
+type Trouble struct {
+	ID     string `json:"id"`
+	Kind   string `json:"kind"` // damaged, failed, altered
+	Reason string `json:"reason"`
+}
+
+// Kinds of Trouble.
+const (
+	Damaged = "damaged"
+	Failed  = "failed"
+	Altered = "altered"
+)
+
+// troubleShown is how many messages a mailbox names of each kind.
+const troubleShown = 20
+
+// OK says that all that was selected is there.
+func (r *Report) OK() bool {
+	return r.Error == "" && r.Sum.Damaged == 0 && r.Sum.Failed == 0 && !r.any(func(m *Mailbox) bool { return m.Error != "" })
+}
+
+// Damage says that something in the archive is damaged.
+func (r *Report) Damage() bool {
+	return r.Sum.Damaged > 0 || r.any(func(m *Mailbox) bool { return m.Corrupt })
+}
+
+func (r *Report) any(is func(*Mailbox) bool) bool {
+	for i := range r.Mailboxes {
+		if is(&r.Mailboxes[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// errInterrupted is the error of a Report whose context was cancelled.
+var errInterrupted = errors.New("interrupted")
+
+// Run exports. The error is nil once anything may have been written: then the
+// report says all.
+func (e *Export) Run(ctx context.Context) (*Report, error) {
+	target, err := filepath.Abs(e.Target)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.outside(target); err != nil {
+		return nil, fmt.Errorf("export to %s: %w", e.Target, err)
+	}
+	w, err := e.open(target)
+	if err != nil {
+		return nil, fmt.Errorf("export to %s: %w", e.Target, err)
+	}
+	r := &Report{Target: e.Target, Format: e.Format, Started: time.Now(), Mailboxes: []Mailbox{}}
+	err = w.run(ctx, r)
+	if ctx.Err() != nil {
+		err = errInterrupted
+	}
+	if err = errors.Join(err, w.close()); err != nil {
+		r.Error = err.Error()
+	}
+	for i := range r.Mailboxes {
+		r.Sum.add(&r.Mailboxes[i])
+	}
+	r.Ended = time.Now()
+	return r, nil
+}
+
+// outside is ErrInside if the target lies in the archive, by whatever name.
+func (e *Export) outside(target string) error {
+	root, err := filepath.Abs(e.Archive.Path())
+	if err == nil {
+		root, err = filepath.EvalSymlinks(root)
+	}
+	if err != nil {
+		return err
+	}
+	real, rest := target, ""
+	for { // the part that is there
+		resolved, err := filepath.EvalSymlinks(real)
+		if err == nil {
+			real = resolved
+			break
+		}
+		if real == filepath.Dir(real) {
+			break
+		}
+		real, rest = filepath.Dir(real), filepath.Join(filepath.Base(real), rest)
+	}
+	if rel, err := filepath.Rel(root, filepath.Join(real, rest)); err == nil && filepath.IsLocal(rel) {
+		return ErrInside
+	}
+	return nil
+}
+
+func (m *Mailbox) add(o *Mailbox) {
+	m.Selected += o.Selected
+	m.Present += o.Present
+	m.Written += o.Written
+	m.Damaged += o.Damaged
+	m.Failed += o.Failed
+	m.Altered += o.Altered
+	m.Octets += o.Octets
+}
+
+// stops says whether an error is the target's disk, so that going on would only
+// repeat it.
+func stops(err error) bool {
+	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, context.Canceled} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// components are the names of a mailbox's directories in its account's.
+func components(b archive.Box) []string {
+	return strings.Split(strings.TrimPrefix(b.Dir, b.Account+"/"), "/")
+}
+
+// dateOf is a message's INTERNALDATE, or else when it was archived.
+func dateOf(m *archive.Message) time.Time {
+	if m.InternalDate.IsZero() {
+		return m.Added
+	}
+	return m.InternalDate
+}
+
+// fileOf is the name of a message's file.
+func fileOf(m *archive.Message) string { return path.Base(m.Path) }

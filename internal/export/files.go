@@ -1,0 +1,197 @@
+package export
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"archiverd/archive"
+	"archiverd/internal/maildir"
+)
+
+// message writes a message to a file of its own, octet for octet.
+func (w *writer) message(ctx context.Context, b archive.Box, m *archive.Message, temp, name string) (present bool, err error) {
+	if present, err = w.holds(name, m); present || err != nil {
+		return present, err
+	}
+	src, err := w.e.source(b, m)
+	if err != nil {
+		return false, err
+	}
+	defer src.Close()
+	err = w.write(temp, name, dateOf(m), func(f *os.File) error { return src.pass(ctx, copyTo(f)) })
+	if errors.Is(err, ErrTaken) { // the same file under two UIDs
+		if same, herr := w.holds(name, m); same && herr == nil {
+			return true, nil
+		}
+	}
+	return false, err
+}
+
+// maildir writes a mailbox as a Maildir.
+func (w *writer) maildir(ctx context.Context, sel *archive.Selected, box *Mailbox) error {
+	rel, err := maildir.Dir(components(sel.Box), w.e.Nested)
+	if err != nil {
+		if !w.e.Nested {
+			err = fmt.Errorf("%w: --nested takes it", err)
+		}
+		return err
+	}
+	dir := path.Join(sel.Box.Account, rel)
+	box.Path = dir
+	if err := w.makeMaildir(sel.Box.Account, rel); err != nil {
+		return err
+	}
+	words, err := w.keywords(dir, sel.Messages)
+	if err != nil {
+		return err
+	}
+	there, err := w.bases(dir)
+	if err != nil {
+		return err
+	}
+	err = w.each(ctx, sel, box, func(ctx context.Context, m *archive.Message) (bool, []string, error) {
+		base := maildirBase(m)
+		info := words.Info(m.Flags)
+		name := path.Join("cur", base+info)
+		if have, ok := there[base]; ok { // perhaps with other flags since
+			name = have
+		}
+		present, err := w.message(ctx, sel.Box, m, path.Join(dir, "tmp"), path.Join(dir, name))
+		return present, lostFlags(words, info, m.Flags), err
+	})
+	return errors.Join(err, w.sync(append([]string{path.Join(dir, "cur")}, above(dir)...)...))
+}
+
+// makeMaildir makes the directories of a mailbox, and of its account's INBOX.
+func (w *writer) makeMaildir(account, rel string) error {
+	for _, dir := range []string{account, path.Join(account, rel)} {
+		for _, sub := range maildir.Folders() {
+			if err := w.clean(path.Join(dir, sub)); err != nil {
+				return err
+			}
+		}
+	}
+	if rel == "." || w.e.Nested {
+		return nil
+	}
+	f, err := w.root.OpenFile(path.Join(account, rel, maildir.FolderName), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// keywords gives the messages' keywords letters. Those that a mailbox has keep
+// theirs; the file that says so is only ever added to.
+func (w *writer) keywords(dir string, messages []*archive.Message) (maildir.Keywords, error) {
+	name := path.Join(dir, maildir.KeywordsName)
+	there, err := w.regular(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	var words maildir.Keywords
+	if there {
+		f, err := w.root.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		words, err = maildir.ReadKeywords(f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, err
+		}
+	}
+	before := len(words)
+	for _, keyword := range keywordsOf(messages) {
+		words.Add(keyword)
+	}
+	if len(words) == before {
+		return words, nil
+	}
+	if !there {
+		return words, w.write(path.Join(dir, "tmp"), name, time.Time{}, func(f *os.File) error {
+			_, err := f.WriteString(words.String())
+			return err
+		})
+	}
+	f, err := w.root.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	more := append(make(maildir.Keywords, before), words[before:]...)
+	_, err = f.WriteString(more.String())
+	return words, errors.Join(err, f.Sync(), f.Close())
+}
+
+// keywordsOf are the keywords of messages, the most frequent first.
+func keywordsOf(messages []*archive.Message) []string {
+	count := map[string]int{}
+	var list []string
+	for _, m := range messages {
+		for _, flag := range m.Flags {
+			if strings.HasPrefix(flag, `\`) {
+				continue
+			}
+			if count[flag]++; count[flag] == 1 {
+				list = append(list, flag)
+			}
+		}
+	}
+	slices.Sort(list)
+	slices.SortStableFunc(list, func(a, b string) int { return count[b] - count[a] })
+	return list
+}
+
+// lostFlags says which flags have no letter.
+func lostFlags(words maildir.Keywords, info string, flags []string) []string {
+	_, letters := maildir.Split("x" + info)
+	held := words.Flags(letters)
+	var lost []string
+	for _, flag := range flags {
+		if !slices.ContainsFunc(held, func(h string) bool { return strings.EqualFold(h, flag) }) {
+			lost = append(lost, flag)
+		}
+	}
+	if len(lost) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("Maildir holds %d keywords of a mailbox, and has no letter for %q", maildir.MostKeywords, lost)}
+}
+
+// bases are the messages of a Maildir, by their names without flags.
+func (w *writer) bases(dir string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, sub := range []string{"new", "cur"} {
+		names, err := w.names(path.Join(dir, sub))
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range names {
+			base, _ := maildir.Split(n)
+			out[base] = path.Join(sub, n)
+		}
+	}
+	return out, nil
+}
+
+var archivedName = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z\.([0-9]+\.[0-9]+(-[0-9]+)?)\.eml$`)
+
+// maildirBase is the name of a message's file in a Maildir, without its flags: when
+// it arrived, its UIDVALIDITY and UID, who wrote it, and its octets as Dovecot has them.
+func maildirBase(m *archive.Message) string {
+	unique := m.Sum.String()
+	if n := archivedName.FindStringSubmatch(fileOf(m)); n != nil {
+		unique = n[1]
+	}
+	return fmt.Sprintf("%d.%s.archiverd,S=%d", max(0, dateOf(m).Unix()), unique, m.Size)
+}

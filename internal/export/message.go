@@ -1,0 +1,138 @@
+package export
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+
+	"archiverd/archive"
+)
+
+// damage is why a message can't be exported as the journal has it.
+type damage struct{ error }
+
+// source is a message's file in the archive.
+type source struct {
+	f *os.File
+	m *archive.Message
+}
+
+// source opens a message. The error is a damage.
+func (e *Export) source(b archive.Box, m *archive.Message) (*source, error) {
+	f, err := e.Archive.OpenFile(path.Join(b.Dir, m.Path))
+	if err != nil {
+		return nil, damage{fmt.Errorf("can't be read: %w", err)}
+	}
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, damage{errors.Join(errors.New("is no regular file"), err, f.Close())}
+	}
+	return &source{f, m}, nil
+}
+
+func (s *source) Close() error { return s.f.Close() }
+
+// pass reads the whole message from its start, through fn, and checks its octets.
+// The error is a damage where it is not fn's.
+func (s *source) pass(ctx context.Context, fn func(io.Reader) error) error {
+	if _, err := s.f.Seek(0, io.SeekStart); err != nil {
+		return damage{err}
+	}
+	h := sha256.New()
+	in := &checked{ctx: ctx, r: io.TeeReader(io.LimitReader(s.f, s.m.Size+1), h)}
+	if err := fn(in); err != nil {
+		if in.err != nil && ctx.Err() == nil {
+			return damage{in.err}
+		}
+		return err
+	}
+	var sum archive.Sum
+	h.Sum(sum[:0])
+	switch {
+	case in.n < s.m.Size:
+		return damage{fmt.Errorf("has %d octets; the journal says %d", in.n, s.m.Size)}
+	case in.n > s.m.Size:
+		return damage{fmt.Errorf("has more octets than the %d that the journal says", s.m.Size)}
+	case sum != s.m.Sum:
+		return damage{fmt.Errorf("SHA-256 is %s; the journal says %s", sum, s.m.Sum)}
+	}
+	return nil
+}
+
+// checked counts what is read, remembers an error, and ends with its context.
+type checked struct {
+	ctx context.Context
+	r   io.Reader
+	n   int64
+	err error
+}
+
+func (c *checked) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	if err != nil && err != io.EOF {
+		c.err = err
+	}
+	return n, err
+}
+
+// copyTo is a function for pass that writes all to w.
+func copyTo(w io.Writer) func(io.Reader) error {
+	return func(r io.Reader) error {
+		_, err := io.CopyBuffer(struct{ io.Writer }{w}, r, make([]byte, 64<<10))
+		return err
+	}
+}
+
+// result counts what became of a message, and says whether the export must stop.
+func (e *Export) result(box *Mailbox, id string, m *archive.Message, present bool, loss []string, err error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var bad damage
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &bad):
+		box.Damaged++
+		box.trouble(id, Damaged, bad.Error())
+	case err != nil:
+		box.Failed++
+		box.trouble(id, Failed, err.Error())
+		if stops(err) {
+			return err
+		}
+	default:
+		if present {
+			box.Present++
+		} else {
+			box.Written++
+		}
+		box.Octets += m.Size
+		if len(loss) > 0 {
+			box.Altered++
+			box.trouble(id, Altered, strings.Join(loss, "; "))
+		}
+	}
+	e.progress.Done++
+	e.progress.Octets += m.Size
+	return nil
+}
+
+func (m *Mailbox) trouble(id, kind, reason string) {
+	n := 0
+	for _, t := range m.Trouble {
+		if t.Kind == kind {
+			n++
+		}
+	}
+	if n < troubleShown {
+		m.Trouble = append(m.Trouble, Trouble{id, kind, reason})
+	}
+}

@@ -1,0 +1,271 @@
+package export
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"archiverd/archive"
+)
+
+// target is the directory that is written to. All access goes through its root.
+type target struct {
+	root *os.Root
+	lock *os.File // of the directory; nil: each file is locked while it is written
+}
+
+// Temporary files are called so, with something random between.
+const (
+	partPrefix = ".archiverd."
+	partSuffix = ".part"
+)
+
+// openTarget opens the directory, made if it is missing, for this export alone if
+// it is to be the export's own.
+func openTarget(dir string, own bool) (*target, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	t := &target{root: root}
+	if own {
+		if t.lock, err = root.Open("."); err == nil {
+			err = lock(t.lock)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, t.close())
+	}
+	return t, nil
+}
+
+// lock locks a file. What can't lock files goes without.
+func lock(f *os.File) error {
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+		return ErrBusy
+	}
+	return nil
+}
+
+func (t *target) close() error {
+	if t.lock != nil {
+		return errors.Join(t.lock.Close(), t.root.Close())
+	}
+	return t.root.Close()
+}
+
+// clean makes a directory and removes what an export that was killed left in it.
+func (t *target) clean(dir string) error {
+	if err := t.root.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	names, err := t.names(dir)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if !strings.HasPrefix(n, partPrefix) || !strings.HasSuffix(n, partSuffix) {
+			continue
+		}
+		if t.lock == nil && !t.stale(path.Join(dir, n)) {
+			continue
+		}
+		if err := t.root.Remove(path.Join(dir, n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// stale says whether no process is writing a file.
+func (t *target) stale(name string) bool {
+	if st, err := t.root.Lstat(name); err != nil || !st.Mode().IsRegular() {
+		return false
+	}
+	f, err := t.root.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return lock(f) == nil
+}
+
+func (t *target) names(dir string) ([]string, error) {
+	d, err := t.root.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return d.Readdirnames(-1)
+}
+
+// sync makes the names in directories durable. Some file systems know no such thing.
+func (t *target) sync(dirs ...string) error {
+	for _, dir := range dirs {
+		d, err := t.root.Open(dir)
+		if err != nil {
+			return err
+		}
+		err = d.Sync()
+		if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.EBADF) {
+			err = nil
+		}
+		if err := errors.Join(err, d.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// regular says whether a file is there; ErrTaken if it is something else.
+func (t *target) regular(name string) (bool, error) {
+	st, err := t.root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err == nil && !st.Mode().IsRegular() {
+		err = ErrTaken
+	}
+	return err == nil, err
+}
+
+// holds says whether a file holds a message; ErrTaken if it holds something else.
+func (t *target) holds(name string, m *archive.Message) (bool, error) {
+	there, err := t.regular(name)
+	if !there || err != nil {
+		return false, err
+	}
+	f, err := t.root.Open(name)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err == nil && st.Size() != m.Size {
+		err = ErrTaken
+	}
+	if err != nil {
+		return false, err
+	}
+	h := sha256.New()
+	if err := copyTo(h)(f); err != nil {
+		return false, err
+	}
+	if !bytes.Equal(h.Sum(nil), m.Sum[:]) {
+		return false, ErrTaken
+	}
+	return true, nil
+}
+
+// write makes a file with what fill writes. It is called name when it is whole, and
+// nothing has that name. Its temporary file lies in directory temp. date may be zero.
+func (t *target) write(temp, name string, date time.Time, fill func(*os.File) error) error {
+	part := path.Join(temp, partPrefix+rand.Text()+partSuffix)
+	f, err := t.root.OpenFile(part, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if t.lock == nil {
+		err = lock(f)
+	}
+	if err == nil {
+		err = fill(f)
+	}
+	if err == nil && !date.IsZero() {
+		err = t.root.Chtimes(part, date, date)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = t.link(part, name)
+	}
+	if rerr := t.root.Remove(part); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
+		err = errors.Join(err, rerr)
+	}
+	return err
+}
+
+// link gives a file its name, if nothing has it.
+func (t *target) link(part, name string) error {
+	err := t.root.Link(part, name)
+	if err == nil {
+		return nil
+	}
+	// A file system without links: nobody else writes here, so that a look must do.
+	if _, there := t.root.Lstat(name); there == nil {
+		return fmt.Errorf("%s: %w", name, ErrTaken)
+	} else if !errors.Is(there, fs.ErrNotExist) {
+		return there
+	}
+	return t.root.Rename(part, name)
+}
+
+// stream makes a file in one go, or compares with it what fill writes if it is there:
+// then present is true, or the error ErrTaken.
+func (t *target) stream(name string, fill func(io.Writer) error) (present bool, err error) {
+	there, err := t.regular(name)
+	if err != nil {
+		return false, err
+	}
+	if there {
+		return true, t.compare(name, fill)
+	}
+	return false, t.write(path.Dir(name), name, time.Time{}, func(f *os.File) error {
+		b := bufio.NewWriterSize(f, 1<<20)
+		if err := fill(b); err != nil {
+			return err
+		}
+		return b.Flush()
+	})
+}
+
+func (t *target) compare(name string, fill func(io.Writer) error) error {
+	f, err := t.root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	c := &comparer{r: bufio.NewReaderSize(f, 1<<20)}
+	if err := fill(c); err != nil {
+		return err
+	}
+	if _, err := c.r.ReadByte(); err != io.EOF {
+		return errors.Join(ErrTaken, err)
+	}
+	return nil
+}
+
+// comparer is a writer of what must stand in r.
+type comparer struct {
+	r   *bufio.Reader
+	buf []byte
+}
+
+func (c *comparer) Write(p []byte) (int, error) {
+	c.buf = append(c.buf[:0], p...)
+	_, err := io.ReadFull(c.r, c.buf)
+	if err == io.EOF || err == io.ErrUnexpectedEOF || err == nil && !bytes.Equal(c.buf, p) {
+		err = ErrTaken
+	}
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}

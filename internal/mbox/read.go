@@ -1,0 +1,228 @@
+package mbox
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"iter"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ErrNotMbox is returned when a file does not begin as an mbox does.
+var ErrNotMbox = errors.New("no mbox: it does not begin with a From_ line")
+
+// Options say how to read an mbox.
+type Options struct {
+	// Variant is how its lines are marked; "": Content-Length counts where it leads
+	// to the end of a message, and all else is mboxrd.
+	Variant Variant
+	// KeepLineEnds leaves messages alone that have no CRLF. They are in the line
+	// ends of the machine else, and get those that they have on a server.
+	KeepLineEnds bool
+}
+
+// Message is a message of an mbox.
+type Message struct {
+	Offset int64     // of its From_ line
+	Date   time.Time // of the From_ line, UTC where it tells no zone; zero: it has none
+	Flags  []string  // as the mbox tells
+	Known  bool      // whether it tells any; else Flags is empty
+
+	r           io.ReaderAt
+	o           Options
+	start, end  int64 // of its octets, without the empty line behind it
+	cuts        []cut // the mbox's own fields
+	own, length bool  // has the block that Write writes; Content-Length counts
+}
+
+// cut is a part of a message that is the mbox's.
+type cut struct{ from, to int64 }
+
+// Is says whether a file that begins so is an mbox.
+func Is(beginning []byte) bool {
+	line, _, _ := bytes.Cut(bytes.TrimLeft(beginning, "\r\n"), []byte("\n"))
+	return bytes.HasPrefix(line, []byte("From ")) && fromLine.Match(line)
+}
+
+// Scan yields the messages of an mbox of size octets. An error ends it.
+func Scan(r io.ReaderAt, size int64, o Options) iter.Seq2[*Message, error] {
+	return func(yield func(*Message, error) bool) {
+		l := newLines(io.NewSectionReader(r, 0, size))
+		text, _, err := l.next()
+		for err == nil && blank(text) {
+			text, _, err = l.next()
+		}
+		if err == io.EOF {
+			return // an empty mailbox
+		}
+		if err == nil && !bytes.HasPrefix(text, []byte("From ")) {
+			err = ErrNotMbox
+		}
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		date, _ := parseFrom(text)
+		for first, at := true, l.off-int64(len(text)); ; first = false {
+			m := &Message{Offset: at, Date: date, r: r, o: o}
+			s := scan{m: m, size: size, l: l}
+			if err := s.message(); err != nil {
+				yield(nil, err)
+				return
+			}
+			if !(first && s.internal) && !yield(m, nil) || s.last {
+				return
+			}
+			l, at, date = s.l, s.next, s.date
+		}
+	}
+}
+
+// scan looks for the end of one message.
+type scan struct {
+	m    *Message
+	size int64
+	l    *lines // behind the From_ line, in the end behind the next one
+
+	last     bool // there is no next message
+	next     int64
+	date     time.Time
+	internal bool // no message, but what a program remembers of the mailbox
+
+	f fields
+}
+
+func (s *scan) message() error {
+	m := s.m
+	m.start = s.l.off
+	s.f.m = m
+	header, empty := true, int64(-1) // empty: where the line before began, if it was empty
+	for {
+		text, start, err := s.l.next()
+		if err == io.EOF {
+			s.last = true
+			m.end = s.l.off
+			break
+		}
+		if err != nil {
+			return err
+		}
+		at := s.l.off - int64(len(text))
+		if !start {
+			continue
+		}
+		if date, ok := parseFrom(text); ok || empty >= 0 && bare(text) {
+			s.next, s.date, m.end = at, date, at
+			break
+		}
+		if blank(text) {
+			if empty = at; !header {
+				continue
+			}
+			header = false
+			s.f.done(at)
+			if done, err := s.jump(at); done || err != nil {
+				return err
+			}
+			continue
+		}
+		if empty = -1; header {
+			s.f.line(text, at)
+		}
+	}
+	if header {
+		s.f.done(m.end)
+	}
+	if empty >= 0 {
+		m.end = empty
+	}
+	s.settle()
+	return nil
+}
+
+// settle takes over what the header said.
+func (s *scan) settle() {
+	s.internal = s.f.internal()
+	s.f.settle()
+}
+
+// jump goes to the end that a Content-Length tells, if that is the end of a
+// message. The empty line that ends the header begins at an offset.
+func (s *scan) jump(at int64) (done bool, err error) {
+	n, body := s.f.length, s.l.off
+	if n < 0 || n > s.size-body || !s.f.own() && s.m.o.Variant != "" && s.m.o.Variant != CL2 {
+		return false, nil
+	}
+	end := body + n
+	next := newLines(io.NewSectionReader(s.m.r, end, s.size-end))
+	text, _, err := next.next()
+	gap := false
+	if err == nil && blank(text) {
+		gap = true
+		text, _, err = next.next()
+	}
+	switch date, ok := parseFrom(text); {
+	case err == io.EOF:
+		s.last = true
+	case err != nil:
+		return false, err
+	case !ok:
+		return false, nil
+	default:
+		s.next, s.date = end+next.off-int64(len(text)), date
+	}
+	next.off += end
+	if n == 0 && !gap { // what ends the header is the line between two messages
+		end = at
+	}
+	s.l, s.m.end, s.m.length = next, end, true
+	s.settle()
+	return true, nil
+}
+
+var fromLine = regexp.MustCompile(`^From (?:.* )?(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +([0-9]{1,2}) +([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?(?: +([-+][0-9]{4}|[A-Z][A-Za-z]{1,4}))?(?: +[A-Z]{3,4})? +([0-9]{4})(?: +([-+][0-9]{4}|[A-Z]{3,4}))?(?: +remote from .*)?\s*$`)
+
+// parseFrom reads a From_ line. Names of zones say nothing that one could rely on.
+func parseFrom(line []byte) (date time.Time, ok bool) {
+	if !bytes.HasPrefix(line, []byte("From ")) || len(line) > 1000 {
+		return date, false
+	}
+	f := fromLine.FindSubmatch(line)
+	if f == nil {
+		return date, false
+	}
+	zone := "+0000"
+	for _, z := range [][]byte{f[6], f[8]} {
+		if len(z) == 5 && (z[0] == '+' || z[0] == '-') {
+			zone = string(z)
+		}
+	}
+	second := string(f[5])
+	if second == "" {
+		second = "00"
+	}
+	date, err := time.Parse("Jan 2 15:4:5 2006 -0700", strings.Join([]string{string(f[1]), string(f[2]),
+		strings.Join([]string{string(f[3]), string(f[4]), second}, ":"), string(f[7]), zone}, " "))
+	if err != nil {
+		return time.Time{}, true
+	}
+	return date.UTC(), true
+}
+
+// bare says whether a line is a From_ line with nothing in it, as some write it.
+func bare(line []byte) bool {
+	text := string(bytes.TrimSpace(line))
+	return bytes.HasPrefix(line, []byte("From")) && (text == "From" || text == "From -")
+}
+
+// number reads a number of octets; -1 if it is none.
+func number(text string) int64 {
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	if err != nil || n < 0 {
+		return -1
+	}
+	return n
+}

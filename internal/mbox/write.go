@@ -1,0 +1,167 @@
+package mbox
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Envelope is what an mbox keeps of a message beside its octets.
+type Envelope struct {
+	Sender string    // "" or anything but one word of ASCII becomes MAILER-DAEMON
+	Date   time.Time // written in UTC, to the second
+	Flags  []string
+	// Base is set for the first message of a file: all keywords in it. Dovecot and
+	// others believe no keyword that is not named there.
+	Base *Base
+}
+
+// Base is what an mbox tells of itself: its UIDVALIDITY and its keywords.
+type Base struct {
+	UIDValidity uint32
+	Keywords    []string
+}
+
+// Form is how a message will stand in an mbox.
+type Form struct {
+	Size int64    // octets of the message
+	Loss []string // what of it will not come back as it is, for people
+
+	unix  bool  // CRLF is written as LF
+	body  int64 // octets behind the header, as they are written
+	ended bool  // its last line has an end, or needs none
+}
+
+// Measure reads a message to the end of r.
+func Measure(r io.Reader, v Variant) (Form, error) {
+	var f Form
+	var feeds, pairs, marked int // line feeds; of those, after a CR; lines of >From
+	plain, header, ended := true, true, false
+	behind := 0 // line feeds in the body
+	for l := newLines(r); ; {
+		text, start, err := l.next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return f, err
+		}
+		f.Size += int64(len(text))
+		if start && marks(text) > 0 {
+			marked++
+		}
+		if !header {
+			f.body += int64(len(text))
+		}
+		if ended = text[len(text)-1] == '\n'; !ended {
+			continue
+		}
+		feeds++
+		if !header {
+			behind++
+		}
+		if bytes.HasSuffix(text, []byte("\r\n")) {
+			pairs++
+			plain = plain && !bytes.HasSuffix(text, []byte("\r\r\n"))
+		}
+		header = header && !(start && blank(text))
+	}
+	f.unix = plain && feeds == pairs
+	if f.unix {
+		f.body -= int64(behind)
+	}
+	f.ended = ended || v == CL2 && !header
+	if feeds > 0 && pairs == 0 {
+		f.Loss = append(f.Loss, "its lines end in LF alone, and come back with CRLF")
+	}
+	if !f.ended {
+		f.Loss = append(f.Loss, "its last line has no end, and gets one")
+	}
+	if v == O && marked > 0 {
+		f.Loss = append(f.Loss, "it has lines that begin with >From, which mboxo can't tell from those that it marks")
+	}
+	return f, nil
+}
+
+// Write writes a message that has been measured for the same variant, read again
+// from r.
+func Write(w io.Writer, v Variant, e Envelope, f Form, r io.Reader) error {
+	if _, err := io.WriteString(w, head(v, e, f)); err != nil {
+		return err
+	}
+	header := true
+	for l := newLines(r); ; {
+		text, start, err := l.next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if n := marks(text); start && (n == 0 && (v == O || v == RD || header) || n > 0 && (v == RD || v == CL2 && header)) {
+			if _, err := io.WriteString(w, ">"); err != nil {
+				return err
+			}
+		}
+		header = header && !(start && blank(text))
+		if f.unix && bytes.HasSuffix(text, []byte("\r\n")) {
+			text = append(text[:len(text)-2], '\n')
+		}
+		if _, err := w.Write(text); err != nil {
+			return err
+		}
+	}
+	end := "\n"
+	if !f.ended {
+		end = "\n\n"
+	}
+	_, err := io.WriteString(w, end)
+	return err
+}
+
+// statusFlags and xstatusFlags are the letters of Status and X-Status.
+var (
+	statusFlags  = []letter{{'R', `\Seen`}}
+	xstatusFlags = []letter{{'A', `\Answered`}, {'F', `\Flagged`}, {'T', `\Draft`}, {'D', `\Deleted`}}
+)
+
+type letter struct {
+	octet byte
+	flag  string
+}
+
+// head is the From_ line and the fields of the mbox's own.
+func head(v Variant, e Envelope, f Form) string {
+	sender := e.Sender
+	if sender == "" || strings.ContainsFunc(sender, func(r rune) bool { return r <= ' ' || r > '~' }) { // Python wants ASCII
+		sender = "MAILER-DAEMON"
+	}
+	letters := func(of []letter) (out string) {
+		for _, l := range of {
+			if slices.ContainsFunc(e.Flags, func(flag string) bool { return strings.EqualFold(flag, l.flag) }) {
+				out += string(l.octet)
+			}
+		}
+		return out
+	}
+	var keywords []string
+	for _, flag := range e.Flags {
+		if !strings.HasPrefix(flag, `\`) {
+			keywords = append(keywords, flag)
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "From %s %s\n", sender, e.Date.UTC().Format(time.ANSIC))
+	fmt.Fprintf(&b, "Status: %sO\nX-Status: %s\n", letters(statusFlags), letters(xstatusFlags))
+	if e.Base != nil {
+		fmt.Fprintf(&b, "X-IMAPbase: %010d %010d %s\n", e.Base.UIDValidity, 0, strings.Join(e.Base.Keywords, " "))
+	}
+	if v == CL2 {
+		fmt.Fprintf(&b, "Content-Length: %d\n", f.body)
+	}
+	fmt.Fprintf(&b, "X-Keywords: %s\n", strings.Join(keywords, " "))
+	return b.String()
+}
