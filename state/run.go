@@ -22,6 +22,11 @@ type Run struct {
 	// mailbox. Login says that the server refused the credentials.
 	Error string `json:"error,omitempty"`
 	Login bool   `json:"login,omitempty"`
+	// Import are the sources of an import, nil where the run was a sync. There
+	// Server counts the messages of the sources, and Unread names what could
+	// not be read, the first of it.
+	Import []string `json:"import,omitempty"`
+	Unread []string `json:"unread,omitempty"`
 	// LastOK is when the last run ended that left nothing to be desired, this
 	// one included; zero if there was none. FinishRun sets it.
 	LastOK time.Time `json:"last_ok,omitzero"`
@@ -73,7 +78,7 @@ func (l *Ledger) Add(m Ledger) {
 
 // OK says that the run left nothing to be desired.
 func (r *Run) OK() bool {
-	if r.Error != "" || r.Sum.Failed > 0 || !r.Sum.Balanced() {
+	if r.Error != "" || len(r.Unread) > 0 || r.Sum.Failed > 0 || !r.Sum.Balanced() {
 		return false
 	}
 	for _, m := range r.Mailboxes {
