@@ -348,7 +348,7 @@ func TestImportKilled(t *testing.T) {
 	const kills = 15
 	s := newSite(t)
 	s.configure(elsewhere)
-	corpus := dovecot.Corpus(13, 400)
+	corpus := dovecot.Corpus(13, 250)
 	corpus[0].Msgs = append(corpus[0].Msgs, corpus[0].Msgs[:20]...)
 	dir := filepath.Join(s.dir, "Maildir")
 	total := maildirs(t, dir, corpus)
@@ -406,13 +406,13 @@ func TestImportKilled(t *testing.T) {
 func TestImportFullDisk(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	disk := mountSmall(t, s, "tmpfs", "24M")
+	disk := mountSmall(t, s, "tmpfs", "20M")
 	s.configure(elsewhere)
-	corpus := dovecot.Corpus(17, 600)
+	corpus := dovecot.Corpus(17, 300)
 	dir := filepath.Join(s.dir, "Maildir")
 	total := maildirs(t, dir, corpus)
 	filler := filepath.Join(disk, "filler")
-	if err := os.WriteFile(filler, make([]byte, 18<<20), 0o600); err != nil {
+	if err := os.WriteFile(filler, make([]byte, 17<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
