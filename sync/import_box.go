@@ -234,13 +234,19 @@ func (b *importing) message(m *source.Message) error {
 	return b.add(m, archive.Event{UID: b.last + 1, InternalDate: m.Date, Flags: flags, Sum: sum, Size: size})
 }
 
+// largeMessage is how many octets a message has that does not fit on a disk which
+// is not full.
+const largeMessage = 1 << 20
+
 // add receives a message into the batch.
 func (b *importing) add(m *source.Message, e archive.Event) error {
 	disk := b.im.Store.Archive
 	if err := disk.Reserve(0); err != nil {
 		return err
 	}
-	if err := disk.Reserve(e.Size); err != nil { // others may fit
+	if err := disk.Reserve(e.Size); err != nil && e.Size < largeMessage {
+		return err
+	} else if err != nil { // others may fit
 		return &source.Failure{Path: m.Path, Err: fmt.Errorf("its %d octets do not fit on the disk: %w", e.Size, err)}
 	}
 	body, err := m.Octets()

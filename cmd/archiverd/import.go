@@ -64,7 +64,7 @@ verify, drill and restore --from NAME work on it.
 	cmd.Flags().StringVar(&f.account, "account", "", "account of the archive, `NAME`, to import into; made if it is new")
 	cmd.Flags().StringVar(&f.mailbox, "mailbox", "", "mailbox `NAME` for what lies at the top of a source: .eml files, an mbox file, the root of a Maildir (default INBOX; an mbox file's name)")
 	cmd.Flags().StringVar(&f.into, "into", "", "put all mailboxes below `PREFIX`, with / between levels")
-	cmd.Flags().StringVar(&f.variant, "mbox-format", "", "how an mbox marks From_ lines: mboxrd, mboxo or mboxcl2 (default: as each message looks, mboxrd where that can't be told)")
+	cmd.Flags().StringVar(&f.variant, "mbox-format", "", "how an mbox marks From_ lines, `VARIANT`: mboxrd, mboxo or mboxcl2 (default: as each message looks, mboxrd where that can't be told)")
 	cmd.Flags().BoolVar(&f.keep, "keep-line-ends", false, "leave lines of a Maildir or mbox that end in LF alone as they are")
 	cmd.Flags().BoolVar(&f.dry, "dry-run", false, "only print what would be imported")
 	return cmd

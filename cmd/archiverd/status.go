@@ -244,15 +244,22 @@ func (s *statusReport) print(w io.Writer, now time.Time) error {
 	return nil
 }
 
+// unreadShown is how many sources that could not be imported are named.
+const unreadShown = 10
+
 func (s *accountStatus) print(w io.Writer, now time.Time) error {
 	name := safetext.Line(s.Account)
 	switch {
 	case s.Last != nil:
-		if err := printRun(w, *s.Last); err != nil {
+		last := *s.Last
+		if n := len(last.Unread); n > unreadShown {
+			last.Unread = append(slices.Clone(last.Unread[:unreadShown]), fmt.Sprintf("and %d more, which --json tells", n-unreadShown))
+		}
+		if err := printRun(w, last); err != nil {
 			return err
 		}
 		if s.Imported {
-			fmt.Fprintf(w, "  imported %s from %s\n", when(s.Last.Ended, now), safetext.Line(strings.Join(s.Last.Import, ", ")))
+			fmt.Fprintf(w, "  imported %s from %s\n", when(s.Last.Ended, now), safetext.Line(fewOf(s.Last.Import)))
 			break
 		}
 		fmt.Fprintf(w, "  last run %s, last complete one %s\n", when(s.Last.Ended, now), when(s.LastOK, now))
@@ -279,6 +286,14 @@ func (s *accountStatus) print(w io.Writer, now time.Time) error {
 	}
 	s.printDrill(w, now)
 	return nil
+}
+
+// fewOf are the first of some sources.
+func fewOf(sources []string) string {
+	if n := len(sources) - 3; n > 1 {
+		return fmt.Sprintf("%s and %d more", strings.Join(sources[:3], ", "), n)
+	}
+	return strings.Join(sources, ", ")
 }
 
 // spaced is a mailbox's name behind a space, or nothing.
