@@ -42,6 +42,7 @@ type Event struct {
 	Name        Name
 	UIDValidity uint32
 	Attrs       []string
+	Imported    bool // the mailbox is no server's: its messages were brought in from files
 
 	UID  uint32  // of Added, Flags, Failed
 	UIDs uid.Set // of Gone
@@ -100,6 +101,7 @@ type (
 		Delimiter   string   `json:"delimiter"`
 		UIDValidity uint32   `json:"uidvalidity"`
 		Attrs       []string `json:"attrs"`
+		Imported    bool     `json:"imported,omitempty"`
 	}
 	addedLine struct {
 		Event        Kind     `json:"event"`
@@ -168,7 +170,7 @@ func (e *Event) encodeTo(b *bytes.Buffer) error {
 	var line any
 	switch e.Kind {
 	case Opened:
-		l := openedLine{Opened, e.V, at, e.Journal, e.Name.Mailbox, "", e.Name.Delimiter, e.UIDValidity, notNil(e.Attrs)}
+		l := openedLine{Opened, e.V, at, e.Journal, e.Name.Mailbox, "", e.Name.Delimiter, e.UIDValidity, notNil(e.Attrs), e.Imported}
 		if e.Name.Raw {
 			l.Wire = base64.StdEncoding.EncodeToString([]byte(e.Name.Mailbox))
 		}
@@ -215,6 +217,7 @@ func decodeEvent(line []byte) (Event, error) {
 		Delimiter    string   `json:"delimiter"`
 		UIDValidity  uint32   `json:"uidvalidity"`
 		Attrs        []string `json:"attrs"`
+		Imported     bool     `json:"imported"`
 		UID          uint32   `json:"uid"`
 		UIDs         string   `json:"uids"`
 		Path         string   `json:"path"`
@@ -246,7 +249,7 @@ func decodeEvent(line []byte) (Event, error) {
 	}
 	switch e.Kind {
 	case Opened:
-		e.V, e.Journal, e.UIDValidity, e.Attrs = l.V, l.Journal, l.UIDValidity, l.Attrs
+		e.V, e.Journal, e.UIDValidity, e.Attrs, e.Imported = l.V, l.Journal, l.UIDValidity, l.Attrs, l.Imported
 		e.Name = Name{Mailbox: l.Mailbox, Delimiter: l.Delimiter}
 		if l.Wire != "" {
 			octets, err := base64.StdEncoding.DecodeString(l.Wire)

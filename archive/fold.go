@@ -22,6 +22,7 @@ type View struct {
 // Epoch is the time of one UIDVALIDITY: what a UID means is fixed within it.
 type Epoch struct {
 	UIDValidity uint32
+	Imported    bool // its messages are of files, and no server's
 	Opened      time.Time
 	Ended       time.Time // when the mailbox vanished, or the next epoch was opened; zero: it is the current one
 	Messages    map[uint32]*Message
@@ -59,7 +60,7 @@ func (v *View) Apply(e Event) {
 		if ep != nil && ep.Ended.IsZero() {
 			ep.Ended = e.At
 		}
-		v.Epochs = append(v.Epochs, &Epoch{UIDValidity: e.UIDValidity, Opened: e.At, Messages: map[uint32]*Message{}, Failed: map[uint32]string{}})
+		v.Epochs = append(v.Epochs, &Epoch{UIDValidity: e.UIDValidity, Imported: e.Imported, Opened: e.At, Messages: map[uint32]*Message{}, Failed: map[uint32]string{}})
 	case Added:
 		ep.Messages[e.UID] = &Message{UIDValidity: ep.UIDValidity, UID: e.UID, Path: e.Path, Size: e.Size, Sum: e.Sum, InternalDate: e.InternalDate,
 			Flags: e.Flags, Matched: e.Matched, Added: e.At}

@@ -27,6 +27,11 @@ type Run struct {
 	// that it came to; 0: the server asked to be left alone.
 	Resumes    time.Time `json:"resumes,omitzero"`
 	DailyLimit int64     `json:"daily_limit,omitempty"`
+	// Import are the sources of an import, nil where the run was a sync. There
+	// Server counts the messages of the sources, and Unread names what could
+	// not be read, the first of it.
+	Import []string `json:"import,omitempty"`
+	Unread []string `json:"unread,omitempty"`
 	// LastOK is when the last run ended that left nothing to be desired, this
 	// one included; zero if there was none. FinishRun sets it.
 	LastOK time.Time `json:"last_ok,omitzero"`
@@ -80,7 +85,7 @@ func (l *Ledger) Add(m Ledger) {
 
 // OK says that the run left nothing to be desired.
 func (r *Run) OK() bool {
-	if r.Error != "" || r.Sum.Failed > 0 || !r.Sum.Balanced() {
+	if r.Error != "" || len(r.Unread) > 0 || r.Sum.Failed > 0 || !r.Sum.Balanced() {
 		return false
 	}
 	for _, m := range r.Mailboxes {

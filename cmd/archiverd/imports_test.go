@@ -61,6 +61,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		{"archiverd/internal/wire", []string{"archiverd/archive", "archiverd/state", "archiverd/sync", "archiverd/internal/config"}},
 		{"archiverd/internal/message", []string{"archiverd/archive", "archiverd/sync", "github.com/emersion/go-imap"}},
 		{"archiverd/internal/search", []string{"archiverd/state", "archiverd/sync", "archiverd/internal/wire", "github.com/emersion/go-imap"}},
+		{"archiverd/internal/source", []string{"archiverd/state", "archiverd/sync", "archiverd/internal/wire", "archiverd/internal/config", "github.com/emersion/go-imap"}},
 		{"archiverd/internal/config", []string{"archiverd/archive", "archiverd/state", "archiverd/sync", "github.com/emersion/go-imap"}},
 		{"archiverd/internal/dovecot", []string{"archiverd/archive", "archiverd/sync", "archiverd/internal/wire", "github.com/emersion"}},
 	} {

@@ -40,12 +40,12 @@ const unchangedShown = 30
 func printRun(w io.Writer, r state.Run) error {
 	fmt.Fprintf(w, "%s: %s\n", safetext.Line(r.Account), verdict(r))
 	if r.Error != "" && len(r.Mailboxes) == 0 {
-		return nil // it came to no mailbox
+		return printTroubles(w, nil, r) // it came to no mailbox
 	}
 	boxes := slices.Clone(r.Mailboxes)
 	slices.SortFunc(boxes, func(a, b state.Ledger) int { return cmp.Compare(a.Mailbox, b.Mailbox) })
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	show := columns(r.Sum)
+	show := columns(r)
 	row := func(cell func(column) string, name string) {
 		for _, c := range show {
 			fmt.Fprint(t, cell(c), "\t")
@@ -82,12 +82,16 @@ type column struct {
 
 // columns are those that say something: the balance, and what the run did if it
 // did any of it. With all of them a narrow terminal would have no room for names.
-func columns(sum state.Ledger) []column {
+func columns(r state.Run) []column {
+	sum, all := r.Sum, "server"
+	if r.Import != nil {
+		all = "source"
+	}
 	count := func(title string, of func(state.Ledger) int) column {
 		return column{title, func(l state.Ledger) string { return strconv.Itoa(of(l)) }}
 	}
 	show := []column{
-		count("server", func(l state.Ledger) int { return l.Server }),
+		count(all, func(l state.Ledger) int { return l.Server }),
 		count("archived", func(l state.Ledger) int { return l.Archived }),
 		count("failed", func(l state.Ledger) int { return l.Failed }),
 		count("excluded", func(l state.Ledger) int { return l.Excluded }),
@@ -115,6 +119,14 @@ func interrupted(r state.Run) bool { return r.Error == sync.ErrInterrupted.Error
 
 // verdict is the outcome of a run in a few words.
 func verdict(r state.Run) string {
+	what := ""
+	if r.Import != nil {
+		what = "import "
+	}
+	return what + outcome(r)
+}
+
+func outcome(r state.Run) string {
 	took := r.Ended.Sub(r.Started)
 	speed := ""
 	if s := took.Seconds(); r.Sum.Octets > 0 && s > 0 {
@@ -167,6 +179,9 @@ func printTroubles(w io.Writer, boxes []state.Ledger, r state.Run) error {
 		for _, u := range slices.Sorted(maps.Keys(l.Failures)) {
 			fmt.Fprintf(&b, "  mailbox %s, UID %d: failed, and is tried again each run: %s\n", safetext.Line(l.Mailbox), u, safetext.Line(l.Failures[u]))
 		}
+	}
+	for _, s := range r.Unread {
+		fmt.Fprintf(&b, "  not imported: %s\n", safetext.Line(s))
 	}
 	for _, s := range r.Warnings {
 		fmt.Fprintf(&b, "  note: %s\n", safetext.Line(s))

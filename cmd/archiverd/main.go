@@ -120,7 +120,7 @@ schedule, and proves that they are all there.
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		a.runCommand(), a.syncCommand(), a.statusCommand(), a.listCommand(), a.searchCommand(), a.indexCommand(), a.showCommand(), a.logCommand(), a.verifyCommand(),
-		a.rebuildCommand(), a.exportCommand(), a.restoreCommand(), a.drillCommand(), a.remoteCommand(), a.configCommand(), a.demoCommand(), a.versionCommand(),
+		a.rebuildCommand(), a.exportCommand(), a.restoreCommand(), a.importCommand(), a.drillCommand(), a.remoteCommand(), a.configCommand(), a.demoCommand(), a.versionCommand(),
 	)
 	a.prepare(root.Commands())
 	return root

@@ -7,17 +7,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/mail"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize/english"
 
 	"archiverd/archive"
-	"archiverd/internal/message"
+	"archiverd/internal/source"
 	"archiverd/sync"
 )
 
@@ -117,7 +115,7 @@ func fileItem(path string, now time.Time) (sync.Item, error) {
 	it := sync.Item{ID: path}
 	h := sha256.New()
 	head := &bytes.Buffer{}
-	n, err := io.CopyN(io.MultiWriter(h, head), f, headOctets)
+	n, err := io.CopyN(io.MultiWriter(h, head), f, source.HeadOctets)
 	if err == nil {
 		it.Size, err = io.Copy(h, f)
 	}
@@ -126,42 +124,6 @@ func fileItem(path string, now time.Time) (sync.Item, error) {
 	}
 	it.Size += n
 	h.Sum(it.Sum[:0])
-	it.InternalDate = fileDate(filepath.Base(path), head.Bytes(), info.ModTime(), now)
+	it.InternalDate = source.Date(filepath.Base(path), head.Bytes(), info.ModTime(), now)
 	return it, nil
-}
-
-var archivedName = regexp.MustCompile(`^([0-9]{8}T[0-9]{6}Z)\.[0-9]+\.[0-9]+(-[0-9]+)?\.eml$`)
-
-// fileDate is the INTERNALDATE for a file of that name: the one that the archive
-// wrote into the name, else what its header says, else when it was last changed.
-func fileDate(name string, head []byte, changed, now time.Time) time.Time {
-	if m := archivedName.FindStringSubmatch(name); m != nil {
-		if t, err := time.Parse("20060102T150405Z", m[1]); err == nil {
-			return t
-		}
-	}
-	if t := headerDate(head, now); !t.IsZero() {
-		return t
-	}
-	return changed
-}
-
-// headerDate is the later of what the topmost Received field and the Date field
-// say, with its zone; zero if neither says anything that can be true.
-func headerDate(head []byte, now time.Time) (date time.Time) {
-	m, err := message.ReadHeader(bytes.NewReader(head), message.Options{})
-	if err != nil {
-		return time.Time{}
-	}
-	received := m.Get("Received")
-	for _, text := range []string{received[strings.LastIndexByte(received, ';')+1:], m.Get("Date")} {
-		t, err := mail.ParseDate(strings.TrimSpace(text))
-		if err != nil || t.Year() < 1970 || t.After(now.AddDate(0, 0, 1)) {
-			continue
-		}
-		if t.After(date) {
-			date = t
-		}
-	}
-	return date
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -36,6 +38,7 @@ type daemonStatus struct {
 
 type accountStatus struct {
 	Account  string         `json:"account"`
+	Imported bool           `json:"imported,omitempty"` // from files: no server has it, and no run is due
 	Schedule string         `json:"schedule,omitempty"`
 	Next     time.Time      `json:"next,omitzero"`
 	Held     time.Time      `json:"held_until,omitzero"` // no run of the daemon's before
@@ -60,6 +63,8 @@ type boxStatus struct {
 	Messages int    `json:"messages"`
 	Gone     int    `json:"gone"`
 	Failed   int    `json:"failed"`
+
+	Imported time.Time `json:"imported,omitzero"` // the last time, where its messages are of files
 }
 
 func (a *app) statusCommand() *cobra.Command {
@@ -72,6 +77,9 @@ excluded, by mailbox and in sum; the last success, the last errors, and with a
 daemon running what it does now and when it runs next; and how the last restore
 rehearsal went (see drill). Without a daemon it reads
 the state database, and where that is in use the archive alone.
+
+An account that was imported from files has no server: of it the last import is
+told, and the exit status is 0 whatever that left out.
 
 The exit status is 1 if an account's last run was not complete, or its last drill
 found anything that does not come back as it is in the archive.
@@ -126,7 +134,7 @@ func (a *app) status(ctx context.Context, names []string) error {
 		err = report.print(a.out, time.Now())
 	}
 	for _, acc := range report.Accounts {
-		if err == nil && (acc.Last != nil && !acc.Last.OK() || acc.Drill != nil && !acc.Drill.OK()) {
+		if err == nil && (acc.Last != nil && acc.Last.Import == nil && !acc.Last.OK() || acc.Drill != nil && !acc.Drill.OK()) {
 			err = &exit{status: exitFailed}
 		}
 	}
@@ -196,6 +204,7 @@ func (s *statusReport) read(r *archive.Archive, cfg *config.Config, statePath st
 		} else if acc.Boxes, err = readBoxes(r, archive.Component(name)); err != nil {
 			return err
 		}
+		acc.Imported = acc.Last != nil && acc.Last.Import != nil || imported(acc.Boxes)
 		s.Accounts = append(s.Accounts, acc)
 	}
 	s.addDrills(statePath)
@@ -232,7 +241,13 @@ func readBoxes(r *archive.Archive, dir string) ([]boxStatus, error) {
 			continue
 		}
 		s := boxStatus{Mailbox: v.Name.Mailbox}
+		if ep := v.Epoch(); ep != nil && ep.Imported {
+			s.Imported = ep.Opened
+		}
 		for ep, m := range v.All() {
+			if ep.Imported && m.Added.After(s.Imported) {
+				s.Imported = m.Added
+			}
 			if v.Here(ep, m) {
 				s.Messages++
 			} else {
@@ -245,6 +260,11 @@ func readBoxes(r *archive.Archive, dir string) ([]boxStatus, error) {
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// imported says whether the mailboxes are those of an import.
+func imported(boxes []boxStatus) bool {
+	return len(boxes) > 0 && !slices.ContainsFunc(boxes, func(b boxStatus) bool { return b.Imported.IsZero() })
 }
 
 func (s *statusReport) print(w io.Writer, now time.Time) error {
@@ -266,17 +286,32 @@ func (s *statusReport) print(w io.Writer, now time.Time) error {
 	return nil
 }
 
+// unreadShown is how many sources that could not be imported are named.
+const unreadShown = 10
+
 func (s *accountStatus) print(w io.Writer, now time.Time) error {
 	name := safetext.Line(s.Account)
 	switch {
 	case s.Last != nil:
-		if err := printRun(w, *s.Last); err != nil {
+		last := *s.Last
+		if n := len(last.Unread); n > unreadShown {
+			last.Unread = append(slices.Clone(last.Unread[:unreadShown]), fmt.Sprintf("and %d more, which --json tells", n-unreadShown))
+		}
+		if err := printRun(w, last); err != nil {
 			return err
+		}
+		if s.Imported {
+			fmt.Fprintf(w, "  imported %s from %s\n", when(s.Last.Ended, now), safetext.Line(fewOf(s.Last.Import)))
+			break
 		}
 		fmt.Fprintf(w, "  last run %s, last complete one %s\n", when(s.Last.Ended, now), when(s.LastOK, now))
 	case len(s.Boxes) > 0:
 		fmt.Fprintf(w, "%s:\n", name)
 		for _, b := range s.Boxes {
+			if s.Imported {
+				fmt.Fprintf(w, "  %s: %s, imported %s\n", safetext.Line(b.Mailbox), english.Plural(b.Messages, "message", ""), when(b.Imported, now))
+				continue
+			}
 			fmt.Fprintf(w, "  %s: %d messages, %d more that the server no longer has, %d failed\n", safetext.Line(b.Mailbox), b.Messages, b.Gone, b.Failed)
 		}
 	default:
@@ -306,6 +341,14 @@ func remaining(e *sync.Estimate) string {
 		return ""
 	}
 	return "; " + e.Time() + " left, at " + e.Pace()
+}
+
+// fewOf are the first of some sources.
+func fewOf(sources []string) string {
+	if n := len(sources) - 3; n > 1 {
+		return fmt.Sprintf("%s and %d more", strings.Join(sources[:3], ", "), n)
+	}
+	return strings.Join(sources, ", ")
 }
 
 // spaced is a mailbox's name behind a space, or nothing.

@@ -38,6 +38,20 @@ func (c *Config) checkNames(r *report) {
 	}
 }
 
+// Free returns an error unless the archive can have an account of that name that the
+// configuration does not archive from a server.
+func (c *Config) Free(name string) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	for _, a := range c.Accounts {
+		if fold(a.Name) == fold(name) {
+			return fmt.Errorf("account %s is archived from %s by the configuration; name another", printable(a.Name), a.Host)
+		}
+	}
+	return nil
+}
+
 // checkName returns an error unless an account can be named so: its directory has the
 // very same name on every file system.
 func checkName(name string) error {

@@ -58,3 +58,15 @@ func Single(f Flags) (*Config, error) {
 	}
 	return c, nil
 }
+
+// Unserved returns a configuration without accounts, of the archive in a directory.
+func Unserved(archive string) (*Config, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, fmt.Errorf("find the working directory: %w", err)
+	}
+	c := Defaults()
+	c.Archive.Path = archive
+	c.complete(dir)
+	return c, nil
+}

@@ -240,11 +240,14 @@ func (u *User) ImportFrom(t testing.TB, from *User, format string) {
 	t.Helper()
 	s := u.server
 	cmd := exec.Command("doveadm", "-c", filepath.Join(s.dir, "dovecot.conf"), "import", "-u", u.Name,
-		format+":"+filepath.Join(s.dir, "mail", from.Name, "mail"), "", "ALL")
+		format+":"+from.Store(), "", "ALL")
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("doveadm import: %v: %s", err, said)
 	}
 }
+
+// Store is the folder with the account's mail, in the server's format.
+func (u *User) Store() string { return filepath.Join(u.server.dir, "mail", u.Name, "mail") }
 
 // Log returns all that the server has logged, over all its starts.
 func (s *Server) Log() string { return s.log.String() }

@@ -22,6 +22,7 @@ func hard() map[string]string {
 		"empty body":              "Subject: a\r\n\r\n",
 		"empty lines at the end":  "Subject: a\r\n\r\nb\r\n\r\n\r\n",
 		"From_ lines":             "Subject: a\r\n\r\nFrom here\r\n>From there\r\n>>From both\r\n\r\nFrom me@example.com Sat Nov  7 12:00:00 2026\r\nFrom\r\nX-Status: F\r\n",
+		"From alone":              "Subject: a\r\n\r\nFrom\r\n\r\nFrom\r\n\r\nFrom \r\n",
 		"From_ line first":        "From me@example.com Sat Nov  7 12:00:00 2026\r\nSubject: a\r\n\r\nb\r\n",
 		"marked From_ line first": ">From me@example.com Sat Nov  7 12:00:00 2026\r\nSubject: a\r\n\r\nb\r\n",
 		"bare CR":                 "Subject: a\r\n\r\nb\rc\r\n\rd\r\n",

@@ -215,7 +215,7 @@ func parseFrom(line []byte) (date time.Time, ok bool) {
 // bare says whether a line is a From_ line with nothing in it, as some write it.
 func bare(line []byte) bool {
 	text := string(bytes.TrimSpace(line))
-	return bytes.HasPrefix(line, []byte("From")) && (text == "From" || text == "From -")
+	return bytes.HasPrefix(line, []byte("From ")) && (text == "From" || text == "From -")
 }
 
 // number reads a number of octets; -1 if it is none.

@@ -1,4 +1,4 @@
-package main
+package source
 
 import (
 	"testing"
@@ -38,7 +38,7 @@ func TestFileDate(t *testing.T) {
 		{"a.eml", "Received: no date here\r\n" + date, "2026-11-02T10:00:00+02:00"},
 		{"a.eml", "\x00\xff;\r\n;;;\n", "2020-01-02T03:04:05Z"},
 	} {
-		if got := fileDate(c.name, []byte(c.head), changed, now).Format(time.RFC3339); got != c.want {
+		if got := Date(c.name, []byte(c.head), changed, now).Format(time.RFC3339); got != c.want {
 			t.Errorf("%s with %q is of %s, want %s", c.name, c.head, got, c.want)
 		}
 	}

@@ -1,0 +1,239 @@
+package source
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"archiverd/internal/maildir"
+	"archiverd/internal/mbox"
+)
+
+// files are files with one message each.
+type files struct{ paths []string }
+
+func (p *files) known() int { return len(p.paths) }
+
+func (p *files) messages(o Options) iter.Seq2[*Message, error] {
+	return func(yield func(*Message, error) bool) {
+		for _, path := range p.paths {
+			more := reading(path, yield, func(f *os.File, info os.FileInfo) (*Message, error) {
+				head, err := io.ReadAll(io.NewSectionReader(f, 0, HeadOctets))
+				if err != nil {
+					return nil, err
+				}
+				return &Message{Path: path, Date: Date(filepath.Base(path), head, info.ModTime(), o.Now),
+					octets: func() (io.Reader, error) { return io.NewSectionReader(f, 0, info.Size()), nil }}, nil
+			})
+			if !more {
+				return
+			}
+		}
+	}
+}
+
+// mboxFile is an mbox.
+type mboxFile struct{ path string }
+
+func (p mboxFile) known() int { return 0 }
+
+func (p mboxFile) messages(o Options) iter.Seq2[*Message, error] {
+	return func(yield func(*Message, error) bool) {
+		f, err := os.Open(p.path)
+		if err != nil {
+			yield(nil, &Failure{p.path, bare(err)})
+			return
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			yield(nil, &Failure{p.path, bare(err)})
+			return
+		}
+		for in, err := range mbox.Scan(f, info.Size(), mbox.Options{Variant: o.Variant, KeepLineEnds: o.KeepLineEnds}) {
+			if err != nil {
+				yield(nil, &Failure{p.path, bare(err)})
+				return
+			}
+			m := &Message{Path: fmt.Sprintf("%s, message at octet %d", p.path, in.Offset), Date: in.Date, Flags: in.Flags, Known: in.Known, octets: in.Octets}
+			if m.Date.IsZero() {
+				if m.Date, err = headDate(m, o); err != nil {
+					yield(nil, &Failure{m.Path, bare(err)})
+					return
+				}
+			}
+			if !yield(m, nil) {
+				return
+			}
+		}
+	}
+}
+
+// headDate is the date that a message's header tells.
+func headDate(m *Message, o Options) (date time.Time, err error) {
+	r, err := m.Octets()
+	if err != nil {
+		return date, err
+	}
+	head, err := io.ReadAll(io.LimitReader(r, HeadOctets))
+	return headerDate(head, o.Now), err
+}
+
+// tree is a Maildir.
+type tree struct {
+	path  string
+	names []string // of messages: cur/… or new/…
+	words maildir.Keywords
+}
+
+func (p *tree) known() int { return len(p.names) }
+
+// listMaildir lists a Maildir. With an error it has what could be read.
+func listMaildir(path string) (*tree, error) {
+	p := &tree{path: path}
+	var errs []error
+	// new before cur, since messages go that way; each is taken once.
+	at := map[string]int{}
+	for _, dir := range []string{"new", "cur"} {
+		list, err := os.ReadDir(filepath.Join(path, dir))
+		if err != nil && !(dir == "new" && errors.Is(err, fs.ErrNotExist)) {
+			errs = append(errs, err)
+		}
+		for _, d := range list {
+			base, _ := maildir.Split(d.Name())
+			switch i, twice := at[base]; {
+			case d.IsDir() || strings.HasPrefix(d.Name(), "."):
+			case twice:
+				p.names[i] = dir + "/" + d.Name()
+			default:
+				at[base] = len(p.names)
+				p.names = append(p.names, dir+"/"+d.Name())
+			}
+		}
+	}
+	slices.SortFunc(p.names, arrival)
+	f, err := os.Open(filepath.Join(path, maildir.KeywordsName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return p, errors.Join(errs...)
+	}
+	if err == nil {
+		p.words, err = maildir.ReadKeywords(f)
+		err = errors.Join(err, f.Close())
+	}
+	return p, errors.Join(append(errs, err)...)
+}
+
+// arrival orders names of messages by the seconds that they begin with.
+func arrival(a, b string) int {
+	a, b = a[len("cur/"):], b[len("cur/"):]
+	seconds := func(name string) int {
+		digits, _, _ := strings.Cut(name, ".")
+		n, err := strconv.Atoi(digits)
+		if err != nil {
+			return -1
+		}
+		return n
+	}
+	return cmp.Or(cmp.Compare(seconds(a), seconds(b)), strings.Compare(a, b))
+}
+
+func (p *tree) messages(o Options) iter.Seq2[*Message, error] {
+	return func(yield func(*Message, error) bool) {
+		for _, name := range p.names {
+			path := p.find(name)
+			more := reading(path, yield, func(f *os.File, info os.FileInfo) (*Message, error) {
+				_, letters := maildir.Split(filepath.Base(path))
+				m := &Message{Path: path, Date: normal(info.ModTime()), Flags: p.words.Flags(letters), Known: true}
+				unix, err := inUnix(f, info.Size())
+				if err != nil {
+					return nil, err
+				}
+				m.octets = func() (io.Reader, error) {
+					whole := io.NewSectionReader(f, 0, info.Size())
+					if unix && !o.KeepLineEnds {
+						return &crlf{r: whole}, nil
+					}
+					return whole, nil
+				}
+				return m, nil
+			})
+			if !more {
+				return
+			}
+		}
+	}
+}
+
+// find is the path of a message that may have got other flags, or been seen, since
+// the Maildir was listed.
+func (p *tree) find(name string) string {
+	path := filepath.Join(p.path, name)
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return path
+	}
+	if now, err := listMaildir(p.path); err == nil {
+		base, _ := maildir.Split(name[len("cur/"):])
+		for _, n := range now.names {
+			if b, _ := maildir.Split(n[len("cur/"):]); b == base {
+				return filepath.Join(p.path, n)
+			}
+		}
+	}
+	return path
+}
+
+// inUnix says whether a file has no line that ends in CRLF. One that a server keeps
+// compressed is an error.
+func inUnix(f io.ReaderAt, size int64) (bool, error) {
+	r, buf := io.NewSectionReader(f, 0, size), make([]byte, 64<<10)
+	for first, cr := true, false; ; first = false {
+		n, err := r.Read(buf)
+		text := buf[:n]
+		if first && isCompressed(text) {
+			return false, errCompressed
+		}
+		if cr && n > 0 && text[0] == '\n' || bytes.Contains(text, []byte("\r\n")) {
+			return false, nil
+		}
+		if n > 0 {
+			cr = text[n-1] == '\r'
+		}
+		if err == io.EOF {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+}
+
+// crlf reads a text with CRLF for each LF.
+type crlf struct {
+	r   io.Reader
+	buf [4 << 10]byte
+	out []byte
+}
+
+// Read implements [io.Reader].
+func (c *crlf) Read(p []byte) (int, error) {
+	for len(c.out) == 0 {
+		n, err := c.r.Read(c.buf[:])
+		if n == 0 && err != nil {
+			return 0, err
+		}
+		c.out = bytes.ReplaceAll(c.buf[:n], []byte("\n"), []byte("\r\n"))
+	}
+	n := copy(p, c.out)
+	c.out = c.out[n:]
+	return n, nil
+}

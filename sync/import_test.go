@@ -1,0 +1,120 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"archiverd/archive"
+	"archiverd/internal/source"
+	"archiverd/state"
+)
+
+// importTree is a Maildir with two messages in each of its mailboxes.
+func importTree(t *testing.T, mailboxes int) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for i := range mailboxes {
+		for _, sub := range []string{"cur", "new"} {
+			at := filepath.Join(dir, fmt.Sprint(".box", i), sub)
+			err := os.MkdirAll(at, 0o700)
+			if err == nil {
+				err = os.WriteFile(filepath.Join(at, "1."+sub), []byte("Subject: "+sub+"\n"), 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "cur"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "new"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func (h *house) importAll(ctx context.Context, account, dir string) (state.Run, error) {
+	h.t.Helper()
+	found, err := source.Find(context.Background(), []string{dir}, source.Options{})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	im := &Import{Account: account, Archive: h.store.Archive.Archive, Store: h.store}
+	return im.Run(ctx, []string{dir}, found)
+}
+
+// TestImportStepFails fails each step of a commit once: what it was for is named, and
+// the same import again brings it in.
+func TestImportStepFails(t *testing.T) {
+	const mailboxes = 20
+	dir := importTree(t, mailboxes)
+	for _, step := range archive.Steps() {
+		if step == archive.StepDone {
+			continue // nothing can fail any more
+		}
+		t.Run(step, func(t *testing.T) {
+			h := newHouse(t)
+			broken := errors.New("broken on purpose")
+			var failed atomic.Bool
+			fail := func(name string) error {
+				if name == step && !failed.Swap(true) {
+					return broken
+				}
+				return nil
+			}
+			h.step.Store(&fail)
+			run, err := h.importAll(t.Context(), "old", dir)
+			if err != nil || run.OK() {
+				t.Errorf("an import whose commit fails: %v, %+v", err, run.Sum)
+			}
+			for _, l := range run.Mailboxes {
+				if l.Missing > 0 && l.Error == "" {
+					t.Errorf("%+v", l)
+				}
+			}
+			run, err = h.importAll(t.Context(), "old", dir)
+			if err != nil || !run.OK() || run.Sum.Archived != 2*mailboxes {
+				t.Errorf("the next import: %v, %+v", err, run)
+			}
+			run, err = h.importAll(t.Context(), "old", dir)
+			if err != nil || !run.OK() || run.Sum.Archived != 2*mailboxes || run.Sum.Added != 0 || len(run.Mailboxes) != mailboxes+1 {
+				t.Errorf("the last import: %v, %+v", err, run)
+			}
+		})
+	}
+}
+
+func TestImportInterrupted(t *testing.T) {
+	dir, h := importTree(t, 3), newHouse(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if run, err := h.importAll(ctx, "old", dir); !errors.Is(err, ErrInterrupted) || run.OK() || run.Sum.Added != 0 {
+		t.Errorf("%v, %+v", err, run.Sum)
+	}
+	if run, err := h.importAll(t.Context(), "old", dir); err != nil || run.Sum.Added != 6 {
+		t.Errorf("%v, %+v", err, run.Sum)
+	}
+}
+
+// TestImportName: the delimiter is one that no level has.
+func TestImportName(t *testing.T) {
+	for _, c := range []struct {
+		levels []string
+		want   archive.Name
+	}{
+		{[]string{"INBOX"}, archive.Name{Mailbox: "INBOX", Delimiter: "/"}},
+		{[]string{"a.b", "c"}, archive.Name{Mailbox: "a.b/c", Delimiter: "/"}},
+		{[]string{"a/b", "c"}, archive.Name{Mailbox: "a/b.c", Delimiter: "."}},
+		{[]string{"a/b", "c.d", "e"}, archive.Name{Mailbox: "a/b|c.d|e", Delimiter: "|"}},
+	} {
+		if got := importName(c.levels); got != c.want {
+			t.Errorf("%q: %+v, want %+v", c.levels, got, c.want)
+		}
+	}
+}
