@@ -19,7 +19,7 @@ func TestRestoreKilled(t *testing.T) {
 	srv := dovecot.Start(t)
 	alice := srv.User(t, "alice")
 	c := alice.Dial(t)
-	corpus := dovecot.Corpus(11, 3000)
+	corpus := dovecot.Corpus(11, 1500)
 	c.Load(corpus)
 	s := newSite(t)
 	users := make([]*dovecot.User, 40)

@@ -244,7 +244,7 @@ func TestFoundAsByPythonInRealMail(t *testing.T) {
 		}
 		for i, field := range []string{"from", "to", "subject", "message-id", "text", "filename"} {
 			list := strings.Fields(d.words[[]column{from, to, subject, ident, body, file}[i]])
-			if len(list) == 0 || a.IntN(15) > 0 {
+			if len(list) == 0 || a.IntN(40) > 0 {
 				continue
 			}
 			if w := list[a.IntN(len(list))]; w != border {
