@@ -74,6 +74,9 @@ func TestNewEpochFails(t *testing.T) {
 	boxes := three()
 	h.completes(boxes)
 	boxes[0].UIDValidity = 70
+	for i := range boxes[0].Messages { // or they would be known
+		boxes[0].Messages[i] = message("another", uint32(i+1))
+	}
 	s := serve(t, hostile.Options{Mailboxes: boxes})
 	h.failAt(archive.StepJournal, 1, true, errInjected)
 	run, err := h.run(alice(s.Address()))

@@ -248,6 +248,7 @@ func toldAs(c *archive.Change) string {
 // renamed and dropped, for up to a hundred rounds. Of each round the archive knows what
 // there was, what was gone by then, and what happened.
 func TestHistoryAgainstModel(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(20) {
 		rounds := 100
 		if seed >= 5 { // most seeds meet what a long life does not
