@@ -119,7 +119,6 @@ func manyBoxes() []hostile.Mailbox {
 // Wherever connections are cut, nothing that came whole is fetched again, and
 // nothing is missing in the end.
 func TestNothingIsFetchedTwice(t *testing.T) {
-	t.Parallel()
 	boxes := manyBoxes()
 	s := serve(t, hostile.Options{Mailboxes: boxes})
 	rounds := 8

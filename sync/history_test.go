@@ -248,7 +248,6 @@ func toldAs(c *archive.Change) string {
 // renamed and dropped, for a hundred rounds. Of each round the archive knows what
 // there was, what was gone by then, and what happened.
 func TestHistoryAgainstModel(t *testing.T) {
-	t.Parallel()
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()

@@ -71,7 +71,6 @@ func weight(boxes []dovecot.Mailbox) (messages int, octets int64) {
 // is compared: after the account moved to another server, with other UIDs; after
 // UIDVALIDITY changed; after a mailbox was renamed; after messages were moved.
 func TestKnownAtDovecot(t *testing.T) {
-	t.Parallel()
 	h := newHouse(t)
 	corpus := dovecot.Corpus(4, 1500)
 	messages, octets := weight(corpus)

@@ -223,7 +223,6 @@ func (h *honest) lie(a *house, acc Account, seed uint64) state.Run {
 // signature does not say what it ought to be. A body is recognised by its size,
 // which must be the RFC822.SIZE told for its UID, or come twice the same.
 func TestLies(t *testing.T) {
-	t.Parallel()
 	houses, rounds, runs := uint64(40), uint64(4), uint64(2)
 	if testing.Short() {
 		houses = 5
@@ -267,7 +266,6 @@ func TestLies(t *testing.T) {
 // that leaves a message out is too short, and one that has another in its place
 // has one that can't be fetched. Only a server whose answers all agree could hide one.
 func TestLiesToCheck(t *testing.T) {
-	t.Parallel()
 	seeds := uint64(100)
 	if testing.Short() {
 		seeds = 20
@@ -296,7 +294,6 @@ func TestLiesToCheck(t *testing.T) {
 
 // The same over a real server, whose answers are its own.
 func TestLiesOverDovecot(t *testing.T) {
-	t.Parallel()
 	srv := dovecot.Start(t)
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

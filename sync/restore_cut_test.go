@@ -20,7 +20,6 @@ func plain(a Account, address string) Account {
 // A connection that is cut after the message's last octet and before the answer
 // leaves it open whether the server has it. None is there twice, none is missing.
 func TestRestoreCutBeforeTheAnswer(t *testing.T) {
-	t.Parallel()
 	h := newHouse(t)
 	u, from := emptyServer(t)
 	fill(t, u, append(dovecot.Corpus(5, 400), dovecot.Mailbox{Name: "Twins", Msgs: twins(60)}))
@@ -62,7 +61,6 @@ func twins(n int) []dovecot.Msg {
 
 // A restore whose connections break anywhere is in the end complete.
 func TestRestoreCutAnywhere(t *testing.T) {
-	t.Parallel()
 	h := newHouse(t)
 	u, from := emptyServer(t)
 	fill(t, u, append(dovecot.Corpus(6, 300), dovecot.Mailbox{Name: "Twins", Msgs: twins(60)}))

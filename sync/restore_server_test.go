@@ -17,7 +17,6 @@ import (
 
 // Whatever a server announces or does not, the result is the same.
 func TestRestoreCapabilities(t *testing.T) {
-	t.Parallel()
 	h := newHouse(t)
 	u, from := emptyServer(t)
 	fill(t, u, append(dovecot.Corpus(8, 150), dovecot.Mailbox{Name: "Twins", Msgs: twins(30)}))

@@ -115,7 +115,6 @@ func (h *house) forgive(h2 *house, out *Restored, want, got map[string]content) 
 }
 
 func TestRestoreToOwnServer(t *testing.T) {
-	t.Parallel()
 	h := everything(t, 5000)
 	_, to := emptyServer(t)
 	if out := roundTrip(t, h, to); out.Sum.Refused+out.Sum.Changed != 0 {
@@ -124,7 +123,6 @@ func TestRestoreToOwnServer(t *testing.T) {
 }
 
 func TestRestoreToDovecot(t *testing.T) {
-	t.Parallel()
 	h := everything(t, 5000)
 	for _, format := range []string{"mdbox", "maildir"} {
 		s := dovecot.StartWith(t, dovecot.Options{Format: format})
@@ -144,7 +142,6 @@ func TestRestoreToDovecot(t *testing.T) {
 }
 
 func TestRestoreToCyrus(t *testing.T) {
-	t.Parallel()
 	h := everything(t, 5000)
 	for _, o := range []cyrus.Options{{}, {Prefix: true, Dots: true}} {
 		s := cyrus.StartWith(t, o)
