@@ -188,10 +188,15 @@ func (p *pairing) take(t *twins, l *Loss, from, to int64, found func(*Loss, *arr
 	return true
 }
 
-// fits says whether a loss may have become an arrival: not of the same message,
-// and none of a time when that was not yet where it is lost from, or was there twice.
+// fits says whether a loss may have become an arrival: not of the same message.
+// What arrived before the loss is in another mailbox, and came nearer to the loss
+// than to when the message itself arrived: two that came together are a message and
+// its copy.
 func (p *pairing) fits(l *Loss, to *arrived) bool {
-	return !p.same(l, to) && (to.at >= l.At.Unix() || p.away(l, to) == 1 && to.at > l.Message.Added.Unix())
+	if to.at >= l.At.Unix() {
+		return !p.same(l, to)
+	}
+	return p.away(l, to) == 1 && to.at-l.Message.Added.Unix() >= l.At.Unix()-to.at
 }
 
 // same says whether the message that was lost is what arrived.

@@ -18,7 +18,7 @@ import (
 
 // short are timeouts for servers that stall.
 var short = Timeouts{
-	Dial: 5 * time.Second, Handshake: 300 * time.Millisecond, Greeting: 300 * time.Millisecond,
+	Dial: 5 * time.Second, Handshake: 2 * time.Second, Greeting: 300 * time.Millisecond,
 	Answer: 300 * time.Millisecond, Idle: 300 * time.Millisecond, Stall: 5 * time.Second,
 	Write: time.Second, Logout: 300 * time.Millisecond,
 }
