@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 
 	_ "time/tzdata" // CRON_TZ= must work where the system has no zone files
 
@@ -58,11 +57,7 @@ func usage(err error) error {
 }
 
 func main() {
-	// What an account of a million messages holds at a time is some 20 MB, for which
-	// the heap may grow by half; GOGC, where it is set, says otherwise.
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
-	}
+	paceHeap()
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
