@@ -26,11 +26,11 @@ func TestBench(t *testing.T) {
 func TestBenchPeers(t *testing.T) {
 	var out strings.Builder
 	c := contest{dir: t.TempDir(), corpus: "tiny", rounds: 1, connections: 2, rtts: []time.Duration{5 * time.Millisecond},
-		only: regexp.MustCompile("^archiverd|imaplib"), patience: time.Minute, slow: time.Minute}
+		only: regexp.MustCompile("^archiverd|imaplib|durable"), patience: time.Minute, slow: time.Minute}
 	if err := benchPeers(t, &out, c); err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"100 messages", "round-trip time 5ms", limitName, "archiverd, 2 connections", "imaplib loop"} {
+	for _, text := range []string{"100 messages", "round-trip time 5ms", limitName, "limit, durable", "archiverd, 2 connections", "imaplib loop"} {
 		if !strings.Contains(out.String(), text) {
 			t.Errorf("the table has no %q:\n%s", text, &out)
 		}

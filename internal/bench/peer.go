@@ -49,9 +49,11 @@ func peers(program, self string, connections int) []peer {
 	plain := func(fn func(l line, dir string) []string) func(line, string) ([]string, error) {
 		return func(l line, dir string) ([]string, error) { return fn(l, dir), nil }
 	}
-	limit := plain(func(l line, dir string) []string {
-		return []string{self, limitWord, l.addr, l.ca, l.user.Name, l.user.Password, dir + "/mail"}
-	})
+	limit := func(word string) func(line, string) ([]string, error) {
+		return plain(func(l line, dir string) []string {
+			return []string{self, word, l.addr, l.ca, l.user.Name, l.user.Password, dir + "/mail"}
+		})
+	}
 	archiverd := func(connections int) func(line, string) ([]string, error) {
 		return func(l line, dir string) ([]string, error) {
 			text := "archive:\n  path: mail\naccounts:\n" + entry("bench", l.addr, l.ca, l.user, connections)
@@ -84,7 +86,8 @@ SyncState *
 `, "mbsync", "-q", "-c", "{dir}/mbsyncrc", "all")
 	}
 	return []peer{
-		{name: limitName, prepare: limit},
+		{name: limitName, prepare: limit(limitWord)},
+		{name: "limit, durable, named by month", prepare: limit(durableWord)},
 		{name: fmt.Sprintf("archiverd, %d connections", connections), prepare: archiverd(connections)},
 		{name: "archiverd, 1 connection", prepare: archiverd(1)},
 		{name: "mbsync", program: "mbsync", settle: 1500 * time.Millisecond, prepare: mbsync("yes")},
