@@ -24,12 +24,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -62,7 +64,10 @@ func main() {
 	disk := flag.String("disk", "", "with -peers: a new ext4 of that `size` for each run, which needs root: 3GiB")
 	patience := flag.Duration("patience", 20*time.Minute, "with -peers: longest `time` of one run")
 	flag.Parse()
-	t := &tb{}
+	// What is mounted and started is undone.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	defer stop()
+	t := &tb{ctx: ctx}
 	err := t.run(func() error {
 		if *peers != "" {
 			pattern, err := regexp.Compile(*only)

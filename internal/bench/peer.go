@@ -215,8 +215,8 @@ func (p peer) ready(l line, dir string) (*stand, error) {
 }
 
 // run runs the client once, at most for as long as patience.
-func (s *stand) run(patience time.Duration) (measured, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func (s *stand) run(ctx context.Context, patience time.Duration) (measured, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.argv[0], s.argv[1:]...)
 	cmd.Dir = s.dir

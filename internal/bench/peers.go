@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -149,7 +150,7 @@ func (c *contest) compare(t testing.TB, l line, list []peer, messages int) (map[
 				continue
 			}
 			fmt.Fprintf(os.Stderr, "%s, round %d: %s\n", c.corpus, round+1, p.name)
-			r, err := c.measure(client, p, l, messages)
+			r, err := c.measure(t.Context(), client, p, l, messages)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", p.name, err)
 			}
@@ -170,7 +171,7 @@ func (c *contest) compare(t testing.TB, l line, list []peer, messages int) (map[
 
 // measure is one client's round: a new directory, all phases, and the account as it
 // was before.
-func (c *contest) measure(client *dovecot.Client, p peer, l line, messages int) (r took, err error) {
+func (c *contest) measure(ctx context.Context, client *dovecot.Client, p peer, l line, messages int) (r took, err error) {
 	dir, err := os.MkdirTemp(c.dir, "peer-")
 	if err != nil {
 		return r, err
@@ -207,7 +208,10 @@ func (c *contest) measure(client *dovecot.Client, p peer, l line, messages int) 
 			return r, err
 		}
 		var failed error
-		r.runs[i], failed = s.run(c.patience)
+		r.runs[i], failed = s.run(ctx, c.patience)
+		if ctx.Err() != nil {
+			return r, context.Cause(ctx)
+		}
 		n, err := s.messages()
 		if err != nil {
 			return r, err

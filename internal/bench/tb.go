@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 type tb struct {
 	testing.TB // nil: what follows is all there is
 
+	ctx      context.Context
 	cleanups []func()
 	err      error
 }
@@ -33,9 +35,10 @@ func (t *tb) run(fn func() error) error {
 
 // The methods of testing.TB.
 
-func (t *tb) Helper()           {}
-func (t *tb) Cleanup(fn func()) { t.cleanups = append(t.cleanups, fn) }
-func (t *tb) Failed() bool      { return t.err != nil }
+func (t *tb) Helper()                  {}
+func (t *tb) Context() context.Context { return t.ctx }
+func (t *tb) Cleanup(fn func())        { t.cleanups = append(t.cleanups, fn) }
+func (t *tb) Failed() bool             { return t.err != nil }
 
 func (t *tb) Logf(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 func (t *tb) Errorf(format string, args ...any) {
