@@ -249,18 +249,18 @@ func printPeers(out io.Writer, list []peer, results map[string][]took) {
 	for _, phase := range phases {
 		fmt.Fprintf(out, " %s | x limit (least to most) |", phase)
 	}
-	fmt.Fprint(out, " CPU, initial | peak memory |\n|---|---|", strings.Repeat("---|---|", len(phases)), "---|---|\n")
+	fmt.Fprint(out, " CPU, initial | resident, peak | of that its own |\n|---|---|", strings.Repeat("---|---|", len(phases)), "---|---|---|\n")
 	var notes []string
 	for _, p := range list {
 		rounds := results[p.name]
 		fmt.Fprintf(out, "| %s | %d |", p.name, len(rounds))
-		var peak int64
+		var peak, own int64
 		var initial []measured
 		for i := range phases {
 			var runs []measured
 			var ratios []float64
 			for _, r := range rounds {
-				peak = max(peak, r.runs[i].peak)
+				peak, own = max(peak, r.runs[i].peak), max(own, r.runs[i].own)
 				if r.runs[i].wall > 0 {
 					runs, ratios = append(runs, r.runs[i]), append(ratios, r.ratio[i])
 				}
@@ -279,7 +279,7 @@ func printPeers(out io.Writer, list []peer, results map[string][]took) {
 		if len(initial) > 0 {
 			cpu = fmt.Sprintf("%.3g s |", median(initial).cpu.Seconds())
 		}
-		fmt.Fprintf(out, " %s %s |\n", cpu, humanize.IBytes(uint64(peak)))
+		fmt.Fprintf(out, " %s %s | %s |\n", cpu, humanize.IBytes(uint64(peak)), humanize.IBytes(uint64(own)))
 		for _, r := range rounds {
 			for _, n := range r.notes {
 				notes = append(notes, p.name+": "+n)
