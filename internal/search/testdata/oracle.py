@@ -93,12 +93,12 @@ def document(file):
     cols = {c: [] for c in ("from", "to", "cc", "subject", "message-id", "other", "text", "filename")}
     doubtful = rendered = False
     for name, value in m.raw_items():
+        if name.lower() in TRACE or name.lower().startswith(TRACES):
+            continue
         value = re.sub(r"[\r\n]+", "", value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         value = FIELD(name, value)
-        name = name.lower()
         doubtful |= bool(value.defects) or "\ufffd" in value
-        if name not in TRACE and not name.startswith(TRACES):
-            cols[COLUMN.get(name, "other")].append(str(value))
+        cols[COLUMN.get(name.lower(), "other")].append(str(value))
     for part in m.walk():
         doubtful |= bool(part.defects)
         rendered |= part.get_content_type() != "text/plain" and part.get_content_maintype() in ("text", "message")
