@@ -8,7 +8,7 @@ import (
 
 // schema is the version of the tables and of the words in them: an index with
 // another is made anew. A later Unicode may fold otherwise.
-var schema = "2, Unicode " + norm.Version
+var schema = "3, Unicode " + norm.Version
 
 // secondBits are the bits of a document's number below the seconds of its date: so
 // many share a second before they count as later.
@@ -45,6 +45,8 @@ var tables = []string{
 	`CREATE TABLE change (id INTEGER PRIMARY KEY, place INTEGER NOT NULL, at INTEGER NOT NULL, flags INTEGER NOT NULL)`,
 	`CREATE INDEX change_place ON change (place)`,
 	// A column each of document.words, by document number; nothing but the index of
-	// words is stored. The words are made by folder, and cut at spaces here.
-	`CREATE VIRTUAL TABLE words USING fts5 (c0, c1, c2, c3, c4, c5, c6, c7, content='', contentless_delete=1, tokenize='ascii')`,
+	// words is stored. The words are made by folder, and cut at spaces here. Those that
+	// begin with one or two characters are gathered: else all their places are put in
+	// order first.
+	`CREATE VIRTUAL TABLE words USING fts5 (c0, c1, c2, c3, c4, c5, c6, c7, content='', contentless_delete=1, tokenize='ascii', prefix='1 2')`,
 }
