@@ -9,10 +9,13 @@
 // beside the same messages appended one by one over one connection, and beside the
 // server's own tool.
 //
+// With -search it measures searches of an archive of -messages small messages, with an
+// index and without one.
+//
 // With -memory it measures the memory that one mailbox of -messages messages takes.
 //
 // Layout: main.go is the course of it, restore.go that of the way back, peers.go that
-// of the comparison, peer.go the clients, limit.go the limit, memory.go the mailbox
+// of the comparison, peer.go the clients, limit.go the limit, search.go the searches, memory.go the mailbox
 // of very many messages, disk.go a new file system, delay.go a line with a round-trip time, measure.go one run of archiverd, tb.go what package dovecot wants
 // to be given.
 //
@@ -57,6 +60,7 @@ func main() {
 	connections := flag.Int("connections", 4, "`connections` of archiverd to the server")
 	dir := flag.String("dir", os.TempDir(), "directory below which the archive is written, on the disk to measure")
 	restore := flag.Bool("restore", false, "measure the way back")
+	search := flag.Bool("search", false, "measure searches, with an index and without one")
 	memory := flag.Bool("memory", false, "measure the memory for one mailbox of so many messages")
 	rtt := flag.Duration("rtt", 0, "round-trip `time` to the server; with -peers: measured besides 0")
 	peers := flag.String("peers", "", "compare with other clients, on the `corpus` small, mid, many or tiny")
@@ -92,6 +96,9 @@ func main() {
 		if *memory {
 			_, err := benchMemory(t, os.Stdout, *dir, *messages, *connections)
 			return err
+		}
+		if *search {
+			return benchSearch(os.Stdout, *dir, *messages, max(1, *rounds))
 		}
 		if *restore {
 			return benchRestore(t, os.Stdout, *dir, *messages, max(1, *rounds), *connections, *rtt)

@@ -22,6 +22,20 @@ func TestBench(t *testing.T) {
 	}
 }
 
+// TestBenchSearch measures searches, small: with the index and without it the answers
+// are the same.
+func TestBenchSearch(t *testing.T) {
+	var out strings.Builder
+	if err := benchSearch(&out, t.TempDir(), 300, 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"300 messages", "The index: ", "| query | with the index | without | found |", "| 7 |\n| `ba` |", "| 4 |\n| `-ba` |", "| 20 and more |\n| `--gone ba` |", "| 3 |"} {
+		if !strings.Contains(out.String(), text) {
+			t.Errorf("the table has no %q:\n%s", text, &out)
+		}
+	}
+}
+
 // TestBenchPeers compares those clients that every machine with Go and Python has.
 func TestBenchPeers(t *testing.T) {
 	var out strings.Builder

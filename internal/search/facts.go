@@ -26,7 +26,6 @@ type facts struct {
 type epoch struct {
 	name          archive.Name
 	opened, ended int64 // seconds; ended 0: it has not
-	went          int64 // ended as the journal has it
 }
 
 // row is a place of a message as the index has it.
@@ -37,7 +36,6 @@ type row struct {
 	epoch int
 	added, gone,
 	until int64 // seconds; 0: not gone, not archived again
-	went    int64 // gone as the journal has it
 	sum     archive.Sum
 	size    int64
 	place   archive.Message // UID, Path, InternalDate
@@ -104,26 +102,22 @@ func (r *row) flagsAt(at int64) []string {
 	return strings.Fields(r.flags)
 }
 
-// result is the place as a search finds it.
-func (r *row) result(name archive.Name, flags []string, at int64) Place {
-	p := Place{ID: path.Join(r.facts.box.Dir, r.place.Path), Account: r.facts.box.Account, Mailbox: name.Mailbox, UID: r.place.UID,
+// result is the place as a search finds it: one that is not gone.
+func (r *row) result(name archive.Name, flags []string) Place {
+	return Place{ID: path.Join(r.facts.box.Dir, r.place.Path), Account: r.facts.box.Account, Mailbox: name.Mailbox, UID: r.place.UID,
 		InternalDate: r.place.InternalDate, Flags: flags}
-	if past(r.gone, at) {
-		p.Gone = time.Unix(r.went, 0).UTC()
-	}
-	return p
 }
 
 const rowColumns = `place.id, place.doc, place.box, place.epoch, place.uid, place.path, place.date, place.zone,
-	(SELECT text FROM flags WHERE flags.id = place.flags), place.added, place.gone, place.went, place.until`
+	(SELECT text FROM flags WHERE flags.id = place.flags), place.added, place.gone, place.until`
 
 // scanRow reads a row of rowColumns, and the number of its mailbox.
 func scanRow(rows *sql.Rows) (r *row, box int64, err error) {
 	r = &row{}
-	var date, gone, went, until sql.NullInt64
+	var date, gone, until sql.NullInt64
 	var zone int
-	err = rows.Scan(&r.id, &r.doc, &box, &r.epoch, &r.place.UID, &r.place.Path, &date, &zone, &r.flags, &r.added, &gone, &went, &until)
-	r.gone, r.went, r.until = gone.Int64, went.Int64, until.Int64
+	err = rows.Scan(&r.id, &r.doc, &box, &r.epoch, &r.place.UID, &r.place.Path, &date, &zone, &r.flags, &r.added, &gone, &until)
+	r.gone, r.until = gone.Int64, until.Int64
 	if date.Valid {
 		r.place.InternalDate = time.Unix(date.Int64, 0).UTC()
 		if zone != 0 {
@@ -152,7 +146,7 @@ func loadFacts(tx *sql.Tx) (map[string]*facts, error) {
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	rows, err = tx.Query("SELECT box, opened, ended, went, mailbox, delimiter, raw FROM epoch ORDER BY box, n")
+	rows, err = tx.Query("SELECT box, opened, ended, mailbox, delimiter, raw FROM epoch ORDER BY box, n")
 	if err != nil {
 		return nil, err
 	}
@@ -160,12 +154,12 @@ func loadFacts(tx *sql.Tx) (map[string]*facts, error) {
 	for rows.Next() {
 		var id int64
 		var ep epoch
-		var ended, went sql.NullInt64
+		var ended sql.NullInt64
 		var mailbox []byte
-		if err := rows.Scan(&id, &ep.opened, &ended, &went, &mailbox, &ep.name.Delimiter, &ep.name.Raw); err != nil {
+		if err := rows.Scan(&id, &ep.opened, &ended, &mailbox, &ep.name.Delimiter, &ep.name.Raw); err != nil {
 			return nil, err
 		}
-		ep.ended, ep.went, ep.name.Mailbox = ended.Int64, went.Int64, string(mailbox)
+		ep.ended, ep.name.Mailbox = ended.Int64, string(mailbox)
 		if f := byID[id]; f != nil {
 			f.epochs = append(f.epochs, ep)
 		}

@@ -88,6 +88,7 @@ func TestManyMessages(t *testing.T) {
 	began = time.Now()
 	s.index()
 	t.Logf("nothing new: %v", time.Since(began).Round(time.Millisecond))
+	table := "\n| query | with the index | least to most | found |\n|---|---|---|---|\n"
 	for _, q := range []struct {
 		text string
 		sel  archive.Selection
@@ -127,9 +128,17 @@ func TestManyMessages(t *testing.T) {
 		if found.More {
 			more = " and more"
 		}
-		t.Logf("%-30s at %v, gone %v: %2d results%s in %v (%v to %v)", q.text, !q.sel.At.IsZero(), q.sel.Gone, len(found.Results), more,
-			times[2].Round(10*time.Microsecond), times[0].Round(10*time.Microsecond), times[4].Round(10*time.Microsecond))
+		options := ""
+		if !q.sel.At.IsZero() {
+			options = "--at " + q.sel.At.Format(time.DateOnly) + " "
+		}
+		if q.sel.Gone {
+			options += "--gone "
+		}
+		table += fmt.Sprintf("| `%s%s` | %v | %v to %v | %d%s |\n", options, q.text, times[2].Round(10*time.Microsecond),
+			times[0].Round(10*time.Microsecond), times[4].Round(10*time.Microsecond), len(found.Results), more)
 	}
+	t.Log(table)
 }
 
 // Reading an archive without an index, a message of 5 KB in six.

@@ -138,8 +138,8 @@ func (t *tail) store() error {
 	f := t.facts
 	f.places += len(t.fresh)
 	for n, ep := range f.epochs {
-		_, err := t.tx.Exec("INSERT OR REPLACE INTO epoch (box, n, opened, ended, went, mailbox, delimiter, raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-			f.id, n, ep.opened, null(ep.ended, ep.ended), null(ep.ended, ep.went), []byte(ep.name.Mailbox), ep.name.Delimiter, ep.name.Raw)
+		_, err := t.tx.Exec("INSERT OR REPLACE INTO epoch (box, n, opened, ended, mailbox, delimiter, raw) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			f.id, n, ep.opened, null(ep.ended), []byte(ep.name.Mailbox), ep.name.Delimiter, ep.name.Raw)
 		if err != nil {
 			return err
 		}
@@ -182,9 +182,9 @@ func (w *writer) insert(r *row) error {
 	if !r.place.InternalDate.IsZero() {
 		date = r.place.InternalDate.Unix()
 	}
-	res, err := w.exec(`INSERT INTO place (doc, box, epoch, uid, path, date, zone, flags, added, gone, went, until)
-		VALUES ((SELECT id FROM doc WHERE sum = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.sum[:], r.facts.id, r.epoch, r.place.UID, r.place.Path, date, zone, flags, r.added, null(r.gone, r.gone), null(r.gone, r.went), null(r.until, r.until))
+	res, err := w.exec(`INSERT INTO place (doc, box, epoch, uid, path, date, zone, flags, added, gone, until)
+		VALUES ((SELECT id FROM doc WHERE sum = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.sum[:], r.facts.id, r.epoch, r.place.UID, r.place.Path, date, zone, flags, r.added, null(r.gone), null(r.until))
 	if err != nil {
 		return err
 	}
@@ -199,8 +199,7 @@ func (w *writer) update(r *row) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.exec("UPDATE place SET flags = ?, gone = ?, went = ?, until = ? WHERE id = ?",
-		flags, null(r.gone, r.gone), null(r.gone, r.went), null(r.until, r.until), r.id)
+	_, err = w.exec("UPDATE place SET flags = ?, gone = ?, until = ? WHERE id = ?", flags, null(r.gone), null(r.until), r.id)
 	return errors.Join(err, w.changes(r))
 }
 
@@ -230,10 +229,10 @@ func (w *writer) flagsID(text string) (int64, error) {
 	return id, err
 }
 
-// null is value, or NULL where set is 0.
-func null(set, value int64) any {
-	if set == 0 {
+// null is a time in seconds, or NULL for 0.
+func null(seconds int64) any {
+	if seconds == 0 {
 		return nil
 	}
-	return value
+	return seconds
 }

@@ -38,7 +38,7 @@ func (t *tail) replay(a *archive.Archive) error {
 func (t *tail) apply(e archive.Event) error {
 	f := t.facts
 	f.latest = max(f.latest, e.At.Unix(), 1) // 0 means never
-	at, went := f.latest, e.At.Unix()
+	at := f.latest
 	current := len(f.epochs) - 1
 	if current < 0 && e.Kind != archive.Opened {
 		return nil
@@ -49,7 +49,7 @@ func (t *tail) apply(e archive.Event) error {
 			f.journal = e.Journal
 		}
 		if current >= 0 && f.epochs[current].ended == 0 {
-			f.epochs[current].ended, f.epochs[current].went = at, went
+			f.epochs[current].ended = at
 		}
 		f.epochs = append(f.epochs, epoch{name: e.Name, opened: at})
 	case archive.Added:
@@ -74,18 +74,16 @@ func (t *tail) apply(e archive.Event) error {
 		r.flags = strings.Join(e.Flags, " ")
 		t.touch(r)
 	case archive.Gone:
-		return t.gone(e, current, at, went)
+		return t.gone(e, current, at)
 	case archive.Vanished:
-		ep := &f.epochs[current]
-		if ep.ended == 0 {
+		if ep := &f.epochs[current]; ep.ended == 0 {
 			ep.ended = at
 		}
-		ep.went = went
 	}
 	return nil
 }
 
-func (t *tail) gone(e archive.Event, current int, at, went int64) error {
+func (t *tail) gone(e archive.Event, current int, at int64) error {
 	for r := range e.UIDs.Ranges() {
 		uids, err := t.uids(current, r.First, r.Last)
 		if err != nil {
@@ -98,9 +96,8 @@ func (t *tail) gone(e archive.Event, current int, at, went int64) error {
 			}
 			if r.gone == 0 {
 				r.gone = at
+				t.touch(r)
 			}
-			r.went = went
-			t.touch(r)
 		}
 	}
 	return nil

@@ -125,7 +125,7 @@ func (l *lookup) placed(id int64, sum archive.Sum, size int64) (*Result, error) 
 		for _, r := range f.selected(rows, l.Selection) {
 			flags := r.flagsAt(l.at)
 			if l.Selection.Within(r.place.InternalDate) && l.Query.dated(r.place.InternalDate) && l.Query.flagged(flags) {
-				res.Places = append(res.Places, r.result(l.names[f], flags, l.at))
+				res.Places = append(res.Places, r.result(l.names[f], flags))
 			}
 		}
 	}

@@ -1,10 +1,15 @@
 """Answers queries about messages by Python's email package: the search of
 archiverd, told a second time. Reads {"files": [...], "queries": [[term, ...]]} with
 terms {"field", "words", "prefix", "not"}, writes {"answers": [[file, ...]],
-"doubtful": [file, ...]}: doubtful are messages that Python itself finds defective, and
-with "plain" those with text that is rendered: HTML, reports, messages within."""
+"words": {file: {field: [word, ...]}}, "doubtful": [file, ...], "rendered": [file, ...]}:
+doubtful are messages that Python itself finds defective, and not answered; rendered
+those with text that is made readable: HTML, reports, messages within.
 
-import email, email.policy, html.parser, json, re, sys, unicodedata
+Fields are read as unstructured ones. As what they are Python writes them again its own
+way: dates in another form, with the right day of the week; addresses without their
+comments (RFC 5322 3.2.2), with a space between two encoded words (RFC 2047 6.2 has none)."""
+
+import email, email.headerregistry, email.policy, html.parser, json, re, sys, unicodedata
 
 LETTERS = str.maketrans({"ı": "i", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "þ": "th", "æ": "ae", "œ": "oe"})
 SOLID = [(0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1100, 0x11FF), (0x1780, 0x17FF), (0x2E80, 0x2FDF), (0x3005, 0x3007),
@@ -16,6 +21,9 @@ TRACES = ("arc-", "dkim-", "x-google-", "x-ms-", "x-microsoft-", "x-forefront-")
 COLUMN = {"from": "from", "sender": "from", "to": "to", "cc": "cc", "bcc": "cc", "subject": "subject", "message-id": "message-id"}
 BLOCK = set("p h1 h2 h3 h4 h5 h6 blockquote pre div section article header footer nav aside main form fieldset address "
             "center body hr ul ol li dl dt dd table tr caption figure option textarea td th br img area a".split())
+
+
+FIELD = email.headerregistry.HeaderRegistry(use_default_map=False)
 
 
 def accent(c):
@@ -30,6 +38,8 @@ def fold(s):
 
 
 def words(s):
+    if s.isascii():  # the same, quickly
+        return [w[:64] for w in re.findall("[a-z0-9]+", s.lower())]
     out, word = [], ""
     for c in fold(s) + " ":
         inside = unicodedata.category(c)[0] in "LMN"
@@ -77,20 +87,22 @@ def decoded(part):
         return None
 
 
-def document(file, plain):
+def document(file):
     with open(file, "rb") as f:
         m = email.message_from_binary_file(f, policy=email.policy.default.clone(raise_on_defect=False))
     cols = {c: [] for c in ("from", "to", "cc", "subject", "message-id", "other", "text", "filename")}
-    doubtful = False
-    for name, value in m.items():
-        name = name.lower()
-        doubtful |= any(type(d).__name__ not in ("ObsoleteHeaderDefect",) for d in getattr(value, "defects", []))
-        if name not in TRACE and not name.startswith(TRACES):
-            cols[COLUMN.get(name, "other")].append(str(value))
+    doubtful = rendered = False
+    for name, value in m.raw_items():
+        if name.lower() in TRACE or name.lower().startswith(TRACES):
+            continue
+        value = re.sub(r"[\r\n]+", "", value).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        value = FIELD(name, value)
+        doubtful |= bool(value.defects) or "\ufffd" in value
+        cols[COLUMN.get(name.lower(), "other")].append(str(value))
     for part in m.walk():
         doubtful |= bool(part.defects)
-        doubtful |= plain and part.get_content_type() != "text/plain" and part.get_content_maintype() in ("text", "message")
-        doubtful |= plain and part.get_param("format") is not None
+        rendered |= part.get_content_type() != "text/plain" and part.get_content_maintype() in ("text", "message")
+        rendered |= part.get_param("format") is not None
         name = part.get_filename()
         if name:
             cols["filename"].append(re.split(r"[/\\]", name)[-1])
@@ -109,32 +121,36 @@ def document(file, plain):
         elif part.get_content_type() == "message/rfc822":
             for inner in part.get_payload():
                 cols["text"] += [str(v) for k, v in inner.items() if k.lower() in ("from", "to", "cc", "date", "subject")]
-    return {c: [" " + " ".join(words(s)) + " " for s in list_] for c, list_ in cols.items()}, doubtful
+    return {c: [words(s) for s in list_] for c, list_ in cols.items()}, doubtful, rendered
 
 
 def holds(doc, term, want):
     columns = {"": list(doc), "to": ["to", "cc"]}.get(term["field"], [term["field"]])
     want = " " + " ".join(want) + ("" if term["prefix"] else " ")
-    return any(want in have for c in columns for have in doc[c]) != term["not"]
+    return any(want in " " + " ".join(have) + " " for c in columns for have in doc[c]) != term["not"]
 
 
 def main():
     task = json.load(sys.stdin)
-    docs, doubtful = {}, []
+    docs, doubtful, rendered = {}, [], []
     for file in task["files"]:
         try:
-            docs[file], bad = document(file, task["plain"])
+            doc, bad, made = document(file)
         except Exception as e:  # Python's own faults with hostile mail
             print(file, repr(e), file=sys.stderr)
-            docs[file], bad = {}, True
+            doc, bad, made = {}, True, False
         if bad:
             doubtful.append(file)
-    sure = [f for f in task["files"] if f not in set(doubtful)]
+        else:
+            docs[file] = doc
+        if made:
+            rendered.append(file)
     answers = []
     for query in task["queries"]:
         query = [(t, words(t["words"])) for t in query]
-        answers.append([f for f in sure if all(holds(docs[f], t, want) for t, want in query)])
-    json.dump({"answers": answers, "doubtful": doubtful}, sys.stdout)
+        answers.append([f for f, doc in docs.items() if all(holds(doc, t, want) for t, want in query)])
+    all_words = {f: {c: sum(texts, []) for c, texts in doc.items()} for f, doc in docs.items()}
+    json.dump({"answers": answers, "words": all_words, "doubtful": doubtful, "rendered": rendered}, sys.stdout)
 
 
 main()
