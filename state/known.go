@@ -125,14 +125,14 @@ func (db *DB) Known(account string, keys map[uint32]Key) (map[uint32][]Known, er
 }
 
 func lookUp(c, sums *bbolt.Cursor, numbers *bbolt.Bucket, key []byte) (list []Known) {
-	var last []byte // the sum that list ends with
-	n := 0
+	var last []byte  // the sum of the entries that are being read
+	first, n := 0, 0 // first: of list, of that sum
 	for k, v := c.Seek(key); bytes.HasPrefix(k, key) && len(k) >= keyLength+sumLength; k, v = c.Next() {
 		if n++; n > mostEntries {
 			return nil
 		}
 		if sum := k[keyLength : keyLength+sumLength]; !bytes.Equal(sum, last) {
-			last = sum
+			last, first = sum, len(list)
 			for s, where := sums.Seek(sum); bytes.HasPrefix(s, sum); s, where = sums.Next() {
 				if file, ok := place(numbers, where); ok && len(s) == len(Known{}.Half) {
 					list = append(list, Known{File: file, Half: [16]byte(s)})
@@ -142,9 +142,10 @@ func lookUp(c, sums *bbolt.Cursor, numbers *bbolt.Bucket, key []byte) (list []Kn
 				return nil
 			}
 		}
-		if rest := k[keyLength+sumLength:]; len(rest) > idLength && len(v) == 4 && len(list) > 0 {
+		// Where two contents begin with that much of a sum, whose the id is can't be told.
+		if rest := k[keyLength+sumLength:]; len(rest) > idLength && len(v) == 4 && len(list) == first+1 {
 			dir := string(numbers.Get(rest[idLength:]))
-			here := &list[len(list)-1]
+			here := &list[first]
 			here.ids = append(here.ids, given{bytes.Clone(rest[:idLength]), dir, binary.BigEndian.Uint32(v)})
 		}
 	}

@@ -102,6 +102,32 @@ func TestKnown(t *testing.T) {
 	}
 }
 
+// Whoever sends mail can make two messages whose sums begin alike: what a server
+// called one of them must not name the other.
+func TestKnownTwins(t *testing.T) {
+	db, apply := index(t)
+	twin := func(u uint32, emailID string, end byte) archive.Event {
+		e := event(u, "")
+		e.InternalDate, e.Size, e.EmailID = event(9, "").InternalDate, 3, emailID
+		e.Kind, e.Path = archive.Added, fmt.Sprint("2026-11/", u, ".eml")
+		e.Sum = archive.Sum{1, 2, 3, 4, 5, 6, 7, 8, end}
+		return e
+	}
+	apply(twin(1, "Mone", 1), twin(2, "Mtwo", 2))
+	k, _ := KeyOf(3, event(9, "").InternalDate)
+	known, err := db.Known("alice", map[uint32]Key{1: k})
+	if err != nil || len(known[1]) != 2 {
+		t.Fatalf("known are %+v, %v", known, err)
+	}
+	for _, k := range known[1] {
+		for id, end := range map[string]byte{"Mone": 1, "Mtwo": 2} {
+			if k.Has(id, yes) && k.Half[8] != end {
+				t.Errorf("%s names %s", id, k.File)
+			}
+		}
+	}
+}
+
 func yes(string, uint32) bool { return true }
 
 // Keys of all dates that a journal can hold, in their order; none of what can

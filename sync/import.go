@@ -73,13 +73,7 @@ func (im *Import) Run(ctx context.Context, sources []string, found *source.Found
 	if im.Store == nil || errors.Is(err, ErrNotImported) {
 		return run, err
 	}
-	serr := im.Store.State.FinishRun(run, nil)
-	if serr != nil {
-		if serr = im.Store.Mend(serr); serr == nil {
-			serr = im.Store.State.FinishRun(run, nil)
-		}
-	}
-	return run, errors.Join(err, serr)
+	return run, errors.Join(err, im.Store.finish(&run, nil))
 }
 
 // unreadShown is how many sources that could not be read a run names, passedShown

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"archiverd/archive"
 	"archiverd/internal/source"
@@ -99,6 +101,29 @@ func TestImportInterrupted(t *testing.T) {
 	}
 	if run, err := h.importAll(t.Context(), "old", dir); err != nil || run.Sum.Added != 6 {
 		t.Errorf("%v, %+v", err, run.Sum)
+	}
+}
+
+// A run that can't be stored is no run that went well: whoever looks at status sees
+// the one before.
+func TestRunIsNotStored(t *testing.T) {
+	h := newHouse(t)
+	breakState := func() { // for good: a new one has no place
+		path := h.dir + ".db"
+		if err := errors.Join(h.store.State.Close(), os.Remove(path), os.MkdirAll(filepath.Join(path, "in the way"), 0o700)); err != nil {
+			t.Error(err)
+		}
+	}
+	calls := 0
+	im := &Import{Account: "old", Archive: h.store.Archive.Archive, Store: h.store, Now: func() time.Time {
+		if calls++; calls == 2 { // when it has ended
+			breakState()
+		}
+		return time.Now()
+	}}
+	run, err := im.Run(t.Context(), nil, &source.Found{})
+	if err == nil || run.OK() || !strings.Contains(run.Error, "store what became of the run") {
+		t.Errorf("%v, %+v", err, run)
 	}
 }
 

@@ -98,13 +98,7 @@ func (j *Job) Run(ctx context.Context) (run state.Run, err error) {
 	}
 	defer j.leaving.Wait()
 	j.meter.change(func(p *Progress) { p.Stage, p.Mailbox = "done", "" })
-	serr := j.Store.State.FinishRun(run, cursors)
-	if serr != nil {
-		if serr = j.Store.Mend(serr); serr == nil {
-			serr = j.Store.State.FinishRun(run, cursors)
-		}
-	}
-	return run, errors.Join(err, serr)
+	return run, errors.Join(err, j.Store.finish(&run, cursors))
 }
 
 // held says until when the daily limit leaves nothing to do; zero: it does not.

@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -140,6 +141,22 @@ func (s *Store) mend(cause error) error {
 		return fmt.Errorf("%w; making it anew: %w", cause, err)
 	}
 	return nil
+}
+
+// finish stores what became of a run. That it can't be stored stands in the run, too,
+// which is all that is printed.
+func (s *Store) finish(run *state.Run, cursors map[string]state.Cursor) error {
+	err := s.State.FinishRun(*run, cursors)
+	if err != nil {
+		if err = s.Mend(err); err == nil {
+			err = s.State.FinishRun(*run, cursors)
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("store what became of the run: %w", err)
+		run.Error = cmp.Or(run.Error, err.Error())
+	}
+	return err
 }
 
 // diskFailed says whether an error is the file system's, so that going on

@@ -159,7 +159,7 @@ func (a *app) importInto(im *sync.Import, cfg *config.Config, dry bool) (done fu
 			return nil, err
 		}
 		im.Archive, im.Store = h.store.Archive.Archive, h.store
-		return h.Close, alike(im)
+		return opened(im, h.Close)
 	}
 	r, err := archive.Open(cfg.Archive.Path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, archive.ErrNotArchive) {
@@ -169,7 +169,15 @@ func (a *app) importInto(im *sync.Import, cfg *config.Config, dry bool) (done fu
 		return nil, err
 	}
 	im.Archive = r
-	return r.Close, alike(im)
+	return opened(im, r.Close)
+}
+
+// opened is done, which is called here if the account's name is one that can't be.
+func opened(im *sync.Import, done func() error) (func() error, error) {
+	if err := alike(im); err != nil {
+		return nil, errors.Join(err, done())
+	}
+	return done, nil
 }
 
 // alike is a usage error if the archive has an account whose name differs in case

@@ -251,21 +251,26 @@ func findBox(r *archive.Archive, account, mailbox string, at time.Time) (archive
 		return archive.Box{}, nil, err
 	}
 	var names []string
+	var faults error // of other mailboxes, or of this one under a name that can't be read
 	for _, b := range boxes {
 		v, err := r.FoldAt(b, at)
-		if err != nil && !errors.Is(err, archive.ErrCorrupt) {
-			return b, nil, err
-		}
-		if v.Epoch() == nil && !at.IsZero() {
+		if err == nil && v.Epoch() == nil && !at.IsZero() {
 			continue
 		}
 		if v.Name.Mailbox == mailbox || b.Dir == mailbox || b.Dir == path.Join(b.Account, mailbox) || strings.EqualFold(mailbox, "INBOX") && v.Name.Mailbox == "INBOX" {
 			return b, v, err
 		}
-		names = append(names, v.Name.Mailbox)
+		if faults = errors.Join(faults, err); v.Epoch() != nil {
+			names = append(names, v.Name.Mailbox)
+		}
 	}
-	if !at.IsZero() {
-		return archive.Box{}, nil, usage(fmt.Errorf("account %q had no mailbox %q at %s; it had %q", account, mailbox, localTime(at), names))
+	switch {
+	case at.IsZero():
+		err = fmt.Errorf("no mailbox %q in account %q; it has %q", mailbox, account, names)
+	case len(names) == 0:
+		err = fmt.Errorf("nothing of account %q was archived yet at %s", account, localTime(at))
+	default:
+		err = fmt.Errorf("account %q had no mailbox %q at %s; it had %q", account, mailbox, localTime(at), names)
 	}
-	return archive.Box{}, nil, usage(fmt.Errorf("no mailbox %q in account %q; it has %q", mailbox, account, names))
+	return archive.Box{}, nil, usage(errors.Join(err, faults))
 }

@@ -85,7 +85,7 @@ func (a *app) listGone(r *archive.Archive, f listing, s archive.Selection, accou
 	case f.moved && others > 0:
 		fmt.Fprintf(w, "(%s gone: --gone lists what is)\n", english.PluralWord(others, "one more is", humanize.Comma(int64(others))+" more are"))
 	case others > 0:
-		fmt.Fprintf(w, "(%s back or was moved: --moved says where to)\n", english.PluralWord(others, "one more came", humanize.Comma(int64(others))+" more came"))
+		fmt.Fprintf(w, "(%s moved: --moved says where to)\n", english.PluralWord(others, "one more came back or was", humanize.Comma(int64(others))+" more came back or were"))
 	case len(chosen) == 0:
 		fmt.Fprintln(w, "(nothing)")
 	}

@@ -71,24 +71,22 @@ func (a *app) log(r *archive.Archive, args []string, since, until time.Time, sho
 	}
 	var only archive.Box
 	if len(args) == 2 {
-		if only, _, err = findBox(r, args[0], args[1], time.Time{}); err != nil && !errors.Is(err, archive.ErrCorrupt) {
+		if only, _, err = findBox(r, args[0], args[1], time.Time{}); only == (archive.Box{}) {
 			return err
 		}
 	}
 	var faults error
-	list := []loggedChange{}
+	list, told := []loggedChange{}, 0
 	p := &logPrinter{r: r, out: a.out, short: short, accounts: len(accounts) > 1, only: only}
 	for _, account := range accounts {
 		changes, err := r.Log(account, since, until)
-		if changes == nil && err != nil && !errors.Is(err, archive.ErrCorrupt) {
-			return err
-		}
 		faults = errors.Join(faults, err)
 		if only != (archive.Box{}) {
 			changes = slices.DeleteFunc(changes, func(c *archive.Change) bool {
 				return c.Box != only && (c.From == nil || c.From.Box != only)
 			})
 		}
+		told += len(changes)
 		if !a.json {
 			if err := p.print(changes); err != nil {
 				return errors.Join(err, faults)
@@ -101,6 +99,9 @@ func (a *app) log(r *archive.Archive, args []string, since, until time.Time, sho
 	}
 	if a.json {
 		return errors.Join(writeJSON(a.out, list), faults)
+	}
+	if told == 0 {
+		fmt.Fprintln(a.out, "(nothing)")
 	}
 	return faults
 }

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -119,7 +122,7 @@ func TestPastCommands(t *testing.T) {
 		{"list home Trash --at 2026-03-02", 0, []string{"two", `\Deleted`}, nil},
 		{"list home Bin --at 2026-03-02", 2, []string{`had no mailbox "Bin"`}, nil},
 		{"list home INBOX", 0, nil, []string{"one", "two"}},
-		{"list --gone", 0, []string{"one", "INBOX", "2 more came back or was moved"}, []string{"two"}},
+		{"list --gone", 0, []string{"one", "INBOX", "2 more came back or were moved"}, []string{"two"}},
 		{"list home --moved", 0, []string{"INBOX → Trash", "Trash → Bin", "one more is gone"}, []string{"one\\x"}},
 		{"list home --gone --since 2026-03-04", 0, []string{"(nothing)"}, nil},
 		{"list home INBOX --gone --at 2026-03-02", 0, []string{"one more came back"}, []string{"one\\x"}},
@@ -129,6 +132,8 @@ func TestPastCommands(t *testing.T) {
 		{"show Bin/2026-02/20260201T000000Z.7.5.eml --at 2026-03-02", 2, []string{"was not archived yet"}, nil},
 		{"log", 0, []string{"INBOX: 1 created, 2 arrived", "INBOX → Trash", `+\Deleted`, "Trash → Bin, with 1 message", `+\Seen -\Deleted`, "gone "}, []string{"vanished"}},
 		{"log home INBOX --since 2026-03-02 --until 2026-03-02", 0, []string{"INBOX: 1 moved", "INBOX → Trash"}, []string{"arrived", "gone"}},
+		{"log --since 2026-03-05", 0, []string{"(nothing)"}, nil},
+		{"list home INBOX --at 2026-02-01", 2, []string{`nothing of account "home" was archived yet`}, nil},
 		{"log --short", 0, []string{"Bin: 1 renamed"}, []string{"two"}},
 		{"log home --since 2026-03-04 --until 2026-03-03", 2, []string{"nothing happened both"}, nil},
 		{"log nobody", 2, []string{`no account "nobody"`}, nil},
@@ -147,6 +152,33 @@ func TestPastCommands(t *testing.T) {
 				t.Errorf("%s prints %q:\n%s", c.args, text, got)
 			}
 		}
+	}
+	// What can't be read is named, and keeps nobody from the rest.
+	for _, mailbox := range []string{"alone/INBOX", "home/Aside"} {
+		if err := os.MkdirAll(filepath.Join(dir, mailbox, "journal.jsonl"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for args, says := range map[string][]string{
+		"list home INBOX --at 2026-03-01": {"one", "two"},
+		"list home Bin":                   {"two"},
+		"log":                             {"INBOX: 1 created, 2 arrived", "log of mailbox alone/INBOX", "log of mailbox home/Aside"},
+		"log --since 2026-03-05":          {"(nothing)", "log of mailbox alone/INBOX", "log of mailbox home/Aside"},
+		"log home Bin --short":            {"1 renamed", "log of mailbox home/Aside"},
+		"list home Nowhere":               {`no mailbox "Nowhere"`, "home/Aside/journal.jsonl"},
+	} {
+		got, status := look(t, dir, strings.Fields(args)...)
+		for _, text := range says {
+			if !strings.Contains(got, text) {
+				t.Errorf("%s does not print %q:\n%s", args, text, got)
+			}
+		}
+		if ok := strings.HasPrefix(args, "list home INBOX") || strings.HasPrefix(args, "list home Bin"); ok != (status == 0) {
+			t.Errorf("%s: status %d", args, status)
+		}
+	}
+	if err := errors.Join(os.RemoveAll(filepath.Join(dir, "alone")), os.RemoveAll(filepath.Join(dir, "home", "Aside"))); err != nil {
+		t.Fatal(err)
 	}
 	var changes []loggedChange
 	got, _ := look(t, dir, "log", "--json")

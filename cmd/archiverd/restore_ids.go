@@ -57,7 +57,11 @@ func findMessages(r *archive.Archive, ids []string) ([]*named, error) {
 	}
 	f := &finder{archive: r, names: map[archive.Box]archive.Name{}, found: map[string][]place{}}
 	for _, id := range ids {
-		f.found[path.Clean(id)] = nil
+		clean := path.Clean(id)
+		if clean == "." {
+			return nil, usage(fmt.Errorf("%q is no ID; `archiverd list ACCOUNT MAILBOX` prints IDs", id))
+		}
+		f.found[clean] = nil
 	}
 	// Whole paths first: these say which mailboxes have to be read.
 	for _, b := range boxes {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -44,13 +45,17 @@ func (a *app) showCommand() *cobra.Command {
 			}
 			f, err := r.OpenFile(id)
 			if err != nil {
-				return err
+				return damage(id, err)
 			}
 			defer f.Close()
-			if done, err := v.octets(a, f); done {
-				return err
+			bad := damaged(f, id, m)
+			if _, err := f.Seek(0, io.SeekStart); err != nil {
+				return errors.Join(fmt.Errorf("read %s: %w", id, err), bad)
 			}
-			return a.show(f, v, id, m)
+			if done, err := v.octets(a, f); done {
+				return errors.Join(err, bad)
+			}
+			return errors.Join(a.show(f, v, id, m), bad)
 		},
 	}
 	a.archiveFlag(cmd)
@@ -100,6 +105,26 @@ func findMessage(r *archive.Archive, id string, at time.Time) (string, *archive.
 		return "", nil, usage(fmt.Errorf("%s was not archived yet at %s", path.Join(n.box.Dir, n.paths[0]), localTime(at)))
 	}
 	return path.Join(n.box.Dir, n.paths[0]), found, nil
+}
+
+// damage is the error for a file that is not what was archived.
+func damage(id string, err error) error {
+	return &exit{exitDamage, fmt.Errorf("%s is not what was archived: %w: `archiverd verify` finds all such, and a backup may have them", id, err)}
+}
+
+// damaged reads the file of a message to its end; nil: it is what was archived.
+func damaged(f io.Reader, id string, m *archive.Message) error {
+	h := sha256.New()
+	switch n, err := io.Copy(h, f); {
+	case err != nil:
+		return damage(id, err)
+	case n != m.Size:
+		return damage(id, fmt.Errorf("it has %d octets, and the journal says %d", n, m.Size))
+	}
+	if sum := archive.Sum(h.Sum(nil)); sum != m.Sum {
+		return damage(id, fmt.Errorf("its SHA-256 is %s, and the journal says %s", sum, m.Sum))
+	}
+	return nil
 }
 
 // viewing says what is wanted of a message.
@@ -160,7 +185,7 @@ func (v viewing) octets(a *app, f io.Reader) (done bool, err error) {
 // noPart says how to find a part that there is.
 func noPart(err error, part int) error {
 	if errors.Is(err, message.ErrNoPart) {
-		return usage(fmt.Errorf("part %d: %w; the same command without --part lists them", part, err))
+		return usage(fmt.Errorf("part %d: %w; the same command without --part lists them", part, message.ErrNoPart))
 	}
 	return err
 }

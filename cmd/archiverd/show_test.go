@@ -149,6 +149,8 @@ func TestShowSaves(t *testing.T) {
 	}
 	s.run("show", "--save", one, "--part", "9", ".1.eml").want(0)
 	s.run("show", "--save", one, "--part", "10", ".1.eml").want(2).says("part 10: no such part", "without --part lists them")
+	s.run("show", "--part", "10", ".1.eml").want(2).says("part 10: no such part; the same")
+	s.run("show", "").want(2).says(`"" is no ID`)
 	s.run("show", "--part", "0", ".1.eml").want(2).says("numbered from 1")
 	s.run("show", "--save", "", ".1.eml").want(2).says("--save: name a folder")
 	s.run("show", "--save", one, ".2.eml").want(0).says("nothing is attached")
@@ -225,6 +227,36 @@ func TestShowPage(t *testing.T) {
 
 // TestShowAtTerminal: lines are cut at the terminal's width and coloured there,
 // unless NO_COLOR says not to.
+// What is not what was archived is shown, and never without a word.
+func TestShowDamaged(t *testing.T) {
+	t.Parallel()
+	s := newShowSite(t, "Subject: one\n\nmine\n")
+	s.run("show", "--raw", ".1.eml").want(0).prints("mine")
+	files, err := filepath.Glob(filepath.Join(s.archive, "alice", "INBOX", "*", "*.eml"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	whole := read(t, files[0])
+	for _, c := range []struct{ octets, says string }{
+		{"Subject: one\r\n\r\nyours\r\n", "it has 23 octets, and the journal says 22"},
+		{"Subject: one\r\n\r\nMine\r\n", "its SHA-256 is"},
+	} {
+		if err := os.WriteFile(files[0], []byte(c.octets), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{{}, {"--raw"}, {"--json"}} {
+			s.run(append([]string{"show", ".1.eml"}, args...)...).want(4).says("is not what was archived", c.says, "verify").prints("one")
+		}
+	}
+	if err := os.Remove(files[0]); err != nil {
+		t.Fatal(err)
+	}
+	s.run("show", ".1.eml").want(4).says(".1.eml is not what was archived", "no such file", "verify")
+	if err := os.WriteFile(files[0], whole, 0o600); err != nil { // as the site's verify wants it
+		t.Fatal(err)
+	}
+}
+
 func TestShowAtTerminal(t *testing.T) {
 	t.Parallel()
 	s := newShowSite(t, "Subject: "+strings.Repeat("long subject ", 10)+"\nContent-Type: text/plain; format=flowed; charset=utf-8\n\n"+strings.Repeat("> some words that are quoted \n", 5)+"> .\n"+

@@ -28,8 +28,11 @@ type field struct {
 var ownFields = []string{"status", "x-status", "x-keywords", "x-uid", "x-imap", "x-imapbase", "content-length",
 	"x-mozilla-status", "x-mozilla-status2", "x-mozilla-keys"}
 
-// mostFields bounds what is kept of a header.
-const mostFields = 100
+// What is kept of a header: so many fields, and of each value about so many octets.
+const (
+	mostFields = 100
+	mostValue  = 16 << 10
+)
 
 // folderData is the subject of the message in which the IMAP server of the
 // University of Washington keeps what it knows of a mailbox.
@@ -45,8 +48,10 @@ func (f *fields) line(text []byte, at int64) {
 		return
 	}
 	if text[0] == ' ' || text[0] == '\t' {
-		if f.open {
-			last := &f.list[len(f.list)-1]
+		if !f.open {
+			return
+		}
+		if last := &f.list[len(f.list)-1]; len(last.value) < mostValue {
 			last.value += " " + strings.TrimSpace(string(text[:min(len(text), 1000)]))
 		}
 		return

@@ -197,6 +197,46 @@ func TestOthers(t *testing.T) {
 	}
 }
 
+// A header that goes on and on must not fill the memory, nor take the time that
+// making its value longer and longer takes.
+func TestFieldWithoutEnd(t *testing.T) {
+	f := fields{m: &Message{}}
+	f.line([]byte("X-Keywords: first\n"), 0)
+	for range 100_000 {
+		f.line([]byte(" and so on\n"), 0)
+	}
+	if n := len(f.list[0].value); n > 2*mostValue {
+		t.Errorf("%d octets are kept of one field", n)
+	}
+}
+
+func TestOctetsAtTheSameTime(t *testing.T) {
+	// Of three fields cut out, a slice that grew has room for a fourth.
+	text := "From a@example.org Mon Nov 23 10:00:00 2026\nSubject: x\nStatus: RO\nA: 1\nX-Status: A\nB: 2\nX-Keywords: k\n\nbody\n"
+	for m, err := range Scan(strings.NewReader(text), int64(len(text)), Options{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan string)
+		for range 2 {
+			go func() {
+				r, err := m.Octets()
+				if err != nil {
+					done <- err.Error()
+					return
+				}
+				got, err := io.ReadAll(r)
+				done <- string(got) + fmt.Sprint(err)
+			}()
+		}
+		for range 2 {
+			if got, want := <-done, "Subject: x\r\nA: 1\r\nB: 2\r\n\r\nbody\r\n<nil>"; got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		}
+	}
+}
+
 func TestParseFrom(t *testing.T) {
 	want := time.Date(2026, 11, 7, 12, 0, 0, 0, time.UTC)
 	for line, date := range map[string]time.Time{

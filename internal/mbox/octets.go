@@ -3,6 +3,7 @@ package mbox
 import (
 	"bytes"
 	"io"
+	"slices"
 )
 
 // Octets reads the message as it was before it came into the mbox. It may be
@@ -19,7 +20,7 @@ func (m *Message) Octets() (io.Reader, error) {
 func (m *Message) raw() io.Reader {
 	var parts []io.Reader
 	at := m.start
-	for _, c := range append(m.cuts, cut{m.end, m.end}) {
+	for _, c := range slices.Concat(m.cuts, []cut{{m.end, m.end}}) {
 		if from := min(c.from, m.end); from > at {
 			parts = append(parts, io.NewSectionReader(m.r, at, from-at))
 		}

@@ -105,6 +105,9 @@ func metaReply(u untagged, fn func(Meta) error) (bool, error) {
 	return true, fn(f.meta(u.number))
 }
 
+// mostSize is what no message has: whoever adds sizes up must not overflow.
+const mostSize = 1 << 40
+
 func (f fetched) meta(seq uint32) Meta {
 	m := Meta{UID: f.uid, Seq: seq}
 	var problems []string
@@ -126,7 +129,7 @@ func (f fetched) meta(seq uint32) Meta {
 	}
 	if f.size.kind != none {
 		n, ok := f.size.number()
-		if m.Size, m.HasSize = int64(n), ok; !ok {
+		if m.Size, m.HasSize = int64(n), ok && n < mostSize; !m.HasSize {
 			m.Size, problems = 0, append(problems, "unreadable RFC822.SIZE")
 		}
 	}
