@@ -233,3 +233,14 @@ func TestIndexIsWrittenByOne(t *testing.T) {
 	s.indexer.Rebuild = false
 	s.same("-zzz", archive.Selection{}, 0)
 }
+
+// A message that gets a newer date, being in another mailbox too, is counted once.
+func TestIndexedCountsOnce(t *testing.T) {
+	s := newStore(t)
+	text := "Subject: zzz\r\n\r\nbody\r\n"
+	s.commit("alice", "A", 1, []archive.Event{opened("A", 1)}, letter{1, clock, nil, text})
+	s.commit("alice", "B", 1, []archive.Event{opened("B", 1)}, letter{1, clock.AddDate(1, 0, 0), nil, text})
+	if done := s.index(); done.Documents != 1 || done.Added != 1 {
+		t.Errorf("indexed %+v", done)
+	}
+}

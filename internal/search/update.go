@@ -353,6 +353,7 @@ type wanted struct {
 	size      int64
 	date, low int64 // seconds of its newest and oldest place
 	id        int64 // its number now, 0: none
+	had       bool  // it is in the index, with its words
 	doc       *document
 	err       error
 }
@@ -403,7 +404,7 @@ func (k *keeper) put(ctx context.Context, list []*wanted) error {
 	for _, w := range list {
 		if w.err != nil {
 			k.done.Errors = append(k.done.Errors, fmt.Errorf("%w: %w", errUnread, w.err))
-		} else {
+		} else if !w.had {
 			k.done.Added++
 		}
 		w.doc = nil
@@ -435,8 +436,7 @@ func (k *keeper) missing(ctx context.Context, list []*wanted) (out []*wanted, er
 		}
 		for _, w := range list {
 			var low int64
-			var read bool
-			switch err := find.QueryRow(w.sum[:]).Scan(&w.id, &low, &read); {
+			switch err := find.QueryRow(w.sum[:]).Scan(&w.id, &low, &w.had); {
 			case errors.Is(err, sql.ErrNoRows):
 				out = append(out, w)
 				continue
@@ -450,7 +450,7 @@ func (k *keeper) missing(ctx context.Context, list []*wanted) (out []*wanted, er
 			} else {
 				w.low = low
 			}
-			if w.date > w.id>>secondBits || !read {
+			if w.date > w.id>>secondBits || !w.had {
 				out = append(out, w)
 			}
 		}
