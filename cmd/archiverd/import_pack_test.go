@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"os"
 	"path/filepath"
@@ -58,4 +59,36 @@ func testImportPack(t *testing.T, s *site, all []archived) {
 		}
 	}
 	other.run("verify").want(0)
+}
+
+// TestImportPackOfWhatIsGone: what is gone comes in with its last flags, and a note says
+// so; an export of what is there has none of it.
+func TestImportPackOfWhatIsGone(t *testing.T) {
+	t.Parallel()
+	s := newRestoreSite(t)
+	inbox := s.box(s.alice, "INBOX")
+	list := inbox.Messages()
+	inbox.Expunge(list[1].UID)
+	inbox.SetFlags(list[2].UID, "later")
+	s.box(s.alice, "Lists/go").Renumber(777)
+	s.run("sync", "alice").want(0)
+	here, all := s.lists("alice", "INBOX"), append(s.lists("alice", "INBOX"),
+		told(sha256.Sum256(list[1].Body), list[1].InternalDate, slices.Clone(list[1].Flags)))
+	for _, c := range []struct {
+		account string
+		export  []string
+		want    []string
+		notes   int
+	}{{"whole", []string{"whole.zip"}, all, 1}, {"now", []string{"--at", "now", "now.tar.zst"}, here, 0}, {"gone", []string{"--gone", "gone.zip"}, all[len(here):], 1}} {
+		s.exportTo(0, append([]string{"--account", "alice"}, c.export...)...)
+		run := s.brought(0, "--account", c.account, filepath.Join(s.dir, c.export[len(c.export)-1]))
+		if len(run.Warnings) != c.notes || c.notes > 0 && !strings.Contains(run.Warnings[0], ": 1 of its messages are gone") {
+			t.Errorf("%s: it notes %q", c.account, run.Warnings)
+		}
+		equal(t, c.account, s.lists(c.account, "INBOX"), c.want)
+		if c.account != "gone" {
+			equal(t, c.account, s.lists(c.account, "Lists/go"), s.lists("alice", "Lists/go"))
+		}
+	}
+	s.run("verify").want(0)
 }

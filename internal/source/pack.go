@@ -283,7 +283,8 @@ type story struct {
 }
 
 // tell takes what the journal tells of each file, and returns how many of them
-// are of messages that are gone.
+// are of messages that are gone. Of those the ones go that are there again, as all
+// are when a server has renumbered its mailbox.
 func (p *packed) tell(view *archive.View) (gone int) {
 	for ep, m := range view.All() {
 		here, have := view.Here(ep, m), p.told[m.Path]
@@ -295,11 +296,27 @@ func (p *packed) tell(view *archive.View) (gone int) {
 		}
 		p.told[m.Path] = have
 	}
+	type twin struct {
+		sum  archive.Sum
+		date int64
+	}
+	has := map[twin]bool{}
 	for _, e := range p.entries {
-		if s := p.told[p.file(e)]; len(s.as) > 0 && !s.here {
-			gone++
+		if s := p.told[p.file(e)]; s.here {
+			has[twin{s.as[0].Sum, s.as[0].InternalDate.Unix()}] = true
 		}
 	}
+	p.entries = slices.DeleteFunc(p.entries, func(e entry) bool {
+		s := p.told[p.file(e)]
+		if len(s.as) == 0 || s.here {
+			return false
+		}
+		if has[twin{s.as[0].Sum, s.as[0].InternalDate.Unix()}] {
+			return true
+		}
+		gone++
+		return false
+	})
 	return gone
 }
 
