@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -234,7 +235,7 @@ func (p *pack) place() {
 		in[dir] = append(in[dir], e)
 	}
 	gone := 0
-	for dir := range dirs {
+	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
 		part := &packed{p: p, dir: dir, entries: in[dir], told: map[string]story{}}
 		view := p.journals[dir]
 		if view != nil {

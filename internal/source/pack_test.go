@@ -103,7 +103,7 @@ func TestPack(t *testing.T) {
 			octets: tarOf(t, file("./INBOX/a.eml"), link(tar.TypeLink, "Sent/b.eml", "INBOX/a.eml"), link(tar.TypeLink, "c.eml", "/etc/passwd"),
 				link(tar.TypeSymlink, "d.eml", "/etc/passwd"), link(tar.TypeLink, "f.eml", "later.eml"), file("/abs.eml"), file("../up.eml"),
 				tar.Header{Typeflag: tar.TypeFifo, Name: "fifo.eml"}, file("later.eml")),
-			want:   []string{"INBOX", `INBOX "./INBOX/a.eml" [] false`, `INBOX "later.eml" [] false`, "Sent", `Sent "./INBOX/a.eml" [] false`},
+			want:   []string{"INBOX", `INBOX "later.eml" [] false`, `INBOX "./INBOX/a.eml" [] false`, "Sent", `Sent "./INBOX/a.eml" [] false`},
 			passed: 4, failed: []string{"c.eml: a link to what", "f.eml: a link to what"},
 		},
 		"large.tar.zst": {
