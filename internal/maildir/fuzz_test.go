@@ -34,7 +34,8 @@ func FuzzName(f *testing.F) {
 			return
 		}
 		b, again := Split(base + k.Info(flags))
-		if got := k.Flags(again); b != base || !slices.Equal(got, flags) {
+		got := k.Flags(again)
+		if b != base || len(got) != len(flags) || slices.ContainsFunc(got, func(f string) bool { return !holds(flags, f) }) {
 			t.Fatalf("%q, of %q, means %q; written anew %q", letters, words, flags, got)
 		}
 		read, err := ReadKeywords(strings.NewReader(k.String()))
