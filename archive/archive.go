@@ -231,6 +231,13 @@ func (a *Archive) Fold(b Box) (*View, Position, error) {
 	return v, pos, err
 }
 
+// FoldFrom reads a whole journal that lies elsewhere, as Fold does.
+func FoldFrom(r io.Reader) (*View, error) {
+	v := &View{}
+	_, err := replay(r, Position{}, func(e Event) error { v.Apply(e); return nil })
+	return v, err
+}
+
 // errLater stops a Replay at an event later than what is asked for.
 var errLater = errors.New("a later event")
 

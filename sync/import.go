@@ -51,6 +51,9 @@ func (im *Import) Run(ctx context.Context, sources []string, found *source.Found
 		unread(&run, &f)
 	}
 	run.Warnings = passed(found.Passed)
+	for _, n := range found.Notes {
+		run.Warnings = append(run.Warnings, safetext.Line(n))
+	}
 	im.meter.change(func(p *Progress) {
 		p.Account, p.Stage, p.Mailboxes = im.Account, "importing", len(found.Mailboxes)
 		for _, b := range found.Mailboxes {

@@ -93,6 +93,9 @@ func testExportSelection(t *testing.T, s *site, all []archived) {
 		{[]string{"--before", "2026-11-03T00:00:00Z"}, count(func(m archived) bool { return m.InternalDate.Before(after) })},
 		{[]string{"--at", "2020-01-01"}, 0},
 		{[]string{"--gone"}, 0},
+		{[]string{"--query", "larger:60 after:2026-11-03T00:00:00Z"}, count(func(m archived) bool { return m.Size > 60 && !m.InternalDate.Before(after) })},
+		{[]string{"--query", "-flag:seen", "--mailbox", "Lists/*"}, count(func(m archived) bool { return strings.HasPrefix(m.box, "Lists/") && !slices.Contains(m.Flags, `\Seen`) })},
+		{[]string{"--query", "subject:nothing-has-this"}, 0},
 		{[]string{"--after", "2026-11-03T00:00:00Z", "--format", "maildir"}, count(func(m archived) bool { return !m.InternalDate.Before(after) })},
 	} {
 		to := fmt.Sprint("selected", i)

@@ -110,8 +110,8 @@ func TestExport(t *testing.T) {
 	t.Parallel()
 	one, all := newExportSite(t)
 	for name, part := range map[string]func(*testing.T, *site, []archived){
-		"eml": testExportEML, "goes on": testExportGoesOn, "mbox": testExportMbox, "mbox to Dovecot": testExportMboxToDovecot,
-		"maildir": testExportMaildir, "pack": testExportPack, "selection": testExportSelection, "killed": testExportKilled, "refusals": testExportRefusals, "disk": testExportFullDisk,
+		"eml": testExportEML, "goes on": testExportGoesOn, "mbox": testExportMbox, "mbox to Dovecot": testExportMboxToDovecot, "mbox to mutt": testExportMboxToMutt, "maildir to notmuch": testExportMaildirToNotmuch,
+		"maildir": testExportMaildir, "pack": testExportPack, "import pack": testImportPack, "selection": testExportSelection, "killed": testExportKilled, "refusals": testExportRefusals, "disk": testExportFullDisk,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

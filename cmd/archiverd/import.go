@@ -31,15 +31,16 @@ func (a *app) importCommand() *cobra.Command {
 	var f importFlags
 	cmd := &cobra.Command{
 		Use:   "import --account NAME SOURCE…",
-		Short: "Bring mail from files into the archive: .eml, mbox, Maildir",
+		Short: "Bring mail from files into the archive: .eml, mbox, Maildir, zip, tar.zst",
 		Long: `Brings the mail of files into an account of the archive that no server has. A
 SOURCE is an .eml file, an mbox file, a Maildir with all of its mailboxes (Maildir++
-or nested), or a folder with any of these, whose folders become mailboxes. Files in
-a folder that hold no mail are passed over.
+or nested), or a folder with any of these, whose folders become mailboxes; also a zip
+or tar.zst that export wrote, or another with .eml files in it. Files in a folder that
+hold no mail are passed over.
 
 Flags, keywords and dates come along: of a Maildir from the files' names,
 dovecot-keywords and the files' times; of an mbox from Status, X-Status, X-Keywords
-(or Mozilla's) and the From_ lines. An .eml file has the date that the archive wrote
+(or Mozilla's) and the From_ lines; of a zip or tar.zst from the journals in it. An .eml file has the date that the archive wrote
 into its name, or that of its Received or Date field, or its own; it has no flags.
 
 Octets are taken as they are. But a message of a Maildir or mbox in which all lines
@@ -94,7 +95,7 @@ func (f *importFlags) options() (source.Options, error) {
 }
 
 // importFiles looks through the sources, and imports what it found.
-func (a *app) importFiles(ctx context.Context, f importFlags, args []string) error {
+func (a *app) importFiles(ctx context.Context, f importFlags, args []string) (err error) {
 	o, err := f.options()
 	if err != nil {
 		return err
@@ -114,6 +115,7 @@ func (a *app) importFiles(ctx context.Context, f importFlags, args []string) err
 	ctx, stop := interruptible(ctx, a.err, "what has been read is being committed")
 	defer stop()
 	found, err := source.Find(ctx, args, o)
+	defer func() { err = errors.Join(err, found.Close()) }()
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func ReadKeywords(r io.Reader) (Keywords, error) {
 	var k Keywords
 	in := bufio.NewScanner(io.LimitReader(r, 1<<20))
 	for in.Scan() {
-		number, name, ok := strings.Cut(in.Text(), " ")
+		number, name, ok := strings.Cut(strings.TrimRight(in.Text(), "\r"), " ")
 		n, err := strconv.Atoi(number)
 		if !ok || err != nil || n < 0 || n >= MostKeywords || name == "" {
 			continue
@@ -79,7 +79,7 @@ func (k Keywords) String() string {
 
 // Add gives a keyword a letter if it has none. It is false when all are taken.
 func (k *Keywords) Add(keyword string) bool {
-	if slices.ContainsFunc(*k, func(have string) bool { return strings.EqualFold(have, keyword) }) {
+	if holds(*k, keyword) {
 		return true
 	}
 	if len(*k) == MostKeywords {
@@ -89,12 +89,15 @@ func (k *Keywords) Add(keyword string) bool {
 	return true
 }
 
+// holds says whether a flag is among others. Case makes no other flag (RFC 9051 2.3.2).
+func holds(flags []string, flag string) bool {
+	return slices.ContainsFunc(flags, func(f string) bool { return strings.EqualFold(f, flag) })
+}
+
 // Info is what stands behind a file's name for these flags. A keyword without a
 // letter is left out.
 func (k Keywords) Info(flags []string) string {
-	has := func(flag string) bool {
-		return flag != "" && slices.ContainsFunc(flags, func(f string) bool { return strings.EqualFold(f, flag) })
-	}
+	has := func(flag string) bool { return flag != "" && holds(flags, flag) }
 	info := []byte(":2,")
 	for _, l := range flagLetters {
 		if has(l.flag) {
@@ -102,7 +105,7 @@ func (k Keywords) Info(flags []string) string {
 		}
 	}
 	for i, keyword := range k {
-		if has(keyword) {
+		if has(keyword) && !holds(k[:i], keyword) { // a program may have given it two letters
 			info = append(info, 'a'+byte(i))
 		}
 	}
@@ -131,7 +134,7 @@ func (k Keywords) Flags(letters string) []string {
 		}
 	}
 	for i, keyword := range k {
-		if keyword != "" && strings.IndexByte(letters, 'a'+byte(i)) >= 0 && !slices.Contains(flags, keyword) {
+		if keyword != "" && strings.IndexByte(letters, 'a'+byte(i)) >= 0 && !holds(flags, keyword) {
 			flags = append(flags, keyword)
 		}
 	}

@@ -25,7 +25,7 @@ var (
 )
 
 // Find looks for mail in files and folders. What is named and holds none is in
-// Failed; the error is that of ctx alone.
+// Failed; the error is that of ctx alone. The caller closes what it returns.
 func Find(ctx context.Context, args []string, o Options) (*Found, error) {
 	if o.Now.IsZero() {
 		o.Now = time.Now()
@@ -191,6 +191,10 @@ func (f *finder) file(path, name string, dirs []string, named bool) {
 		f.fail(path, err)
 	case mbox.Is(head), is(".mbox") && (len(head) == 0 || bytes.HasPrefix(head, []byte("From "))):
 		f.add(f.mboxLevels(path, dirs, named), mboxFile{path})
+	case named && (bytes.HasPrefix(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("PK\x05\x06"))):
+		f.pack(path, (*pack).zip)
+	case named && bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")) && (isTar(path) || isTar(name)):
+		f.pack(path, (*pack).tar)
 	case isCompressed(head) && named:
 		f.fail(path, errCompressed)
 	case named && isMessage(head):
@@ -202,6 +206,12 @@ func (f *finder) file(path, name string, dirs []string, named bool) {
 	default:
 		f.found.Passed = append(f.found.Passed, path)
 	}
+}
+
+// isTar says whether a compressed file is called as a tar.
+func isTar(name string) bool {
+	name = strings.ToLower(name)
+	return strings.HasSuffix(name, ".tar.zst") || strings.HasSuffix(name, ".tzst")
 }
 
 // message takes a file that is one message. The archive, and what is exported from

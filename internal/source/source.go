@@ -7,10 +7,12 @@
 // it in the line ends of Unix, and no server would send it so: it has CRLF here,
 // unless [Options] say otherwise. An .eml file is taken as it lies there.
 //
-// Nothing is written, and no link in a folder is followed.
+// Nothing is written but a temporary file for what a tar.zst holds, and no link in a
+// folder is followed.
 package source
 
 import (
+	"errors"
 	"io"
 	"iter"
 	"os"
@@ -44,6 +46,20 @@ type Found struct {
 	Mailboxes []*Mailbox // by their names
 	Passed    []string   // files in folders that hold no mail, and links
 	Failed    []Failure
+	Notes     []string // for people
+
+	open []io.Closer // what messages are read from
+}
+
+// Close closes the files that messages are read from. The messages of a zip or tar.zst
+// can't be read any more.
+func (f *Found) Close() error {
+	var errs []error
+	for _, c := range f.open {
+		errs = append(errs, c.Close())
+	}
+	f.open = nil
+	return errors.Join(errs...)
 }
 
 // Failure is what could not be read, and why.
