@@ -20,7 +20,7 @@ demo: build
 test:
 	scripts/need-servers
 	$(MAKE) check
-	ARCHIVERD_REQUIRE_DOVECOT=1 ARCHIVERD_REQUIRE_CYRUS=1 go test -race -shuffle=on -timeout 25m ./...
+	ARCHIVERD_REQUIRE_DOVECOT=1 ARCHIVERD_REQUIRE_CYRUS=1 go test -race -shuffle=on -timeout 25m ./sync ./cmd/archiverd ./...
 
 # What can be said without running anything.
 check:

@@ -36,7 +36,7 @@ type stock struct {
 func newStock(t *testing.T) *stock {
 	t.Helper()
 	noLeak(t)
-	s := &stock{t: t, dir: t.TempDir(), names: map[string][]Item{}}
+	s := &stock{t: t, dir: inMemory(t), names: map[string][]Item{}}
 	s.drill = Drill{
 		Account: "alice", Named: "all", Scratch: s.scratch, Log: slog.New(slog.DiscardHandler),
 		Open: func(id string) (*os.File, error) { return os.Open(filepath.Join(s.dir, id)) },

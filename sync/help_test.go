@@ -39,7 +39,14 @@ type house struct {
 func newHouse(t testing.TB) *house {
 	t.Helper()
 	noLeak(t)
-	h := &house{t: t, dir: filepath.Join(t.TempDir(), "archive"), log: slog.New(slog.DiscardHandler), seen: map[string]archive.Sum{}}
+	return newHouseAmong(t)
+}
+
+// newHouseAmong is a house beside which others of the same test are at work: the
+// goroutines are for that test to count.
+func newHouseAmong(t testing.TB) *house {
+	t.Helper()
+	h := &house{t: t, dir: filepath.Join(inMemory(t), "archive"), log: slog.New(slog.DiscardHandler), seen: map[string]archive.Sum{}}
 	if os.Getenv("SYNC_TEST_LOG") != "" {
 		h.log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
@@ -49,6 +56,11 @@ func newHouse(t testing.TB) *house {
 		h.close()
 	})
 	return h
+}
+
+// in is the house for a test within the test that made it, which reads only.
+func (h *house) in(t testing.TB) *house {
+	return &house{t: t, dir: h.dir, log: h.log, store: h.store, under: h.under}
 }
 
 // noLeak fails the test if goroutines are left when all else is cleaned up.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/internal/dovecot"
 	"archiverd/internal/imapd"
 	"archiverd/state"
 )
@@ -298,13 +299,13 @@ func history(t *testing.T, seed uint64, rounds int) {
 	}
 }
 
-// inMemory is a directory on a file system in memory where there is one: what is
-// tested is not durability, which costs time.
+// inMemory is a directory in memory where there is room: what is tested is not
+// durability, which costs time.
 func inMemory(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "archiverd-test-")
+	dir, err := dovecot.Scratch("archiverd-test-")
 	if err != nil {
-		return t.TempDir()
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := os.RemoveAll(dir); err != nil {

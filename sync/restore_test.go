@@ -10,16 +10,6 @@ import (
 	"archiverd/internal/dovecot"
 )
 
-// everything is an archive of generated mail and of all real mail there is.
-func everything(t *testing.T, generated int) *house {
-	t.Helper()
-	h := newHouse(t)
-	u, from := emptyServer(t)
-	fill(t, u, append(dovecot.Corpus(3, generated), dovecot.Mailbox{Name: "Real", Msgs: realMail(t)}))
-	h.clean(from)
-	return h
-}
-
 // realMail is the mail of ARCHIVERD_TEST_MAIL.
 func realMail(t testing.TB) []dovecot.Msg {
 	var out []dovecot.Msg
@@ -46,7 +36,7 @@ func roundTrip(t *testing.T, h *house, to Account, under ...string) *Restored {
 	if s := out.Sum; s.Error != "" || s.Left != 0 || s.Selected != s.Appended+s.Refused || plan.Sum.Missing != s.Selected {
 		t.Errorf("plan %+v, restored\n%s", plan.Sum, showRestored(out))
 	}
-	h2 := newHouse(t)
+	h2 := newHouseAmong(t)
 	h2.clean(to)
 	h2.under = strings.Join(under, "/")
 	want, got := h.contents(), h2.contents()
@@ -114,52 +104,58 @@ func (h *house) forgive(h2 *house, out *Restored, want, got map[string]content) 
 	}
 }
 
-func TestRestoreToOwnServer(t *testing.T) {
-	h := everything(t, 5000)
-	_, to := emptyServer(t)
-	if out := roundTrip(t, h, to); out.Sum.Refused+out.Sum.Changed != 0 {
-		t.Errorf("a server that changes nothing:\n%s", showRestored(out))
-	}
-}
-
-func TestRestoreToDovecot(t *testing.T) {
-	h := everything(t, 5000)
+// One archive of generated mail and of all real mail there is goes to every server,
+// to some at once.
+func TestRestoreTo(t *testing.T) {
+	h := newHouse(t)
+	u, from := emptyServer(t)
+	fill(t, u, append(dovecot.Corpus(3, 5000), dovecot.Mailbox{Name: "Real", Msgs: realMail(t)}))
+	h.clean(from)
+	t.Run("own", func(t *testing.T) {
+		t.Parallel()
+		_, to := emptyServer(t)
+		if out := roundTrip(t, h.in(t), to); out.Sum.Refused+out.Sum.Changed != 0 {
+			t.Errorf("a server that changes nothing:\n%s", showRestored(out))
+		}
+	})
 	for _, format := range []string{"mdbox", "maildir"} {
-		s := dovecot.StartWith(t, dovecot.Options{Format: format})
-		u := s.User(t, "alice")
-		out := roundTrip(t, h, loginAt(s.Addr, u.Name, u.Password, s.TLS))
-		for _, m := range out.Mailboxes {
-			for _, x := range m.Trouble {
-				if m.From != "Real" || !slices.ContainsFunc([]string{
-					"the server has changed its octets (it has LF without CR", "the server has changed its octets (it has CR without LF",
-					"the server has changed its octets (it has NUL", "zero byte",
-				}, func(s string) bool { return strings.Contains(x.Reason, s) }) {
-					t.Errorf("%s: %s: %s", format, x.ID, x.Reason)
+		t.Run("Dovecot "+format, func(t *testing.T) {
+			t.Parallel()
+			s := dovecot.StartWith(t, dovecot.Options{Format: format})
+			u := s.User(t, "alice")
+			out := roundTrip(t, h.in(t), loginAt(s.Addr, u.Name, u.Password, s.TLS))
+			for _, m := range out.Mailboxes {
+				for _, x := range m.Trouble {
+					if m.From != "Real" || !slices.ContainsFunc([]string{
+						"the server has changed its octets (it has LF without CR", "the server has changed its octets (it has CR without LF",
+						"the server has changed its octets (it has NUL", "zero byte",
+					}, func(s string) bool { return strings.Contains(x.Reason, s) }) {
+						t.Errorf("%s: %s", x.ID, x.Reason)
+					}
 				}
 			}
-		}
+		})
 	}
-}
-
-func TestRestoreToCyrus(t *testing.T) {
-	h := everything(t, 5000)
-	for _, o := range []cyrus.Options{{}, {Prefix: true, Dots: true}} {
-		s := cyrus.StartWith(t, o)
-		u := s.User(t, "alice")
-		var under []string
-		if o.Prefix {
-			under = []string{"INBOX"}
-		}
-		out := roundTrip(t, h, loginAt(s.Addr, u.Name, u.Password, s.TLS), under...)
-		for _, m := range out.Mailboxes {
-			for _, x := range m.Trouble {
-				if !slices.ContainsFunc([]string{
-					"refused it with LF without CR, and got it without", "the server has changed its octets (it has 8-bit octets in the header)",
-					"Zero-length message", "contains invalid header", "contains NUL characters", "contains bare newlines", // bare CRs
-				}, func(s string) bool { return strings.Contains(x.Reason, s) }) {
-					t.Errorf("%+v: %s: %s", o, x.ID, x.Reason)
+	for name, o := range map[string]cyrus.Options{"Cyrus": {}, "Cyrus with prefix and dots": {Prefix: true, Dots: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := cyrus.StartWith(t, o)
+			u := s.User(t, "alice")
+			var under []string
+			if o.Prefix {
+				under = []string{"INBOX"}
+			}
+			out := roundTrip(t, h.in(t), loginAt(s.Addr, u.Name, u.Password, s.TLS), under...)
+			for _, m := range out.Mailboxes {
+				for _, x := range m.Trouble {
+					if !slices.ContainsFunc([]string{
+						"refused it with LF without CR, and got it without", "the server has changed its octets (it has 8-bit octets in the header)",
+						"Zero-length message", "contains invalid header", "contains NUL characters", "contains bare newlines", // bare CRs
+					}, func(s string) bool { return strings.Contains(x.Reason, s) }) {
+						t.Errorf("%s: %s", x.ID, x.Reason)
+					}
 				}
 			}
-		}
+		})
 	}
 }

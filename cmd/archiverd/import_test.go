@@ -7,8 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -440,4 +442,45 @@ func TestImportRefusals(t *testing.T) {
 	}
 	s.run("import", "--account", "old", "--mailbox", "Rescued/here", letter).want(0)
 	s.run("sync", "bob").want(0)
+}
+
+// TestDaemonTellsImports: status tells an import whether the daemon answers it or not,
+// also when the ledger is lost, and a mailbox of no server makes no alarm.
+func TestDaemonTellsImports(t *testing.T) {
+	t.Parallel()
+	s := newRestoreSite(t)
+	letter := s.write("letter.eml", "Subject: x\r\n\r\n")
+	s.run("import", "--account", "old", "--mailbox", "Rescued/here", letter, filepath.Join(s.dir, "nowhere")).want(1)
+	about := func() (acc accountStatus) {
+		t.Helper()
+		var report statusReport
+		s.run("status", "old", "--json").want(0).decode(&report)
+		if len(report.Accounts) == 1 {
+			acc = report.Accounts[0]
+		}
+		return acc
+	}
+	m := newManager(s.site)
+	for _, c := range []struct{ has, text string }{{"a ledger", "old: import INCOMPLETE"}, {"no ledger", "Rescued/here: 1 message, imported"}} {
+		want := about()
+		if !want.Imported || (want.Last != nil) != (c.has == "a ledger") {
+			t.Fatalf("without a daemon, with %s: %+v", c.has, want)
+		}
+		d := s.start("run")
+		m.hears("READY=1")
+		for range 2 { // the second answer is of what the first has read
+			if got := about(); !reflect.DeepEqual(got, want) {
+				t.Errorf("with %s the daemon says\n%+v, without it status says\n%+v", c.has, got, want)
+			}
+		}
+		s.run("status", "old").want(0).prints("daemon running since", c.text)
+		eventually(t, "bob's run is over", func() bool { return s.statusOf("bob").Last != nil })
+		d.signal(syscall.SIGTERM)
+		d.wait().want(0)
+		if c.has == "a ledger" {
+			s.run("rebuild").want(0)
+		}
+	}
+	s.run("sync").want(0)
+	s.run("import", "--account", "old", "--mailbox", "Rescued/here", letter).want(0)
 }

@@ -101,7 +101,7 @@ func columns(r state.Run) []column {
 		count("matched", func(l state.Ledger) int { return l.Matched }),
 		count("linked", func(l state.Ledger) int { return l.Linked }),
 		count("flags", func(l state.Ledger) int { return l.FlagsChanged }),
-		count("gone", func(l state.Ledger) int { return l.Gone }),
+		count("vanished", func(l state.Ledger) int { return l.Gone }),
 	} {
 		if c.of(sum) != "0" {
 			show = append(show, c)

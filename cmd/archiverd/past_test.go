@@ -8,88 +8,127 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"archiverd/archive"
+	"archiverd/internal/imapd"
 	"archiverd/internal/uid"
 )
 
-// newPast makes an archive with a history of four days, at noon UTC each: on the
-// 1st two messages come to INBOX, on the 2nd one is moved to Trash, on the 3rd the
-// other is gone and Trash is renamed Bin, on the 4th that one's flag changes.
-func newPast(t *testing.T) string {
+// history makes an archive with a history in account home, at noon UTC of its days.
+type history struct {
+	t   *testing.T
+	dir string
+	day int // of March 2026
+	w   *archive.Writer
+}
+
+func begin(t *testing.T) *history {
 	t.Helper()
-	dir, day := t.TempDir(), 1
-	w, err := archive.OpenWriter(dir, archive.Options{Now: func() time.Time { return time.Date(2026, 3, day, 12, 0, 0, 0, time.UTC) }})
+	p := &history{t: t, dir: t.TempDir(), day: 1}
+	var err error
+	p.w, err = archive.OpenWriter(p.dir, archive.Options{Now: func() time.Time { return time.Date(2026, 3, p.day, 12, 0, 0, 0, time.UTC) }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	do := func(mailbox string, events ...archive.Event) {
-		t.Helper()
-		place, err := w.Place("home", archive.Name{Mailbox: mailbox, Delimiter: "/"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var id string
-		var end archive.Position
-		if v, pos, err := w.Fold(place); err == nil {
-			id, end = v.Journal, pos
-		}
-		m, err := w.Mailbox(place, id, end)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := m.Batch()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range events {
-			if e.Kind != archive.Added {
-				b.Record(e)
-				continue
-			}
-			body := fmt.Sprintf("From: a@example.com\r\nSubject: %s\x1b[2J\r\n\r\n", e.Reason)
-			e.Reason, e.InternalDate = "", time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
-			if err := b.Add(7, e, int64(len(body)), strings.NewReader(body)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		w.Commit(func(archive.Sum) (string, bool) { return "", false }, b)
-		if b.Err != nil {
-			t.Fatal(b.Err)
-		}
-		if err := m.Release(); err != nil {
-			t.Fatal(err)
-		}
+	return p
+}
+
+// end closes the archive, which the test may read now, and returns its directory. It
+// is verified behind the test.
+func (p *history) end() string {
+	p.t.Helper()
+	if err := p.w.Close(); err != nil {
+		p.t.Fatal(err)
 	}
-	open := func(mailbox string) archive.Event {
-		return archive.Event{Kind: archive.Opened, Name: archive.Name{Mailbox: mailbox, Delimiter: "/"}, UIDValidity: 7}
-	}
-	added := func(u uint32, subject string, flags ...string) archive.Event {
-		return archive.Event{Kind: archive.Added, UID: u, Reason: subject, Flags: flags}
-	}
-	do("INBOX", open("INBOX"), added(1, "one"), added(2, "two"))
-	do("Trash", open("Trash"))
-	day = 2
-	do("INBOX", archive.Event{Kind: archive.Gone, UIDs: uid.Of(2)})
-	do("Trash", added(5, "two", `\Deleted`))
-	day = 3
-	do("INBOX", archive.Event{Kind: archive.Gone, UIDs: uid.Of(1)})
-	do("Bin", open("Bin"), added(5, "two", `\Deleted`))
-	do("Trash", archive.Event{Kind: archive.Vanished})
-	day = 4
-	do("Bin", archive.Event{Kind: archive.Flags, UID: 5, Flags: []string{`\Seen`}})
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if out, status := look(t, dir, "verify"); status != 0 {
-			t.Errorf("verify: %s", out)
+	p.t.Cleanup(func() {
+		if out, status := look(p.t, p.dir, "verify"); status != 0 {
+			p.t.Errorf("verify: %s", out)
 		}
 	})
-	return dir
+	return p.dir
+}
+
+// do commits the events to a mailbox.
+func (p *history) do(mailbox string, events ...archive.Event) {
+	p.t.Helper()
+	place, err := p.w.Place("home", archive.Name{Mailbox: mailbox, Delimiter: "/"})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var id string
+	var end archive.Position
+	if v, pos, err := p.w.Fold(place); err == nil {
+		id, end = v.Journal, pos
+	}
+	m, err := p.w.Mailbox(place, id, end)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	b, err := m.Batch()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, e := range events {
+		if e.Kind != archive.Added {
+			b.Record(e)
+			continue
+		}
+		body := pastBody(e.Reason)
+		e.Reason, e.InternalDate = "", pastDate
+		if err := b.Add(7, e, int64(len(body)), strings.NewReader(body)); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	p.w.Commit(func(archive.Sum) (string, bool) { return "", false }, b)
+	if b.Err != nil {
+		p.t.Fatal(b.Err)
+	}
+	if err := m.Release(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// pastDate is every message's.
+var pastDate = time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
+
+func pastBody(subject string) string {
+	return fmt.Sprintf("From: a@example.com\r\nSubject: %s\x1b[2J\r\n\r\n", subject)
+}
+
+func openedBox(mailbox string) archive.Event {
+	return archive.Event{Kind: archive.Opened, Name: archive.Name{Mailbox: mailbox, Delimiter: "/"}, UIDValidity: 7}
+}
+
+func added(u uint32, subject string, flags ...string) archive.Event {
+	return archive.Event{Kind: archive.Added, UID: u, Reason: subject, Flags: flags}
+}
+
+func failed(u uint32, reason string) archive.Event {
+	return archive.Event{Kind: archive.Failed, UID: u, Reason: reason}
+}
+
+// newPast makes an archive with a history of four days: on the 1st two messages come to
+// INBOX, on the 2nd one is moved to Trash, on the 3rd the other is gone and Trash is
+// renamed Bin, on the 4th that one's flag changes.
+func newPast(t *testing.T) string {
+	t.Helper()
+	p := begin(t)
+	p.do("INBOX", openedBox("INBOX"), added(1, "one"), added(2, "two"))
+	p.do("Trash", openedBox("Trash"))
+	p.day = 2
+	p.do("INBOX", archive.Event{Kind: archive.Gone, UIDs: uid.Of(2)})
+	p.do("Trash", added(5, "two", `\Deleted`))
+	p.day = 3
+	p.do("INBOX", archive.Event{Kind: archive.Gone, UIDs: uid.Of(1)})
+	p.do("Bin", openedBox("Bin"), added(5, "two", `\Deleted`))
+	p.do("Trash", archive.Event{Kind: archive.Vanished})
+	p.day = 4
+	p.do("Bin", archive.Event{Kind: archive.Flags, UID: 5, Flags: []string{`\Seen`}})
+	return p.end()
 }
 
 // look runs a command that only reads.
@@ -192,4 +231,110 @@ func TestPastCommands(t *testing.T) {
 	if got, want := strings.Join(kinds, " "), "created arrived arrived created moved flags renamed gone flags"; got != want {
 		t.Errorf("the log has %s, want %s", got, want)
 	}
+}
+
+// TestLogFailures: log tells each message that could not be archived, once for a reason,
+// and what became of it.
+func TestLogFailures(t *testing.T) {
+	t.Parallel()
+	p := begin(t)
+	p.do("INBOX", openedBox("INBOX"), failed(1, "too\x1b[2J odd"), failed(2, "no body"), failed(3, "no body"))
+	p.day = 2
+	p.do("INBOX", failed(3, "no body"), added(1, "one"), failed(1, "means nothing now"))
+	p.day = 3
+	p.do("INBOX", archive.Event{Kind: archive.Gone, UIDs: uid.Of(2)}, failed(3, "another reason"))
+	dir := p.end()
+	const head = "  INBOX: "
+	for _, c := range []struct {
+		args string
+		want string // every line, without the time in front of the headings
+	}{
+		{"log", head + "1 created, 3 failed\n" +
+			"  created     the mailbox, UIDVALIDITY 7\n" +
+			"  failed      UID 1: too\\x1b[2J odd\n  failed      UID 2: no body\n  failed      UID 3: no body\n" +
+			head + "1 arrived\n" +
+			"  arrived     a@example.com                 one\\x1b[2J                                    " +
+			"at last, after: too\\x1b[2J odd  home/INBOX/2026-02/20260201T000000Z.7.1.eml\n" +
+			head + "1 gone, 1 failed\n" +
+			"  gone        UID 2, which could not be archived: no body\n  failed      UID 3: another reason\n"},
+		{"log home INBOX --short --since 2026-03-02", head + "1 arrived\n" + head + "1 gone, 1 failed\n"},
+	} {
+		got, status := look(t, dir, strings.Fields(c.args)...)
+		lines := strings.SplitAfter(got, "\n")
+		for i, l := range lines {
+			if at := strings.Index(l, head); at > 0 {
+				lines[i] = l[at:]
+			}
+		}
+		if got := strings.Join(lines, ""); got != c.want || status != 0 {
+			t.Errorf("%s: status %d\n%s\nwant\n%s", c.args, status, got, c.want)
+		}
+	}
+	text, status := look(t, dir, "log", "--json")
+	var changes []loggedChange
+	if err := json.Unmarshal([]byte(text), &changes); err != nil || status != 0 {
+		t.Fatal(status, err)
+	}
+	var got []string
+	for _, c := range changes {
+		got = append(got, fmt.Sprintf("%d %s %d %q %t", c.At.Day(), c.Kind, c.UID, c.Reason, c.SHA256 != ""))
+	}
+	want := []string{`1 created 0 "" false`, `1 failed 1 "too\x1b[2J odd" false`, `1 failed 2 "no body" false`, `1 failed 3 "no body" false`,
+		`2 arrived 1 "too\x1b[2J odd" true`, `3 gone 2 "no body" false`, `3 failed 3 "another reason" false`}
+	if !slices.Equal(got, want) {
+		t.Errorf("--json has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestRestoreFlagsOfThen: --flags-only with --at puts the flags of a time back on what
+// is there, under the mailbox's name of then, and appends nothing.
+func TestRestoreFlagsOfThen(t *testing.T) {
+	t.Parallel()
+	s := newRestoreSite(t)
+	dir := newPast(t)
+	message := imapd.Message{Flags: []string{`\Flagged`, "kept"}, InternalDate: pastDate, Body: []byte(pastBody("two"))}
+	other := imapd.Message{Flags: []string{`\Answered`}, InternalDate: pastDate, Body: []byte("Subject: not in the archive\r\n\r\n")}
+	boxes := map[string]*imapd.Mailbox{}
+	for _, name := range []string{"INBOX", "Trash", "Bin"} {
+		boxes[name] = s.box(s.bob, name)
+		boxes[name].Append(other)
+	}
+	boxes["Trash"].Append(message)
+	boxes["Bin"].Append(message)
+	flags := func() string {
+		var out []string
+		for _, name := range []string{"INBOX", "Trash", "Bin"} {
+			for _, m := range boxes[name].Messages() {
+				slices.Sort(m.Flags)
+				out = append(out, fmt.Sprint(name, m.Flags))
+			}
+		}
+		return strings.Join(out, " ")
+	}
+	const untouched = `INBOX[\Answered] Trash[\Answered] `
+	before := flags()
+	for _, c := range []struct{ at, says, want string }{
+		{"2026-02-01", "nothing to restore", before},
+		{"2026-03-01", "nothing to do", before}, // INBOX has neither of them, and Trash was empty
+		{"2026-03-02", "flags of 1 message set", untouched + `Trash[\Deleted] Bin[\Answered] Bin[\Flagged kept]`},
+		{"2026-03-03", "flags of 1 message set", untouched + `Trash[\Deleted] Bin[\Answered] Bin[\Deleted]`},
+		{"2026-03-04", "flags of 1 message set", untouched + `Trash[\Deleted] Bin[\Answered] Bin[\Seen]`},
+		{"2026-03-03T12:00:00Z", "flags of 1 message set", untouched + `Trash[\Deleted] Bin[\Answered] Bin[\Deleted]`},
+		{"2026-03-03T12:00:00Z", "nothing to do", untouched + `Trash[\Deleted] Bin[\Answered] Bin[\Deleted]`},
+	} {
+		args := []string{"restore", "--to", "bob", "--from", "home", "--archive", dir, "--flags-only", "--at", c.at}
+		was := flags()
+		s.run(append(args, "--dry-run")...)
+		if got := flags(); got != was {
+			t.Errorf("at %s: a dry run has made of %s\n%s", c.at, was, got)
+		}
+		r := s.run(append(args, "--yes")...)
+		if got := flags(); got != c.want || !strings.Contains(r.out+r.err, c.says) {
+			t.Errorf("at %s the server has\n%s, want\n%s\n%s%s", c.at, got, c.want, r.out, r.err)
+		}
+	}
+	if got := s.bob.Names(); len(got) != 3 {
+		t.Errorf("the mailboxes are %q", got)
+	}
+	s.run("sync").want(0)
 }

@@ -166,7 +166,7 @@ func TestRestoreSelections(t *testing.T) {
 		t.Fatal(err)
 	}
 	inbox, lists := s.ids("INBOX"), s.ids("Lists/go")
-	s.run("sync", "alice").want(0)
+	s.run("sync", "alice").want(0).prints("vanished")
 	s.env = append(s.env, "TZ=Pacific/Honolulu") // ten hours behind UTC: the day begins at 10:00
 	mail := filepath.Join(s.dir, "mail")
 	if err := os.CopyFS(mail, os.DirFS(filepath.Join(s.archive, "alice"))); err != nil {

@@ -56,6 +56,9 @@ type service struct {
 	jobs   map[string]*sync.Job // under way
 	drill  *sync.Drill          // under way; nil: none
 
+	folding gosync.Mutex
+	folded  map[string][]boxStatus // accounts of which no run is known, by directory: see imports
+
 	index *indexing // nil: none is kept
 }
 
@@ -69,7 +72,7 @@ func (a *app) daemon(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s := &service{a: a, log: log, house: h, started: time.Now(), jobs: map[string]*sync.Job{}}
+	s := &service{a: a, log: log, house: h, started: time.Now(), jobs: map[string]*sync.Job{}, folded: map[string][]boxStatus{}}
 	s.sched = sync.NewScheduler(ctx, log, time.Now)
 	s.index = startIndexing(ctx, cfg, log)
 	c, err := listenControl(cfg.Control.Socket, s.status)
@@ -321,52 +324,3 @@ func (s *service) held(acc *config.Account) (until time.Time, why string) {
 }
 
 const loginRefused = "the server refused the login; mend the account and reload the daemon, or restart it for a credential"
-
-// status is the answer of the control socket.
-func (s *service) status() (statusReport, error) {
-	s.mu.Lock()
-	cfg := s.cfg
-	running := map[string]sync.Progress{}
-	for name, j := range s.jobs {
-		running[name] = j.Progress()
-	}
-	var drilling sync.Progress
-	if s.drill != nil {
-		drilling = s.drill.Progress()
-	}
-	s.mu.Unlock()
-	report := statusReport{Daemon: &daemonStatus{PID: os.Getpid(), Version: version(), Started: s.started}, ID: s.house.store.Archive.ID()}
-	if cfg == nil {
-		return report, nil
-	}
-	report.Archive = cfg.Archive.Path
-	for i := range cfg.Accounts {
-		acc := &cfg.Accounts[i]
-		st := accountStatus{Account: acc.Name, Schedule: acc.Schedule, Next: s.sched.Next(acc.Name),
-			DrillSchedule: cfg.Drill.Schedule, NextDrill: s.sched.Next(drillPlan)}
-		if until, why := s.held(acc); until.After(time.Now()) {
-			st.Held, st.HeldWhy = until, why
-			if st.Next.Before(until) {
-				st.Next = until
-			}
-		}
-		if drilling.Account == acc.Name {
-			st.Drilling = &drilling
-		}
-		if p, ok := running[acc.Name]; ok {
-			st.Running = &p
-		}
-		runs, err := s.house.store.State.Runs(acc.Name)
-		if err != nil {
-			return report, err
-		}
-		traffic, err := s.house.store.State.Traffic(acc.Name, time.Now())
-		if err != nil {
-			return report, err
-		}
-		st.take(runs, traffic, cfg, acc, time.Now())
-		report.Accounts = append(report.Accounts, st)
-	}
-	report.addDrills(cfg.State.Path)
-	return report, nil
-}

@@ -78,6 +78,11 @@ daemon running what it does now and when it runs next; and how the last restore
 rehearsal went (see drill). Without a daemon it reads
 the state database, and where that is in use the archive alone.
 
+Columns that say what the run did are there if it did any of it: added, matched (known
+without its octets), linked (the archive had the octets), flags, vanished and octets.
+Vanished is what the mailbox listed before and lists no more, also what was moved to
+another or is back since; what is lost of it, list --gone tells.
+
 An account that was imported from files has no server: of it the last import is
 told, and the exit status is 0 whatever that left out.
 
@@ -176,7 +181,6 @@ func (s *statusReport) read(r *archive.Archive, cfg *config.Config, statePath st
 	if err != nil {
 		s.Notes = append(s.Notes, unread(err)+"; this is what the archive itself tells")
 	}
-	names := map[string]string{} // by directory
 	accounts := map[string]*config.Account{}
 	var order []string
 	if cfg != nil {
@@ -184,19 +188,13 @@ func (s *statusReport) read(r *archive.Archive, cfg *config.Config, statePath st
 			acc := &cfg.Accounts[i]
 			accounts[acc.Name] = acc
 			order = append(order, acc.Name)
-			names[archive.Component(acc.Name)] = acc.Name
 		}
 	}
-	dirs, err := r.Accounts()
+	others, err := unconfigured(r, cfg)
 	if err != nil {
 		return err
 	}
-	for _, d := range dirs {
-		if names[d] == "" {
-			order = append(order, d)
-		}
-	}
-	for _, name := range order {
+	for _, name := range append(order, others...) {
 		acc := accountStatus{Account: name}
 		acc.take(runs[name], traffic[name], cfg, accounts[name], time.Now())
 		if acc.Last != nil {
@@ -204,11 +202,23 @@ func (s *statusReport) read(r *archive.Archive, cfg *config.Config, statePath st
 		} else if acc.Boxes, err = readBoxes(r, archive.Component(name)); err != nil {
 			return err
 		}
-		acc.Imported = acc.Last != nil && acc.Last.Import != nil || imported(acc.Boxes)
+		acc.Imported = acc.imported()
 		s.Accounts = append(s.Accounts, acc)
 	}
 	s.addDrills(statePath)
 	return nil
+}
+
+// unconfigured are the accounts that the archive has and cfg has not, by their
+// directories. cfg may be nil.
+func unconfigured(r *archive.Archive, cfg *config.Config) ([]string, error) {
+	dirs, err := r.Accounts()
+	if err != nil || cfg == nil {
+		return dirs, err
+	}
+	return slices.DeleteFunc(dirs, func(dir string) bool {
+		return slices.ContainsFunc(cfg.Accounts, func(acc config.Account) bool { return archive.Component(acc.Name) == dir })
+	}), nil
 }
 
 // take fills in what the last runs of an account tell. acc is what the
@@ -262,9 +272,13 @@ func readBoxes(r *archive.Archive, dir string) ([]boxStatus, error) {
 	return out, nil
 }
 
-// imported says whether the mailboxes are those of an import.
-func imported(boxes []boxStatus) bool {
-	return len(boxes) > 0 && !slices.ContainsFunc(boxes, func(b boxStatus) bool { return b.Imported.IsZero() })
+// imported says whether the account is that of an import: by its last run, else by
+// its mailboxes.
+func (s *accountStatus) imported() bool {
+	if s.Last != nil {
+		return s.Last.Import != nil
+	}
+	return len(s.Boxes) > 0 && !slices.ContainsFunc(s.Boxes, func(b boxStatus) bool { return b.Imported.IsZero() })
 }
 
 func (s *statusReport) print(w io.Writer, now time.Time) error {

@@ -71,8 +71,7 @@ func Start(t testing.TB) *Server {
 func StartWith(t testing.TB, o Options) *Server {
 	t.Helper()
 	s := &Server{root: find(t)}
-	// TMPDIR may be long, and the path of a Unix socket may not (107 octets).
-	dir, err := os.MkdirTemp("/tmp", "cyrus-")
+	dir, err := dovecot.Scratch("cyrus-") // Cyrus syncs every message
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -119,6 +119,7 @@ func (f *finder) dir(path string, dirs []string) {
 		if err != nil {
 			f.fail(path, err)
 		}
+		f.found.Passed = append(f.found.Passed, p.passed...)
 		f.add(decoded(dirs), p)
 	}
 	for _, d := range list {
@@ -129,14 +130,20 @@ func (f *finder) dir(path string, dirs []string) {
 		case d.IsDir() && strings.HasPrefix(name, ".") && !holdsMaildir(below): // what a program keeps for itself
 		case d.IsDir():
 			f.dir(below, append(slices.Clone(dirs), strings.TrimSuffix(name, ".sbd"))) // Thunderbird's, beside the mbox of that name
-		case d.Type()&fs.ModeSymlink != 0:
-			f.found.Passed = append(f.found.Passed, below+" (a link: name what it points to)")
 		case !d.Type().IsRegular():
-			f.found.Passed = append(f.found.Passed, below)
+			f.found.Passed = append(f.found.Passed, passed(below, d))
 		default:
 			f.file(below, name, dirs, false)
 		}
 	}
+}
+
+// passed names what is passed over, for it is no file.
+func passed(path string, d fs.DirEntry) string {
+	if d.Type()&fs.ModeSymlink != 0 {
+		return path + " (a link: name what it points to)"
+	}
+	return path
 }
 
 // isMaildir says whether a folder with these entries is a Maildir. Thunderbird's
@@ -249,7 +256,7 @@ func (f *finder) mboxLevels(path string, dirs []string, named bool) []string {
 
 // readHead reads the beginning of a file.
 func readHead(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	file, _, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}

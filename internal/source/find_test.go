@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -210,6 +211,44 @@ func TestLinks(t *testing.T) {
 	cancel()
 	if _, err := Find(ctx, []string{outer}, Options{}); err == nil {
 		t.Error("no error when it is to stop")
+	}
+}
+
+// TestNoFilesInMaildir: in a Maildir, too, no link is followed and no pipe waited for,
+// not even one that takes a message's place when it has been listed.
+func TestNoFilesInMaildir(t *testing.T) {
+	outer := t.TempDir()
+	write(t, outer, map[string]string{"secret": "a", "box/cur/1.x:2,S": "a", "box/cur/2.x:2,S": "b", "box/cur/3.x:2,S": "c", "box/new/": ""})
+	dir := filepath.Join(outer, "box")
+	link := func(name string) {
+		t.Helper()
+		if err := os.Symlink("../../secret", filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pipe := func(name string) {
+		t.Helper()
+		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link("cur/4.x:2,S")
+	pipe("new/5.x")
+	pipe("dovecot-keywords")
+	found, err := Find(t.Context(), []string{dir}, Options{})
+	if err != nil || len(found.Passed) != 2 || len(found.Failed) != 1 {
+		t.Errorf("%+v, %v", found, err)
+	}
+	for _, name := range []string{"cur/2.x:2,S", "cur/3.x:2,S"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link("cur/2.x:2,S")
+	pipe("cur/3.x:2,S")
+	want := []string{"INBOX", `INBOX "a" ["\\Seen"] true`, "INBOX failed", "INBOX failed"}
+	if got := told(t, found); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

@@ -130,7 +130,7 @@ func (p *pack) zip() error {
 // tar unpacks the messages of a tar.zst to a temporary file without a name: a
 // message is read more than once, and a tar can be read only forwards.
 func (p *pack) tar() error {
-	file, err := os.Open(p.path)
+	file, _, err := openFile(p.path)
 	if err != nil {
 		return err
 	}

@@ -49,17 +49,12 @@ func (p mboxFile) known() int { return 0 }
 
 func (p mboxFile) messages(o Options) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
-		f, err := os.Open(p.path)
+		f, info, err := openFile(p.path)
 		if err != nil {
 			yield(nil, &Failure{p.path, bare(err)})
 			return
 		}
 		defer f.Close()
-		info, err := f.Stat()
-		if err != nil {
-			yield(nil, &Failure{p.path, bare(err)})
-			return
-		}
 		for in, err := range mbox.Scan(f, info.Size(), mbox.Options{Variant: o.Variant, KeepLineEnds: o.KeepLineEnds}) {
 			if err != nil {
 				yield(nil, &Failure{p.path, bare(err)})
@@ -94,6 +89,8 @@ type tree struct {
 	path  string
 	names []string // of messages: cur/… or new/…
 	words maildir.Keywords
+
+	passed []string // what is no file
 }
 
 func (p *tree) known() int { return len(p.names) }
@@ -113,6 +110,8 @@ func listMaildir(path string) (*tree, error) {
 			base, _ := maildir.Split(d.Name())
 			switch i, twice := at[base]; {
 			case d.IsDir() || strings.HasPrefix(d.Name(), "."):
+			case !d.Type().IsRegular():
+				p.passed = append(p.passed, passed(filepath.Join(path, dir, d.Name()), d))
 			case twice:
 				p.names[i] = dir + "/" + d.Name()
 			default:
@@ -122,7 +121,7 @@ func listMaildir(path string) (*tree, error) {
 		}
 	}
 	slices.SortFunc(p.names, arrival)
-	f, err := os.Open(filepath.Join(path, maildir.KeywordsName))
+	f, _, err := openFile(filepath.Join(path, maildir.KeywordsName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, errors.Join(errs...)
 	}

@@ -18,6 +18,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"archiverd/archive"
@@ -161,23 +162,36 @@ func decoded(dirs []string) (out []string) {
 
 // reading yields what read makes of a file that it opens, and closes behind it.
 func reading(path string, yield func(*Message, error) bool, read func(*os.File, os.FileInfo) (*Message, error)) bool {
-	f, err := os.Open(path)
+	f, info, err := openFile(path)
 	if err != nil {
 		return yield(nil, &Failure{path, bare(err)})
 	}
 	defer f.Close()
-	var m *Message
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = errNoFile
-	}
-	if err == nil {
-		m, err = read(f, info)
-	}
+	m, err := read(f, info)
 	if err != nil {
 		return yield(nil, &Failure{path, bare(err)})
 	}
 	return yield(m, nil)
+}
+
+// openFile opens a file for reading. What is no regular file is refused, and not
+// waited for, as a pipe would be; nor is a link followed that took a file's place.
+func openFile(path string) (*os.File, os.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, nil, errNoFile
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errNoFile
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, info, nil
 }
 
 // bare is an error without the path that stands before it anyway.

@@ -124,7 +124,7 @@ func TestAppendToHostileServers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			x := script{literals: c.literals, ends: c.ends}
 			s := serve(t, x.options(c.caps))
-			o := options(s)
+			o := hasty(s)
 			o.Limits.Untagged = 1000
 			conn := connect(t, s, o)
 			out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{message("one"), message("two"), message(strings.Repeat("3", 5000))})

@@ -340,7 +340,7 @@ func TestAppendBrokenWrites(t *testing.T) {
 			s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 LITERAL+", Mailboxes: inbox(), Script: func(s *hostile.Session, cmd hostile.Command) bool {
 				return cmd.Name == "APPEND" // says nothing
 			}})
-			o := options(s)
+			o := hasty(s)
 			var wire *breaking
 			o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 				raw, err := new(net.Dialer).DialContext(ctx, network, address)

@@ -131,7 +131,7 @@ func TestCompressRubbish(t *testing.T) {
 				}
 				return true
 			}})
-			c := connect(t, s, options(s))
+			c := connect(t, s, hasty(s))
 			if err := c.Compress(t.Context()); err != nil {
 				t.Fatal(err)
 			}

@@ -80,7 +80,7 @@ func TestDialHostileServers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := serve(t, c.server)
-			o := options(s)
+			o := hasty(s)
 			o.Security = c.security
 			if c.trust != nil {
 				c.trust(o.TLS)
@@ -228,7 +228,7 @@ func TestLoginRefused(t *testing.T) {
 				}
 				return false
 			}})
-			conn, err := Dial(t.Context(), options(s))
+			conn, err := Dial(t.Context(), hasty(s))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -288,7 +288,7 @@ func TestLogoutIsBounded(t *testing.T) {
 			s.Stall()
 			return true
 		}})
-		c := connect(t, s, options(s))
+		c := connect(t, s, hasty(s))
 		start := time.Now()
 		err := c.Logout(t.Context())
 		if took := time.Since(start); took > 2*time.Second || (err == nil) != strings.Contains(reply, "x") {

@@ -98,7 +98,7 @@ func TestBodiesFromHostileServers(t *testing.T) {
 				}
 				return true
 			}})
-			conn := connect(t, s, options(s))
+			conn := connect(t, s, hasty(s))
 			start := time.Now()
 			got, err := bodies(t.Context(), conn, span(1, 2))
 			if took := time.Since(start); took > 4*time.Second {

@@ -42,7 +42,7 @@ func TestBodyAlone(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := serve(t, hostile.Options{Mailboxes: inbox(), Script: answer("UID FETCH", c.reply)})
-			conn := connect(t, s, options(s))
+			conn := connect(t, s, hasty(s))
 			conn.tag = 2
 			var got bytes.Buffer
 			err := conn.Body(t.Context(), 5, func(size int64, r io.Reader) error {

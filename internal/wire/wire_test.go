@@ -23,6 +23,14 @@ var short = Timeouts{
 	Write: time.Second, Logout: 300 * time.Millisecond,
 }
 
+// patient are timeouts that only matter when something is wrong with us: a loaded
+// machine may take a second for an answer.
+var patient = Timeouts{
+	Dial: 10 * time.Second, Handshake: 10 * time.Second, Greeting: 10 * time.Second,
+	Answer: 10 * time.Second, Idle: 10 * time.Second, Stall: 10 * time.Second,
+	Write: 10 * time.Second, Logout: 10 * time.Second,
+}
+
 // noLeak fails the test if goroutines are left when all else is cleaned up.
 func noLeak(t testing.TB) {
 	before := runtime.NumGoroutine()
@@ -53,7 +61,14 @@ func serve(t testing.TB, o hostile.Options) *hostile.Server {
 
 // options are those of a client of s.
 func options(s *hostile.Server) Options {
-	return Options{Address: s.Address(), Security: Plaintext, TLS: s.ClientTLS(), Timeouts: short}
+	return Options{Address: s.Address(), Security: Plaintext, TLS: s.ClientTLS(), Timeouts: patient}
+}
+
+// hasty are options where servers stall, which is waited for.
+func hasty(s *hostile.Server) Options {
+	o := options(s)
+	o.Timeouts = short
+	return o
 }
 
 // connect dials, logs in and opens INBOX.
