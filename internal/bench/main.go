@@ -116,15 +116,11 @@ const newMessages = 100
 
 // bench is the whole measurement; the table goes to out.
 func bench(t testing.TB, out io.Writer, dir string, messages, rounds, connections int) (err error) {
-	dir, err = os.MkdirTemp(dir, "archiverd-bench-")
+	dir, program, remove, err := begin(dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	program, err := build(dir)
-	if err != nil {
-		return err
-	}
+	defer remove(&err)
 	srv := dovecot.Start(t)
 	u := srv.User(t, "bench")
 	c := u.Dial(t)
@@ -173,13 +169,17 @@ func bench(t testing.TB, out io.Writer, dir string, messages, rounds, connection
 	return printTable(out, kinds, results, messages, octets)
 }
 
-// build builds archiverd.
-func build(dir string) (program string, err error) {
+// begin makes a directory below another, with archiverd built in it. remove removes it;
+// what fails then is added to the error that it is given.
+func begin(below string) (dir, program string, remove func(*error), err error) {
+	if dir, err = os.MkdirTemp(below, "archiverd-bench-"); err != nil {
+		return "", "", nil, err
+	}
 	program = filepath.Join(dir, "archiverd")
 	if said, err := exec.Command("go", "build", "-o", program, "archiverd/cmd/archiverd").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w: %s", err, said)
+		return "", "", nil, errors.Join(fmt.Errorf("go build: %w: %s", err, said), os.RemoveAll(dir))
 	}
-	return program, nil
+	return dir, program, func(err *error) { *err = errors.Join(*err, os.RemoveAll(dir)) }, nil
 }
 
 // lastUID is the highest UID in INBOX.

@@ -21,19 +21,11 @@ import (
 // which a scripted server makes up as it is asked for them; the table goes to out. It
 // returns the most memory of the process's own in any of the runs, in octets.
 func benchMemory(t testing.TB, out io.Writer, dir string, messages, connections int) (peak int64, err error) {
-	dir, err = os.MkdirTemp(dir, "archiverd-bench-")
+	dir, program, remove, err := begin(dir)
 	if err != nil {
 		return 0, err
 	}
-	defer func() {
-		if failed := os.RemoveAll(dir); err == nil {
-			err = failed
-		}
-	}()
-	program, err := build(dir)
-	if err != nil {
-		return 0, err
-	}
+	defer remove(&err)
 	var box giant
 	box.messages.Store(int64(messages))
 	srv, err := hostile.New(hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN SASL-IR LIST-STATUS CONDSTORE ESEARCH", Script: box.answer})

@@ -57,15 +57,13 @@ type took struct {
 // benchPeers compares the clients on one server; a table in Markdown for each
 // round-trip time goes to out.
 func benchPeers(t testing.TB, out io.Writer, c contest) (err error) {
-	if c.dir, err = os.MkdirTemp(c.dir, "archiverd-bench-"); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(c.dir)) }()
-	if err := os.Chmod(c.dir, 0o755); err != nil { // some clients are another user
-		return err
-	}
-	program, err := build(c.dir)
+	dir, program, remove, err := begin(c.dir)
 	if err != nil {
+		return err
+	}
+	defer remove(&err)
+	c.dir = dir
+	if err := os.Chmod(c.dir, 0o755); err != nil { // some clients are another user
 		return err
 	}
 	self, err := os.Executable()

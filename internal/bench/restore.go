@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -29,15 +27,11 @@ type way struct {
 // benchRestore measures the ways back into a Dovecot that writes to the disk as it
 // does by default, over a line with that round-trip time; the table goes to out.
 func benchRestore(t testing.TB, out io.Writer, dir string, messages, rounds, connections int, rtt time.Duration) (err error) {
-	dir, err = os.MkdirTemp(dir, "archiverd-bench-")
+	dir, program, remove, err := begin(dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	program, err := build(dir)
-	if err != nil {
-		return err
-	}
+	defer remove(&err)
 	srv := dovecot.StartWith(t, dovecot.Options{Extra: "mail_fsync = optimized"})
 	source := srv.User(t, "bench")
 	corpus := dovecot.Corpus(1, messages)

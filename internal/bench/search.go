@@ -27,15 +27,11 @@ const searchLimit = "20"
 // index and without one, as a person has them: the whole command. The answers must be
 // the same. The table, of Markdown, goes to out.
 func benchSearch(out io.Writer, dir string, messages, rounds int) (err error) {
-	dir, err = os.MkdirTemp(dir, "archiverd-bench-")
+	dir, program, remove, err := begin(dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	program, err := build(dir)
-	if err != nil {
-		return err
-	}
+	defer remove(&err)
 	place := filepath.Join(dir, "archive")
 	octets, err := makeArchive(place, messages)
 	if err != nil {

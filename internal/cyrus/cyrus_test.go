@@ -123,12 +123,14 @@ func TestNothingIsLeft(t *testing.T) {
 		s = Start(t)
 		s.User(t, "alice").Dial(t)
 	})
-	// Each process of a service holds its listening socket until it is gone.
+	// Each process of a service holds its listening socket until it is gone, and resets
+	// whoever dials just then.
 	for _, addr := range []string{s.Addr, s.PlainAddr} {
 		conn, err := net.Dial("tcp", addr)
-		for end := time.Now().Add(patience); err == nil && time.Now().Before(end); {
-			conn.Close()
-			conn, err = net.Dial("tcp", addr)
+		for end := time.Now().Add(patience); !errors.Is(err, syscall.ECONNREFUSED) && time.Now().Before(end); conn, err = net.Dial("tcp", addr) {
+			if err == nil {
+				conn.Close()
+			}
 		}
 		if !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("dial the server that was: %v, want %v", err, syscall.ECONNREFUSED)
