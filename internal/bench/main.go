@@ -64,7 +64,7 @@ func main() {
 	memory := flag.Bool("memory", false, "measure the memory for one mailbox of so many messages")
 	rtt := flag.Duration("rtt", 0, "round-trip `time` to the server; with -peers: measured besides 0")
 	peers := flag.String("peers", "", "compare with other clients, on the `corpus` small, mid, many or tiny")
-	only := flag.String("only", "", "with -peers: `pattern` of the clients' names")
+	only := flag.String("only", "", "with -peers and -search: `pattern` of the clients' names, or queries, that are wanted")
 	disk := flag.String("disk", "", "with -peers: a new ext4 of that `size` for each run, which needs root: 3GiB")
 	patience := flag.Duration("patience", 20*time.Minute, "with -peers: longest `time` of one run")
 	flag.Parse()
@@ -73,11 +73,11 @@ func main() {
 	defer stop()
 	t := &tb{ctx: ctx}
 	err := t.run(func() error {
+		pattern, err := regexp.Compile(*only)
+		if err != nil {
+			return err
+		}
 		if *peers != "" {
-			pattern, err := regexp.Compile(*only)
-			if err != nil {
-				return err
-			}
 			rtts := []time.Duration{0}
 			if *rtt > 0 {
 				rtts = append(rtts, *rtt)
@@ -98,7 +98,7 @@ func main() {
 			return err
 		}
 		if *search {
-			return benchSearch(os.Stdout, *dir, *messages, max(1, *rounds))
+			return benchSearch(os.Stdout, *dir, *messages, max(1, *rounds), pattern)
 		}
 		if *restore {
 			return benchRestore(t, os.Stdout, *dir, *messages, max(1, *rounds), *connections, *rtt)

@@ -26,7 +26,7 @@ func TestBench(t *testing.T) {
 // are the same.
 func TestBenchSearch(t *testing.T) {
 	var out strings.Builder
-	if err := benchSearch(&out, t.TempDir(), 300, 1); err != nil {
+	if err := benchSearch(&out, t.TempDir(), 300, 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, text := range []string{"300 messages", "The index: ", "| query | with the index | without | found |", "| 7 |\n| `ba` |", "| 4 |\n| `-ba` |", "| 20 and more |\n| `--gone ba` |", "| 3 |"} {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -25,8 +26,9 @@ const searchLimit = "20"
 
 // benchSearch measures searches of an archive of so many small messages, with an
 // index and without one, as a person has them: the whole command. The answers must be
-// the same. The table, of Markdown, goes to out.
-func benchSearch(out io.Writer, dir string, messages, rounds int) (err error) {
+// the same. only, if it is not nil, matches the queries that are wanted. The table, of
+// Markdown, goes to out.
+func benchSearch(out io.Writer, dir string, messages, rounds int, only *regexp.Regexp) (err error) {
 	dir, program, remove, err := begin(dir)
 	if err != nil {
 		return err
@@ -60,7 +62,7 @@ func benchSearch(out io.Writer, dir string, messages, rounds int) (err error) {
 	fmt.Fprintf(out, "%d messages, %s, in files on %s; %d processors; medians of %d, --limit %s. The index: %s, %d octets a message, made in %v.\n\n",
 		messages, humanize.IBytes(uint64(octets)), fileSystem(dir), runtime.NumCPU(), rounds, searchLimit,
 		humanize.IBytes(uint64(st.Size())), st.Size()/int64(messages), indexing.Round(time.Millisecond))
-	queries := searches(messages)
+	queries := slices.DeleteFunc(searches(messages), func(q searched) bool { return only != nil && !only.MatchString(q.String()) })
 	measure := func(q searched) (time.Duration, string, error) {
 		var times []time.Duration
 		answer := ""
