@@ -139,8 +139,6 @@ func load(c *dovecot.Client, messages int, sizes dovecot.Sizes) (octets int64) {
 // compare runs all clients, round by round, in turn.
 func (c *contest) compare(t testing.TB, l line, list []peer, messages int) (map[string][]took, error) {
 	results := map[string][]took{}
-	client := l.user.Dial(t)
-	defer client.Close()
 	for round := range c.rounds {
 		var limit took
 		for _, p := range list {
@@ -148,7 +146,7 @@ func (c *contest) compare(t testing.TB, l line, list []peer, messages int) (map[
 				continue
 			}
 			fmt.Fprintf(os.Stderr, "%s, round %d: %s\n", c.corpus, round+1, p.name)
-			r, err := c.measure(t.Context(), client, p, l, messages)
+			r, err := c.measure(t, p, l, messages)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", p.name, err)
 			}
@@ -169,7 +167,7 @@ func (c *contest) compare(t testing.TB, l line, list []peer, messages int) (map[
 
 // measure is one client's round: a new directory, all phases, and the account as it
 // was before.
-func (c *contest) measure(ctx context.Context, client *dovecot.Client, p peer, l line, messages int) (r took, err error) {
+func (c *contest) measure(t testing.TB, p peer, l line, messages int) (r took, err error) {
 	dir, err := os.MkdirTemp(c.dir, "peer-")
 	if err != nil {
 		return r, err
@@ -191,7 +189,14 @@ func (c *contest) measure(ctx context.Context, client *dovecot.Client, p peer, l
 	if err != nil {
 		return r, err
 	}
-	next := uidNext(client)
+	// A connection of its own for each errand: between them a client may take many minutes.
+	on := func(errand func(*dovecot.Client)) {
+		client := l.user.Dial(t)
+		defer client.Close()
+		errand(client)
+	}
+	var next uint32
+	on(func(client *dovecot.Client) { next = uidNext(client) })
 	fresh := dovecot.Corpus(1<<32, 5*newMessages)[0].Msgs[:newMessages] // of INBOX
 	for i := range phases {
 		want := messages
@@ -199,16 +204,16 @@ func (c *contest) measure(ctx context.Context, client *dovecot.Client, p peer, l
 		case 1:
 			time.Sleep(p.settle)
 		case 2:
-			client.Append("INBOX", fresh...)
+			on(func(client *dovecot.Client) { client.Append("INBOX", fresh...) })
 			want += newMessages
 		}
 		if err := settle(dir); err != nil { // what was written before is not this run's to wait for
 			return r, err
 		}
 		var failed error
-		r.runs[i], failed = s.run(ctx, c.patience)
-		if ctx.Err() != nil {
-			return r, context.Cause(ctx)
+		r.runs[i], failed = s.run(t.Context(), c.patience)
+		if t.Context().Err() != nil {
+			return r, context.Cause(t.Context())
 		}
 		n, err := s.messages()
 		if err != nil {
@@ -222,11 +227,13 @@ func (c *contest) measure(ctx context.Context, client *dovecot.Client, p peer, l
 			r.notes = append(r.notes, fmt.Sprintf("%s: %v", phases[i], failed))
 		}
 	}
-	var uids []uint32
-	for u := next; u < uidNext(client); u++ {
-		uids = append(uids, u)
-	}
-	client.Expunge("INBOX", uids...)
+	on(func(client *dovecot.Client) {
+		var uids []uint32
+		for u := next; u < uidNext(client); u++ {
+			uids = append(uids, u)
+		}
+		client.Expunge("INBOX", uids...)
+	})
 	return r, nil
 }
 
