@@ -64,7 +64,7 @@ func (w *worker) fetch(ctx context.Context, t *task) error {
 		var err error
 		metas, err = w.metas(ctx, t.want, told)
 		if err != nil && !(t.want.Len() == 1 && wire.Classify(err) == wire.ClassMessage) {
-			t.bare++
+			t.bereft()
 			return err
 		}
 	}
@@ -87,6 +87,14 @@ func (w *worker) fetch(ctx context.Context, t *task) error {
 		}
 	}
 	return w.strays(ctx, t, metas)
+}
+
+// bereft counts a connection that died of metadata. Who is to live without them has not
+// been tried so yet.
+func (t *task) bereft() {
+	if t.bare++; t.bare == 2 {
+		t.tries = min(t.tries, 1)
+	}
 }
 
 // metas asks for flags, dates and sizes, where they have not been told, and once
@@ -347,7 +355,7 @@ func (w *worker) alone(ctx context.Context, t *task, m wire.Meta, u uint32) erro
 	if _, doubted := t.doubts[u]; (doubted || !m.HasSize) && t.bare < 2 {
 		again, err := w.askMetas(ctx, uid.Of(u))
 		if err != nil && wire.Classify(err) != wire.ClassMessage {
-			t.bare++
+			t.bereft()
 			return err
 		}
 		if told, ok := again[u]; ok {
