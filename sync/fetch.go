@@ -89,8 +89,8 @@ func (w *worker) fetch(ctx context.Context, t *task) error {
 	return w.strays(ctx, t, metas)
 }
 
-// bereft counts a connection that died of metadata. Who is to live without them has not
-// been tried so yet.
+// bereft counts a connection that died of metadata. At the second the task is to go on
+// without them, and has another try for that.
 func (t *task) bereft() {
 	if t.bare++; t.bare == 2 {
 		t.tries = min(t.tries, 1)
