@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"slices"
 	gosync "sync"
 )
 
@@ -27,30 +26,6 @@ type Mailbox struct {
 	pos    Position // the end of the journal
 	broken error
 	named  map[uint64]sumHead // of every path the journal names, by its hash; nil until somebody asks
-}
-
-// Place says which directory a mailbox of an account has, or would get: an
-// account of that name, a mailbox of that name on its server.
-func (a *Archive) Place(account string, n Name) (Box, error) {
-	dir := Component(account)
-	plain := n.components()
-	for i, c := range n.Levels() {
-		siblings, err := a.subdirs(dir)
-		if err != nil {
-			return Box{}, fmt.Errorf("place mailbox: %w", err)
-		}
-		dir = path.Join(dir, place(siblings, c, plain[i]))
-	}
-	return Box{Component(account), dir}, nil
-}
-
-// subdirs are the names in a directory that a mailbox may have taken.
-func (a *Archive) subdirs(dir string) ([]string, error) {
-	names, err := a.names(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	return slices.DeleteFunc(names, reserved), err
 }
 
 // Mailbox opens a mailbox for writing, making its directory if it is new; each

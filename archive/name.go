@@ -195,28 +195,6 @@ func foldKey(name string) string {
 	return strings.ReplaceAll(name, "\u0307", "")
 }
 
-// place chooses the directory for a component that would be called plain, true
-// name c, among its siblings: the one it has already, or plain, or, where
-// plain would collide with another sibling's, plain with the suffix.
-func place(siblings []string, c, plain string) string {
-	marked := suffixed(c, plain)
-	key := foldKey(plain)
-	collides := false
-	for _, s := range siblings {
-		switch norm.NFC.String(s) {
-		case norm.NFC.String(plain):
-			return s
-		case norm.NFC.String(marked):
-			return s
-		}
-		collides = collides || foldKey(s) == key
-	}
-	if collides {
-		return marked
-	}
-	return plain
-}
-
 // Component is the directory name for an account of that name.
 func Component(account string) string { return component(account) }
 

@@ -197,8 +197,8 @@ func TestFoldKeyCoversUnicode(t *testing.T) {
 // checkBeside places b beside a and checks that they stay two, and where they are.
 func checkBeside(t testing.TB, a, b, plainA, plainB string) {
 	t.Helper()
-	da := place(nil, a, plainA)
-	db := place([]string{da}, b, plainB)
+	da := newSiblings(nil).place(a, plainA)
+	db := newSiblings([]string{da}).place(b, plainB)
 	if da == db {
 		if a != b {
 			t.Fatalf("%q and %q are both placed in %q", a, b, da)
@@ -214,10 +214,10 @@ func checkBeside(t testing.TB, a, b, plainA, plainB string) {
 	}
 	for _, form := range []norm.Form{norm.NFC, norm.NFD} {
 		listed := []string{form.String(db), form.String(da)}
-		if got := place(listed, a, plainA); got != listed[1] {
+		if got := newSiblings(listed).place(a, plainA); got != listed[1] {
 			t.Errorf("%q moved from %q to %q among %q", a, da, got, listed)
 		}
-		if got := place(listed, b, plainB); got != listed[0] {
+		if got := newSiblings(listed).place(b, plainB); got != listed[0] {
 			t.Errorf("%q moved from %q to %q among %q", b, db, got, listed)
 		}
 	}
@@ -305,10 +305,14 @@ func TestPlace(t *testing.T) {
 	}
 	shut(t, w)
 	w = open(t, dir, Options{})
+	all := w.Places()
 	for i, n := range names {
 		b, err := w.Place("alice", n)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if again, err := all.Place("alice", n); err != nil || again != b {
+			t.Errorf("%+v is in %q, and among all in %q, %v", n, b.Dir, again.Dir, err)
 		}
 		if b != order[i] {
 			t.Errorf("%+v moved from %q to %q", n, order[i].Dir, b.Dir)

@@ -74,13 +74,13 @@ func (k *Checker) check(ctx context.Context, out *Check) error {
 	for _, b := range boxes {
 		unlisted[b.Dir] = b
 	}
-	taken := map[string]string{}
+	taken, places := map[string]string{}, k.Archive.Places()
 	for _, m := range list {
 		if unselectable(m) {
 			out.Mailboxes = append(out.Mailboxes, Balance{Mailbox: m.Name, Skipped: "the server has no messages under this name"})
 			continue
 		}
-		place, err := k.Archive.Place(k.Account.Name, archive.Name{Mailbox: m.Name, Delimiter: m.Delimiter, Raw: m.Raw})
+		place, err := places.Place(k.Account.Name, archive.Name{Mailbox: m.Name, Delimiter: m.Delimiter, Raw: m.Raw})
 		if err != nil {
 			return err
 		}

@@ -21,13 +21,14 @@ type Import struct {
 	Account string
 	// Archive is what there is already; nil: nothing.
 	Archive *archive.Archive
-	// Store is where it goes, the same archive; nil: Run tells what it would do, and
+	// Store is where it goes, which is the same archive; nil: Run tells what it would do, and
 	// writes nothing.
 	Store *Store
 	Now   func() time.Time // nil: time.Now
 
 	meter   meter
-	flights []importFlight // batches that are being committed, in their order
+	places  *archive.Places // nil without an archive
+	flights []importFlight  // batches that are being committed, in their order
 }
 
 // ErrNotImported is returned when an account, or a mailbox of it, was archived
@@ -123,6 +124,9 @@ func (im *Import) all(ctx context.Context, run *state.Run, found *source.Found) 
 		}
 	}
 	im.flights = nil
+	if im.Archive != nil {
+		im.places = im.Archive.Places()
+	}
 	var boxes []*importing
 	var err error // that ends the run, since the other mailboxes would meet it too
 	for _, from := range found.Mailboxes {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ type importing struct {
 	im     *Import
 	run    *state.Run
 	name   archive.Name
+	place  archive.Box
 	ledger state.Ledger
 
 	have        map[twin][]held // what the mailbox has that no message of the sources was found to be
@@ -138,16 +140,15 @@ func (b *importing) look() (known bool, err error) {
 	if b.im.Archive == nil {
 		return false, nil
 	}
-	place, err := b.im.Archive.Place(b.im.Account, b.name)
+	place, err := b.im.places.Place(b.im.Account, b.name)
 	if err != nil {
 		return false, err
 	}
-	b.uidValidity = importValidity(b.im.Archive.ID(), place)
-	boxes, err := b.im.Archive.Boxes(place.Account)
-	if err != nil || !slices.Contains(boxes, place) {
-		return false, err
-	}
+	b.place, b.uidValidity = place, importValidity(b.im.Archive.ID(), place)
 	view, _, err := b.im.Archive.Fold(place)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
 	if err != nil {
 		return true, err
 	}
@@ -182,15 +183,13 @@ func importValidity(archiveID string, place archive.Box) uint32 {
 // enter opens the mailbox in the archive, and begins it if it is new.
 func (b *importing) enter(known bool) error {
 	s := b.im.Store
-	place, err := s.Archive.Place(b.im.Account, b.name)
+	info, _, err := s.State.Info(b.place.Dir)
 	if err != nil {
 		return err
 	}
-	info, _, err := s.State.Info(place.Dir)
-	if err != nil {
-		return err
-	}
-	if b.m, err = s.Archive.Mailbox(place, info.Journal, info.Applied); err != nil || known {
+	b.m, err = s.Archive.Mailbox(b.place, info.Journal, info.Applied)
+	b.im.places.Made(b.place) // or half of it, where that failed
+	if err != nil || known {
 		return err
 	}
 	if b.batch, err = b.m.Batch(); err != nil {

@@ -149,7 +149,7 @@ func (j *Job) round(ctx context.Context, run *state.Run, cursors map[string]stat
 		return err
 	}
 	r := newRound(ctx, j)
-	r.early = len(known) == 0
+	r.early, r.places = len(known) == 0, j.Store.Archive.Places()
 	defer r.wait.Wait() // after a panic, too
 	defer r.stop(nil)
 	w := &worker{r: r}
@@ -207,6 +207,7 @@ type round struct {
 	spare    float64              // octets that the share of matches to compare leaves
 	told     map[string]uint32    // UIDVALIDITY, as LIST told, by directory; constant from then on
 	placing  gosync.Mutex         // while a new mailbox is given its directory
+	places   *archive.Places      // under placing, but for choose, which is alone
 }
 
 func newRound(ctx context.Context, j *Job) *round {
@@ -237,7 +238,7 @@ func (r *round) choose(list []wire.Mailbox, known map[string]state.Info, run *st
 			run.Mailboxes = append(run.Mailboxes, state.Ledger{Mailbox: m.Name, Skipped: "the server has no messages under this name"})
 			continue
 		}
-		place, err := j.Store.Archive.Place(j.Account.Name, name)
+		place, err := r.places.Place(j.Account.Name, name)
 		if err != nil {
 			return nil, err
 		}

@@ -131,13 +131,14 @@ func (b *box) enter(info state.Info, known bool) (*archive.Mailbox, error) {
 	b.r.placing.Lock()
 	defer b.r.placing.Unlock()
 	if !known {
-		place, err := w.Place(b.r.j.Account.Name, b.name)
+		place, err := b.r.places.Place(b.r.j.Account.Name, b.name)
 		if err != nil {
 			return nil, err
 		}
 		b.place = place
 	}
 	m, err := w.Mailbox(b.place, info.Journal, info.Applied)
+	b.r.places.Made(b.place) // or half of it, where that failed
 	if err != nil {
 		return nil, err
 	}
