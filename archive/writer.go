@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strconv"
 	"strings"
 	gosync "sync"
 	"time"
@@ -115,11 +114,12 @@ func (w *Writer) open() error {
 	}
 	w.lock = lock
 	if err := flock(lock); err != nil {
-		holder := make([]byte, 20)
+		holder := make([]byte, holderSize)
 		n, _ := lock.ReadAt(holder, 0)
 		return fmt.Errorf("%w (process %s)", err, strings.TrimSpace(string(holder[:n])))
 	}
-	if err := errors.Join(lock.Truncate(0), writeAt(lock, strconv.Itoa(os.Getpid())+"\n")); err != nil {
+	// Of one size, for to cut a file off is slow.
+	if err := writeAt(lock, fmt.Sprintf("%-*d\n", holderSize-1, os.Getpid())); err != nil {
 		return err
 	}
 	if known != nil {
@@ -136,6 +136,9 @@ func (w *Writer) open() error {
 	w.syncfs = !w.opts.PerFile && syncfsWorks(w.lock)
 	return nil
 }
+
+// holderSize is the size of what the lock file says, the process's number, in octets.
+const holderSize = 20
 
 func writeAt(f *os.File, text string) error {
 	_, err := f.WriteAt([]byte(text), 0)

@@ -107,26 +107,41 @@ func (db *DB) FinishRun(r Run, cursors map[string]Cursor) error {
 			return err
 		}
 		b := tx.Bucket(runsBucket)
-		runs, err := decodeRuns(b.Get([]byte(r.Account)))
-		if err != nil {
-			runs = nil // history of no more than interest
-		}
-		for i := range runs {
-			runs[i].Mailboxes = nil
-		}
-		if len(runs) > 0 {
-			r.LastOK = runs[0].LastOK
-		}
-		if r.OK() {
-			r.LastOK = r.Ended
-		}
-		runs = append([]Run{r}, runs[:min(len(runs), runsKept-1)]...)
-		text, err := json.Marshal(runs)
+		text, err := addRun(b.Get([]byte(r.Account)), r)
 		if err != nil {
 			return err
 		}
 		return b.Put([]byte(r.Account), text)
 	})
+}
+
+// addRun puts r before the last runs. Of those only the first is more than copied: it
+// alone has its mailboxes. Runs that can't be read are dropped: history of no more
+// than interest.
+func addRun(text []byte, r Run) ([]byte, error) {
+	var runs []json.RawMessage
+	if err := json.Unmarshal(text, &runs); err != nil {
+		runs = nil
+	}
+	if len(runs) > 0 {
+		var last Run
+		if err := json.Unmarshal(runs[0], &last); err != nil {
+			runs = nil
+		} else {
+			r.LastOK, last.Mailboxes = last.LastOK, nil
+			if runs[0], err = json.Marshal(last); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if r.OK() {
+		r.LastOK = r.Ended
+	}
+	first, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(append([]json.RawMessage{first}, runs[:min(len(runs), runsKept-1)]...))
 }
 
 func decodeRuns(text []byte) ([]Run, error) {

@@ -3,6 +3,8 @@ package state
 import (
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
 )
 
 func TestRuns(t *testing.T) {
@@ -49,6 +51,23 @@ func TestRuns(t *testing.T) {
 	h.apply(h.commit(b))
 	if info, _, err := h.db.Info("alice/INBOX"); err != nil || info.Cursor != (Cursor{}) {
 		t.Errorf("the cursor of a new epoch is %+v, %v", info.Cursor, err)
+	}
+}
+
+// TestRunsThatCannotBeRead stores a run where what stands there is no list of runs, or
+// one whose last is none: those are lost, and the run is not.
+func TestRunsThatCannotBeRead(t *testing.T) {
+	for _, text := range []string{`{`, `{}`, `[{"account":1}]`, `["x"]`, `null`} {
+		h := newHouse(t)
+		if err := h.db.update(func(tx *bbolt.Tx) error { return tx.Bucket(runsBucket).Put([]byte("alice"), []byte(text)) }); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.db.FinishRun(Run{Account: "alice", Started: clock, Ended: clock}, nil); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+		if runs, err := h.db.Runs("alice"); err != nil || len(runs) != 1 || !runs[0].LastOK.Equal(clock) {
+			t.Errorf("%s: the runs are %+v, %v", text, runs, err)
+		}
 	}
 }
 

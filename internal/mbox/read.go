@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -44,7 +45,7 @@ type cut struct{ from, to int64 }
 // Is says whether a file that begins so is an mbox.
 func Is(beginning []byte) bool {
 	line, _, _ := bytes.Cut(bytes.TrimLeft(beginning, "\r\n"), []byte("\n"))
-	return bytes.HasPrefix(line, []byte("From ")) && fromLine.Match(line)
+	return bytes.HasPrefix(line, []byte("From ")) && fromLine().Match(line)
 }
 
 // Scan yields the messages of an mbox of size octets. An error ends it.
@@ -183,14 +184,16 @@ func (s *scan) jump(at int64) (done bool, err error) {
 	return true, nil
 }
 
-var fromLine = regexp.MustCompile(`^From (?:.* )?(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +([0-9]{1,2}) +([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?(?: +([-+][0-9]{4}|[A-Z][A-Za-z]{1,4}))?(?: +[A-Z]{3,4})? +([0-9]{4})(?: +([-+][0-9]{4}|[A-Z]{3,4}))?(?: +remote from .*)?\s*$`)
+var fromLine = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^From (?:.* )?(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +([0-9]{1,2}) +([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?(?: +([-+][0-9]{4}|[A-Z][A-Za-z]{1,4}))?(?: +[A-Z]{3,4})? +([0-9]{4})(?: +([-+][0-9]{4}|[A-Z]{3,4}))?(?: +remote from .*)?\s*$`)
+})
 
 // parseFrom reads a From_ line. Names of zones say nothing that one could rely on.
 func parseFrom(line []byte) (date time.Time, ok bool) {
 	if !bytes.HasPrefix(line, []byte("From ")) || len(line) > 1000 {
 		return date, false
 	}
-	f := fromLine.FindSubmatch(line)
+	f := fromLine().FindSubmatch(line)
 	if f == nil {
 		return date, false
 	}

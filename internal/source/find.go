@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"archiverd/internal/maildir"
@@ -172,11 +173,13 @@ func ownOfMaildir(name string) bool {
 
 // isMessage says whether a file that nobody calls .eml begins as a message, and not
 // as a letter in some other form: with a field, and one that every message has.
-func isMessage(head []byte) bool { return aField.Match(head) && known.Match(head) }
+func isMessage(head []byte) bool { return aField().Match(head) && known().Match(head) }
 
 var (
-	aField = regexp.MustCompile(`^[!-9;-~]+[ \t]*:`)
-	known  = regexp.MustCompile(`(?mi)^(?:From|To|Subject|Date|Received|Return-Path|Delivered-To|Message-ID|MIME-Version)[ \t]*:`)
+	aField = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[!-9;-~]+[ \t]*:`) })
+	known  = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?mi)^(?:From|To|Subject|Date|Received|Return-Path|Delivered-To|Message-ID|MIME-Version)[ \t]*:`)
+	})
 )
 
 // file takes a file in dirs; name is what it was called, where a link led to it.
