@@ -240,9 +240,9 @@ func (db *DB) Held(s archive.Sum) (file string, ok bool) {
 	return file, ok
 }
 
-// CatchUpAll folds in what the journals of the whole archive have beyond what
+// catchUpAll folds in what the journals of the whole archive have beyond what
 // the database knows.
-func (db *DB) CatchUpAll() (notes []string, err error) {
+func (db *DB) catchUpAll() (notes []string, err error) {
 	boxes, err := db.w.Boxes("")
 	if err != nil {
 		return nil, err

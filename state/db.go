@@ -104,6 +104,22 @@ func ArchiveID(path string) string {
 // error is ErrLocked while another process has it open. The notes say what a
 // person should know: what was rebuilt, and why.
 func Open(path string, w *archive.Writer) (db *DB, notes []string, err error) {
+	db, notes, err = OpenBehind(path, w)
+	if err != nil {
+		return db, notes, err
+	}
+	more, err := db.CatchUp()
+	notes = append(notes, more...)
+	if err != nil {
+		return nil, notes, errors.Join(err, db.Close())
+	}
+	return db, notes, nil
+}
+
+// OpenBehind is Open, but for what the journals may have beyond what the database
+// knows. Until CatchUp has returned nothing may be asked of it but the last runs
+// and the traffic.
+func OpenBehind(path string, w *archive.Writer) (db *DB, notes []string, err error) {
 	db = &DB{path: path, w: w}
 	db.bolt, err = openBolt(path, false)
 	switch {
@@ -129,17 +145,20 @@ func Open(path string, w *archive.Writer) (db *DB, notes []string, err error) {
 		more, err := db.Rebuild()
 		return db, append(notes, more...), err
 	}
-	more, err := db.CatchUpAll()
-	notes = append(notes, more...)
+	return db, notes, nil
+}
+
+// CatchUp brings the database up to the journals, and makes it anew where that
+// shows that it is damaged. The notes are Open's.
+func (db *DB) CatchUp() (notes []string, err error) {
+	notes, err = db.catchUpAll()
 	if errors.Is(err, ErrDamaged) {
-		notes = append(notes, fmt.Sprintf("state database %s: %v", path, err))
+		notes = append(notes, fmt.Sprintf("state database %s: %v", db.path, err))
+		var more []string
 		more, err = db.Rebuild()
 		notes = append(notes, more...)
 	}
-	if err != nil {
-		return nil, notes, errors.Join(err, db.Close())
-	}
-	return db, notes, nil
+	return notes, err
 }
 
 // firstSize is what the file grows to at once, in octets that cost no disk

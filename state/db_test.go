@@ -128,6 +128,38 @@ func TestCatchUpAfterLostTransaction(t *testing.T) {
 }
 
 // A torn tail is neither folded in nor a mailbox.
+// TestBehind asks a database that was opened as it stood for what it may be asked for,
+// brings it up to the journals, and asks for all else.
+func TestBehind(t *testing.T) {
+	h := newHouse(t)
+	h.simple()
+	b := h.batch("INBOX")
+	h.add(b, 1, 3, "three")
+	h.commit(b)
+	if err := h.db.FinishRun(Run{Account: "alice", Started: clock}, nil); err != nil {
+		t.Fatal(err)
+	}
+	h.close()
+
+	var err error
+	var notes []string
+	if h.w, err = archive.OpenWriter(h.dir, archive.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if h.db, notes, err = OpenBehind(h.path(), h.w); err != nil || len(notes) > 0 {
+		t.Fatalf("opened with %q, %v", notes, err)
+	}
+	if runs, err := h.db.Runs("alice"); err != nil || len(runs) != 1 {
+		t.Errorf("%d runs, %v", len(runs), err)
+	}
+	if notes, err := h.db.CatchUp(); err != nil || len(notes) > 0 {
+		t.Errorf("caught up with %q, %v", notes, err)
+	}
+	if got, want := h.uids("alice/INBOX"), "archived 1:3 failed  gone "; got != want {
+		t.Errorf("UIDs are %s, want %s", got, want)
+	}
+}
+
 func TestTornTail(t *testing.T) {
 	h := newHouse(t)
 	h.simple()

@@ -36,8 +36,11 @@ type Job struct {
 	// Slots are the connections that all jobs of the process may have
 	// together; nil: any number.
 	Slots *semaphore.Weighted
-	Log   *slog.Logger
-	Now   func() time.Time // nil: time.Now
+	// Prepare, where set, brings Store.State up to the archive: each run calls it while
+	// the server is still busy with its greeting. Its error is the run's.
+	Prepare func() error
+	Log     *slog.Logger
+	Now     func() time.Time // nil: time.Now
 
 	meter   meter
 	sizes   sizes
@@ -104,9 +107,12 @@ func (j *Job) Run(ctx context.Context) (run state.Run, err error) {
 // held says until when the daily limit leaves nothing to do; zero: it does not.
 // An error of the state database is left to the run, which mends it.
 func (j *Job) held() time.Time {
-	runs, err := j.Store.State.Runs(j.Account.Name)
-	if err != nil {
-		return time.Time{}
+	var runs []state.Run
+	if j.Account.DailyLimit > 0 {
+		var err error
+		if runs, err = j.Store.State.Runs(j.Account.Name); err != nil {
+			return time.Time{}
+		}
 	}
 	until, err := j.day.held(runs)
 	if err != nil {
@@ -144,16 +150,18 @@ func (j *Job) round(ctx context.Context, run *state.Run, cursors map[string]stat
 	if err := j.Store.Archive.Reserve(0); err != nil {
 		return err
 	}
-	known, err := j.Store.State.Infos(archive.Component(j.Account.Name))
-	if err != nil {
-		return err
-	}
 	r := newRound(ctx, j)
-	r.early, r.places = len(known) == 0, j.Store.Archive.Places()
 	defer r.wait.Wait() // after a panic, too
 	defer r.stop(nil)
 	w := &worker{r: r}
 	defer w.close()
+	w.greet()
+	known, err := j.known()
+	if err != nil {
+		r.stop(err) // nothing is to be asked of the server
+		return err
+	}
+	r.early, r.places = len(known) == 0, j.Store.Archive.Places()
 	list, err := r.list(w)
 	if err != nil {
 		return err
@@ -179,6 +187,16 @@ func (j *Job) round(ctx context.Context, run *state.Run, cursors map[string]stat
 		run.Sum.Add(l)
 	}
 	return err
+}
+
+// known is what the archive has of the account, by directory.
+func (j *Job) known() (map[string]state.Info, error) {
+	if j.Prepare != nil {
+		if err := j.Prepare(); err != nil {
+			return nil, err
+		}
+	}
+	return j.Store.State.Infos(archive.Component(j.Account.Name))
 }
 
 // round is a run under way, shared by its workers.

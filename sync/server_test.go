@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -220,6 +221,39 @@ func TestFewerConnectionsInMidRun(t *testing.T) {
 	h.clean(acc)
 	for _, m := range boxes {
 		h.holds(m)
+	}
+}
+
+// TestPrepare brings the state up to the archive while the server greets; if that
+// fails nothing is asked of it.
+func TestPrepare(t *testing.T) {
+	wrong := errors.New("the state can't be brought up to the archive")
+	for name, want := range map[string]error{"done": nil, "failed": wrong} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			greeted := make(chan struct{}, 1)
+			boxes := three()
+			s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+				if cmd.Name == "AUTHENTICATE" {
+					greeted <- struct{}{}
+				}
+				return false
+			}})
+			acc := alice(s.Address())
+			acc.Connections = 1
+			run, err := h.runWith(t.Context(), &Job{Account: acc, Store: h.store, Slots: semaphore.NewWeighted(1), Log: h.log, Prepare: func() error {
+				await(t, "the login beside it", greeted)
+				return want
+			}})
+			if !errors.Is(err, want) {
+				t.Errorf("error is %v, want %v", err, want)
+			}
+			listed := slices.ContainsFunc(s.Commands(), func(c string) bool { return strings.HasPrefix(c, "LIST") })
+			if ok := want == nil; run.OK() != ok || listed != ok {
+				t.Errorf("listed: %v, %s", listed, show(run))
+			}
+			h.completes(boxes)
+		})
 	}
 }
 

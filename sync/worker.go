@@ -35,6 +35,8 @@ type worker struct {
 	c        *wire.Conn
 	selected *box
 	patience
+	greeted chan struct{} // closed when the connection that greet begins has been made, or not; nil: none was begun
+	failure error         // of that
 
 	room    int64 // octets that may be written before free space is asked for again
 	batch   *archive.Batch
@@ -63,6 +65,36 @@ func (w *worker) connect(ctx context.Context) error {
 	return nil
 }
 
+// greet begins to connect, if there is a slot: what the server takes to answer is
+// time for other things. list goes on from there.
+func (w *worker) greet() {
+	if s := w.r.j.Slots; s != nil {
+		if w.slot = s.TryAcquire(1); !w.slot {
+			return
+		}
+	}
+	w.greeted = make(chan struct{})
+	w.r.wait.Go(func() {
+		defer close(w.greeted)
+		defer func() {
+			if p := recover(); p != nil {
+				w.failure = w.r.j.panicked(p)
+			}
+		}()
+		w.failure = w.connect(w.r.ctx)
+	})
+}
+
+// answer waits for what greet began; else it connects.
+func (w *worker) answer() error {
+	if w.greeted == nil {
+		return w.connect(w.r.ctx)
+	}
+	<-w.greeted
+	w.greeted = nil
+	return w.failure
+}
+
 // join connects a further worker, if there is a slot and a connection for it.
 func (w *worker) join() bool {
 	r := w.r
@@ -87,7 +119,7 @@ func (e *connectError) Unwrap() error { return e.err }
 
 // list connects and asks for the mailboxes, as often as it may.
 func (r *round) list(w *worker) ([]wire.Mailbox, error) {
-	if s := r.j.Slots; s != nil {
+	if s := r.j.Slots; s != nil && !w.slot {
 		if err := s.Acquire(r.ctx, 1); err != nil {
 			return nil, err
 		}
@@ -95,7 +127,7 @@ func (r *round) list(w *worker) ([]wire.Mailbox, error) {
 	}
 	r.j.meter.change(func(p *Progress) { p.Stage = "connecting" })
 	for {
-		err := w.connect(r.ctx)
+		err := w.answer()
 		if err == nil {
 			r.ahead()
 			r.j.meter.change(func(p *Progress) { p.Stage = "listing" })
@@ -387,6 +419,9 @@ func (w *worker) drop() {
 
 // close ends the worker: politely where the connection still stands.
 func (w *worker) close() {
+	if w.greeted != nil { // and nobody waited for it
+		<-w.greeted
+	}
 	w.flush()
 	w.landed()
 	polite := w.c != nil && w.r.ctx.Err() == nil

@@ -103,6 +103,22 @@ type house struct {
 // database outside the archive tells which archive is expected. The caller
 // closes the house.
 func openHouse(cfg *config.Config, log *slog.Logger) (*house, error) {
+	return caughtUp(openBehind(cfg, log))
+}
+
+// caughtUp is h with its state database brought up to the archive.
+func caughtUp(h *house, err error) (*house, error) {
+	if err != nil {
+		return nil, err
+	}
+	if err := h.catchUp(); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
+}
+
+// openBehind is openHouse for one who calls catchUp.
+func openBehind(cfg *config.Config, log *slog.Logger) (*house, error) {
 	known := ""
 	if inside, err := filepath.Rel(cfg.Archive.Path, cfg.State.Path); err != nil || !filepath.IsLocal(inside) {
 		known = state.ArchiveID(cfg.State.Path)
@@ -110,7 +126,7 @@ func openHouse(cfg *config.Config, log *slog.Logger) (*house, error) {
 	return openKnown(cfg, known, log)
 }
 
-// openKnown is openHouse for the archive with that id, for any with "".
+// openKnown is openBehind for the archive with that id, for any with "".
 func openKnown(cfg *config.Config, known string, log *slog.Logger) (*house, error) {
 	umask(cfg.Archive.Group)
 	// ARCHIVERD_SYNC=file: an fsync a file, where one does not trust the file
@@ -120,7 +136,7 @@ func openKnown(cfg *config.Config, known string, log *slog.Logger) (*house, erro
 	if err != nil {
 		return nil, err
 	}
-	db, notes, err := state.Open(cfg.State.Path, w)
+	db, notes, err := state.OpenBehind(cfg.State.Path, w)
 	for _, n := range notes {
 		log.Warn(n)
 	}
@@ -130,6 +146,15 @@ func openKnown(cfg *config.Config, known string, log *slog.Logger) (*house, erro
 	h := &house{cfg: cfg, log: log, store: sync.NewStore(w, db, log)}
 	h.limits(cfg)
 	return h, nil
+}
+
+// catchUp brings the state database up to the archive.
+func (h *house) catchUp() error {
+	notes, err := h.store.State.CatchUp()
+	for _, n := range notes {
+		h.log.Warn(n)
+	}
+	return err
 }
 
 // limits takes over the limits of a configuration.

@@ -32,7 +32,7 @@ that the archive has.
 			if err := r.Close(); err != nil {
 				return err
 			}
-			h, err := openKnown(cfg, id, a.logger(cfg))
+			h, err := caughtUp(openKnown(cfg, id, a.logger(cfg)))
 			if err != nil {
 				return err
 			}

@@ -140,16 +140,18 @@ func (a *app) sync(ctx context.Context, cfg *config.Config, names []string) erro
 	ctx, stop := interruptible(ctx, a.err, "what has been received is being committed")
 	defer stop()
 	log := a.logger(cfg)
-	h, err := openHouse(cfg, log)
+	h, err := openBehind(cfg, log)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
+	catchUp := gosync.OnceValue(h.catchUp)
 	jobs, shown := make([]*sync.Job, len(accounts)), make([]job, len(accounts))
 	for i, acc := range accounts {
 		if jobs[i], err = h.job(acc); err != nil {
 			return usage(err)
 		}
+		jobs[i].Prepare = catchUp
 		shown[i] = jobs[i]
 	}
 	show.start(shown...)
