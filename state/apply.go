@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -25,28 +26,21 @@ type Change struct {
 // errGap is returned when a change does not begin where the database stands.
 var errGap = errors.New("the change does not follow what is folded in")
 
-// applyEvents is how many events one transaction folds in, whole changes apart: sums
-// lie all over their index, and bbolt holds every page that a transaction touches.
-const applyEvents = 1000
+// applyEvents is how many events one transaction folds in, whole changes apart.
+const applyEvents = 4000
 
 // Apply folds changes in as CatchUp would from the journals, each in one transaction
 // with others. After an error the database must be rebuilt.
 func (db *DB) Apply(changes ...Change) error {
+	db.folding.Lock()
+	defer db.folding.Unlock()
 	for len(changes) > 0 {
 		n, events := 0, 0
 		for n < len(changes) && (n == 0 || events+len(changes[n].Events) <= applyEvents) {
 			events += len(changes[n].Events)
 			n++
 		}
-		err := db.update(func(tx *bbolt.Tx) error {
-			for _, c := range changes[:n] {
-				if err := apply(tx, c); err != nil {
-					return fmt.Errorf("apply to %s: %w", c.Box.Dir, err)
-				}
-			}
-			return nil
-		})
-		if err != nil {
+		if err := db.recent.fold(db.update, changes[:n]...); err != nil {
 			return err
 		}
 		changes = changes[n:]
@@ -54,27 +48,24 @@ func (db *DB) Apply(changes ...Change) error {
 	return nil
 }
 
-func apply(tx *bbolt.Tx, c Change) error {
+// apply folds c in, and appends what its messages are found by to group.
+func apply(tx *bbolt.Tx, c Change, group []byte) ([]byte, error) {
 	box, info, err := openBox(tx, c.Box)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if info.Applied != c.From {
-		return errGap
+		return nil, errGap
 	}
-	known, err := tx.Bucket(knownBucket).CreateBucketIfNotExists([]byte(c.Box.Account))
-	if err != nil {
-		return err
-	}
-	f := folder{sums: tx.Bucket(sumsBucket), known: known, box: box, uids: box.Bucket(uidsBucket), info: &info}
-	f.uids.FillPercent, f.known.FillPercent = 0.9, 0.9 // UIDs ascend, and dates mostly
+	f := folder{box: box, uids: box.Bucket(uidsBucket), info: &info, group: group}
+	f.uids.FillPercent = 0.9 // UIDs ascend
 	for _, e := range c.Events {
 		if err := f.event(e); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	info.Applied = c.To
-	return putInfo(box, info)
+	return f.group, putInfo(box, info)
 }
 
 // openBox returns a mailbox's bucket, made if it is new.
@@ -101,8 +92,9 @@ func openBox(tx *bbolt.Tx, b archive.Box) (*bbolt.Bucket, Info, error) {
 
 // folder folds events into one mailbox's buckets.
 type folder struct {
-	sums, known, box, uids *bbolt.Bucket
-	info                   *Info
+	box, uids *bbolt.Bucket
+	info      *Info
+	group     []byte // entries of the indexes
 }
 
 func (f *folder) event(e archive.Event) error {
@@ -113,15 +105,11 @@ func (f *folder) event(e archive.Event) error {
 		if err := f.set(e.UID, archivedKind, strings.Join(e.Flags, " ")); err != nil {
 			return err
 		}
-		if err := f.know(e); err != nil {
-			return err
-		}
+		f.index(e)
 		if e.Compared != (archive.Sum{}) {
 			f.info.Compared++
 			f.info.Doubt = f.info.Doubt || e.Compared != e.Sum
 		}
-		where := append(binary.AppendUvarint(nil, f.info.Number), e.Path...)
-		return f.sums.Put(e.Sum[:16], where)
 	case archive.Flags:
 		if v := f.uids.Get(uidKey(e.UID)); v != nil && v[0] == archivedKind {
 			return f.set(e.UID, archivedKind, strings.Join(e.Flags, " "))
@@ -161,6 +149,15 @@ func (f *folder) opened(e archive.Event) error {
 		f.uids = uids
 	}
 	return err
+}
+
+// index notes what the message is found by: its sum, its size and date.
+func (f *folder) index(e archive.Event) {
+	where := append(binary.AppendUvarint(nil, f.info.Number), e.Path...)
+	f.group = (&entry{"", e.Sum[:16], where}).appendTo(f.group)
+	if known, ok := f.known(e); ok {
+		f.group = known.appendTo(f.group)
+	}
 }
 
 // set puts a UID's value and keeps the counts.
@@ -229,12 +226,17 @@ func (f *folder) gone(e archive.Event) error {
 // relies on it.
 func (db *DB) Held(s archive.Sum) (file string, ok bool) {
 	// No answer costs disk space only, so an error is none.
-	_ = db.view(func(tx *bbolt.Tx) error {
-		v := tx.Bucket(sumsBucket).Get(s[:16])
-		if v == nil {
-			return nil
+	_ = db.find(func(tx *bbolt.Tx, r *recent) error {
+		where := tx.Bucket(sumsBucket).Get(s[:16])
+		for e := range r.find("", s[:sumLength]) {
+			if bytes.Equal(e.key, s[:16]) {
+				where = e.value
+				break
+			}
 		}
-		file, ok = place(tx.Bucket(numbersBucket), v)
+		if where != nil {
+			file, ok = place(tx.Bucket(numbersBucket), where)
+		}
 		return nil
 	})
 	return file, ok
@@ -247,15 +249,17 @@ func (db *DB) catchUpAll() (notes []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	db.folding.Lock()
+	defer db.folding.Unlock()
 	db.mu.RLock()
-	bolt := db.bolt
+	bolt, r := db.bolt, db.recent
 	notes, err = db.forget(bolt, boxes)
 	for _, b := range boxes {
 		if err != nil {
 			break
 		}
 		var more []string
-		more, err = db.catchUp(bolt, b)
+		more, err = db.catchUp(r, b)
 		notes = append(notes, more...)
 	}
 	db.mu.RUnlock()
@@ -300,13 +304,14 @@ func (db *DB) forget(bolt *bbolt.DB, boxes []archive.Box) (notes []string, err e
 
 // chunk is how many events one transaction folds in where a journal is read
 // from its start.
-const chunk = 20000
+const chunk = 10000
 
 // catchUp folds in what the journal of b has behind what is applied. Where
 // that is not a place in the journal (the archive was put back from a backup,
 // or damaged) the mailbox's part of the index is dropped and filled again, and
 // a note says so. A corrupt journal is folded in as far as its seals hold.
-func (db *DB) catchUp(bolt *bbolt.DB, b archive.Box) (notes []string, err error) {
+func (db *DB) catchUp(r *recent, b archive.Box) (notes []string, err error) {
+	bolt := r.bolt
 	var info Info
 	known := false
 	err = view(bolt, func(tx *bbolt.Tx) error {
@@ -338,17 +343,17 @@ func (db *DB) catchUp(bolt *bbolt.DB, b archive.Box) (notes []string, err error)
 	if err := db.w.Settle(b, info.Applied); err != nil && !errors.Is(err, archive.ErrCorrupt) {
 		return notes, err
 	}
-	more, err := fold(bolt, db.w, b, info.Applied)
+	more, err := replay(r, db.w, b, info.Applied)
 	return append(notes, more...), err
 }
 
-// fold replays the journal of b from a position on into bolt.
-func fold(bolt *bbolt.DB, w *archive.Writer, b archive.Box, from archive.Position) (notes []string, err error) {
+// replay folds the journal of b in, from a position on.
+func replay(r *recent, w *archive.Writer, b archive.Box, from archive.Position) (notes []string, err error) {
 	c := Change{Box: b, From: from}
 	flush := func(to archive.Position) error {
 		c.To = to
-		if err := update(bolt, func(tx *bbolt.Tx) error { return apply(tx, c) }); err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrDamaged, b.Dir, err)
+		if err := r.fold(r.update, c); err != nil {
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 		c = Change{Box: b, From: to, Events: c.Events[:0]}
 		return nil

@@ -72,8 +72,11 @@ type DB struct {
 	path string
 	w    *archive.Writer
 
+	folding gosync.Mutex // held while journals are folded in; before mu
+
 	mu     gosync.RWMutex // held for writing while the file is swapped
 	bolt   *bbolt.DB
+	recent *recent // of bolt
 	broken bool
 	stuck  bool // a panic left bbolt's locks held: the file can't be closed
 
@@ -145,6 +148,7 @@ func OpenBehind(path string, w *archive.Writer) (db *DB, notes []string, err err
 		more, err := db.Rebuild()
 		return db, append(notes, more...), err
 	}
+	db.recent = newRecent(db.bolt)
 	return db, notes, nil
 }
 
@@ -206,6 +210,8 @@ func (db *DB) check() error {
 // Rebuild makes the database anew from the journals: under another name, so
 // that a crash leaves the old one or none.
 func (db *DB) Rebuild() (notes []string, err error) {
+	db.folding.Lock()
+	defer db.folding.Unlock()
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if err := db.close(); err != nil {
@@ -237,7 +243,7 @@ func (db *DB) Rebuild() (notes []string, err error) {
 		db.broken = true
 		return notes, fmt.Errorf("rebuild state database: %w", err)
 	}
-	db.broken = false
+	db.broken, db.recent = false, newRecent(db.bolt)
 	db.rewriteTraffic()
 	return notes, nil
 }
@@ -268,14 +274,15 @@ func (db *DB) fill(fresh *bbolt.DB, notes []string) ([]string, error) {
 	if err != nil {
 		return notes, err
 	}
+	r := newRecent(fresh)
 	for _, b := range boxes {
-		note, err := db.catchUp(fresh, b)
+		note, err := db.catchUp(r, b)
 		if err != nil {
 			return notes, err
 		}
 		notes = append(notes, note...)
 	}
-	return notes, nil
+	return notes, r.settle(0, r.update)
 }
 
 // Close closes the database.
@@ -303,11 +310,28 @@ func (db *DB) Broken() bool {
 
 // view runs a read transaction. After ErrDamaged the database is broken.
 func (db *DB) view(fn func(*bbolt.Tx) error) error {
+	return db.read(func(b *bbolt.DB, _ *recent) error { return view(b, fn) })
+}
+
+// find runs a read transaction that looks into the indexes, and at what they have
+// yet to take in.
+func (db *DB) find(fn func(*bbolt.Tx, *recent) error) error {
+	return db.read(func(b *bbolt.DB, r *recent) error {
+		if err := r.read(); err != nil {
+			return err
+		}
+		defer r.mu.RUnlock()
+		return view(b, func(tx *bbolt.Tx) error { return fn(tx, r) })
+	})
+}
+
+// read has fn read the open file. After ErrDamaged the database is broken.
+func (db *DB) read(fn func(*bbolt.DB, *recent) error) error {
 	db.mu.RLock()
 	b, broken := db.bolt, db.broken
 	err := ErrDamaged
 	if b != nil && !broken {
-		err = view(b, fn)
+		err = fn(b, db.recent)
 	}
 	db.mu.RUnlock()
 	if errors.Is(err, ErrDamaged) {

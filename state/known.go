@@ -54,19 +54,18 @@ func idOf(emailID string) []byte {
 	return sum[:idLength]
 }
 
-// know puts an archived message into the index.
-func (f *folder) know(e archive.Event) error {
-	k, ok := KeyOf(e.Size, e.InternalDate)
+// known is an archived message's entry, if it has one.
+func (f *folder) known(m archive.Event) (e entry, ok bool) {
+	k, ok := KeyOf(m.Size, m.InternalDate)
 	if !ok {
-		return nil
+		return e, false
 	}
-	entry := append(k.appendTo(nil), e.Sum[:sumLength]...)
-	var value []byte
-	if e.EmailID != "" {
-		entry = binary.AppendUvarint(append(entry, idOf(e.EmailID)...), f.info.Number)
-		value = binary.BigEndian.AppendUint32(nil, f.info.UIDValidity)
+	e = entry{account: f.info.Account, key: append(k.appendTo(nil), m.Sum[:sumLength]...)}
+	if m.EmailID != "" {
+		e.key = binary.AppendUvarint(append(e.key, idOf(m.EmailID)...), f.info.Number)
+		e.value = binary.BigEndian.AppendUint32(nil, f.info.UIDValidity)
 	}
-	return f.known.Put(entry, value)
+	return e, true
 }
 
 // Known is one of the contents that an account's archive has with a size and
@@ -107,15 +106,14 @@ const (
 // for. A UID of which it has nothing, or too much, is not in the result.
 func (db *DB) Known(account string, keys map[uint32]Key) (map[uint32][]Known, error) {
 	out := map[uint32][]Known{}
-	err := db.view(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(knownBucket).Bucket([]byte(account))
-		if b == nil {
-			return nil
+	err := db.find(func(tx *bbolt.Tx, r *recent) error {
+		l := lookup{account: account, recent: r, sums: tx.Bucket(sumsBucket).Cursor(), numbers: tx.Bucket(numbersBucket)}
+		if b := tx.Bucket(knownBucket).Bucket([]byte(account)); b != nil {
+			l.known = b.Cursor()
 		}
-		c, sums, numbers := b.Cursor(), tx.Bucket(sumsBucket).Cursor(), tx.Bucket(numbersBucket)
 		key := make([]byte, 0, keyLength)
 		for u, k := range keys {
-			if list := lookUp(c, sums, numbers, k.appendTo(key)); len(list) > 0 {
+			if list := l.find(k.appendTo(key)); len(list) > 0 {
 				out[u] = list
 			}
 		}
@@ -124,18 +122,54 @@ func (db *DB) Known(account string, keys map[uint32]Key) (map[uint32][]Known, er
 	return out, err
 }
 
-func lookUp(c, sums *bbolt.Cursor, numbers *bbolt.Bucket, key []byte) (list []Known) {
-	var last []byte  // the sum of the entries that are being read
-	first, n := 0, 0 // first: of list, of that sum
-	for k, v := c.Seek(key); bytes.HasPrefix(k, key) && len(k) >= keyLength+sumLength; k, v = c.Next() {
-		if n++; n > mostEntries {
+// lookup looks into the indexes within a transaction, and at what they have yet to take in.
+type lookup struct {
+	account     string
+	recent      *recent
+	known, sums *bbolt.Cursor // known: nil for an account that has nothing there
+	numbers     *bbolt.Bucket
+	entries     []entry // room for those of a key
+	files       []entry // and for those of a sum
+}
+
+// all appends to list what c and recent have under a prefix, in the order of keys;
+// where both have a key, recent counts. It is nil if there are more than most.
+func (l *lookup) all(list []entry, c *bbolt.Cursor, account string, prefix []byte, most int) []entry {
+	for e := range l.recent.find(account, prefix) {
+		if list = append(list, e); len(list) > most {
 			return nil
 		}
-		if sum := k[keyLength : keyLength+sumLength]; !bytes.Equal(sum, last) {
+	}
+	fresh := len(list)
+	if c != nil {
+		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+			if list = append(list, entry{account, k, v}); len(list) > most {
+				return nil
+			}
+		}
+	}
+	if fresh == 0 {
+		return list
+	}
+	slices.SortStableFunc(list, func(a, b entry) int { return bytes.Compare(a.key, b.key) })
+	return slices.CompactFunc(list, func(a, b entry) bool { return bytes.Equal(a.key, b.key) })
+}
+
+// find is what the archive has with a key.
+func (l *lookup) find(key []byte) (list []Known) {
+	l.entries = l.all(l.entries[:0], l.known, l.account, key, mostEntries)
+	var last []byte // the sum of the entries that are being read
+	first := 0      // of list, of that sum
+	for _, e := range l.entries {
+		if len(e.key) < keyLength+sumLength {
+			continue
+		}
+		if sum := e.key[keyLength : keyLength+sumLength]; !bytes.Equal(sum, last) {
 			last, first = sum, len(list)
-			for s, where := sums.Seek(sum); bytes.HasPrefix(s, sum); s, where = sums.Next() {
-				if file, ok := place(numbers, where); ok && len(s) == len(Known{}.Half) {
-					list = append(list, Known{File: file, Half: [16]byte(s)})
+			l.files = l.all(l.files[:0], l.sums, "", sum, mostEntries)
+			for _, f := range l.files {
+				if file, ok := place(l.numbers, f.value); ok && len(f.key) == len(Known{}.Half) {
+					list = append(list, Known{File: file, Half: [16]byte(f.key)})
 				}
 			}
 			if len(list) > mostKnown {
@@ -143,10 +177,10 @@ func lookUp(c, sums *bbolt.Cursor, numbers *bbolt.Bucket, key []byte) (list []Kn
 			}
 		}
 		// Where two contents begin with that much of a sum, whose the id is can't be told.
-		if rest := k[keyLength+sumLength:]; len(rest) > idLength && len(v) == 4 && len(list) == first+1 {
-			dir := string(numbers.Get(rest[idLength:]))
+		if rest := e.key[keyLength+sumLength:]; len(rest) > idLength && len(e.value) == 4 && len(list) == first+1 {
+			dir := string(l.numbers.Get(rest[idLength:]))
 			here := &list[first]
-			here.ids = append(here.ids, given{bytes.Clone(rest[:idLength]), dir, binary.BigEndian.Uint32(v)})
+			here.ids = append(here.ids, given{bytes.Clone(rest[:idLength]), dir, binary.BigEndian.Uint32(e.value)})
 		}
 	}
 	return list

@@ -21,6 +21,9 @@ import (
 // differ between two databases, are their directories here.
 func (h *house) entries() string {
 	h.t.Helper()
+	if err := h.db.recent.settle(0, h.db.update); err != nil {
+		h.t.Fatal(err)
+	}
 	var out []string
 	err := h.db.view(func(tx *bbolt.Tx) error {
 		return tx.Bucket(knownBucket).ForEachBucket(func(account []byte) error {

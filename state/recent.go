@@ -1,0 +1,298 @@
+package state
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"hash/maphash"
+	"iter"
+	"slices"
+	gosync "sync"
+
+	"go.etcd.io/bbolt"
+)
+
+// recentBucket has what the indexes of sums and of sizes and dates have yet to take
+// in: by number, the entries of one transaction each. They count as if they were
+// there, since whoever looks something up asks recent too.
+//
+// Sums come in no order, and dates often do not: put where it belongs, each message
+// would cost a page of the one index and a page of the other. Some thousands, put
+// there in their order, share pages.
+var recentBucket = []byte("recent") // made when there is any: schema 2 was without at first
+
+// recentMost is how many entries are left in it, two for most messages.
+const recentMost = 20_000
+
+// entry is one of an index: of that of sizes and dates of an account, or with
+// account "" of that of sums.
+type entry struct {
+	account    string
+	key, value []byte
+}
+
+// appendTo appends the entry's octets.
+func (e *entry) appendTo(b []byte) []byte {
+	b = append(binary.AppendUvarint(b, uint64(len(e.account))), e.account...)
+	b = append(binary.AppendUvarint(b, uint64(len(e.key))), e.key...)
+	return append(binary.AppendUvarint(b, uint64(len(e.value))), e.value...)
+}
+
+// cutEntry reads the first entry of b, of which it holds parts, and returns what follows.
+func cutEntry(b []byte) (e entry, rest []byte, ok bool) {
+	var part [3][]byte
+	for i := range part {
+		n, w := binary.Uvarint(b)
+		if w <= 0 || n > uint64(len(b)-w) {
+			return entry{}, nil, false
+		}
+		part[i], b = b[w:w+int(n)], b[w+int(n):]
+	}
+	return entry{string(part[0]), part[1], part[2]}, b, true
+}
+
+// prefix is how much of the entry's key it is looked up by.
+func (e *entry) prefix() []byte {
+	if e.account == "" {
+		return e.key[:min(sumLength, len(e.key))]
+	}
+	return e.key[:min(keyLength, len(e.key))]
+}
+
+// recent are the entries of recentBucket in memory, some 70 octets each. One who looks
+// up holds the mutex for reading until the transaction has begun that he reads the
+// indexes in: what has left the one is then in the others.
+type recent struct {
+	bolt *bbolt.DB
+	most int // entries that are left, recentMost but in tests
+
+	mu     gosync.RWMutex
+	loaded bool
+	seed   maphash.Seed
+	groups [][]byte         // one a transaction
+	at     []spot           // of each entry, as they came
+	last   map[uint64]int32 // by what hashes of prefixes are, the last such in at
+}
+
+// spot is where an entry begins, and which one before has the same hash, -1 for none.
+type spot struct {
+	group, offset uint32
+	before        int32
+}
+
+func newRecent(bolt *bbolt.DB) *recent {
+	return &recent{bolt: bolt, most: recentMost, seed: maphash.MakeSeed(), last: map[uint64]int32{}}
+}
+
+// update runs a write transaction.
+func (r *recent) update(fn func(*bbolt.Tx) error) error { return update(r.bolt, fn) }
+
+func (r *recent) hash(account string, prefix []byte) uint64 {
+	var h maphash.Hash
+	h.SetSeed(r.seed)
+	h.WriteString(account)
+	h.WriteByte(0) // which no account's directory has
+	h.Write(prefix)
+	return h.Sum64()
+}
+
+// read reads the entries, if they are not known, and holds the mutex for reading.
+func (r *recent) read() error {
+	for r.mu.RLock(); !r.loaded; r.mu.RLock() {
+		r.mu.RUnlock()
+		if err := r.load(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *recent) load() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.loaded {
+		return nil
+	}
+	r.drop() // half of them
+	err := view(r.bolt, func(tx *bbolt.Tx) error {
+		b := tx.Bucket(recentBucket)
+		if b == nil {
+			return nil
+		}
+		return b.ForEach(func(_, group []byte) error { return r.add(slices.Clone(group)) })
+	})
+	r.loaded = err == nil
+	return err
+}
+
+// drop forgets the entries.
+func (r *recent) drop() {
+	r.groups, r.at = nil, nil
+	clear(r.last)
+}
+
+// updater runs a write transaction.
+type updater func(func(*bbolt.Tx) error) error
+
+// fold folds changes into the database in one transaction, and puts the entries in
+// their places where there are too many.
+func (r *recent) fold(update updater, changes ...Change) error {
+	var group []byte
+	err := update(func(tx *bbolt.Tx) (err error) {
+		for _, c := range changes {
+			if group, err = apply(tx, c, group); err != nil {
+				return fmt.Errorf("apply to %s: %w", c.Box.Dir, err)
+			}
+		}
+		return putRecent(tx, group)
+	})
+	if err == nil {
+		err = r.committed(group)
+	}
+	if err != nil {
+		return err
+	}
+	return r.settle(r.most, update)
+}
+
+// committed takes the entries of a transaction that has been committed.
+func (r *recent) committed(group []byte) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.loaded || len(group) == 0 {
+		return nil // it will be read
+	}
+	return r.add(group)
+}
+
+// add takes the entries of a transaction, under the mutex.
+func (r *recent) add(group []byte) error {
+	number := uint32(len(r.groups))
+	r.groups = append(r.groups, group)
+	for rest := group; len(rest) > 0; {
+		offset := uint32(len(group) - len(rest))
+		e, behind, ok := cutEntry(rest)
+		if !ok {
+			return fmt.Errorf("%w: recent entries that can't be read", ErrDamaged)
+		}
+		rest = behind
+		h := r.hash(e.account, e.prefix())
+		before, ok := r.last[h]
+		if !ok {
+			before = -1
+		}
+		r.last[h] = int32(len(r.at))
+		r.at = append(r.at, spot{number, offset, before})
+	}
+	return nil
+}
+
+// entry is the one at a spot.
+func (r *recent) entry(s spot) entry {
+	e, _, _ := cutEntry(r.groups[s.group][s.offset:]) // add has read it
+	return e
+}
+
+// find are the entries whose prefix is that one, the last first. Whoever ranges over
+// them holds the mutex; the octets stay as they are.
+func (r *recent) find(account string, prefix []byte) iter.Seq[entry] {
+	return func(yield func(entry) bool) {
+		i, ok := r.last[r.hash(account, prefix)]
+		for ; ok && i >= 0; i = r.at[i].before {
+			if e := r.entry(r.at[i]); e.account == account && bytes.Equal(e.prefix(), prefix) && !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// sorted are all entries in the order of their indexes; of those with one key the
+// last alone, which counts.
+func (r *recent) sorted() []entry {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	all := make([]entry, 0, len(r.at))
+	for _, s := range r.at {
+		all = append(all, r.entry(s))
+	}
+	slices.Reverse(all)
+	slices.SortStableFunc(all, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.account, b.account), bytes.Compare(a.key, b.key))
+	})
+	return slices.CompactFunc(all, func(a, b entry) bool { return a.account == b.account && bytes.Equal(a.key, b.key) })
+}
+
+// settle puts the entries in their places, if there are more than most, in several
+// transactions of update's. Until the last they stay in recentBucket as well: a crash
+// costs the work alone.
+func (r *recent) settle(most int, update updater) error {
+	if err := r.read(); err != nil {
+		return err
+	}
+	n := len(r.at)
+	r.mu.RUnlock()
+	if n <= most {
+		return nil
+	}
+	entries := r.sorted()
+	for len(entries) > 0 {
+		err := update(func(tx *bbolt.Tx) error {
+			part := min(len(entries), portion(tx, n))
+			for _, e := range entries[:part] {
+				if err := e.put(tx); err != nil {
+					return err
+				}
+			}
+			if entries = entries[part:]; len(entries) > 0 {
+				return nil
+			}
+			return tx.DeleteBucket(recentBucket)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.drop()
+	return nil
+}
+
+// portion is how many of n entries, in their order, one transaction takes: bbolt holds
+// every page that it touches in memory. No more than about half of all pages are of an index,
+// and so many neighbours lie on no more pages than are their share.
+func portion(tx *bbolt.Tx, n int) int {
+	const most = 1000
+	pages := int(tx.Size()) / tx.DB().Info().PageSize / 2
+	return max(most, most*n/max(pages, 1))
+}
+
+// put puts the entry into its index.
+func (e *entry) put(tx *bbolt.Tx) error {
+	if e.account == "" {
+		return tx.Bucket(sumsBucket).Put(e.key, e.value)
+	}
+	b, err := tx.Bucket(knownBucket).CreateBucketIfNotExists([]byte(e.account))
+	if err != nil {
+		return err
+	}
+	b.FillPercent = 0.9 // dates ascend, mostly
+	return b.Put(e.key, e.value)
+}
+
+// putRecent stores the entries of a transaction in it.
+func putRecent(tx *bbolt.Tx, group []byte) error {
+	if len(group) == 0 {
+		return nil
+	}
+	b, err := tx.CreateBucketIfNotExists(recentBucket)
+	if err != nil {
+		return err
+	}
+	n, err := b.NextSequence()
+	if err != nil {
+		return err
+	}
+	return b.Put(binary.BigEndian.AppendUint64(nil, n), group)
+}

@@ -1,0 +1,124 @@
+package state
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"testing"
+
+	"go.etcd.io/bbolt"
+)
+
+// recents is how many entries the indexes have yet to take in.
+func (h *house) recents() int {
+	h.t.Helper()
+	n := 0
+	err := h.db.view(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(recentBucket)
+		if b == nil {
+			return nil
+		}
+		return b.ForEach(func(_, rest []byte) error {
+			for ok := true; len(rest) > 0; n++ {
+				if _, rest, ok = cutEntry(rest); !ok {
+					return errors.New("an entry that can't be read")
+				}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return n
+}
+
+// found fails unless the messages with UIDs from 1 to n are found by sum, size and date.
+func (h *house) found(n uint32) {
+	h.t.Helper()
+	for u := uint32(1); u <= n; u++ {
+		body := fmt.Sprint("body ", u)
+		e := event(u, body)
+		list := h.known(int64(len(body)), e.InternalDate)
+		if len(list) != 1 || string(h.read(list[0].File)) != body {
+			h.t.Errorf("UID %d is found by size and date as %+v", u, list)
+			continue
+		}
+		if u%4 == 0 && !list[0].Has(e.EmailID, yes) {
+			h.t.Errorf("UID %d is not found by its EMAILID", u)
+		}
+		if file, ok := h.db.Held(sha256.Sum256([]byte(body))); !ok || file != list[0].File {
+			h.t.Errorf("UID %d is held in %q, %v, want %q", u, file, ok, list[0].File)
+		}
+	}
+}
+
+// TestRecent has messages found that the indexes have yet to take in, that they have taken in, and
+// both; after a start, and when only a part was put in its place before a crash.
+func TestRecent(t *testing.T) {
+	h := newHouse(t)
+	h.most = 40
+	h.reopen()
+	next := uint32(1)
+	more := func(n int) {
+		b := h.batch("INBOX")
+		if next == 1 {
+			b.Record(opened("INBOX", 1))
+		}
+		for range n {
+			h.add(b, 1, next, fmt.Sprint("body ", next))
+			next++
+		}
+		h.apply(h.commit(b))
+		h.found(next - 1)
+	}
+	for _, c := range []struct{ add, left int }{{10, 20}, {10, 40}, {1, 0}, {5, 10}, {30, 0}, {1, 2}, {4, 10}} {
+		more(c.add)
+		if n := h.recents(); n != c.left {
+			t.Errorf("after %d messages %d entries are left, want %d", next-1, n, c.left)
+		}
+		h.reopen()
+		h.found(next - 1)
+	}
+
+	// A crash between the transactions that put them in their places leaves some in both.
+	err := h.db.update(func(tx *bbolt.Tx) error {
+		for _, e := range h.db.recent.sorted()[:5] {
+			if err := e.put(tx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.found(next - 1)
+	h.reopen()
+	h.found(next - 1)
+	if err := h.db.recent.settle(0, h.db.update); err != nil || h.recents() != 0 {
+		t.Errorf("%d entries are left, %v", h.recents(), err)
+	}
+	h.found(next - 1)
+}
+
+// TestRecentDamage has entries that can't be read: the database is damaged, and made anew.
+func TestRecentDamage(t *testing.T) {
+	for _, group := range []string{"\x01", "\x00\x10short", "\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"} {
+		h := newHouse(t)
+		h.simple()
+		if err := h.db.update(func(tx *bbolt.Tx) error { return putRecent(tx, []byte(group)) }); err != nil {
+			t.Fatal(err)
+		}
+		h.reopen()
+		if _, err := h.db.Known("alice", map[uint32]Key{1: {}}); !errors.Is(err, ErrDamaged) || !h.db.Broken() {
+			t.Errorf("%q: %v", group, err)
+		}
+		if notes, err := h.db.Rebuild(); err != nil || len(notes) > 0 {
+			t.Errorf("%q: made anew with %q, %v", group, notes, err)
+		}
+		if _, ok := h.db.Held(sha256.Sum256([]byte("one"))); !ok {
+			t.Errorf("%q: what was there is not found any more", group)
+		}
+	}
+}
