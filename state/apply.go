@@ -27,7 +27,7 @@ type Change struct {
 var errGap = errors.New("the change does not follow what is folded in")
 
 // applyEvents is how many events one transaction folds in, whole changes apart.
-const applyEvents = 4000
+const applyEvents = 2000
 
 // Apply folds changes in as CatchUp would from the journals, each in one transaction
 // with others. After an error the database must be rebuilt.

@@ -263,7 +263,7 @@ func (r *recent) settle(most int, update updater) error {
 // every page that it touches in memory. No more than about half of all pages are of an index,
 // and so many neighbours lie on no more pages than are their share.
 func portion(tx *bbolt.Tx, n int) int {
-	const most = 1000
+	const most = 500
 	pages := int(tx.Size()) / tx.DB().Info().PageSize / 2
 	return max(most, most*n/max(pages, 1))
 }
