@@ -169,14 +169,16 @@ func bench(t testing.TB, out io.Writer, dir string, messages, rounds, connection
 	return printTable(out, kinds, results, messages, octets)
 }
 
-// begin makes a directory below another, with archiverd built in it. remove removes it;
+// begin makes a directory below another, with archiverd built in it as make build does. remove removes it;
 // what fails then is added to the error that it is given.
 func begin(below string) (dir, program string, remove func(*error), err error) {
 	if dir, err = os.MkdirTemp(below, "archiverd-bench-"); err != nil {
 		return "", "", nil, err
 	}
 	program = filepath.Join(dir, "archiverd")
-	if said, err := exec.Command("go", "build", "-o", program, "archiverd/cmd/archiverd").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-trimpath", "-o", program, "archiverd/cmd/archiverd")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := build.CombinedOutput(); err != nil {
 		return "", "", nil, errors.Join(fmt.Errorf("go build: %w: %s", err, said), os.RemoveAll(dir))
 	}
 	return dir, program, func(err *error) { *err = errors.Join(*err, os.RemoveAll(dir)) }, nil
