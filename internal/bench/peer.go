@@ -69,7 +69,6 @@ User {user}
 Pass "{password}"
 SSLType IMAPS
 CertificateFile {ca}
-PipelineDepth 50
 
 MaildirStore disk
 SubFolders Verbatim
