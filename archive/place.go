@@ -41,7 +41,7 @@ func (p *Places) Place(account string, n Name) (Box, error) {
 
 // Made tells that the directory of b has been made.
 func (p *Places) Made(b Box) {
-	for dir := b.Dir; dir != b.Account; dir = path.Dir(dir) {
+	for dir := b.Dir; dir != b.Account && dir != "."; dir = path.Dir(dir) {
 		if s := p.read[path.Dir(dir)]; s != nil {
 			s.add(path.Base(dir))
 		}

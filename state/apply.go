@@ -41,6 +41,7 @@ func (db *DB) Apply(changes ...Change) error {
 			n++
 		}
 		if err := db.recent.fold(db.update, changes[:n]...); err != nil {
+			db.failed(db.recent.bolt, err)
 			return err
 		}
 		changes = changes[n:]

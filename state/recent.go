@@ -2,7 +2,6 @@ package state
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
@@ -156,6 +155,22 @@ func (r *recent) fold(update updater, changes ...Change) error {
 	return r.settle(r.most, update)
 }
 
+// putRecent stores the entries of a transaction in it.
+func putRecent(tx *bbolt.Tx, group []byte) error {
+	if len(group) == 0 {
+		return nil
+	}
+	b, err := tx.CreateBucketIfNotExists(recentBucket)
+	if err != nil {
+		return err
+	}
+	n, err := b.NextSequence()
+	if err != nil {
+		return err
+	}
+	return b.Put(binary.BigEndian.AppendUint64(nil, n), group)
+}
+
 // committed takes the entries of a transaction that has been committed.
 func (r *recent) committed(group []byte) error {
 	r.mu.Lock()
@@ -205,94 +220,4 @@ func (r *recent) find(account string, prefix []byte) iter.Seq[entry] {
 			}
 		}
 	}
-}
-
-// sorted are all entries in the order of their indexes; of those with one key the
-// last alone, which counts.
-func (r *recent) sorted() []entry {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	all := make([]entry, 0, len(r.at))
-	for _, s := range r.at {
-		all = append(all, r.entry(s))
-	}
-	slices.Reverse(all)
-	slices.SortStableFunc(all, func(a, b entry) int {
-		return cmp.Or(cmp.Compare(a.account, b.account), bytes.Compare(a.key, b.key))
-	})
-	return slices.CompactFunc(all, func(a, b entry) bool { return a.account == b.account && bytes.Equal(a.key, b.key) })
-}
-
-// settle puts the entries in their places, if there are more than most, in several
-// transactions of update's. Until the last they stay in recentBucket as well: a crash
-// costs the work alone.
-func (r *recent) settle(most int, update updater) error {
-	if err := r.read(); err != nil {
-		return err
-	}
-	n := len(r.at)
-	r.mu.RUnlock()
-	if n <= most {
-		return nil
-	}
-	entries := r.sorted()
-	for len(entries) > 0 {
-		err := update(func(tx *bbolt.Tx) error {
-			part := min(len(entries), portion(tx, n))
-			for _, e := range entries[:part] {
-				if err := e.put(tx); err != nil {
-					return err
-				}
-			}
-			if entries = entries[part:]; len(entries) > 0 {
-				return nil
-			}
-			return tx.DeleteBucket(recentBucket)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.drop()
-	return nil
-}
-
-// portion is how many of n entries, in their order, one transaction takes: bbolt holds
-// every page that it touches in memory. No more than about half of all pages are of an index,
-// and so many neighbours lie on no more pages than are their share.
-func portion(tx *bbolt.Tx, n int) int {
-	const most = 500
-	pages := int(tx.Size()) / tx.DB().Info().PageSize / 2
-	return max(most, most*n/max(pages, 1))
-}
-
-// put puts the entry into its index.
-func (e *entry) put(tx *bbolt.Tx) error {
-	if e.account == "" {
-		return tx.Bucket(sumsBucket).Put(e.key, e.value)
-	}
-	b, err := tx.Bucket(knownBucket).CreateBucketIfNotExists([]byte(e.account))
-	if err != nil {
-		return err
-	}
-	b.FillPercent = 0.9 // dates ascend, mostly
-	return b.Put(e.key, e.value)
-}
-
-// putRecent stores the entries of a transaction in it.
-func putRecent(tx *bbolt.Tx, group []byte) error {
-	if len(group) == 0 {
-		return nil
-	}
-	b, err := tx.CreateBucketIfNotExists(recentBucket)
-	if err != nil {
-		return err
-	}
-	n, err := b.NextSequence()
-	if err != nil {
-		return err
-	}
-	return b.Put(binary.BigEndian.AppendUint64(nil, n), group)
 }

@@ -158,7 +158,6 @@ func (j *Job) round(ctx context.Context, run *state.Run, cursors map[string]stat
 	w.greet()
 	known, err := j.known()
 	if err != nil {
-		r.stop(err) // nothing is to be asked of the server
 		return err
 	}
 	r.early, r.places = len(known) == 0, j.Store.Archive.Places()

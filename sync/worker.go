@@ -419,7 +419,8 @@ func (w *worker) drop() {
 
 // close ends the worker: politely where the connection still stands.
 func (w *worker) close() {
-	if w.greeted != nil { // and nobody waited for it
+	if w.greeted != nil { // nothing came of the run: nothing is to be asked of the server
+		w.r.stop(nil)
 		<-w.greeted
 	}
 	w.flush()
