@@ -207,6 +207,14 @@ func notNil(list []string) []string {
 // decodeEvent reads one line without its line feed. Kinds and fields that it
 // does not know are no error: the event then has that Kind and nothing else.
 func decodeEvent(line []byte) (Event, error) {
+	if e, ok := plainAdded(line); ok {
+		return e, nil
+	}
+	return decodeAny(line)
+}
+
+// decodeAny is decodeEvent for any line.
+func decodeAny(line []byte) (Event, error) {
 	var l struct {
 		Event        Kind     `json:"event"`
 		V            int      `json:"v"`

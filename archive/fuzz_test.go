@@ -3,6 +3,7 @@ package archive
 import (
 	"bytes"
 	"errors"
+	"reflect"
 	"testing"
 )
 
@@ -58,9 +59,14 @@ func FuzzReplay(f *testing.F) {
 func FuzzDecodeEvent(f *testing.F) {
 	text, _ := commits(f)
 	for line := range bytes.Lines(text) {
-		f.Add(line)
+		f.Add(bytes.TrimSuffix(line, []byte("\n")))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
+		if e, ok := plainAdded(line); ok {
+			if any, err := decodeAny(line); err != nil || !reflect.DeepEqual(e, any) {
+				t.Fatalf("%s is read as %+v, and else as %+v, %v", line, e, any, err)
+			}
+		}
 		e, err := decodeEvent(line)
 		if err != nil {
 			return
