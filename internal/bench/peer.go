@@ -104,6 +104,7 @@ imapc_ssl = imaps
 imapc_user = {user}
 imapc_password = {password}
 imapc_features = rfc822.size fetch-headers
+mail_prefetch_count = 20
 namespace inbox {
   inbox = yes
   separator = /
@@ -144,6 +145,8 @@ path = {dir}/mail/all/
 [options]
 read_all = False
 delete = False
+received = False
+delivered_to = False
 verbose = 0
 `, "getmail", "--getmaildir", "{dir}")},
 		{name: "imaplib loop", program: "python3", prepare: plain(func(l line, dir string) []string {
