@@ -9,7 +9,7 @@ import (
 
 // plainAdded reads the line of a message as encodeTo writes it, if nothing in it is
 // escaped but flags' backslashes and it has no field that few have. Nearly all lines of
-// a journal are so, and encoding/json takes ten times as long for them. Of all others
+// a journal are so, and encoding/json takes several times as long for them. Of all others
 // it says no: then decodeAny tells what they are, or what is wrong.
 func plainAdded(line []byte) (e Event, ok bool) {
 	p := lineCutter{rest: line}

@@ -122,3 +122,45 @@ func TestRecentDamage(t *testing.T) {
 		}
 	}
 }
+
+// TestSettleInParts puts so many entries in their places that one transaction does not
+// take them all.
+func TestSettleInParts(t *testing.T) {
+	h := newHouse(t)
+	h.simple()
+	const n = 60_000
+	key := func(i int) []byte {
+		sum := sha256.Sum256(fmt.Append(nil, i))
+		return sum[:16]
+	}
+	var group []byte
+	for i := range n {
+		group = (&entry{key: key(i), value: fmt.Appendf(nil, "\x01a path of some length, as messages have it, %d", i)}).appendTo(group)
+	}
+	if err := h.db.update(func(tx *bbolt.Tx) error { return putRecent(tx, group) }); err != nil {
+		t.Fatal(err)
+	}
+	h.reopen()
+	parts := 0
+	err := h.db.recent.settle(0, func(fn func(*bbolt.Tx) error) error {
+		parts++
+		return h.db.update(fn)
+	})
+	if err != nil || parts < 2 {
+		t.Fatalf("put in their places in %d transactions, %v", parts, err)
+	}
+	if left := h.recents(); left != 0 {
+		t.Errorf("%d entries are left", left)
+	}
+	err = h.db.view(func(tx *bbolt.Tx) error {
+		for i := range n {
+			if want := fmt.Sprintf("\x01a path of some length, as messages have it, %d", i); string(tx.Bucket(sumsBucket).Get(key(i))) != want {
+				return fmt.Errorf("entry %d is not in its place", i)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
