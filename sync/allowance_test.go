@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"archiverd/archive"
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 	"archiverd/state"
 )
 

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"archiverd/archive"
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 	"archiverd/internal/uid"
 	"archiverd/state"
 )

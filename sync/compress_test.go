@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 	"archiverd/internal/wire"
 )
 

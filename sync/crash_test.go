@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"archiverd/archive"
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 )
 
 var errInjected = errors.New("injected")

@@ -11,7 +11,7 @@ import (
 	gosync "sync"
 	"testing"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 )
 
 // cutter stands between a job and its server, cuts connections after some

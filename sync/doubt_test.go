@@ -7,7 +7,7 @@ import (
 	gosync "sync"
 	"testing"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 )
 
 // sized answers metadata with sizes of its own: those of estimate.

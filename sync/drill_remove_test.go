@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"archiverd/archive"
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/wire"
 	"archiverd/state"
 )

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 )
 
 // server is a hostile server that counts the bodies it sends.

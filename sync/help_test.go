@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"archiverd/archive"
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 	"archiverd/internal/wire"
 	"archiverd/state"
 )

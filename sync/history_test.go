@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"archiverd/archive"
-	"archiverd/internal/dovecot"
 	"archiverd/internal/imapd"
+	"archiverd/internal/testing/dovecot"
 	"archiverd/state"
 )
 

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"archiverd/archive"
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 )
 
 // A label server, in the first run: All Mail and the labels are fetched at once,

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"archiverd/archive"
-	"archiverd/internal/dovecot"
 	"archiverd/internal/imapd"
+	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/wire"
 	"archiverd/state"
 )

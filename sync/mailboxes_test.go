@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 )
 
 // replies answers one command in INBOX, or with no mailbox open, with text.

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/dovecot"
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/dovecot"
+	"archiverd/internal/testing/hostile"
 	"archiverd/state"
 )
 

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"archiverd/archive"
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 )
 
 // unlike is the mailbox with other bodies of the same size behind the headers.

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/dovecot"
-	"archiverd/internal/hostile"
 	"archiverd/internal/imapd"
+	"archiverd/internal/testing/dovecot"
+	"archiverd/internal/testing/hostile"
 	"archiverd/internal/wire"
 )
 

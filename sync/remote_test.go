@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"archiverd/archive"
-	"archiverd/internal/hostile"
 	"archiverd/internal/imapd"
+	"archiverd/internal/testing/hostile"
 )
 
 // unprovenCases are all ways in which a message at the server can be one that the archive

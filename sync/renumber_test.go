@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 )
 
 // numbered makes EXAMINE of INBOX, which is the first of boxes, tell another

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/wire"
 )
 

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/cyrus"
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/cyrus"
+	"archiverd/internal/testing/dovecot"
 )
 
 // letters are messages that have header fields of their own each.

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"archiverd/archive"
-	"archiverd/internal/dovecot"
 	"archiverd/internal/imapd"
+	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/wire"
 )
 

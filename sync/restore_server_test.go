@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/dovecot"
 	"archiverd/internal/imapd"
+	"archiverd/internal/testing/dovecot"
 )
 
 // Whatever a server announces or does not, the result is the same.

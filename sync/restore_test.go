@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"archiverd/archive"
-	"archiverd/internal/cyrus"
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/cyrus"
+	"archiverd/internal/testing/dovecot"
 )
 
 // realMail is the mail of ARCHIVERD_TEST_MAIL.

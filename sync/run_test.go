@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 )
 
 // An honest server is archived as it is, and a second run asks for nothing but

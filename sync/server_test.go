@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 	"archiverd/internal/wire"
 )
 

@@ -10,8 +10,8 @@ import (
 	gosync "sync"
 	"testing"
 
-	"archiverd/internal/dovecot"
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/dovecot"
+	"archiverd/internal/testing/hostile"
 	"archiverd/internal/wire"
 )
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 )
 
 // A message that vanishes is gone and kept; listed again it is known by its UID

@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"testing"
 
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/dovecot"
 	"archiverd/sync"
 )
 

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/dovecot"
 )
 
 // manager takes what a daemon tells systemd.

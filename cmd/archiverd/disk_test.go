@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/dovecot"
 )
 
 // mountSmall puts the site's archive onto a file system of its own of that size,

@@ -11,8 +11,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"archiverd/internal/dovecot"
 	"archiverd/internal/imapd"
+	"archiverd/internal/testing/dovecot"
 )
 
 // TestDrillMemory drills 400 MB of mail, in messages that the throw-away server

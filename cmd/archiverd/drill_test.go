@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"archiverd/internal/demomail"
-	"archiverd/internal/dovecot"
 	"archiverd/internal/imapd"
+	"archiverd/internal/testing/dovecot"
 	"archiverd/state"
 )
 

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"archiverd/internal/demomail"
-	"archiverd/internal/dovecot"
 	"archiverd/internal/imapd"
+	"archiverd/internal/testing/dovecot"
 )
 
 // TestOctetForOctet archives messages from a server that changes nothing in

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/dovecot"
 )
 
 // mboxes reads mbox files with Python's mailbox module, and undoes what the variant

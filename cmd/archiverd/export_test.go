@@ -16,10 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/dovecot"
 	"archiverd/internal/export"
 	"archiverd/internal/imapd"
 	"archiverd/internal/maildir"
+	"archiverd/internal/testing/dovecot"
 )
 
 // exported are what alice has to be exported: letters that no program likes, and all

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/dovecot"
 	"archiverd/internal/maildir"
+	"archiverd/internal/testing/dovecot"
 )
 
 // writeMaildirs writes the mailboxes of a corpus as a Maildir.

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"archiverd/archive"
-	"archiverd/internal/dovecot"
 	"archiverd/internal/mbox"
+	"archiverd/internal/testing/dovecot"
 	"archiverd/state"
 )
 

@@ -63,7 +63,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		{"archiverd/internal/search", []string{"archiverd/state", "archiverd/sync", "archiverd/internal/wire", "github.com/emersion/go-imap"}},
 		{"archiverd/internal/source", []string{"archiverd/state", "archiverd/sync", "archiverd/internal/wire", "archiverd/internal/config", "github.com/emersion/go-imap"}},
 		{"archiverd/internal/config", []string{"archiverd/archive", "archiverd/state", "archiverd/sync", "github.com/emersion/go-imap"}},
-		{"archiverd/internal/dovecot", []string{"archiverd/archive", "archiverd/sync", "archiverd/internal/wire", "github.com/emersion"}},
+		{"archiverd/internal/testing/dovecot", []string{"archiverd/archive", "archiverd/sync", "archiverd/internal/wire", "github.com/emersion"}},
 	} {
 		if _, ok := imports[rule.pkg]; !ok {
 			t.Errorf("there is no package %s", rule.pkg)
@@ -85,14 +85,14 @@ func TestImportsRunOneWay(t *testing.T) {
 		{"gopkg.in/yaml.v3", []string{"archiverd/internal/config"}},
 		{"modernc.org/sqlite", []string{"archiverd/internal/search"}},
 		{"go.etcd.io/bbolt", []string{"archiverd/state"}},
-		{"github.com/emersion/go-imap/v2", []string{"archiverd/sync", "archiverd/internal/wire", "archiverd/internal/imapd", "archiverd/internal/hostile", "archiverd/cmd/archiverd"}},
+		{"github.com/emersion/go-imap/v2", []string{"archiverd/sync", "archiverd/internal/wire", "archiverd/internal/imapd", "archiverd/internal/testing/hostile", "archiverd/cmd/archiverd"}},
 		{"github.com/emersion/go-imap/v2/imapclient", []string{"archiverd/internal/wire"}},
-		{"github.com/emersion/go-imap/v2/imapserver", []string{"archiverd/internal/imapd", "archiverd/internal/hostile"}},
+		{"github.com/emersion/go-imap/v2/imapserver", []string{"archiverd/internal/imapd", "archiverd/internal/testing/hostile"}},
 		{"github.com/robfig/cron/v3", []string{"archiverd/sync", "archiverd/internal/config"}},
 		{"github.com/spf13/cobra", []string{"archiverd/cmd/archiverd"}},
 		{"archiverd/internal/imapd", []string{"archiverd/cmd/archiverd"}},
-		{"archiverd/internal/dovecot", []string{"archiverd/internal/bench", "archiverd/internal/cyrus"}},
-		{"testing", []string{"archiverd/internal/dovecot", "archiverd/internal/cyrus", "archiverd/internal/bench"}},
+		{"archiverd/internal/testing/dovecot", []string{"archiverd/internal/bench", "archiverd/internal/testing/cyrus"}},
+		{"testing", []string{"archiverd/internal/testing/dovecot", "archiverd/internal/testing/cyrus", "archiverd/internal/bench"}},
 	} {
 		used := false
 		for pkg, list := range imports {

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/dovecot"
 )
 
 // TestKilledFiftyTimes kills a sync at random moments, 50 times in a row, now

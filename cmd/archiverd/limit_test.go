@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/dovecot"
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/dovecot"
+	"archiverd/internal/testing/hostile"
 )
 
 // loginsOf is how many logins of the user the server has seen.

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/dovecot"
 	"archiverd/internal/imapd"
+	"archiverd/internal/testing/dovecot"
 )
 
 // peakMemory watches a process until it ends and returns the most octets that it

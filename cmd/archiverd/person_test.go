@@ -12,8 +12,8 @@ import (
 	"time"
 	"unicode"
 
-	"archiverd/internal/dovecot"
 	"archiverd/internal/imapd"
+	"archiverd/internal/testing/dovecot"
 )
 
 // readable checks that a text has nothing in it that a terminal would obey.

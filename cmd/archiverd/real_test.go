@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/dovecot"
 	"archiverd/state"
 )
 

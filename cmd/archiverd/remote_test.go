@@ -12,7 +12,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/config"
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/dovecot"
 	"archiverd/state"
 	"archiverd/sync"
 )

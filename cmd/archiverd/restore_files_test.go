@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/dovecot"
 	"archiverd/internal/imapd"
+	"archiverd/internal/testing/dovecot"
 )
 
 // TestRestoreFiles restores plain files: each once, also when begun again, dated

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/dovecot"
 )
 
 // TestRestoreKilled kills a restore at random moments, 30 times, and begins it

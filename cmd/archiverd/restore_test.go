@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"archiverd/archive"
-	"archiverd/internal/hostile"
 	"archiverd/internal/imapd"
+	"archiverd/internal/testing/hostile"
 	"archiverd/sync"
 )
 

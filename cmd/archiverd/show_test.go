@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"archiverd/archive"
-	"archiverd/internal/dovecot"
 	"archiverd/internal/imapd"
+	"archiverd/internal/testing/dovecot"
 )
 
 // newShowSite makes a site whose archive has these messages, in INBOX of alice.

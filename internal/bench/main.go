@@ -47,7 +47,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/dovecot"
 )
 
 func main() {

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"time"
 
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/dovecot"
 )
 
 // measured is what one run of archiverd took.

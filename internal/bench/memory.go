@@ -14,7 +14,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 )
 
 // benchMemory measures archiverd's memory for one mailbox of so many small messages,

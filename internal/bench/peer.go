@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/dovecot"
 )
 
 // line is how a client reaches the account.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/dovecot"
 )
 
 // way is a way to bring the messages back into an account that is empty, but for

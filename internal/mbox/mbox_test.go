@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/dovecot"
 )
 
 // hard are messages that an mbox may break.

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"archiverd/archive"
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/dovecot"
 )
 
 // excuses are the messages that Python reads otherwise for a reason, by what stands in

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 )
 
 // script is a server's part in APPEND: what it says at each literal and at the end

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/dovecot"
 	"archiverd/internal/imapd"
+	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/uid"
 	"archiverd/internal/utf7"
 )

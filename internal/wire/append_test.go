@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 )
 
 // message is one to append.

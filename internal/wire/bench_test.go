@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 )
 
 // BenchmarkBodies is what a message costs between socket and fn, the server's

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/dovecot"
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/dovecot"
+	"archiverd/internal/testing/hostile"
 )
 
 // What comes through compression, switched on in the middle of a session, is what came

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-sasl"

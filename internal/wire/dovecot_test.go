@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/uid"
 )
 

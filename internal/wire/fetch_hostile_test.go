@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 	"archiverd/internal/uid"
 )
 

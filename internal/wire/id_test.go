@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 	"archiverd/internal/uid"
 )
 

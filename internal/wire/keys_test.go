@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 )
 
 // Keys as a person writes them, and as they go over the wire.

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 )
 
 // What a server makes of a flight of commands, and what of that is believed.

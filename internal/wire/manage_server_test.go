@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/uid"
 	"archiverd/internal/utf7"
 )

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 
 	"golang.org/x/time/rate"
 )

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"archiverd/internal/hostile"
+	"archiverd/internal/testing/hostile"
 	"archiverd/internal/uid"
 )
 

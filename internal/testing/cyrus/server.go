@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/dovecot"
+	"archiverd/internal/testing/dovecot"
 )
 
 // patience is how long a server may take to start or to stop.
