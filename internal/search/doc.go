@@ -4,7 +4,7 @@
 //
 // # Words
 //
-// One tokeniser, in fold.go, makes words of everything: of what is asked for, of a
+// One tokeniser, in words.go, makes words of everything: of what is asked for, of a
 // message that is read, and of what goes into the index. A word is a run of
 // letters, digits and marks, after case, accents and compatibility forms are taken
 // away. Scripts that put no spaces between words (Chinese, Japanese, Korean, Thai,
@@ -30,9 +30,9 @@
 // index may be old, and answers are complete. It is never needed: what it lacks is
 // read from the archive.
 //
-// Files: fold.go makes words, parse.go and query.go a query, document.go reads a
-// message, match.go compares, run.go searches and stream.go does so without an
-// index; schema.go and file.go are the index as a file, facts.go what it knows of
-// mailboxes, tail.go what a journal adds to that, lookup.go asks it, update.go
-// keeps it.
+// Files: words.go makes words, parse.go and query.go a query, document.go reads a
+// message, match.go compares, search.go searches and unindexed.go does so without an
+// index; index_schema.go and index_file.go are the index as a file, index_mailbox.go
+// what it knows of mailboxes, index_tail.go what a journal adds to that,
+// index_search.go asks it, indexer.go keeps it.
 package search
