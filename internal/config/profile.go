@@ -7,9 +7,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// profile is what is known of a provider: defaults of its accounts' keys. What
-// the file says of a key goes before it. docs/operation.md, Providers, has the
-// sources.
+// profile holds the defaults of a provider's accounts. A key that the file
+// sets overrides the profile. docs/providers.md names the sources of the values.
 type profile struct {
 	host        string
 	connections int

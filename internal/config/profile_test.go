@@ -21,7 +21,7 @@ func withProfile(t *testing.T, lines string) (*Account, error) {
 // A profile is all that an account needs beside its name and login, and leaves
 // nothing out of the archive.
 func TestProfiles(t *testing.T) {
-	docs, err := os.ReadFile("../../docs/operation.md")
+	docs, err := os.ReadFile("../../docs/providers.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestProfiles(t *testing.T) {
 		}
 		for _, text := range []string{"`" + name + "`", a.Host} {
 			if !strings.Contains(string(docs), text) {
-				t.Errorf("docs/operation.md does not name %s", text)
+				t.Errorf("docs/providers.md does not name %s", text)
 			}
 		}
 	}
