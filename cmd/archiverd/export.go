@@ -127,7 +127,7 @@ func (a *app) export(ctx context.Context, f exportFlags, target string) (err err
 		if err != nil {
 			return err
 		}
-		sel = query.Select(r, sel)
+		sel = query.Restrict(r, sel)
 	}
 	show := a.newProgress()
 	ctx, stop := interruptible(ctx, a.err, "what is half written is being removed")

@@ -50,13 +50,13 @@ func (a *app) index(ctx context.Context, r *archive.Archive, cfg *config.Config,
 	ctx, stop := interruptible(ctx, a.err, "stopping")
 	defer stop()
 	began, told := time.Now(), time.Now()
-	x := &search.Indexer{Archive: r, Path: indexPath(r, cfg), Group: cfg != nil && cfg.Archive.Group, Rebuild: rebuild, Progress: func(n int) {
+	x := &search.Indexer{Archive: r, Path: indexPath(r, cfg), GroupRead: cfg != nil && cfg.Archive.Group, Rebuild: rebuild, Progress: func(n int) {
 		if time.Since(told) > 5*time.Second {
 			told = time.Now()
 			fmt.Fprintf(a.err, "%s so far\n", english.Plural(n, "message", ""))
 		}
 	}}
-	umask(x.Group)
+	umask(x.GroupRead)
 	done, err := x.Update(ctx)
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ func updateIndex(ctx context.Context, cfg *config.Config, log *slog.Logger) {
 	}
 	defer r.Close()
 	began := time.Now()
-	done, err := (&search.Indexer{Archive: r, Path: cfg.Index.Path, Group: cfg.Archive.Group}).Update(ctx)
+	done, err := (&search.Indexer{Archive: r, Path: cfg.Index.Path, GroupRead: cfg.Archive.Group}).Update(ctx)
 	if done != nil {
 		for _, note := range done.Notes {
 			log.Warn(note)

@@ -76,7 +76,7 @@ func (a *app) pick(ctx context.Context, cfg *config.Config, f restoreFlags, args
 	}()
 	if len(args) == 0 {
 		if query != nil {
-			s = query.Select(p.archive, s)
+			s = query.Restrict(p.archive, s)
 		}
 		return p, p.account(f, s)
 	}

@@ -191,10 +191,10 @@ func (a *app) search(ctx context.Context, q *search.Query, s *selecting, account
 }
 
 // foundLine says how many were found, and what to try.
-func foundLine(found *search.Found, limit int, gone bool) string {
+func foundLine(found *search.Report, limit int, gone bool) string {
 	n := len(found.Results)
 	switch {
-	case found.More:
+	case found.HasMore:
 		return fmt.Sprintf("the newest %s; there are more: --limit 0 shows all", english.Plural(limit, "message", ""))
 	case n == 0 && gone:
 		return "no message found; words are found whole, begin* finds those that begin so"
@@ -225,7 +225,7 @@ type foundPlace struct {
 	Gone    time.Time `json:"gone,omitzero"`
 }
 
-func (a *app) searchJSON(r *archive.Archive, found *search.Found) error {
+func (a *app) searchJSON(r *archive.Archive, found *search.Report) error {
 	list := make([]foundMessage, len(found.Results))
 	for i, m := range found.Results {
 		l := foundMessage{ID: m.Places[0].ID, Date: m.Date, Size: m.Size, SHA256: m.Sum.String()}
@@ -274,7 +274,7 @@ func (a *app) layout() foundLayout {
 	return l
 }
 
-func (a *app) printFound(r *archive.Archive, found *search.Found) error {
+func (a *app) printFound(r *archive.Archive, found *search.Report) error {
 	l := a.layout()
 	terminal := l != foundLayout{from: 28, subject: 44, mailbox: 20}
 	paint := func(code, s string) string {

@@ -11,61 +11,61 @@ import (
 type column int
 
 const (
-	from    column = iota // From, Sender
-	to                    // To
-	cc                    // Cc, Bcc
-	subject               // Subject
-	ident                 // Message-ID
-	other                 // all other fields but those of isTrace
-	body                  // every text part, HTML as text; from 4 MiB on the rest is left out
-	file                  // the names of the parts
-	columns = iota
+	fromColumn      column = iota // From, Sender
+	toColumn                      // To
+	ccColumn                      // Cc, Bcc
+	subjectColumn                 // Subject
+	messageIDColumn               // Message-ID
+	otherColumn                   // all other fields but those of isTraceField
+	textColumn                    // every text part, HTML as text; from 4 MiB on the rest is left out
+	filenameColumn                // the names of the parts
+	numColumns      = iota
 )
 
 // document is a message as words: each column begins and ends with a space and has
 // one between two words, so that a phrase is a substring.
 type document struct {
-	words      [columns]string
+	words      [numColumns]string
 	attachment bool // see isAttachment
 }
 
-// textOctets is how much text of a message is searched.
-const textOctets = 4 << 20
+// maxTextOctets is how much text of a message is searched.
+const maxTextOctets = 4 << 20
 
-// reader makes documents. It belongs to one goroutine.
-type reader struct{ fold *folder }
+// documentReader makes documents. It belongs to one goroutine.
+type documentReader struct{ folder *wordFolder }
 
 // read reads a message to its end, or with header alone its header. The only errors
 // are those of r.
-func (d reader) read(r io.Reader, header bool) (*document, error) {
+func (d documentReader) read(r io.Reader, header bool) (*document, error) {
 	read := message.Read
 	if header {
 		read = message.ReadHeader
 	}
-	m, err := read(r, message.Options{TextOctets: textOctets, AllText: true})
+	m, err := read(r, message.Options{TextOctets: maxTextOctets, AllText: true})
 	if err != nil {
 		return nil, err
 	}
-	var texts [columns]strings.Builder
+	var texts [numColumns]strings.Builder
 	add := func(c column, s string) {
 		b := &texts[c]
 		if b.Len() == 0 {
 			b.WriteByte(' ')
 		} else {
-			b.WriteString(border + " ")
+			b.WriteString(textBorder + " ")
 		}
-		d.fold.words(b, s)
+		d.folder.appendWords(b, s)
 	}
 	for _, f := range m.Header {
 		if c, ok := columnOf(strings.ToLower(f.Name)); ok {
 			add(c, f.Value)
 		}
 	}
-	add(body, m.Text)
+	add(textColumn, m.Text)
 	doc := &document{}
 	for _, p := range m.Parts {
 		if p.Name != "" {
-			add(file, p.Name)
+			add(filenameColumn, p.Name)
 		}
 		doc.attachment = doc.attachment || isAttachment(p)
 	}
@@ -79,23 +79,23 @@ func (d reader) read(r io.Reader, header bool) (*document, error) {
 func columnOf(name string) (column, bool) {
 	switch name {
 	case "from", "sender":
-		return from, true
+		return fromColumn, true
 	case "to":
-		return to, true
+		return toColumn, true
 	case "cc", "bcc":
-		return cc, true
+		return ccColumn, true
 	case "subject":
-		return subject, true
+		return subjectColumn, true
 	case "message-id":
-		return ident, true
+		return messageIDColumn, true
 	}
-	return other, !isTrace(name)
+	return otherColumn, !isTraceField(name)
 }
 
-// isTrace says whether a field, in lower case, is what servers wrote for each
+// isTraceField says whether a field, in lower case, is what servers wrote for each
 // other: the way, signatures, verdicts. Nobody searches there, and every host name
 // is in it.
-func isTrace(name string) bool {
+func isTraceField(name string) bool {
 	switch name {
 	case "received", "return-path", "received-spf", "authentication-results", "dkim-signature", "domainkey-signature",
 		"autocrypt", "face", "x-face", "x-received", "x-gm-message-state", "thread-index":

@@ -17,24 +17,24 @@ import (
 	"archiverd/internal/uid"
 )
 
-// clock is the time at which the tests' archives begin.
-var clock = time.Date(2026, 11, 22, 18, 30, 0, 0, time.UTC)
+// startTime is the time at which the tests' archives begin.
+var startTime = time.Date(2026, 11, 22, 18, 30, 0, 0, time.UTC)
 
-// store is an archive being written, with its index.
-type store struct {
-	t       testing.TB
-	dir     string
-	w       *archive.Writer
-	now     time.Time
-	at      map[archive.Sum]string
-	indexer *Indexer
-	made    bool // there are messages without files
+// testArchive is an archive being written, with its index.
+type testArchive struct {
+	t            testing.TB
+	dir          string
+	w            *archive.Writer
+	now          time.Time
+	pathBySum    map[archive.Sum]string
+	indexer      *Indexer
+	withoutFiles bool // there are messages without files
 }
 
-// newStore makes an archive, which must verify when the test ends.
-func newStore(t testing.TB) *store {
+// newTestArchive makes an archive, which must verify when the test ends.
+func newTestArchive(t testing.TB) *testArchive {
 	t.Helper()
-	s := &store{t: t, dir: t.TempDir(), now: clock, at: map[archive.Sum]string{}}
+	s := &testArchive{t: t, dir: t.TempDir(), now: startTime, pathBySum: map[archive.Sum]string{}}
 	w, err := archive.OpenWriter(s.dir, archive.Options{Now: func() time.Time { return s.now }})
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +47,7 @@ func newStore(t testing.TB) *store {
 			t.Error(err)
 		}
 		for _, b := range boxes {
-			if s.made {
+			if s.withoutFiles {
 				break
 			}
 			v, err := w.Verify(context.Background(), b, archive.VerifyOptions{})
@@ -67,8 +67,8 @@ func newStore(t testing.TB) *store {
 	return s
 }
 
-// mailbox opens a mailbox as its journal has it.
-func (s *store) mailbox(account, name string) *archive.Mailbox {
+// openMailbox opens a mailbox as its journal has it.
+func (s *testArchive) openMailbox(account, name string) *archive.Mailbox {
 	s.t.Helper()
 	b, err := s.w.Place(account, archive.Name{Mailbox: name, Delimiter: "/"})
 	if err != nil {
@@ -85,18 +85,18 @@ func (s *store) mailbox(account, name string) *archive.Mailbox {
 	return m
 }
 
-// letter is a message to be stored.
-type letter struct {
+// testMessage is a message to be stored.
+type testMessage struct {
 	uid   uint32
 	date  time.Time
 	flags []string
-	body  string
+	text  string
 }
 
 // commit commits events and messages to a mailbox.
-func (s *store) commit(account, name string, epoch uint32, events []archive.Event, letters ...letter) {
+func (s *testArchive) commit(account, name string, epoch uint32, events []archive.Event, letters ...testMessage) {
 	s.t.Helper()
-	m := s.mailbox(account, name)
+	m := s.openMailbox(account, name)
 	b, err := m.Batch()
 	if err != nil {
 		s.t.Fatal(err)
@@ -107,17 +107,17 @@ func (s *store) commit(account, name string, epoch uint32, events []archive.Even
 	for _, l := range letters {
 		slices.Sort(l.flags)
 		e := archive.Event{UID: l.uid, InternalDate: l.date, Flags: l.flags}
-		if err := b.Add(epoch, e, int64(len(l.body)), strings.NewReader(l.body)); err != nil {
+		if err := b.Add(epoch, e, int64(len(l.text)), strings.NewReader(l.text)); err != nil {
 			s.t.Fatal(err)
 		}
 	}
-	s.w.Commit(func(sum archive.Sum) (string, bool) { p, ok := s.at[sum]; return p, ok }, b)
+	s.w.Commit(func(sum archive.Sum) (string, bool) { p, ok := s.pathBySum[sum]; return p, ok }, b)
 	if b.Err != nil {
 		s.t.Fatal(b.Err)
 	}
 	for _, e := range b.Events {
-		if e.Kind == archive.Added && !s.made {
-			s.at[e.Sum] = m.Dir + "/" + e.Path
+		if e.Kind == archive.Added && !s.withoutFiles {
+			s.pathBySum[e.Sum] = m.Dir + "/" + e.Path
 		}
 	}
 	if err := m.Release(); err != nil {
@@ -125,20 +125,20 @@ func (s *store) commit(account, name string, epoch uint32, events []archive.Even
 	}
 }
 
-// commitMade commits events alone: of messages that have no files, so that the
+// commitWithoutFiles commits events alone: of messages that have no files, so that the
 // archive is not verified.
-func (s *store) commitMade(account, name string, events []archive.Event) {
+func (s *testArchive) commitWithoutFiles(account, name string, events []archive.Event) {
 	s.t.Helper()
-	s.made = true
+	s.withoutFiles = true
 	s.commit(account, name, 1, events)
 }
 
-func opened(name string, epoch uint32) archive.Event {
+func openedEvent(name string, epoch uint32) archive.Event {
 	return archive.Event{Kind: archive.Opened, Name: archive.Name{Mailbox: name, Delimiter: "/"}, UIDValidity: epoch}
 }
 
-// index brings the index up to date.
-func (s *store) index() *Indexed {
+// updateIndex brings the index up to date.
+func (s *testArchive) updateIndex() *IndexReport {
 	s.t.Helper()
 	done, err := s.indexer.Update(context.Background())
 	if err != nil {
@@ -164,8 +164,8 @@ func readTime(_, text string) (time.Time, error) {
 	return time.Parse(time.RFC3339, text)
 }
 
-// find searches, with the index or without it.
-func (s *store) find(query string, sel archive.Selection, limit int, indexed bool) *Found {
+// search searches, with the index or without it.
+func (s *testArchive) search(query string, sel archive.Selection, limit int, indexed bool) *Report {
 	s.t.Helper()
 	search := &Search{Archive: s.w.Archive, Query: parse(s.t, query), Selection: sel, Limit: limit}
 	if indexed {
@@ -178,22 +178,22 @@ func (s *store) find(query string, sel archive.Selection, limit int, indexed boo
 	return found
 }
 
-// same fails unless the index gives the answers that the archive itself gives.
-func (s *store) same(query string, sel archive.Selection, limit int) *Found {
+// searchBothWays fails unless the index gives the answers that the archive itself gives.
+func (s *testArchive) searchBothWays(query string, sel archive.Selection, limit int) *Report {
 	s.t.Helper()
-	got, want := s.find(query, sel, limit, true), s.find(query, sel, limit, false)
-	if !got.Indexed || len(got.Notes) > 0 {
+	got, want := s.search(query, sel, limit, true), s.search(query, sel, limit, false)
+	if !got.UsedIndex || len(got.Notes) > 0 {
 		s.t.Fatalf("%s: the index is not used: %q", query, got.Notes)
 	}
-	if got.More != want.More || !reflect.DeepEqual(texts(got), texts(want)) {
+	if got.HasMore != want.HasMore || !reflect.DeepEqual(describe(got), describe(want)) {
 		s.t.Errorf("%s (%+v, limit %d): with the index\n%s%v\nwithout\n%s%v", query, sel, limit,
-			strings.Join(texts(got), "\n"), got.More, strings.Join(texts(want), "\n"), want.More)
+			strings.Join(describe(got), "\n"), got.HasMore, strings.Join(describe(want), "\n"), want.HasMore)
 	}
 	return want
 }
 
-// texts are results for comparison.
-func texts(f *Found) []string {
+// describe are results for comparison.
+func describe(f *Report) []string {
 	out := []string{}
 	for _, r := range f.Results {
 		text := fmt.Sprintf("%s %d %s:", r.Sum.String()[:8], r.Size, r.Date.Format(time.RFC3339))
@@ -205,17 +205,17 @@ func texts(f *Found) []string {
 	return out
 }
 
-// author makes up messages: the same for one seed.
-type author struct{ *rand.Rand }
+// generator makes up messages: the same for one seed.
+type generator struct{ *rand.Rand }
 
-func newAuthor(seed uint64) author { return author{rand.New(rand.NewPCG(seed, 7))} }
+func newGenerator(seed uint64) generator { return generator{rand.New(rand.NewPCG(seed, 7))} }
 
-func (a author) word() string {
+func (a generator) word() string {
 	words := []string{"invoice", "Rechnung", "Größe", "naïve", "meeting", "in", "Invoices", "東京都庁", "かばん", "Straße", "İstanbul", "ελιά", "ΕΛΙΆ", "v2", "ok", "a", "Привет", "ice"}
 	return words[a.IntN(len(words))]
 }
 
-func (a author) words(n int) string {
+func (a generator) words(n int) string {
 	var list []string
 	for range n {
 		list = append(list, a.word())
@@ -223,7 +223,7 @@ func (a author) words(n int) string {
 	return strings.Join(list, []string{" ", " ", " ", "-", ", "}[a.IntN(5)])
 }
 
-func (a author) message() string {
+func (a generator) message() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "From: %s <%s@example.com>\r\nTo: %s\r\nSubject: %s\r\nMessage-ID: <%d@example.net>\r\n", a.word(), []string{"alice", "bob"}[a.IntN(2)], a.word(), a.words(1+a.IntN(3)), a.IntN(1000))
 	b.WriteString("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n")
@@ -235,7 +235,7 @@ func (a author) message() string {
 	return b.String()
 }
 
-func (a author) flags() []string {
+func (a generator) flags() []string {
 	var out []string
 	for _, f := range []string{`\Seen`, `\Flagged`, "$Forwarded"} {
 		if a.IntN(3) == 0 {
@@ -246,7 +246,7 @@ func (a author) flags() []string {
 }
 
 // query makes up a query.
-func (a author) query() string {
+func (a generator) query() string {
 	var list []string
 	for range 1 + a.IntN(3) {
 		t := a.word()
@@ -290,10 +290,10 @@ func (a author) query() string {
 	return strings.Join(list, " ")
 }
 
-func (a author) day() time.Time {
+func (a generator) day() time.Time {
 	return time.Date(2026, 1, 1+a.IntN(20), a.IntN(3), 0, 0, 0, time.FixedZone("", 3600*(a.IntN(3)-1)))
 }
 
-func gone(uids ...uint32) archive.Event {
+func goneEvent(uids ...uint32) archive.Event {
 	return archive.Event{Kind: archive.Gone, UIDs: uid.Of(uids...)}
 }

@@ -12,32 +12,32 @@ import (
 	"archiverd/archive"
 )
 
-// some fills a mailbox with made-up mail, the same for one seed.
-func (s *store) some(seed uint64, account, name string, n int) {
-	a := newAuthor(seed)
-	var letters []letter
+// fill fills a mailbox with made-up mail, the same for one seed.
+func (s *testArchive) fill(seed uint64, account, name string, n int) {
+	a := newGenerator(seed)
+	var letters []testMessage
 	for i := range n {
-		letters = append(letters, letter{uint32(i + 1), a.day(), a.flags(), a.message()})
+		letters = append(letters, testMessage{uint32(i + 1), a.day(), a.flags(), a.message()})
 	}
-	s.commit(account, name, 1, []archive.Event{opened(name, 1)}, letters...)
+	s.commit(account, name, 1, []archive.Event{openedEvent(name, 1)}, letters...)
 }
 
 // An index that is lost, cut, half written, overwritten, of another archive or of
 // another version is passed over with a note, and the answers are complete; an
 // update makes it anew.
 func TestDamagedIndex(t *testing.T) {
-	other := newStore(t)
-	other.some(2, "alice", "INBOX", 40)
-	other.index()
-	s := newStore(t)
-	s.some(1, "alice", "INBOX", 200)
-	s.index()
+	other := newTestArchive(t)
+	other.fill(2, "alice", "INBOX", 40)
+	other.updateIndex()
+	s := newTestArchive(t)
+	s.fill(1, "alice", "INBOX", 200)
+	s.updateIndex()
 	path := s.indexer.Path
 	good, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := len(s.same("invoice*", archive.Selection{}, 0).Results)
+	want := len(s.searchBothWays("invoice*", archive.Selection{}, 0).Results)
 	if want < 20 {
 		t.Fatalf("only %d results", want)
 	}
@@ -56,30 +56,30 @@ func TestDamagedIndex(t *testing.T) {
 		"text":             func() { write(path, []byte("hello")) },
 		"overwritten":      func() { write(path, append(bytes.Clone(good[:1024]), bytes.Repeat([]byte{0xa5}, len(good)-1024)...)) },
 		"of another":       func() { text, _ := os.ReadFile(other.indexer.Path); write(path, text) },
-		"of a version":     func() { write(path, bytes.Replace(good, []byte(schema), []byte("0"+schema[1:]), 1)) },
-		"a transaction on": func() { write(path, good); write(path+".good", good); halfWritten(t, path) },
+		"of a version":     func() { write(path, bytes.Replace(good, []byte(schemaVersion), []byte("0"+schemaVersion[1:]), 1)) },
+		"a transaction on": func() { write(path, good); write(path+".good", good); writeHalf(t, path) },
 	} {
 		spoil()
-		found := s.find("invoice*", archive.Selection{}, 0, true)
+		found := s.search("invoice*", archive.Selection{}, 0, true)
 		if len(found.Results) != want || len(found.Errors) > 0 {
 			t.Errorf("%s: %d results, want %d; %v", name, len(found.Results), want, found.Errors)
 		}
-		if name != "lost" && (found.Indexed || len(found.Notes) != 1) {
-			t.Errorf("%s: indexed %v, %q", name, found.Indexed, found.Notes)
+		if name != "lost" && (found.UsedIndex || len(found.Notes) != 1) {
+			t.Errorf("%s: indexed %v, %q", name, found.UsedIndex, found.Notes)
 		}
-		done := s.index()
+		done := s.updateIndex()
 		if made := done.Added == 200; !made && name != "a transaction on" || done.Documents != 200 || len(done.Errors) > 0 {
 			t.Errorf("%s: made anew: %+v", name, done)
 		}
-		s.same("invoice*", archive.Selection{}, 0)
+		s.searchBothWays("invoice*", archive.Selection{}, 0)
 	}
 }
 
-// halfWritten leaves an index as a writer does that was killed within a transaction,
+// writeHalf leaves an index as a writer does that was killed within a transaction,
 // whose pages have begun to go to the file.
-func halfWritten(t *testing.T, path string) {
+func writeHalf(t *testing.T, path string) {
 	t.Helper()
-	ix, err := connect(path, "rw", "cache_size(1)", "cache_spill(1)")
+	ix, err := openSQLite(path, "rw", "cache_size(1)", "cache_spill(1)")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,21 +119,21 @@ func halfWritten(t *testing.T, path string) {
 // An index is old in every way that an archive can change under it: mail has come,
 // a mailbox was renumbered, put back from a backup, taken away, made.
 func TestStaleIndex(t *testing.T) {
-	s := newStore(t)
-	s.some(1, "alice", "INBOX", 60)
-	s.some(2, "alice", "Old", 20)
+	s := newTestArchive(t)
+	s.fill(1, "alice", "INBOX", 60)
+	s.fill(2, "alice", "Old", 20)
 	backup, err := os.ReadFile(filepath.Join(s.dir, "alice/INBOX/journal.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.index()
-	a := newAuthor(3)
+	s.updateIndex()
+	a := newGenerator(3)
 	check := func(what string) {
 		t.Helper()
 		for range 12 {
-			s.same(a.query(), archive.Selection{Gone: a.IntN(3) == 0}, a.IntN(4))
+			s.searchBothWays(a.query(), archive.Selection{Gone: a.IntN(3) == 0}, a.IntN(4))
 		}
-		if found := s.same("-zzz", archive.Selection{}, 0); len(found.Results) < 10 {
+		if found := s.searchBothWays("-zzz", archive.Selection{}, 0); len(found.Results) < 10 {
 			t.Errorf("%s: %d results", what, len(found.Results))
 		}
 		if t.Failed() {
@@ -141,9 +141,9 @@ func TestStaleIndex(t *testing.T) {
 		}
 	}
 	s.now = s.now.Add(time.Minute)
-	s.commit("alice", "INBOX", 1, nil, letter{100, a.day(), nil, a.message()}, letter{101, clock, nil, a.message()})
+	s.commit("alice", "INBOX", 1, nil, testMessage{100, a.day(), nil, a.message()}, testMessage{101, startTime, nil, a.message()})
 	check("new mail")
-	s.index()
+	s.updateIndex()
 	check("new mail in the index")
 	text, err := os.ReadFile(filepath.Join(s.dir, "alice/INBOX/journal.jsonl"))
 	if err != nil {
@@ -154,31 +154,31 @@ func TestStaleIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("an older journal")
-	s.index()
+	s.updateIndex()
 	check("an older journal in the index")
 	if err := os.WriteFile(journal, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.some(4, "alice", "New", 20)
+	s.fill(4, "alice", "New", 20)
 	b := a.message()
-	s.commit("alice", "INBOX", 2, []archive.Event{opened("INBOX", 2)}, letter{1, clock.AddDate(1, 0, 0), nil, b}, letter{2, a.day(), nil, b})
+	s.commit("alice", "INBOX", 2, []archive.Event{openedEvent("INBOX", 2)}, testMessage{1, startTime.AddDate(1, 0, 0), nil, b}, testMessage{2, a.day(), nil, b})
 	check("renumbered")
-	s.index()
+	s.updateIndex()
 	check("renumbered, in the index")
 	if err := os.Rename(filepath.Join(s.dir, "alice/Old"), filepath.Join(s.dir, "alice/Renamed")); err != nil {
 		t.Fatal(err)
 	}
 	check("a mailbox that is elsewhere")
-	s.index()
+	s.updateIndex()
 	check("a mailbox that is elsewhere in the index")
 }
 
 // A damaged message is not taken for good by the index, and found again when it is
 // put back.
 func TestDamagedMessage(t *testing.T) {
-	s := newStore(t)
-	s.some(1, "alice", "INBOX", 10)
-	found := s.find("-zzz", archive.Selection{}, 1, false)
+	s := newTestArchive(t)
+	s.fill(1, "alice", "INBOX", 10)
+	found := s.search("-zzz", archive.Selection{}, 1, false)
 	path := filepath.Join(s.dir, found.Results[0].Places[0].ID)
 	good, err := os.ReadFile(path)
 	if err != nil {
@@ -187,33 +187,33 @@ func TestDamagedMessage(t *testing.T) {
 	if err := os.WriteFile(path, []byte("Subject: zzz\r\n\r\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if done := s.index(); len(done.Errors) != 1 || !errors.Is(done.Errors[0], errDamaged) || done.Documents != 9 {
+	if done := s.updateIndex(); len(done.Errors) != 1 || !errors.Is(done.Errors[0], errDamagedMessage) || done.Documents != 9 {
 		t.Errorf("indexed %+v", done)
 	}
-	if found := s.same("zzz", archive.Selection{}, 0); len(found.Results) != 1 {
+	if found := s.searchBothWays("zzz", archive.Selection{}, 0); len(found.Results) != 1 {
 		t.Errorf("what is there is not found: %+v", found)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if found := s.find("zzz", archive.Selection{}, 0, true); len(found.Errors) != 1 || !found.Indexed {
+	if found := s.search("zzz", archive.Selection{}, 0, true); len(found.Errors) != 1 || !found.UsedIndex {
 		t.Errorf("a missing message: %+v", found)
 	}
 	if err := os.WriteFile(path, good, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if done := s.index(); len(done.Errors) != 0 || done.Documents != 10 || done.Added != 1 {
+	if done := s.updateIndex(); len(done.Errors) != 0 || done.Documents != 10 || done.Added != 1 {
 		t.Errorf("indexed %+v", done)
 	}
-	s.same("-zzz", archive.Selection{}, 0)
+	s.searchBothWays("-zzz", archive.Selection{}, 0)
 }
 
 // Two writers of one index do not meet, and one that is interrupted leaves what was
 // there.
-func TestIndexIsWrittenByOne(t *testing.T) {
-	s := newStore(t)
-	s.some(1, "alice", "INBOX", 5)
-	release, err := lock(s.indexer.Path, 0o600)
+func TestIndexHasOneWriter(t *testing.T) {
+	s := newTestArchive(t)
+	s.fill(1, "alice", "INBOX", 5)
+	release, err := lockIndex(s.indexer.Path, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func TestIndexIsWrittenByOne(t *testing.T) {
 	if err := release(); err != nil {
 		t.Fatal(err)
 	}
-	s.index()
+	s.updateIndex()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	s.indexer.Rebuild = true
@@ -231,16 +231,16 @@ func TestIndexIsWrittenByOne(t *testing.T) {
 		t.Errorf("interrupted it says %v", err)
 	}
 	s.indexer.Rebuild = false
-	s.same("-zzz", archive.Selection{}, 0)
+	s.searchBothWays("-zzz", archive.Selection{}, 0)
 }
 
 // A message that gets a newer date, being in another mailbox too, is counted once.
-func TestIndexedCountsOnce(t *testing.T) {
-	s := newStore(t)
+func TestIndexCountsEqualMessagesOnce(t *testing.T) {
+	s := newTestArchive(t)
 	text := "Subject: zzz\r\n\r\nbody\r\n"
-	s.commit("alice", "A", 1, []archive.Event{opened("A", 1)}, letter{1, clock, nil, text})
-	s.commit("alice", "B", 1, []archive.Event{opened("B", 1)}, letter{1, clock.AddDate(1, 0, 0), nil, text})
-	if done := s.index(); done.Documents != 1 || done.Added != 1 {
+	s.commit("alice", "A", 1, []archive.Event{openedEvent("A", 1)}, testMessage{1, startTime, nil, text})
+	s.commit("alice", "B", 1, []archive.Event{openedEvent("B", 1)}, testMessage{1, startTime.AddDate(1, 0, 0), nil, text})
+	if done := s.updateIndex(); done.Documents != 1 || done.Added != 1 {
 		t.Errorf("indexed %+v", done)
 	}
 }

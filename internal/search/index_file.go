@@ -19,18 +19,18 @@ import (
 var (
 	// errNoIndex is returned where there is no index.
 	errNoIndex = errors.New("there is no index")
-	// errStale is returned for an index of another archive or version.
-	errStale = errors.New("it can't be used")
-	// errDamaged is returned for a message whose octets are not those of the journal.
-	errDamaged = errors.New("its octets are not those that were archived; `archiverd verify` tells more")
+	// errUnusable is returned for an index of another archive or version.
+	errUnusable = errors.New("it can't be used")
+	// errDamagedMessage is returned for a message whose octets are not those of the journal.
+	errDamagedMessage = errors.New("its octets are not those that were archived; `archiverd verify` tells more")
 )
 
-// index is an open index file. Close closes it.
-type index struct{ db *sql.DB }
+// indexFile is an open index file. Close closes it.
+type indexFile struct{ db *sql.DB }
 
 // openIndex opens the index at path, which must be there. It is made ready for
 // archive a, or refused.
-func openIndex(ctx context.Context, path string, a *archive.Archive, write bool) (*index, error) {
+func openIndex(ctx context.Context, path string, a *archive.Archive, write bool) (*indexFile, error) {
 	st, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errNoIndex
@@ -42,7 +42,7 @@ func openIndex(ctx context.Context, path string, a *archive.Archive, write bool)
 	if write {
 		mode = "rw"
 	}
-	ix, err := connect(path, mode)
+	ix, err := openSQLite(path, mode)
 	if err != nil {
 		return nil, err
 	}
@@ -52,13 +52,13 @@ func openIndex(ctx context.Context, path string, a *archive.Archive, write bool)
 		FROM meta, pragma_page_count(), pragma_page_size()`).Scan(&id, &version, &octets)
 	switch {
 	case err != nil:
-		err = fmt.Errorf("%w: %w", errStale, err)
+		err = fmt.Errorf("%w: %w", errUnusable, err)
 	case octets > st.Size():
-		err = fmt.Errorf("%w: it has %d octets of %d", errStale, st.Size(), octets)
-	case version != schema:
-		err = fmt.Errorf("%w: another version of archiverd made it", errStale)
+		err = fmt.Errorf("%w: it has %d octets of %d", errUnusable, st.Size(), octets)
+	case version != schemaVersion:
+		err = fmt.Errorf("%w: another version of archiverd made it", errUnusable)
 	case id != a.ID():
-		err = fmt.Errorf("%w: it is of archive %s, not %s", errStale, id, a.ID())
+		err = fmt.Errorf("%w: it is of archive %s, not %s", errUnusable, id, a.ID())
 	}
 	if err != nil {
 		return nil, errors.Join(err, ix.Close())
@@ -66,9 +66,9 @@ func openIndex(ctx context.Context, path string, a *archive.Archive, write bool)
 	return ix, nil
 }
 
-// connect opens a file of SQLite's. There is one connection to it: statements see
+// openSQLite opens a file of SQLite's. There is one connection to it: statements see
 // the same transaction.
-func connect(path, mode string, pragmas ...string) (*index, error) {
+func openSQLite(path, mode string, pragmas ...string) (*indexFile, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -82,15 +82,15 @@ func connect(path, mode string, pragmas ...string) (*index, error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	return &index{db}, nil
+	return &indexFile{db}, nil
 }
 
 // Close closes the file.
-func (ix *index) Close() error { return ix.db.Close() }
+func (ix *indexFile) Close() error { return ix.db.Close() }
 
-// lock keeps other writers of the index at path away, until release is called. A
+// lockIndex keeps other writers of the index at path away, until release is called. A
 // reader needs no lock but SQLite's.
-func lock(path string, mode fs.FileMode) (release func() error, err error) {
+func lockIndex(path string, mode fs.FileMode) (release func() error, err error) {
 	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, mode)
 	if err != nil {
 		return nil, err

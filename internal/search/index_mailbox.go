@@ -11,137 +11,139 @@ import (
 	"archiverd/archive"
 )
 
-// facts are what is known of a mailbox but for its messages.
-type facts struct {
-	box     archive.Box
-	id      int64 // 0: not in the index
-	journal string
-	pos     archive.Position
-	latest  int64 // the seconds of the latest event
-	places  int   // rows of it in the index
-	epochs  []epoch
+// mailboxIndex are what is known of a mailbox but for its messages.
+type mailboxIndex struct {
+	dir        archive.Box
+	id         int64 // 0: not in the index
+	journal    string
+	position   archive.Position
+	lastEvent  int64 // the seconds of the latest event
+	placeCount int   // rows of it in the index
+	epochs     []epoch
 }
 
 // epoch is the time of one UIDVALIDITY.
 type epoch struct {
-	name          archive.Name
-	opened, ended int64 // seconds; ended 0: it has not
+	name              archive.Name
+	openedAt, endedAt int64 // seconds; ended 0: it has not
 }
 
-// row is a place of a message as the index has it.
-type row struct {
-	id    int64 // 0: not in the index
-	doc   int64 // 0: not known yet
-	facts *facts
-	epoch int
-	added, gone,
-	until int64 // seconds; 0: not gone, not archived again
-	sum     archive.Sum
-	size    int64
-	place   archive.Message // UID, Path, InternalDate
-	flags   string
-	history []change
+// placeRow is a place of a message as the index has it.
+type placeRow struct {
+	id         int64 // 0: not in the index
+	documentID int64 // 0: not known yet
+	mailbox    *mailboxIndex
+	epochIndex int
+	addedAt, goneAt,
+	replacedAt int64 // seconds; 0: not gone, not archived again
+	sum         archive.Sum
+	size        int64
+	message     archive.Message // UID, Path, InternalDate
+	flags       string
+	flagHistory []flagChange
 }
 
-// change is the flags that a place had before a time.
-type change struct {
-	at     int64
-	before string
+// flagChange is the flags that a place had before a time.
+type flagChange struct {
+	at          int64
+	flagsBefore string
 }
 
-// key is what a row goes on under.
-type key struct {
-	epoch int
-	uid   uint32
+// uidKey is what a row goes on under.
+type uidKey struct {
+	epochIndex int
+	uid        uint32
 }
 
-// moment is a time of a selection in seconds; without one, the end of time.
-func moment(t time.Time) int64 {
+// endSecondOf is a time of a selection in seconds; without one, the end of time.
+func endSecondOf(t time.Time) int64 {
 	if t.IsZero() {
 		return math.MaxInt64
 	}
 	return t.Unix()
 }
 
-// epochAt is the epoch of a time, -1 before the first.
-func (f *facts) epochAt(at int64) int {
+// epochIndexAt is the epoch of a time, -1 before the first.
+func (f *mailboxIndex) epochIndexAt(at int64) int {
 	last := -1
 	for i, ep := range f.epochs {
-		if ep.opened <= at {
+		if ep.openedAt <= at {
 			last = i
 		}
 	}
 	return last
 }
 
-// here says whether the server listed the message at a time, in what was the
+// isListed says whether the server listed the message at a time, in what was the
 // current epoch then.
-func (r *row) here(current int, at int64) bool {
-	return r.epoch == current && !past(r.gone, at) && !past(r.facts.epochs[r.epoch].ended, at)
+func (r *placeRow) isListed(current int, at int64) bool {
+	return r.epochIndex == current && !happenedBy(r.goneAt, at) && !happenedBy(r.mailbox.epochs[r.epochIndex].endedAt, at)
 }
 
-// past says whether something, if it ever happened, had happened at a time.
-func past(when, at int64) bool { return when != 0 && when <= at }
+// happenedBy says whether something, if it ever happened, had happened at a time.
+func happenedBy(when, at int64) bool { return when != 0 && when <= at }
 
-// selected are those rows, all of one mailbox and of equal octets, that
+// selectRows are those rows, all of one mailbox and of equal octets, that
 // [archive.Archive.Select] would select as here.
-func (f *facts) selected(rows []*row, s archive.Selection) []*row {
-	at := moment(s.At)
-	current := f.epochAt(at)
-	rows = slices.DeleteFunc(rows, func(r *row) bool { return r.epoch > current || r.added > at || past(r.until, at) })
-	return slices.DeleteFunc(rows, func(r *row) bool { return !r.here(current, at) })
+func (f *mailboxIndex) selectRows(rows []*placeRow, s archive.Selection) []*placeRow {
+	at := endSecondOf(s.At)
+	current := f.epochIndexAt(at)
+	rows = slices.DeleteFunc(rows, func(r *placeRow) bool {
+		return r.epochIndex > current || r.addedAt > at || happenedBy(r.replacedAt, at)
+	})
+	return slices.DeleteFunc(rows, func(r *placeRow) bool { return !r.isListed(current, at) })
 }
 
 // flagsAt are the flags that the place had at a time. Its history is whole.
-func (r *row) flagsAt(at int64) []string {
-	for _, c := range r.history {
+func (r *placeRow) flagsAt(at int64) []string {
+	for _, c := range r.flagHistory {
 		if c.at > at {
-			return strings.Fields(c.before)
+			return strings.Fields(c.flagsBefore)
 		}
 	}
 	return strings.Fields(r.flags)
 }
 
-// result is the place as a search finds it: one that is not gone.
-func (r *row) result(name archive.Name, flags []string) Place {
-	return Place{ID: path.Join(r.facts.box.Dir, r.place.Path), Account: r.facts.box.Account, Mailbox: name.Mailbox, UID: r.place.UID,
-		InternalDate: r.place.InternalDate, Flags: flags}
+// place is the place as a search finds it: one that is not gone.
+func (r *placeRow) place(name archive.Name, flags []string) Place {
+	return Place{ID: path.Join(r.mailbox.dir.Dir, r.message.Path), Account: r.mailbox.dir.Account, Mailbox: name.Mailbox, UID: r.message.UID,
+		InternalDate: r.message.InternalDate, Flags: flags}
 }
 
-const rowColumns = `place.id, place.doc, place.box, place.epoch, place.uid, place.path, place.date, place.zone,
+const placeColumns = `place.id, place.doc, place.box, place.epoch, place.uid, place.path, place.date, place.zone,
 	(SELECT text FROM flags WHERE flags.id = place.flags), place.added, place.gone, place.until`
 
-// scanRow reads a row of rowColumns, and the number of its mailbox.
-func scanRow(rows *sql.Rows) (r *row, box int64, err error) {
-	r = &row{}
+// scanPlaceRow reads a row of placeColumns, and the number of its mailbox.
+func scanPlaceRow(rows *sql.Rows) (r *placeRow, box int64, err error) {
+	r = &placeRow{}
 	var date, gone, until sql.NullInt64
 	var zone int
-	err = rows.Scan(&r.id, &r.doc, &box, &r.epoch, &r.place.UID, &r.place.Path, &date, &zone, &r.flags, &r.added, &gone, &until)
-	r.gone, r.until = gone.Int64, until.Int64
+	err = rows.Scan(&r.id, &r.documentID, &box, &r.epochIndex, &r.message.UID, &r.message.Path, &date, &zone, &r.flags, &r.addedAt, &gone, &until)
+	r.goneAt, r.replacedAt = gone.Int64, until.Int64
 	if date.Valid {
-		r.place.InternalDate = time.Unix(date.Int64, 0).UTC()
+		r.message.InternalDate = time.Unix(date.Int64, 0).UTC()
 		if zone != 0 {
-			r.place.InternalDate = r.place.InternalDate.In(time.FixedZone("", zone))
+			r.message.InternalDate = r.message.InternalDate.In(time.FixedZone("", zone))
 		}
 	}
 	return r, box, err
 }
 
-// loadFacts reads what the index knows of the mailboxes, by directory.
-func loadFacts(tx *sql.Tx) (map[string]*facts, error) {
-	out := map[string]*facts{}
-	byID := map[int64]*facts{}
+// loadMailboxes reads what the index knows of the mailboxes, by directory.
+func loadMailboxes(tx *sql.Tx) (map[string]*mailboxIndex, error) {
+	out := map[string]*mailboxIndex{}
+	byID := map[int64]*mailboxIndex{}
 	rows, err := tx.Query("SELECT id, dir, account, journal, size, seal, latest, places FROM box")
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		f := &facts{}
-		if err := rows.Scan(&f.id, &f.box.Dir, &f.box.Account, &f.journal, &f.pos.Offset, &f.pos.Seal, &f.latest, &f.places); err != nil {
+		f := &mailboxIndex{}
+		if err := rows.Scan(&f.id, &f.dir.Dir, &f.dir.Account, &f.journal, &f.position.Offset, &f.position.Seal, &f.lastEvent, &f.placeCount); err != nil {
 			return nil, err
 		}
-		out[f.box.Dir], byID[f.id] = f, f
+		out[f.dir.Dir], byID[f.id] = f, f
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -156,10 +158,10 @@ func loadFacts(tx *sql.Tx) (map[string]*facts, error) {
 		var ep epoch
 		var ended sql.NullInt64
 		var mailbox []byte
-		if err := rows.Scan(&id, &ep.opened, &ended, &mailbox, &ep.name.Delimiter, &ep.name.Raw); err != nil {
+		if err := rows.Scan(&id, &ep.openedAt, &ended, &mailbox, &ep.name.Delimiter, &ep.name.Raw); err != nil {
 			return nil, err
 		}
-		ep.ended, ep.name.Mailbox = ended.Int64, string(mailbox)
+		ep.endedAt, ep.name.Mailbox = ended.Int64, string(mailbox)
 		if f := byID[id]; f != nil {
 			f.epochs = append(f.epochs, ep)
 		}

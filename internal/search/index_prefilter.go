@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// maxNarrow is how many places are gathered before the words are asked about.
-const maxNarrow = 50_000
+// maxPrefilter is how many places are gathered before the words are asked about.
+const maxPrefilter = 50_000
 
-// narrow is a statement of the documents that can be meant at all, where these are
+// prefilter is a statement of the documents that can be meant at all, where these are
 // few, and how many places these have; else empty. Without it a common word in a small
 // mailbox would be looked at in every message that has it.
-func (l *lookup) narrow() (string, int, error) {
-	best, least := "", maxNarrow+1
+func (l *indexSearch) prefilter() (string, int, error) {
+	best, least := "", maxPrefilter+1
 	try := func(query string) error {
 		n := 0
 		err := l.tx.QueryRow(fmt.Sprintf("SELECT count(*) FROM (%s LIMIT %d)", query, least)).Scan(&n)
@@ -24,8 +24,8 @@ func (l *lookup) narrow() (string, int, error) {
 	}
 	var boxes []string
 	total := 0
-	for id, f := range l.allowed {
-		total += f.places
+	for id, f := range l.mailboxes {
+		total += f.placeCount
 		boxes = append(boxes, fmt.Sprint(id))
 	}
 	if total < least {
@@ -38,7 +38,7 @@ func (l *lookup) narrow() (string, int, error) {
 		if t.kind != flagKind {
 			continue
 		}
-		ids, err := l.flagged(&t)
+		ids, err := l.flagSetIDs(&t)
 		if err != nil {
 			return "", 0, err
 		}
@@ -49,8 +49,8 @@ func (l *lookup) narrow() (string, int, error) {
 	return best, least, nil
 }
 
-// flagged are the numbers of the sets of flags for which a term holds.
-func (l *lookup) flagged(t *term) (string, error) {
+// flagSetIDs are the numbers of the sets of flags for which a term holds.
+func (l *indexSearch) flagSetIDs(t *term) (string, error) {
 	rows, err := l.tx.Query("SELECT id, text FROM flags")
 	if err != nil {
 		return "", err
@@ -62,35 +62,35 @@ func (l *lookup) flagged(t *term) (string, error) {
 		if err := rows.Scan(&id, &text); err != nil {
 			return "", err
 		}
-		if slices.ContainsFunc(strings.Fields(text), t.isFlag) != t.not {
+		if slices.ContainsFunc(strings.Fields(text), t.matchesFlag) != t.negated {
 			ids = append(ids, id)
 		}
 	}
 	return strings.Join(ids, ","), rows.Err()
 }
 
-// after is the earliest second that the query and the selection mean.
-func (l *lookup) after() (int64, bool) {
+// minSecond is the earliest second that the query and the selection mean.
+func (l *indexSearch) minSecond() (int64, bool) {
 	from, ok := int64(noDate), false
 	if !l.Selection.After.IsZero() {
 		from, ok = l.Selection.After.Unix(), true
 	}
 	for _, t := range l.Query.terms {
-		if t.kind == afterKind && !t.not || t.kind == beforeKind && t.not {
+		if t.kind == afterKind && !t.negated || t.kind == beforeKind && t.negated {
 			from, ok = max(from, t.time.Unix()), true
 		}
 	}
 	return from, ok
 }
 
-// before is the second behind the last that they mean.
-func (l *lookup) before() (int64, bool) {
+// endSecond is the second behind the last that they mean.
+func (l *indexSearch) endSecond() (int64, bool) {
 	to, ok := int64(1)<<40, false
 	if !l.Selection.Before.IsZero() {
 		to, ok = l.Selection.Before.Unix()+1, true
 	}
 	for _, t := range l.Query.terms {
-		if t.kind == beforeKind && !t.not || t.kind == afterKind && t.not {
+		if t.kind == beforeKind && !t.negated || t.kind == afterKind && t.negated {
 			to, ok = min(to, t.time.Unix()+1), true
 		}
 	}

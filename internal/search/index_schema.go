@@ -6,9 +6,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// schema is the version of the tables and of the words in them: an index with
+// schemaVersion is the version of the tables and of the words in them: an index with
 // another is made anew. A later Unicode may fold otherwise.
-var schema = "3, Unicode " + norm.Version
+var schemaVersion = "3, Unicode " + norm.Version
 
 // secondBits are the bits of a document's number below the seconds of its date: so
 // many share a second before they count as later.
@@ -22,7 +22,7 @@ const secondBits = 8
 // never before any of its places', low is the earliest of them. attachment is
 // [document.attachment]; read is 0 while no good file of it could be read, and it
 // has no words then.
-var tables = []string{
+var schemaStatements = []string{
 	`CREATE TABLE meta (archive TEXT NOT NULL, schema TEXT NOT NULL)`,
 	`CREATE TABLE box (id INTEGER PRIMARY KEY, dir TEXT NOT NULL UNIQUE, account TEXT NOT NULL,
 		journal TEXT NOT NULL, size INTEGER NOT NULL, seal TEXT NOT NULL, latest INTEGER NOT NULL, places INTEGER NOT NULL)`,

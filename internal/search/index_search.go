@@ -9,9 +9,9 @@ import (
 	"archiverd/archive"
 )
 
-// lookup searches with the index. It returns false where there is none that can be
+// searchIndex searches with the index. It returns false where there is none that can be
 // used, and a note says why.
-func (s *Search) lookup(ctx context.Context, found *Found) (bool, error) {
+func (s *Search) searchIndex(ctx context.Context, found *Report) (bool, error) {
 	if s.Index == "" {
 		return false, nil
 	}
@@ -20,15 +20,15 @@ func (s *Search) lookup(ctx context.Context, found *Found) (bool, error) {
 		return false, nil
 	}
 	if err == nil {
-		l := &lookup{Search: s, overlay: map[int64]*row{}, extra: map[int64]bool{}, bySum: map[archive.Sum][]*row{}, at: moment(s.Selection.At)}
+		l := &indexSearch{Search: s, changedRows: map[int64]*placeRow{}, outOfOrder: map[int64]bool{}, newRows: map[archive.Sum][]*placeRow{}, atSecond: endSecondOf(s.Selection.At)}
 		if s.Selection.Gone {
-			err = l.gone(ctx, ix)
+			err = l.findGone(ctx, ix)
 		} else {
-			err = l.run(ctx, ix)
+			err = l.findListed(ctx, ix)
 		}
 		err = errors.Join(err, ix.Close())
 		if err == nil {
-			found.Results, found.Errors, found.Indexed = l.found.Results, l.found.Errors, true
+			found.Results, found.Errors, found.UsedIndex = l.report.Results, l.report.Errors, true
 			return true, nil
 		}
 	}
@@ -39,57 +39,57 @@ func (s *Search) lookup(ctx context.Context, found *Found) (bool, error) {
 	return false, nil
 }
 
-// lookup is a search of the index on its way, in one transaction.
-type lookup struct {
+// indexSearch is a search of the index on its way, in one transaction.
+type indexSearch struct {
 	*Search
-	tx    *sql.Tx
-	found Found
-	at    int64
+	tx       *sql.Tx
+	report   Report
+	atSecond int64
 
-	allowed map[int64]*facts // the mailboxes that are meant, by number
-	names   map[*facts]archive.Name
-	overlay map[int64]*row         // rows that are not as the index has them
-	bySum   map[archive.Sum][]*row // rows that it has not
-	extra   map[int64]bool         // documents that are judged by themselves, for the order of their numbers is not theirs
-	places  *sql.Stmt
-	history *sql.Stmt
-	dates   []int64 // the newest of the results so far, as many as are wanted and one
+	mailboxes        map[int64]*mailboxIndex // the mailboxes that are meant, by number
+	mailboxNames     map[*mailboxIndex]archive.Name
+	changedRows      map[int64]*placeRow         // rows that are not as the index has them
+	newRows          map[archive.Sum][]*placeRow // rows that it has not
+	outOfOrder       map[int64]bool              // documents that are judged by themselves, for the order of their numbers is not theirs
+	placesOfDocument *sql.Stmt
+	historyOfPlace   *sql.Stmt
+	newestSeconds    []int64 // the newest of the results so far, as many as are wanted and one
 }
 
-func (l *lookup) run(ctx context.Context, ix *index) (err error) {
+func (l *indexSearch) findListed(ctx context.Context, ix *indexFile) (err error) {
 	if l.tx, err = ix.db.BeginTx(ctx, nil); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.end()) }()
-	if err := l.mailboxes(); err != nil {
+	defer func() { err = errors.Join(err, l.rollback()) }()
+	if err := l.catchUpMailboxes(); err != nil {
 		return err
 	}
-	if l.places, err = l.tx.Prepare("SELECT " + rowColumns + " FROM place WHERE place.doc = ?"); err != nil {
+	if l.placesOfDocument, err = l.tx.Prepare("SELECT " + placeColumns + " FROM place WHERE place.doc = ?"); err != nil {
 		return err
 	}
-	if l.history, err = l.tx.Prepare("SELECT at, (SELECT text FROM flags WHERE flags.id = change.flags) FROM change WHERE place = ? ORDER BY id"); err != nil {
+	if l.historyOfPlace, err = l.tx.Prepare("SELECT at, (SELECT text FROM flags WHERE flags.id = change.flags) FROM change WHERE place = ? ORDER BY id"); err != nil {
 		return err
 	}
-	if err := l.extras(ctx); err != nil {
+	if err := l.findOutOfOrder(ctx); err != nil {
 		return err
 	}
-	return l.walk(ctx)
+	return l.newestFirst(ctx)
 }
 
-// gone searches what is gone. What counts as gone is the archive's to say, of all
+// findGone searches what is gone. What counts as gone is the archive's to say, of all
 // mailboxes together; so the journals are read, and only the words are the index's.
-func (l *lookup) gone(ctx context.Context, ix *index) (err error) {
+func (l *indexSearch) findGone(ctx context.Context, ix *indexFile) (err error) {
 	if l.tx, err = ix.db.BeginTx(ctx, nil); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.end()) }()
-	v := newVerdicts(l.Archive, l.Query)
-	if header, _ := l.Query.reads(); header {
-		no := &statement{id: "doc.id", table: "doc"}
+	defer func() { err = errors.Join(err, l.rollback()) }()
+	v := newMatchCache(l.Archive, l.Query)
+	if header, _ := l.Query.needs(); header {
+		no := &documentQuery{idColumn: "doc.id", tables: "doc"}
 		no.where("doc.read")
-		for _, s := range []*statement{no, l.Query.statement()} {
-			err := l.each(ctx, s, func(_ int64, sum archive.Sum, _ int64) (bool, error) {
-				v.of[sum] = s != no
+		for _, s := range []*documentQuery{no, l.Query.documentQuery()} {
+			err := l.eachDocument(ctx, s, func(_ int64, sum archive.Sum, _ int64) (bool, error) {
+				v.matched[sum] = s != no
 				return true, nil
 			})
 			if err != nil {
@@ -97,20 +97,20 @@ func (l *lookup) gone(ctx context.Context, ix *index) (err error) {
 			}
 		}
 	}
-	return l.streamWith(ctx, v, &l.found)
+	return l.searchArchiveWith(ctx, v, &l.report)
 }
 
-// end ends the transaction: nothing was written but what only this connection sees.
-func (l *lookup) end() error {
+// rollback ends the transaction: nothing was written but what only this connection sees.
+func (l *indexSearch) rollback() error {
 	if err := l.tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
 		return err
 	}
 	return nil
 }
 
-// mailboxes brings what the index knows of the mailboxes up to their journals.
-func (l *lookup) mailboxes() error {
-	known, err := loadFacts(l.tx)
+// catchUpMailboxes brings what the index knows of the mailboxes up to their journals.
+func (l *indexSearch) catchUpMailboxes() error {
+	known, err := loadMailboxes(l.tx)
 	if err != nil {
 		return err
 	}
@@ -118,61 +118,61 @@ func (l *lookup) mailboxes() error {
 	if err != nil {
 		return err
 	}
-	l.allowed, l.names = map[int64]*facts{}, map[*facts]archive.Name{}
+	l.mailboxes, l.mailboxNames = map[int64]*mailboxIndex{}, map[*mailboxIndex]archive.Name{}
 	for _, b := range boxes {
-		if !l.Query.accountNamed(b.Account) {
+		if !l.Query.matchesAccount(b.Account) {
 			continue
 		}
 		f := known[b.Dir]
 		if f == nil {
-			f = &facts{box: b}
+			f = &mailboxIndex{dir: b}
 		}
-		if f, err = l.mailbox(f); err != nil {
+		if f, err = l.catchUpMailbox(f); err != nil {
 			return err
 		}
-		if f != nil && f.pos.Offset != 0 && f.id != 0 {
-			l.allowed[f.id] = f
+		if f != nil && f.position.Offset != 0 && f.id != 0 {
+			l.mailboxes[f.id] = f
 		}
 	}
 	return nil
 }
 
-// mailbox brings one mailbox up to its journal. It returns nil if none of its rows
+// catchUpMailbox brings one mailbox up to its journal. It returns nil if none of its rows
 // in the index is meant.
-func (l *lookup) mailbox(f *facts) (*facts, error) {
-	at, size, err := l.Archive.At(f.box, f.journal, f.pos)
+func (l *indexSearch) catchUpMailbox(f *mailboxIndex) (*mailboxIndex, error) {
+	at, size, err := l.Archive.At(f.dir, f.journal, f.position)
 	if err != nil {
 		return nil, err
 	}
-	if !at || f.pos.Offset == 0 { // another journal, or what is known is not whole
-		f = &facts{box: f.box}
+	if !at || f.position.Offset == 0 { // another journal, or what is known is not whole
+		f = &mailboxIndex{dir: f.dir}
 	}
-	t := newTail(l.tx, f)
-	if size > f.pos.Offset {
+	t := newJournalTail(l.tx, f)
+	if size > f.position.Offset {
 		err := t.replay(l.Archive)
 		switch {
 		case errors.Is(err, archive.ErrCorrupt) && l.Selection.At.IsZero():
-			l.found.wrong(fmt.Errorf("select from mailbox %s: %w", f.box.Dir, err))
+			l.report.addError(fmt.Errorf("select from mailbox %s: %w", f.dir.Dir, err))
 			return nil, nil
 		case err != nil:
 			return nil, err
 		}
 	}
-	i := f.epochAt(l.at)
+	i := f.epochIndexAt(l.atSecond)
 	if i < 0 {
 		return nil, nil
 	}
 	name := f.epochs[i].name
-	if !l.Query.mailboxNamed(name) || l.Selection.Mailbox != nil && !l.Selection.Mailbox(name) {
+	if !l.Query.matchesMailbox(name) || l.Selection.Mailbox != nil && !l.Selection.Mailbox(name) {
 		return nil, nil
 	}
-	l.names[f] = name
-	for _, r := range t.touched {
-		l.overlay[r.id] = r
-		l.extra[r.doc] = true
+	l.mailboxNames[f] = name
+	for _, r := range t.changedRows {
+		l.changedRows[r.id] = r
+		l.outOfOrder[r.documentID] = true
 	}
-	for _, r := range t.fresh {
-		l.bySum[r.sum] = append(l.bySum[r.sum], r)
+	for _, r := range t.newRows {
+		l.newRows[r.sum] = append(l.newRows[r.sum], r)
 	}
 	return f, nil
 }

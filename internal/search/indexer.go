@@ -22,19 +22,19 @@ var ErrBusy = errors.New("another archiverd is at the index")
 
 // Indexer keeps the index of an archive.
 type Indexer struct {
-	Archive *archive.Archive
-	Path    string // of the index
-	Group   bool   // the index is readable by its group
-	Rebuild bool   // make it anew, whatever is there
+	Archive   *archive.Archive
+	Path      string // of the index
+	GroupRead bool   // the index is readable by its group
+	Rebuild   bool   // make it anew, whatever is there
 	// Progress is told the documents indexed so far; nil: nobody is.
 	Progress func(documents int)
 
-	// read reads a message; tests make some up.
-	read func(r reader, path string, sum archive.Sum) (*document, error)
+	// readMessage reads a message; tests make some up.
+	readMessage func(r documentReader, path string, sum archive.Sum) (*document, error)
 }
 
-// Indexed is what an update did.
-type Indexed struct {
+// IndexReport is what an update did.
+type IndexReport struct {
 	Documents int      // in the index now
 	Added     int      // of them by this update
 	Notes     []string // what a person should know
@@ -47,16 +47,18 @@ type Indexed struct {
 // is made anew, under another name so that searches have the old one or the new
 // one. The error is ErrBusy while another process does that. Documents stay in the
 // index when ctx ends an update of one that was there.
-func (x *Indexer) Update(ctx context.Context) (done *Indexed, err error) {
-	if x.read == nil {
-		x.read = func(r reader, p string, sum archive.Sum) (*document, error) { return r.readWhole(x.Archive, p, sum) }
+func (x *Indexer) Update(ctx context.Context) (done *IndexReport, err error) {
+	if x.readMessage == nil {
+		x.readMessage = func(r documentReader, p string, sum archive.Sum) (*document, error) {
+			return r.readVerified(x.Archive, p, sum)
+		}
 	}
-	release, err := lock(x.Path, x.mode())
+	release, err := lockIndex(x.Path, x.fileMode())
 	if err != nil {
 		return nil, fmt.Errorf("index %s: %w", x.Path, err)
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	done = &Indexed{}
+	done = &IndexReport{}
 	ix, err := openIndex(ctx, x.Path, x.Archive, true)
 	if err == nil && x.Rebuild {
 		err = errors.Join(errNoIndex, ix.Close())
@@ -77,30 +79,30 @@ func (x *Indexer) Update(ctx context.Context) (done *Indexed, err error) {
 	return done, nil
 }
 
-func (x *Indexer) mode() fs.FileMode {
-	if x.Group {
+func (x *Indexer) fileMode() fs.FileMode {
+	if x.GroupRead {
 		return 0o640
 	}
 	return 0o600
 }
 
 // rebuild makes the index under another name and then renames it.
-func (x *Indexer) rebuild(ctx context.Context, done *Indexed) (err error) {
+func (x *Indexer) rebuild(ctx context.Context, done *IndexReport) (err error) {
 	temp := x.Path + ".new"
-	if err := remove(temp); err != nil {
+	if err := removeIfExists(temp); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_RDWR, x.mode())
+	f, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_RDWR, x.fileMode())
 	if err != nil {
 		return err
 	}
 	defer func() {
 		err = errors.Join(err, f.Close())
 		if err != nil {
-			err = errors.Join(err, remove(temp))
+			err = errors.Join(err, removeIfExists(temp))
 		}
 	}()
-	ix, err := connect(temp, "rw", "page_size(8192)", "journal_mode(off)", "synchronous(off)")
+	ix, err := openSQLite(temp, "rw", "page_size(8192)", "journal_mode(off)", "synchronous(off)")
 	if err != nil {
 		return err
 	}
@@ -112,7 +114,7 @@ func (x *Indexer) rebuild(ctx context.Context, done *Indexed) (err error) {
 		return err
 	}
 	// The old index goes before its journal, which would be played back into the new.
-	if err := errors.Join(remove(x.Path), remove(x.Path+"-journal")); err != nil {
+	if err := errors.Join(removeIfExists(x.Path), removeIfExists(x.Path+"-journal")); err != nil {
 		return err
 	}
 	if err := os.Rename(temp, x.Path); err != nil {
@@ -125,20 +127,20 @@ func (x *Indexer) rebuild(ctx context.Context, done *Indexed) (err error) {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-func remove(path string) error {
+func removeIfExists(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
-func (x *Indexer) fill(ctx context.Context, ix *index, done *Indexed) error {
-	for _, table := range tables {
+func (x *Indexer) fill(ctx context.Context, ix *indexFile, done *IndexReport) error {
+	for _, table := range schemaStatements {
 		if _, err := ix.db.ExecContext(ctx, table); err != nil {
 			return err
 		}
 	}
-	if _, err := ix.db.ExecContext(ctx, "INSERT INTO meta VALUES (?, ?)", x.Archive.ID(), schema); err != nil {
+	if _, err := ix.db.ExecContext(ctx, "INSERT INTO meta VALUES (?, ?)", x.Archive.ID(), schemaVersion); err != nil {
 		return err
 	}
 	if err := x.catchUp(ctx, ix, done); err != nil {
@@ -149,8 +151,8 @@ func (x *Indexer) fill(ctx context.Context, ix *index, done *Indexed) error {
 }
 
 // catchUp brings an open index up to the journals, mailbox after mailbox.
-func (x *Indexer) catchUp(ctx context.Context, ix *index, done *Indexed) error {
-	known, err := ix.facts(ctx)
+func (x *Indexer) catchUp(ctx context.Context, ix *indexFile, done *IndexReport) error {
+	known, err := ix.loadMailboxes(ctx)
 	if err != nil {
 		return err
 	}
@@ -162,9 +164,9 @@ func (x *Indexer) catchUp(ctx context.Context, ix *index, done *Indexed) error {
 		f := known[b.Dir]
 		delete(known, b.Dir)
 		if f == nil {
-			f = &facts{box: b}
+			f = &mailboxIndex{dir: b}
 		}
-		err := x.mailbox(ctx, ix, f, done)
+		err := x.updateMailbox(ctx, ix, f, done)
 		if errors.Is(err, archive.ErrCorrupt) {
 			done.Errors = append(done.Errors, err)
 		} else if err != nil {
@@ -172,26 +174,26 @@ func (x *Indexer) catchUp(ctx context.Context, ix *index, done *Indexed) error {
 		}
 	}
 	for _, f := range known { // their directories are gone
-		if err := ix.update(ctx, func(tx *sql.Tx) error { return forget(tx, f) }); err != nil {
+		if err := ix.transact(ctx, func(tx *sql.Tx) error { return deleteMailbox(tx, f) }); err != nil {
 			return err
 		}
 	}
-	if err := x.again(ctx, ix, done); err != nil {
+	if err := x.retryUnread(ctx, ix, done); err != nil {
 		return err
 	}
 	return ix.db.QueryRowContext(ctx, "SELECT count(*) FROM doc WHERE read").Scan(&done.Documents)
 }
 
-func (ix *index) facts(ctx context.Context) (known map[string]*facts, err error) {
-	err = ix.update(ctx, func(tx *sql.Tx) error {
-		known, err = loadFacts(tx)
+func (ix *indexFile) loadMailboxes(ctx context.Context) (known map[string]*mailboxIndex, err error) {
+	err = ix.transact(ctx, func(tx *sql.Tx) error {
+		known, err = loadMailboxes(tx)
 		return err
 	})
 	return known, err
 }
 
-// update runs a transaction.
-func (ix *index) update(ctx context.Context, fn func(*sql.Tx) error) error {
+// transact runs a transaction.
+func (ix *indexFile) transact(ctx context.Context, fn func(*sql.Tx) error) error {
 	tx, err := ix.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -208,28 +210,28 @@ const (
 	batchOctets = 32 << 20
 )
 
-// mailbox brings one mailbox up to its journal: first the words of its new messages,
+// updateMailbox brings one mailbox up to its journal: first the words of its new messages,
 // which stay whatever comes, then what the journal says, with the new position.
-func (x *Indexer) mailbox(ctx context.Context, ix *index, f *facts, done *Indexed) error {
-	at, size, err := x.Archive.At(f.box, f.journal, f.pos)
+func (x *Indexer) updateMailbox(ctx context.Context, ix *indexFile, f *mailboxIndex, done *IndexReport) error {
+	at, size, err := x.Archive.At(f.dir, f.journal, f.position)
 	if err != nil {
 		return err
 	}
-	if f.id != 0 && (!at || f.pos.Offset == 0) {
-		if err := ix.update(ctx, func(tx *sql.Tx) error { return forget(tx, f) }); err != nil {
+	if f.id != 0 && (!at || f.position.Offset == 0) {
+		if err := ix.transact(ctx, func(tx *sql.Tx) error { return deleteMailbox(tx, f) }); err != nil {
 			return err
 		}
 	}
-	if !at || f.pos.Offset == 0 {
-		f = &facts{box: f.box}
+	if !at || f.position.Offset == 0 {
+		f = &mailboxIndex{dir: f.dir}
 	}
-	if size == f.pos.Offset {
+	if size == f.position.Offset {
 		return nil
 	}
-	k := &keeper{Indexer: x, ix: ix, done: done, f: f, whole: f.pos.Offset == 0}
+	k := &indexWriter{Indexer: x, file: ix, report: done, mailbox: f, fromStart: f.position.Offset == 0}
 	var events []archive.Event
 	octets := int64(0)
-	pos, err := x.Archive.Replay(f.box, f.pos, func(e archive.Event) error {
+	pos, err := x.Archive.Replay(f.dir, f.position, func(e archive.Event) error {
 		events = append(events, e)
 		if e.Kind == archive.Added {
 			octets += e.Size
@@ -237,73 +239,73 @@ func (x *Indexer) mailbox(ctx context.Context, ix *index, f *facts, done *Indexe
 		if len(events) < batchEvents && octets < batchOctets {
 			return nil
 		}
-		err := k.batch(ctx, events, nil)
+		err := k.writeEvents(ctx, events, nil)
 		events, octets = events[:0], 0
 		return err
 	})
-	if err != nil || pos == f.pos {
+	if err != nil || pos == f.position {
 		return err
 	}
-	return k.batch(ctx, events, &pos)
+	return k.writeEvents(ctx, events, &pos)
 }
 
-// keeper puts what a journal says into the index.
-type keeper struct {
+// indexWriter puts what a journal says into the index.
+type indexWriter struct {
 	*Indexer
-	ix    *index
-	done  *Indexed
-	f     *facts
-	whole bool // the journal is read from its start
+	file      *indexFile
+	report    *IndexReport
+	mailbox   *mailboxIndex
+	fromStart bool // the journal is read from its start
 
-	late []archive.Event
+	pendingEvents []archive.Event
 }
 
-// batch puts events into the index. Those of a whole journal go there at once, and
+// writeEvents puts events into the index. Those of a whole journal go there at once, and
 // the position with the last; those of a tail together with it.
-func (k *keeper) batch(ctx context.Context, events []archive.Event, last *archive.Position) error {
-	if err := k.documents(ctx, k.f.box, events); err != nil {
+func (k *indexWriter) writeEvents(ctx context.Context, events []archive.Event, last *archive.Position) error {
+	if err := k.writeMessages(ctx, k.mailbox.dir, events); err != nil {
 		return err
 	}
-	if !k.whole && last == nil {
-		k.late = append(k.late, events...)
+	if !k.fromStart && last == nil {
+		k.pendingEvents = append(k.pendingEvents, events...)
 		return nil
 	}
-	events = append(k.late, events...)
-	return k.ix.update(ctx, func(tx *sql.Tx) error {
-		if k.f.id == 0 {
-			res, err := tx.Exec("INSERT INTO box (dir, account, journal, size, seal, latest, places) VALUES (?, ?, '', 0, '', 0, 0)", k.f.box.Dir, k.f.box.Account)
+	events = append(k.pendingEvents, events...)
+	return k.file.transact(ctx, func(tx *sql.Tx) error {
+		if k.mailbox.id == 0 {
+			res, err := tx.Exec("INSERT INTO box (dir, account, journal, size, seal, latest, places) VALUES (?, ?, '', 0, '', 0, 0)", k.mailbox.dir.Dir, k.mailbox.dir.Account)
 			if err != nil {
 				return err
 			}
-			if k.f.id, err = res.LastInsertId(); err != nil {
+			if k.mailbox.id, err = res.LastInsertId(); err != nil {
 				return err
 			}
 		}
-		t := newTail(tx, k.f)
-		t.new = k.whole && k.f.places == 0
+		t := newJournalTail(tx, k.mailbox)
+		t.notIndexed = k.fromStart && k.mailbox.placeCount == 0
 		for _, e := range events {
 			if err := t.apply(e); err != nil {
 				return err
 			}
 		}
 		if last != nil {
-			k.f.pos = *last
+			k.mailbox.position = *last
 		}
 		return t.store()
 	})
 }
 
-// again tries to read what could not be read before.
-func (x *Indexer) again(ctx context.Context, ix *index, done *Indexed) error {
+// retryUnread tries to read what could not be read before.
+func (x *Indexer) retryUnread(ctx context.Context, ix *indexFile, done *IndexReport) error {
 	rows, err := ix.db.QueryContext(ctx, `SELECT box.dir, box.account, place.path, doc.sum, doc.size, place.date FROM doc
 		JOIN place ON place.doc = doc.id JOIN box ON box.id = place.box WHERE doc.read = 0 GROUP BY doc.id`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	var list []*wanted
+	var list []*newDocument
 	for rows.Next() {
-		w := &wanted{date: noDate, low: noDate}
+		w := &newDocument{newestSecond: noDate, oldestSecond: noDate}
 		var dir, account, p string
 		var sum []byte
 		var date sql.NullInt64
@@ -317,67 +319,67 @@ func (x *Indexer) again(ctx context.Context, ix *index, done *Indexed) error {
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil || len(list) == 0 {
 		return err
 	}
-	done.Errors = slices.DeleteFunc(done.Errors, func(err error) bool { return errors.Is(err, errUnread) })
-	k := &keeper{Indexer: x, ix: ix, done: done}
-	return k.put(ctx, list)
+	done.Errors = slices.DeleteFunc(done.Errors, func(err error) bool { return errors.Is(err, errNotIndexed) })
+	k := &indexWriter{Indexer: x, file: ix, report: done}
+	return k.writeDocuments(ctx, list)
 }
 
-// documents puts the messages of events into the index that are not there.
-func (k *keeper) documents(ctx context.Context, b archive.Box, events []archive.Event) error {
-	of := map[archive.Sum]*wanted{}
-	var list []*wanted
+// writeMessages puts the messages of events into the index that are not there.
+func (k *indexWriter) writeMessages(ctx context.Context, b archive.Box, events []archive.Event) error {
+	of := map[archive.Sum]*newDocument{}
+	var list []*newDocument
 	for _, e := range events {
 		if e.Kind != archive.Added {
 			continue
 		}
-		date := seconds(e.InternalDate)
+		date := unixSeconds(e.InternalDate)
 		w := of[e.Sum]
 		if w == nil {
-			w = &wanted{sum: e.Sum, size: e.Size, date: date, low: date}
+			w = &newDocument{sum: e.Sum, size: e.Size, newestSecond: date, oldestSecond: date}
 			of[e.Sum] = w
 			list = append(list, w)
 		}
 		w.path = path.Join(b.Dir, e.Path)
-		w.date = max(w.date, date)
-		if date != noDate && (w.low == noDate || date < w.low) {
-			w.low = date
+		w.newestSecond = max(w.newestSecond, date)
+		if date != noDate && (w.oldestSecond == noDate || date < w.oldestSecond) {
+			w.oldestSecond = date
 		}
 	}
-	return k.put(ctx, list)
+	return k.writeDocuments(ctx, list)
 }
 
-// wanted is a message that is to be in the index.
-type wanted struct {
-	path      string
-	sum       archive.Sum
-	size      int64
-	date, low int64 // seconds of its newest and oldest place
-	id        int64 // its number now, 0: none
-	had       bool  // it is in the index, with its words
-	doc       *document
-	err       error
+// newDocument is a message that is to be in the index.
+type newDocument struct {
+	path                       string
+	sum                        archive.Sum
+	size                       int64
+	newestSecond, oldestSecond int64 // seconds of its newest and oldest place
+	id                         int64 // its number now, 0: none
+	indexed                    bool  // it is in the index, with its words
+	document                   *document
+	err                        error
 }
 
-// errUnread marks the error of a message that could not be read.
-var errUnread = errors.New("it is not in the index")
+// errNotIndexed marks the error of a message that could not be read.
+var errNotIndexed = errors.New("it is not in the index")
 
-// put puts messages into the index, or gives them the number that a newer date asks
+// writeDocuments puts messages into the index, or gives them the number that a newer date asks
 // for. FTS5 takes rows in ascending order without writing each by itself.
-func (k *keeper) put(ctx context.Context, list []*wanted) error {
-	list, err := k.missing(ctx, list)
+func (k *indexWriter) writeDocuments(ctx context.Context, list []*newDocument) error {
+	list, err := k.needWriting(ctx, list)
 	if err != nil || len(list) == 0 {
 		return err
 	}
 	var g errgroup.Group
-	g.SetLimit(workers())
+	g.SetLimit(parallelReads())
 	for part := range slices.Chunk(list, 16) {
 		g.Go(func() error {
-			r := reader{newFolder()}
+			r := documentReader{newWordFolder()}
 			for _, w := range part {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				w.doc, w.err = k.read(r, w.path, w.sum)
+				w.document, w.err = k.readMessage(r, w.path, w.sum)
 			}
 			return nil
 		})
@@ -385,14 +387,14 @@ func (k *keeper) put(ctx context.Context, list []*wanted) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	slices.SortFunc(list, func(a, b *wanted) int { return cmpOr(a, b) })
-	err = k.ix.update(ctx, func(tx *sql.Tx) error {
-		ins, err := newInserter(tx)
+	slices.SortFunc(list, func(a, b *newDocument) int { return compareNewDocuments(a, b) })
+	err = k.file.transact(ctx, func(tx *sql.Tx) error {
+		ins, err := newDocumentWriter(tx)
 		if err != nil {
 			return err
 		}
 		for _, w := range list {
-			if err := ins.insert(w); err != nil {
+			if err := ins.write(w); err != nil {
 				return err
 			}
 		}
@@ -403,22 +405,22 @@ func (k *keeper) put(ctx context.Context, list []*wanted) error {
 	}
 	for _, w := range list {
 		if w.err != nil {
-			k.done.Errors = append(k.done.Errors, fmt.Errorf("%w: %w", errUnread, w.err))
-		} else if !w.had {
-			k.done.Added++
+			k.report.Errors = append(k.report.Errors, fmt.Errorf("%w: %w", errNotIndexed, w.err))
+		} else if !w.indexed {
+			k.report.Added++
 		}
-		w.doc = nil
+		w.document = nil
 	}
 	if k.Progress != nil {
-		k.Progress(k.done.Added)
+		k.Progress(k.report.Added)
 	}
 	return nil
 }
 
-// cmpOr orders by date, then by sum.
-func cmpOr(a, b *wanted) int {
-	if a.date != b.date {
-		if a.date < b.date {
+// compareNewDocuments orders by date, then by sum.
+func compareNewDocuments(a, b *newDocument) int {
+	if a.newestSecond != b.newestSecond {
+		if a.newestSecond < b.newestSecond {
 			return -1
 		}
 		return 1
@@ -426,31 +428,31 @@ func cmpOr(a, b *wanted) int {
 	return bytes.Compare(a.sum[:], b.sum[:])
 }
 
-// missing are those of list that are not in the index, or under a number that is
+// needWriting are those of list that are not in the index, or under a number that is
 // too low.
-func (k *keeper) missing(ctx context.Context, list []*wanted) (out []*wanted, err error) {
-	err = k.ix.update(ctx, func(tx *sql.Tx) error {
+func (k *indexWriter) needWriting(ctx context.Context, list []*newDocument) (out []*newDocument, err error) {
+	err = k.file.transact(ctx, func(tx *sql.Tx) error {
 		find, err := tx.Prepare("SELECT id, low, read FROM doc WHERE sum = ?")
 		if err != nil {
 			return err
 		}
 		for _, w := range list {
 			var low int64
-			switch err := find.QueryRow(w.sum[:]).Scan(&w.id, &low, &w.had); {
+			switch err := find.QueryRow(w.sum[:]).Scan(&w.id, &low, &w.indexed); {
 			case errors.Is(err, sql.ErrNoRows):
 				out = append(out, w)
 				continue
 			case err != nil:
 				return err
 			}
-			if w.low != noDate && (low == noDate || w.low < low) {
-				if _, err := tx.Exec("UPDATE doc SET low = ? WHERE id = ?", w.low, w.id); err != nil {
+			if w.oldestSecond != noDate && (low == noDate || w.oldestSecond < low) {
+				if _, err := tx.Exec("UPDATE doc SET low = ? WHERE id = ?", w.oldestSecond, w.id); err != nil {
 					return err
 				}
 			} else {
-				w.low = low
+				w.oldestSecond = low
 			}
-			if w.date > w.id>>secondBits || !w.had {
+			if w.newestSecond > w.id>>secondBits || !w.indexed {
 				out = append(out, w)
 			}
 		}

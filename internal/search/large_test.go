@@ -15,11 +15,11 @@ import (
 	"archiverd/archive"
 )
 
-var messages = flag.Int("messages", 0, "messages of TestManyMessages; 0: it is left out")
+var messageCount = flag.Int("messages", 0, "messages of TestManyMessages; 0: it is left out")
 
-// made is the n-th message of a large archive that has no files: some 60 words,
+// generatedDocument is the n-th message of a large archive that has no files: some 60 words,
 // common and rare as in a language.
-func made(n uint64) *document {
+func generatedDocument(n uint64) *document {
 	r := rand.New(rand.NewPCG(n, 1))
 	common := rand.NewZipf(r, 1.1, 3, 200_000)
 	text := func(words int) string {
@@ -31,11 +31,11 @@ func made(n uint64) *document {
 		return b.String()
 	}
 	d := &document{attachment: n%10 == 0}
-	d.words[from] = fmt.Sprintf(" user%d example com ", r.IntN(2000))
-	d.words[to] = " me example org "
-	d.words[subject] = text(6)
-	d.words[ident] = fmt.Sprintf(" id%d example com ", n)
-	d.words[body] = text(50) + fmt.Sprintf("rare%d ", n/7)
+	d.words[fromColumn] = fmt.Sprintf(" user%d example com ", r.IntN(2000))
+	d.words[toColumn] = " me example org "
+	d.words[subjectColumn] = text(6)
+	d.words[messageIDColumn] = fmt.Sprintf(" id%d example com ", n)
+	d.words[textColumn] = text(50) + fmt.Sprintf("rare%d ", n/7)
 	return d
 }
 
@@ -44,19 +44,19 @@ func made(n uint64) *document {
 //
 //	go test -run ManyMessages -v -timeout 1h ./internal/search -messages 1000000
 func TestManyMessages(t *testing.T) {
-	if *messages == 0 {
+	if *messageCount == 0 {
 		return
 	}
-	s := newStore(t)
+	s := newTestArchive(t)
 	boxes := []string{"INBOX", "Archive", "Lists/go", "Sent", "Rare"}
 	shares := []int{50, 30, 15, 5, 0}
 	n := 0
 	for i, name := range boxes {
-		count := max(*messages*shares[i]/100, 50)
-		events := []archive.Event{opened(name, 1)}
+		count := max(*messageCount*shares[i]/100, 50)
+		events := []archive.Event{openedEvent(name, 1)}
 		for u := range count {
 			e := archive.Event{Kind: archive.Added, UID: uint32(u + 1), Size: 5000, Flags: []string{`\Seen`},
-				InternalDate: clock.AddDate(-10, 0, 0).Add(time.Duration(u) * 10 * 365 * 24 * time.Hour / time.Duration(count)), Matched: "found"}
+				InternalDate: startTime.AddDate(-10, 0, 0).Add(time.Duration(u) * 10 * 365 * 24 * time.Hour / time.Duration(count)), Matched: "found"}
 			if u%1000 == 0 {
 				e.Flags = []string{`\Flagged`, `\Seen`}
 			}
@@ -66,16 +66,16 @@ func TestManyMessages(t *testing.T) {
 			n++
 		}
 		for part := range slices.Chunk(events, 50_000) {
-			s.commitMade("alice", name, part)
+			s.commitWithoutFiles("alice", name, part)
 		}
 	}
-	s.indexer.read = func(_ reader, _ string, sum archive.Sum) (*document, error) {
+	s.indexer.readMessage = func(_ documentReader, _ string, sum archive.Sum) (*document, error) {
 		var n uint64
 		_, err := fmt.Sscanf(string(sum[:]), "%d", &n)
-		return made(n), err
+		return generatedDocument(n), err
 	}
 	began := time.Now()
-	done := s.index()
+	done := s.updateIndex()
 	took := time.Since(began)
 	st, err := os.Stat(s.indexer.Path)
 	if err != nil {
@@ -86,7 +86,7 @@ func TestManyMessages(t *testing.T) {
 	t.Logf("%d messages indexed in %v, %d MiB, %d octets a message; %d MiB of memory from the system", done.Documents, took.Round(time.Millisecond),
 		st.Size()>>20, st.Size()/int64(done.Documents), mem.Sys>>20)
 	began = time.Now()
-	s.index()
+	s.updateIndex()
 	t.Logf("nothing new: %v", time.Since(began).Round(time.Millisecond))
 	table := "\n| query | with the index | least to most | found |\n|---|---|---|---|\n"
 	for _, q := range []struct {
@@ -106,18 +106,18 @@ func TestManyMessages(t *testing.T) {
 		{"w0 flag:flagged", archive.Selection{}},
 		{"w0 before:2018-01-01", archive.Selection{}},
 		{"w0 has:attachment larger:1kB", archive.Selection{}},
-		{"w0", archive.Selection{At: clock.AddDate(1, 0, 0)}},
+		{"w0", archive.Selection{At: startTime.AddDate(1, 0, 0)}},
 		{"w0", archive.Selection{Gone: true}},
 		{"flag:flagged", archive.Selection{}},
 		{"-w0", archive.Selection{}},
 		{"smaller:1kB", archive.Selection{}},
 	} {
 		var times []time.Duration
-		var found *Found
+		var found *Report
 		for range 5 {
 			began := time.Now()
 			f, err := (&Search{Archive: s.w.Archive, Query: parse(t, q.text), Selection: q.sel, Index: s.indexer.Path, Limit: 20}).Run(context.Background())
-			if err != nil || !f.Indexed || len(f.Errors) > 0 {
+			if err != nil || !f.UsedIndex || len(f.Errors) > 0 {
 				t.Fatalf("%s: %v, %+v", q.text, err, f)
 			}
 			times = append(times, time.Since(began))
@@ -125,7 +125,7 @@ func TestManyMessages(t *testing.T) {
 		}
 		slices.Sort(times)
 		more := ""
-		if found.More {
+		if found.HasMore {
 			more = " and more"
 		}
 		options := ""
@@ -143,16 +143,16 @@ func TestManyMessages(t *testing.T) {
 
 // Reading an archive without an index, a message of 5 KB in six.
 func BenchmarkStream(b *testing.B) {
-	s := newStore(b)
-	a := newAuthor(1)
-	var letters []letter
+	s := newTestArchive(b)
+	a := newGenerator(1)
+	var letters []testMessage
 	for i := range 2000 {
-		letters = append(letters, letter{uint32(i + 1), a.day(), nil, a.message() + a.words(600)})
+		letters = append(letters, testMessage{uint32(i + 1), a.day(), nil, a.message() + a.words(600)})
 	}
-	s.commit("alice", "INBOX", 1, []archive.Event{opened("INBOX", 1)}, letters...)
+	s.commit("alice", "INBOX", 1, []archive.Event{openedEvent("INBOX", 1)}, letters...)
 	b.ResetTimer()
 	for b.Loop() {
-		if found := s.find("invoice -rechnung", archive.Selection{}, 0, false); len(found.Errors) > 0 {
+		if found := s.search("invoice -rechnung", archive.Selection{}, 0, false); len(found.Errors) > 0 {
 			b.Fatal(found.Errors)
 		}
 	}
@@ -161,12 +161,12 @@ func BenchmarkStream(b *testing.B) {
 
 // Making the words of a text.
 func BenchmarkWords(b *testing.B) {
-	a := newAuthor(1)
+	a := newGenerator(1)
 	text := a.words(1000)
-	f := newFolder()
+	f := newWordFolder()
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
 		var out strings.Builder
-		f.words(&out, text)
+		f.appendWords(&out, text)
 	}
 }

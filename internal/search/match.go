@@ -2,18 +2,18 @@ package search
 
 import "strings"
 
-// holds says whether the terms about octets hold for a document of that size. It
+// matchesDocument says whether the terms about octets hold for a document of that size. It
 // may lack what [Query.reads] says is not needed.
-func (q *Query) holds(d *document, size int64) bool {
+func (q *Query) matchesDocument(d *document, size int64) bool {
 	for i := range q.terms {
-		if t := &q.terms[i]; !t.ofPlace() && t.of(d, size) == t.not {
+		if t := &q.terms[i]; !t.isAboutPlace() && t.matchesDocument(d, size) == t.negated {
 			return false
 		}
 	}
 	return true
 }
 
-func (t *term) of(d *document, size int64) bool {
+func (t *term) matchesDocument(d *document, size int64) bool {
 	switch t.kind {
 	case largerKind:
 		return size > t.size

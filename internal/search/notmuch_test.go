@@ -28,7 +28,7 @@ type notmuch struct {
 // its own, not those of whoever runs the test.
 func newNotmuch(t *testing.T, mail string) *notmuch {
 	t.Helper()
-	n := &notmuch{t, judge(t, "notmuch"), t.TempDir()}
+	n := &notmuch{t, requireProgram(t, "notmuch"), t.TempDir()}
 	settings := "[database]\npath=" + mail + "\n[user]\nname=Ann\nprimary_email=ann@example.com\n[new]\ntags=\n[search]\nexclude_tags=\n"
 	if err := os.WriteFile(filepath.Join(n.dir, "config"), []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
@@ -57,9 +57,9 @@ func (n *notmuch) find(field, word string) []string {
 	return strings.Fields(string(n.run("search", "--output=files", field+`:"`+strings.ToUpper(word)+`"`)))
 }
 
-// alone are the files that it knows, but for those that share a Message-ID: it takes
+// uniqueFiles are the files that it knows, but for those that share a Message-ID: it takes
 // them for one message.
-func (n *notmuch) alone() []string {
+func (n *notmuch) uniqueFiles() []string {
 	n.t.Helper()
 	var all any
 	if err := json.Unmarshal(n.run("show", "--format=json", "--body=false", "*"), &all); err != nil {
@@ -87,11 +87,11 @@ func (n *notmuch) alone() []string {
 // loses others beside it.
 var emptyWord = regexp.MustCompile(`(?i)\?[bq]\?\?=`)
 
-// apart says what a field of a message holds, and whether notmuch may read it otherwise. So it is where our reader finds fault with the message, where octets are of
+// readByNotmuch says what a field of a message holds, and whether notmuch may read it otherwise. So it is where our reader finds fault with the message, where octets are of
 // no charset; in text that is made readable here: HTML, reports, messages within;
 // in a list of addresses with comments, groups or anything else (RFC 5322 3.2.2, 3.4),
 // which notmuch leaves out; and Sender is no From to it.
-func apart(t *testing.T, body, field string) (text string, apart bool) {
+func readByNotmuch(t *testing.T, body, field string) (text string, apart bool) {
 	t.Helper()
 	m, err := message.Read(strings.NewReader(body), message.Options{AllText: true})
 	if err != nil {
@@ -103,10 +103,10 @@ func apart(t *testing.T, body, field string) (text string, apart bool) {
 	}
 	for _, f := range m.Header {
 		c, _ := columnOf(strings.ToLower(f.Name))
-		if field == "subject" && c == subject || field == "from" && c == from || field == "to" && (c == to || c == cc) {
+		if field == "subject" && c == subjectColumn || field == "from" && c == fromColumn || field == "to" && (c == toColumn || c == ccColumn) {
 			text += f.Value + "\n"
 			apart = apart || strings.EqualFold(f.Name, "Sender") ||
-				c != subject && (strings.ContainsAny(f.Value, "(;") || !isAddresses(f.Value))
+				c != subjectColumn && (strings.ContainsAny(f.Value, "(;") || !isAddresses(f.Value))
 		}
 	}
 	return text, apart || emptyWord.MatchString(body)
@@ -117,17 +117,17 @@ func isAddresses(s string) bool {
 	return err == nil
 }
 
-// stands says whether a word stands in a text as notmuch finds it: with its accents,
+// containsWord says whether a word stands in a text as notmuch finds it: with its accents,
 // and not joined to others by ' _ or &.
-func stands(word, text string) bool {
+func containsWord(word, text string) bool {
 	return regexp.MustCompile(`(?i)(^|[^\pL\pM\pN'’_&])` + word + `($|[^\pL\pM\pN'’_&])`).MatchString(text)
 }
 
 // What notmuch finds in made-up mail, and in that of ARCHIVERD_TEST_MAIL if it is set, is
 // what is found here: words of ASCII, for it keeps accents.
-func TestFoundAsByNotmuch(t *testing.T) {
+func TestMatchesAsInNotmuch(t *testing.T) {
 	var bodies []string
-	author := newAuthor(9)
+	author := newGenerator(9)
 	for range 60 {
 		bodies = append(bodies, author.message())
 	}
@@ -138,7 +138,7 @@ func TestFoundAsByNotmuch(t *testing.T) {
 	var files []string
 	var docs []*document
 	for i, body := range bodies {
-		d, err := reader{newFolder()}.read(strings.NewReader(body), false)
+		d, err := documentReader{newWordFolder()}.read(strings.NewReader(body), false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -149,14 +149,14 @@ func TestFoundAsByNotmuch(t *testing.T) {
 		docs, files = append(docs, d), append(files, f)
 	}
 	n := newNotmuch(t, dir)
-	alone := n.alone()
+	alone := n.uniqueFiles()
 	a := rand.New(rand.NewPCG(6, 6))
 	plain := regexp.MustCompile(`^[a-z]{3,}$`)
 	some, excused := 0, 0
 	for _, field := range []struct {
 		name, theirs string
 		columns      []column
-	}{{"from", "from", []column{from}}, {"to", "to", []column{to, cc}}, {"subject", "subject", []column{subject}}, {"text", "body", []column{body}}} {
+	}{{"from", "from", []column{fromColumn}}, {"to", "to", []column{toColumn, ccColumn}}, {"subject", "subject", []column{subjectColumn}}, {"text", "body", []column{textColumn}}} {
 		set := map[string]bool{}
 		for _, d := range docs {
 			for _, c := range field.columns {
@@ -173,14 +173,14 @@ func TestFoundAsByNotmuch(t *testing.T) {
 			found := n.find(field.theirs, w)
 			q := parse(t, field.name+":"+w)
 			for i, f := range files {
-				ours, theirs := q.holds(docs[i], int64(len(bodies[i]))), slices.Contains(found, f)
+				ours, theirs := q.matchesDocument(docs[i], int64(len(bodies[i]))), slices.Contains(found, f)
 				if !slices.Contains(alone, f) || theirs == ours {
 					if theirs {
 						some++
 					}
 					continue
 				}
-				if text, apart := apart(t, bodies[i], field.name); apart || ours && !stands(w, text) {
+				if text, apart := readByNotmuch(t, bodies[i], field.name); apart || ours && !containsWord(w, text) {
 					excused++
 				} else {
 					t.Errorf("%s: %s:%s finds it: %v; notmuch: %v", filepath.Base(f), field.name, w, ours, theirs)

@@ -12,62 +12,62 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// Error is a query that can't be understood. It names the word.
-type Error struct {
-	Word string // as it was written
-	At   int    // octets of the query before it
-	Text string // what is wrong, and what to write
+// SyntaxError is a query that can't be understood. It names the word.
+type SyntaxError struct {
+	Word    string // as it was written
+	Offset  int    // octets of the query before it
+	Message string // what is wrong, and what to write
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("query, at %q: %s", e.Word, e.Text) }
+func (e *SyntaxError) Error() string { return fmt.Sprintf("query, at %q: %s", e.Word, e.Message) }
 
 // fieldNames are the fields of a query, for people.
 const fieldNames = "from: to: cc: subject: text: filename: message-id: after: before: larger: smaller: flag: mailbox: account: has:attachment"
 
-// maxQuery bounds a query, in octets: it is typed by a person.
-const maxQuery = 10_000
+// maxQueryOctets bounds a query, in octets: it is typed by a person.
+const maxQueryOctets = 10_000
 
 // Parse reads a query. readTime reads the times of after: and before:, which it is
 // given as they are written. The error is an *Error.
 func Parse(text string, readTime func(field, text string) (time.Time, error)) (*Query, error) {
 	q := &Query{text: text}
-	if len(text) > maxQuery || !utf8.ValidString(text) {
-		return nil, &Error{"", 0, fmt.Sprintf("a query is valid UTF-8 of at most %d octets", maxQuery)}
+	if len(text) > maxQueryOctets || !utf8.ValidString(text) {
+		return nil, &SyntaxError{"", 0, fmt.Sprintf("a query is valid UTF-8 of at most %d octets", maxQueryOctets)}
 	}
-	p := parser{rest: text, fold: newFolder(), time: readTime}
+	p := parser{rest: text, folder: newWordFolder(), parseTime: readTime}
 	for {
 		p.rest = strings.TrimLeftFunc(p.rest, unicode.IsSpace)
 		if p.rest == "" {
 			break
 		}
 		before := p.rest
-		t, err := p.term()
+		t, err := p.parseTerm()
 		if err != nil {
 			word := strings.TrimRightFunc(before[:len(before)-len(p.rest)], unicode.IsSpace)
-			return nil, &Error{word, len(text) - len(before), err.Error()}
+			return nil, &SyntaxError{word, len(text) - len(before), err.Error()}
 		}
 		q.terms = append(q.terms, t)
 	}
 	if len(q.terms) == 0 {
-		return nil, &Error{"", 0, "write what to search for: words, or " + fieldNames}
+		return nil, &SyntaxError{"", 0, "write what to search for: words, or " + fieldNames}
 	}
 	return q, nil
 }
 
 // parser is a query on its way.
 type parser struct {
-	rest string
-	fold *folder
-	time func(field, text string) (time.Time, error)
+	rest      string
+	folder    *wordFolder
+	parseTime func(field, text string) (time.Time, error)
 }
 
-// term reads the next term, which the rest begins with.
-func (p *parser) term() (t term, err error) {
+// parseTerm reads the next term, which the rest begins with.
+func (p *parser) parseTerm() (t term, err error) {
 	if rest, ok := strings.CutPrefix(p.rest, "-"); ok {
-		t.not, p.rest = true, rest
+		t.negated, p.rest = true, rest
 	}
-	field := p.field()
-	value, quoted, err := p.value()
+	field := p.cutField()
+	value, quoted, err := p.cutValue()
 	if err != nil {
 		return t, err
 	}
@@ -79,34 +79,34 @@ func (p *parser) term() (t term, err error) {
 	}
 	switch field {
 	case "":
-		return t, p.words(&t, value)
+		return t, p.setWords(&t, value)
 	case "from":
-		t.columns = []column{from}
-		return t, p.words(&t, value)
+		t.columns = []column{fromColumn}
+		return t, p.setWords(&t, value)
 	case "to":
-		t.columns = []column{to, cc}
-		return t, p.words(&t, value)
+		t.columns = []column{toColumn, ccColumn}
+		return t, p.setWords(&t, value)
 	case "cc":
-		t.columns = []column{cc}
-		return t, p.words(&t, value)
+		t.columns = []column{ccColumn}
+		return t, p.setWords(&t, value)
 	case "subject":
-		t.columns = []column{subject}
-		return t, p.words(&t, value)
+		t.columns = []column{subjectColumn}
+		return t, p.setWords(&t, value)
 	case "message-id":
-		t.columns = []column{ident}
-		return t, p.words(&t, value)
+		t.columns = []column{messageIDColumn}
+		return t, p.setWords(&t, value)
 	case "text":
-		t.columns = []column{body}
-		return t, p.words(&t, value)
+		t.columns = []column{textColumn}
+		return t, p.setWords(&t, value)
 	case "filename":
-		t.columns = []column{file}
-		return t, p.words(&t, value)
+		t.columns = []column{filenameColumn}
+		return t, p.setWords(&t, value)
 	case "after", "before":
 		t.kind = afterKind
 		if field == "before" {
 			t.kind = beforeKind
 		}
-		if t.time, err = p.time(field+":", value); err == nil && t.time.IsZero() {
+		if t.time, err = p.parseTime(field+":", value); err == nil && t.time.IsZero() {
 			err = errors.New("write a time")
 		}
 		return t, err
@@ -122,10 +122,10 @@ func (p *parser) term() (t term, err error) {
 		t.size = int64(n)
 		return t, nil
 	case "flag":
-		t.kind, t.text = flagKind, value
+		t.kind, t.pattern = flagKind, value
 		return t, nil
 	case "mailbox", "account":
-		t.kind, t.text = mailboxKind, p.fold.string(value)
+		t.kind, t.pattern = mailboxKind, p.folder.fold(value)
 		if field == "account" {
 			t.kind = accountKind
 		}
@@ -140,8 +140,8 @@ func (p *parser) term() (t term, err error) {
 	return t, fmt.Errorf("there is no field %s:; there are %s; a word with a colon is searched for in quotes", field, fieldNames)
 }
 
-// field cuts the name of a field and its colon, "" if there is none.
-func (p *parser) field() string {
+// cutField cuts the name of a field and its colon, "" if there is none.
+func (p *parser) cutField() string {
 	i := strings.IndexFunc(p.rest, func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r == '-')
 	})
@@ -153,9 +153,9 @@ func (p *parser) field() string {
 	return field
 }
 
-// value cuts what follows: text in quotes, with a star behind it perhaps, or all up
+// cutValue cuts what follows: text in quotes, with a star behind it perhaps, or all up
 // to a space.
-func (p *parser) value() (value string, quoted bool, err error) {
+func (p *parser) cutValue() (value string, quoted bool, err error) {
 	if rest, ok := strings.CutPrefix(p.rest, `"`); ok {
 		value, rest, ok := strings.Cut(rest, `"`)
 		if !ok {
@@ -167,18 +167,18 @@ func (p *parser) value() (value string, quoted bool, err error) {
 		}
 		p.rest = rest
 		if r, _ := utf8.DecodeRuneInString(rest); rest != "" && !unicode.IsSpace(r) {
-			p.skip()
+			p.skipToSpace()
 			return "", true, errors.New("a space follows the closing quote")
 		}
 		return value, true, nil
 	}
 	before := p.rest
-	p.skip()
+	p.skipToSpace()
 	return before[:len(before)-len(p.rest)], false, nil
 }
 
-// skip passes over what comes before a space.
-func (p *parser) skip() {
+// skipToSpace passes over what comes before a space.
+func (p *parser) skipToSpace() {
 	i := strings.IndexFunc(p.rest, unicode.IsSpace)
 	if i < 0 {
 		i = len(p.rest)
@@ -186,14 +186,14 @@ func (p *parser) skip() {
 	p.rest = p.rest[i:]
 }
 
-// words makes the term one of words.
-func (p *parser) words(t *term, value string) error {
+// setWords makes the term one of words.
+func (p *parser) setWords(t *term, value string) error {
 	value, t.prefix = strings.CutSuffix(value, "*")
 	if strings.Contains(value, "*") {
 		return errors.New("a star stands only at the end, for words that begin so")
 	}
 	var b strings.Builder
-	p.fold.words(&b, value)
+	p.folder.appendWords(&b, value)
 	t.words = strings.TrimSuffix(b.String(), " ")
 	if t.words == "" {
 		return errors.New("there is no letter or digit in it to search for")

@@ -31,11 +31,11 @@ func TestWords(t *testing.T) {
 		"<\u0338 =\u0338 a\u0338":          "a",
 		"हिन्दी":                           "हिन्दी",
 		"🎉 party ¶":                        "party",
-		strings.Repeat("x", 100):           strings.Repeat("x", maxWord),
-		strings.Repeat("é", 100) + " y":    strings.Repeat("e", maxWord) + " y",
+		strings.Repeat("x", 100):           strings.Repeat("x", maxWordLength),
+		strings.Repeat("é", 100) + " y":    strings.Repeat("e", maxWordLength) + " y",
 	} {
 		var b strings.Builder
-		newFolder().words(&b, text)
+		newWordFolder().appendWords(&b, text)
 		if got := strings.TrimSuffix(b.String(), " "); got != want {
 			t.Errorf("the words of %q are %q, want %q", text, got, want)
 		}
@@ -62,7 +62,7 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		if got := q.statement().args[0]; got != want {
+		if got := q.documentQuery().args[0]; got != want {
 			t.Errorf("%s is %s, want %s", text, got, want)
 		}
 	}
@@ -87,11 +87,11 @@ func TestParse(t *testing.T) {
 		`flag:`:          `"flag:": a value follows`,
 	} {
 		_, err := Parse(text, readTime)
-		var e *Error
+		var e *SyntaxError
 		if !errors.As(err, &e) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", text, err, want)
-		} else if text[e.At:e.At+len(e.Word)] != e.Word {
-			t.Errorf("%s: %q does not stand at %d", text, e.Word, e.At)
+		} else if text[e.Offset:e.Offset+len(e.Word)] != e.Word {
+			t.Errorf("%s: %q does not stand at %d", text, e.Word, e.Offset)
 		}
 	}
 }
@@ -104,9 +104,9 @@ func FuzzQuery(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		q, err := Parse(text, readTime)
-		var e *Error
+		var e *SyntaxError
 		if err != nil {
-			if !errors.As(err, &e) || len(text) < e.At+len(e.Word) || text[e.At:e.At+len(e.Word)] != e.Word {
+			if !errors.As(err, &e) || len(text) < e.Offset+len(e.Word) || text[e.Offset:e.Offset+len(e.Word)] != e.Word {
 				t.Fatalf("%q: %v", text, err)
 			}
 			return
@@ -116,10 +116,10 @@ func FuzzQuery(f *testing.F) {
 				t.Fatalf("%q has the words %q", text, m.words)
 			}
 		}
-		q.holds(&document{}, 1)
-		q.dated(clock)
-		q.flagged([]string{`\Seen`})
-		q.accountNamed("alice")
+		q.matchesDocument(&document{}, 1)
+		q.matchesDate(startTime)
+		q.matchesFlags([]string{`\Seen`})
+		q.matchesAccount("alice")
 	})
 }
 
@@ -131,13 +131,13 @@ func FuzzWords(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		var b strings.Builder
-		newFolder().words(&b, text)
+		newWordFolder().appendWords(&b, text)
 		words := b.String()
 		if words != "" && !strings.HasSuffix(words, " ") || strings.Contains(words, "  ") || strings.HasPrefix(words, " ") {
 			t.Fatalf("%q: %q", text, words)
 		}
 		for _, w := range strings.Fields(words) {
-			if n := utf8.RuneCountInString(w); n > maxWord || w == border {
+			if n := utf8.RuneCountInString(w); n > maxWordLength || w == textBorder {
 				t.Fatalf("%q: word %q", text, w)
 			}
 			for _, r := range w {

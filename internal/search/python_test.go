@@ -20,15 +20,15 @@ import (
 	"archiverd/archive"
 )
 
-// asked is a term as the oracle takes it.
-type asked struct {
+// queryTerm is a term as the oracle takes it.
+type queryTerm struct {
 	Field  string `json:"field"`
 	Words  string `json:"words"`
 	Prefix bool   `json:"prefix"`
 	Not    bool   `json:"not"`
 }
 
-func (a asked) String() string {
+func (a queryTerm) String() string {
 	text := ""
 	if a.Not {
 		text = "-"
@@ -43,17 +43,17 @@ func (a asked) String() string {
 	return text
 }
 
-// said is what the oracle says.
-type said struct {
+// pythonAnswer is what the oracle says.
+type pythonAnswer struct {
 	Answers  [][]string                     `json:"answers"`
 	Words    map[string]map[string][]string `json:"words"`
 	Doubtful []string                       `json:"doubtful"`
 	Rendered []string                       `json:"rendered"`
 }
 
-// judge is the path of a program. Without it the test is skipped, but not where
+// requireProgram is the path of a program. Without it the test is skipped, but not where
 // ARCHIVERD_REQUIRE_DOVECOT says that everything is there.
-func judge(t *testing.T, program string) string {
+func requireProgram(t *testing.T, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil && os.Getenv("ARCHIVERD_REQUIRE_DOVECOT") == "1" {
@@ -65,54 +65,54 @@ func judge(t *testing.T, program string) string {
 	return path
 }
 
-// oracle asks Python.
-func oracle(t *testing.T, files []string, queries [][]asked) *said {
+// askPython asks Python.
+func askPython(t *testing.T, files []string, queries [][]queryTerm) *pythonAnswer {
 	t.Helper()
 	task, err := json.Marshal(map[string]any{"files": files, "queries": queries})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(judge(t, "python3"), "testdata/oracle.py")
+	cmd := exec.Command(requireProgram(t, "python3"), "testdata/oracle.py")
 	cmd.Stdin = bytes.NewReader(task)
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("oracle: %v\n%s", err, &log)
 	}
-	s := &said{}
+	s := &pythonAnswer{}
 	if err := json.Unmarshal(out.Bytes(), s); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// compared is a store whose one mailbox has messages, and a folder with the same.
-type compared struct {
-	*store
+// comparedArchive is a store whose one mailbox has messages, and a folder with the same.
+type comparedArchive struct {
+	*testArchive
 	files []string
 }
 
-func newCompared(t *testing.T, bodies []string) *compared {
+func newComparedArchive(t *testing.T, bodies []string) *comparedArchive {
 	t.Helper()
-	c := &compared{store: newStore(t)}
+	c := &comparedArchive{testArchive: newTestArchive(t)}
 	dir := t.TempDir()
-	var letters []letter
+	var letters []testMessage
 	for i, body := range bodies {
 		f := filepath.Join(dir, fmt.Sprintf("%04d", i))
 		if err := os.WriteFile(f, []byte(body), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		c.files = append(c.files, f)
-		letters = append(letters, letter{uint32(i + 1), clock, nil, body})
+		letters = append(letters, testMessage{uint32(i + 1), startTime, nil, body})
 	}
-	c.commit("alice", "INBOX", 1, []archive.Event{opened("INBOX", 1)}, letters...)
-	c.index()
+	c.commit("alice", "INBOX", 1, []archive.Event{openedEvent("INBOX", 1)}, letters...)
+	c.updateIndex()
 	return c
 }
 
 // compare compares what find finds with what the oracle says, but for the messages that
 // are doubtful or excused. It returns how many results there were.
-func (c *compared) compare(queries [][]asked, s *said, excused func(file string, q []asked) bool, find func(query string) *Found) (some int) {
+func (c *comparedArchive) compare(queries [][]queryTerm, s *pythonAnswer, excused func(file string, q []queryTerm) bool, find func(query string) *Report) (some int) {
 	c.t.Helper()
 	for i, q := range queries {
 		var texts []string
@@ -136,8 +136,8 @@ func (c *compared) compare(queries [][]asked, s *said, excused func(file string,
 	return some
 }
 
-// encoded is a message in a charset, text and subject, and HTML.
-func encoded(charset string, e encoding.Encoding, text string) string {
+// encodedMessage is a message in a charset, text and subject, and HTML.
+func encodedMessage(charset string, e encoding.Encoding, text string) string {
 	octets := text
 	if e != nil {
 		var err error
@@ -165,7 +165,7 @@ func encoded(charset string, e encoding.Encoding, text string) string {
 }
 
 // What Python finds in mail of many charsets is what is found here.
-func TestFoundAsByPython(t *testing.T) {
+func TestCharsetsMatchAsInPython(t *testing.T) {
 	var bodies []string
 	for _, m := range []struct {
 		charset string
@@ -187,29 +187,29 @@ func TestFoundAsByPython(t *testing.T) {
 		{"iso-8859-9", charmap.ISO8859_9, "ISTANBUL ıstanbul Iğdır"},
 		{"iso-8859-2", charmap.ISO8859_2, "Łódź Dvořák"},
 	} {
-		body := encoded(m.charset, m.e, m.text)
+		body := encodedMessage(m.charset, m.e, m.text)
 		if body == "" {
 			t.Fatalf("%s can't hold %q", m.charset, m.text)
 		}
 		bodies = append(bodies, body)
 	}
-	var queries [][]asked
+	var queries [][]queryTerm
 	for _, w := range []string{"größe", "GROSSE", "istanbul", "ISTANBUL", "fine", "strasse", "東京", "京都", "都", "angstrom", "lodz", "naivete", "한국", "국", "สวัส", "שלום",
 		"cafe", "muller", "Müller", "oeuvre", "привет", "елка", "Ёлка", "σίσυφος", "ΣΙΣΥΦΟΣ", "ελιά", "カハン", "カバン", "郵便", "邮件", "igdir", "dvorak",
 		"headword", "hostword", "styleword", "pdfword", "inside", "next", "pdf", "example com", "someone@example.com", "koi8r", "nothing"} {
 		for _, field := range []string{"", "from", "to", "subject", "text", "filename"} {
-			queries = append(queries, []asked{{Field: field, Words: w, Prefix: field == "" || field == "filename"}})
+			queries = append(queries, []queryTerm{{Field: field, Words: w, Prefix: field == "" || field == "filename"}})
 		}
-		queries = append(queries, []asked{{Words: w, Not: true}}, []asked{{Words: w}, {Words: "muller", Not: true}}, []asked{{Words: w + " muller"}})
+		queries = append(queries, []queryTerm{{Words: w, Not: true}}, []queryTerm{{Words: w}, {Words: "muller", Not: true}}, []queryTerm{{Words: w + " muller"}})
 	}
-	c := newCompared(t, bodies)
+	c := newComparedArchive(t, bodies)
 	n := 0
-	python := oracle(t, c.files, queries)
-	some := c.compare(queries, python, func(string, []asked) bool { return false }, func(query string) *Found {
+	python := askPython(t, c.files, queries)
+	some := c.compare(queries, python, func(string, []queryTerm) bool { return false }, func(query string) *Report {
 		if n++; n%10 == 0 {
-			return c.same(query, archive.Selection{}, 0)
+			return c.searchBothWays(query, archive.Selection{}, 0)
 		}
-		return c.find(query, archive.Selection{}, 0, n%3 > 0)
+		return c.search(query, archive.Selection{}, 0, n%3 > 0)
 	})
 	if some < 300 || len(python.Doubtful) > 0 {
 		t.Errorf("%d results in all, %d messages are doubtful", some, len(python.Doubtful))

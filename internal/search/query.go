@@ -19,11 +19,11 @@ type Query struct {
 // String is the query as it was written.
 func (q *Query) String() string { return q.text }
 
-// kind is what a term is about.
-type kind int
+// termKind is what a term is about.
+type termKind int
 
 const (
-	wordsKind kind = iota // of the octets
+	wordsKind termKind = iota // of the octets
 	largerKind
 	smallerKind
 	attachmentKind
@@ -36,24 +36,24 @@ const (
 
 // term is a condition, or with not its contrary.
 type term struct {
-	kind    kind
-	not     bool
+	kind    termKind
+	negated bool
 	columns []column  // of words: any of these; nil: of all
 	words   string    // folded, with a space between two
 	prefix  bool      // the last word is only the beginning of one
 	size    int64     // octets
 	time    time.Time // of INTERNALDATE
-	text    string    // folded: a flag, or a pattern of LIST
+	pattern string    // folded: a flag, or a pattern of LIST
 }
 
-// ofPlace says whether the term is about a place, not the octets.
-func (t *term) ofPlace() bool { return t.kind >= afterKind }
+// isAboutPlace says whether the term is about a place, not the octets.
+func (t *term) isAboutPlace() bool { return t.kind >= afterKind }
 
-// reads says what of a message must be read: nothing, its header, or all.
-func (q *Query) reads() (header, text bool) {
+// needs says what of a message must be read: nothing, its header, or all.
+func (q *Query) needs() (header, text bool) {
 	for _, t := range q.terms {
 		switch {
-		case t.kind == attachmentKind, t.kind == wordsKind && (t.columns == nil || slices.Max(t.columns) > ident):
+		case t.kind == attachmentKind, t.kind == wordsKind && (t.columns == nil || slices.Max(t.columns) > messageIDColumn):
 			text = true
 		case t.kind == wordsKind:
 			header = true
@@ -62,51 +62,51 @@ func (q *Query) reads() (header, text bool) {
 	return header || text, text
 }
 
-// mailboxNamed says whether the terms about mailboxes hold for one. Its name is
+// matchesMailbox says whether the terms about mailboxes hold for one. Its name is
 // matched with its own delimiter, and with a slash.
-func (q *Query) mailboxNamed(n archive.Name) bool {
-	return q.all(mailboxKind, func(t *term) bool {
-		return t.matches(n.Mailbox, n.Delimiter) || n.Delimiter != "/" && t.matches(strings.Join(n.Levels(), "/"), "/")
+func (q *Query) matchesMailbox(n archive.Name) bool {
+	return q.allMatch(mailboxKind, func(t *term) bool {
+		return t.matchesName(n.Mailbox, n.Delimiter) || n.Delimiter != "/" && t.matchesName(strings.Join(n.Levels(), "/"), "/")
 	})
 }
 
-// accountNamed says whether the terms about accounts hold for one.
-func (q *Query) accountNamed(account string) bool {
-	return q.all(accountKind, func(t *term) bool { return t.matches(account, "") })
+// matchesAccount says whether the terms about accounts hold for one.
+func (q *Query) matchesAccount(account string) bool {
+	return q.allMatch(accountKind, func(t *term) bool { return t.matchesName(account, "") })
 }
 
-// flagged says whether the terms about flags hold.
-func (q *Query) flagged(flags []string) bool {
-	return q.all(flagKind, func(t *term) bool { return slices.ContainsFunc(flags, t.isFlag) })
+// matchesFlags says whether the terms about flags hold.
+func (q *Query) matchesFlags(flags []string) bool {
+	return q.allMatch(flagKind, func(t *term) bool { return slices.ContainsFunc(flags, t.matchesFlag) })
 }
 
-// all says whether every term of a kind holds, or does not where it must not.
-func (q *Query) all(k kind, holds func(*term) bool) bool {
+// allMatch says whether every term of a kind holds, or does not where it must not.
+func (q *Query) allMatch(k termKind, holds func(*term) bool) bool {
 	for i := range q.terms {
-		if t := &q.terms[i]; t.kind == k && holds(t) == t.not {
+		if t := &q.terms[i]; t.kind == k && holds(t) == t.negated {
 			return false
 		}
 	}
 	return true
 }
 
-func (t *term) matches(name, delimiter string) bool {
-	return config.Match(t.text, newFolder().string(name), delimiter)
+func (t *term) matchesName(name, delimiter string) bool {
+	return config.Match(t.pattern, newWordFolder().fold(name), delimiter)
 }
 
-// isFlag compares without case (RFC 9051 2.3.2), and without a backslash where
+// matchesFlag compares without case (RFC 9051 2.3.2), and without a backslash where
 // none was written.
-func (t *term) isFlag(flag string) bool {
-	return strings.EqualFold(flag, t.text) || strings.EqualFold(strings.TrimPrefix(flag, `\`), t.text)
+func (t *term) matchesFlag(flag string) bool {
+	return strings.EqualFold(flag, t.pattern) || strings.EqualFold(strings.TrimPrefix(flag, `\`), t.pattern)
 }
 
-// dated says whether the terms about INTERNALDATE hold. Without one none does, nor
+// matchesDate says whether the terms about INTERNALDATE hold. Without one none does, nor
 // its contrary.
-func (q *Query) dated(date time.Time) bool {
-	for _, k := range []kind{afterKind, beforeKind} {
-		if !q.all(k, func(t *term) bool {
+func (q *Query) matchesDate(date time.Time) bool {
+	for _, k := range []termKind{afterKind, beforeKind} {
+		if !q.allMatch(k, func(t *term) bool {
 			if date.IsZero() {
-				return t.not
+				return t.negated
 			}
 			return date.Before(t.time) == (k == beforeKind)
 		}) {

@@ -7,27 +7,27 @@ import (
 	"archiverd/archive"
 )
 
-// life is a mailbox on its way through a history at random.
-type life struct {
+// mailboxHistory is a mailbox on its way through a history at random.
+type mailboxHistory struct {
 	account, name string
 	epoch         uint32
 	uids          []uint32
-	next          uint32
-	there         bool
+	nextUID       uint32
+	exists        bool
 }
 
 // step lets something happen: mail arrives (equal mail too), flags change, mail and
 // mailboxes disappear, mailboxes are renumbered and renamed, the clock goes back.
-func (l *life) step(s *store, a author, bodies *[]string) {
+func (l *mailboxHistory) step(s *testArchive, a generator, bodies *[]string) {
 	s.now = s.now.Add(time.Duration(a.IntN(40)-4) * time.Second)
-	if !l.there {
-		l.epoch, l.uids, l.next, l.there = l.epoch+1, nil, 1, true
-		s.commit(l.account, l.name, l.epoch, []archive.Event{opened(l.name, l.epoch)})
+	if !l.exists {
+		l.epoch, l.uids, l.nextUID, l.exists = l.epoch+1, nil, 1, true
+		s.commit(l.account, l.name, l.epoch, []archive.Event{openedEvent(l.name, l.epoch)})
 		return
 	}
 	switch n := a.IntN(20); {
 	case n == 0:
-		l.there = false // renumbered at once, or after it was away
+		l.exists = false // renumbered at once, or after it was away
 		if a.IntN(2) == 0 {
 			s.commit(l.account, l.name, l.epoch, []archive.Event{{Kind: archive.Vanished}})
 		}
@@ -36,10 +36,10 @@ func (l *life) step(s *store, a author, bodies *[]string) {
 	case n < 7 && len(l.uids) > 0:
 		i := a.IntN(len(l.uids))
 		j := i + 1 + a.IntN(len(l.uids)-i)
-		s.commit(l.account, l.name, l.epoch, []archive.Event{gone(l.uids[i:j]...)})
+		s.commit(l.account, l.name, l.epoch, []archive.Event{goneEvent(l.uids[i:j]...)})
 		l.uids = append(l.uids[:i:i], l.uids[j:]...)
 	default:
-		var letters []letter
+		var letters []testMessage
 		for range 1 + a.IntN(4) {
 			body := a.message()
 			if len(*bodies) > 0 && a.IntN(3) == 0 {
@@ -50,9 +50,9 @@ func (l *life) step(s *store, a author, bodies *[]string) {
 			if a.IntN(12) == 0 {
 				date = time.Time{}
 			}
-			letters = append(letters, letter{l.next, date, a.flags(), body})
-			l.uids = append(l.uids, l.next)
-			l.next++
+			letters = append(letters, testMessage{l.nextUID, date, a.flags(), body})
+			l.uids = append(l.uids, l.nextUID)
+			l.nextUID++
 		}
 		s.commit(l.account, l.name, l.epoch, nil, letters...)
 	}
@@ -62,15 +62,15 @@ func (l *life) step(s *store, a author, bodies *[]string) {
 // queries, selections and limits at random over histories at random.
 func TestSameAnswersWithAndWithoutIndex(t *testing.T) {
 	for seed := range uint64(2) {
-		a := newAuthor(seed)
-		s := newStore(t)
-		lives := []*life{{account: "alice", name: "INBOX"}, {account: "alice", name: "Lists/go"}, {account: "bob", name: "INBOX"}, {account: "bob", name: "Büro"}}
+		a := newGenerator(seed)
+		s := newTestArchive(t)
+		lives := []*mailboxHistory{{account: "alice", name: "INBOX"}, {account: "alice", name: "Lists/go"}, {account: "bob", name: "INBOX"}, {account: "bob", name: "Büro"}}
 		var bodies []string
 		some := 0
 		for round := range 60 {
 			lives[a.IntN(len(lives))].step(s, a, &bodies)
 			if round == 5 || round > 5 && a.IntN(12) == 0 {
-				if done := s.index(); len(done.Errors) > 0 || len(done.Notes) > 0 {
+				if done := s.updateIndex(); len(done.Errors) > 0 || len(done.Notes) > 0 {
 					t.Fatalf("seed %d: %q %q", seed, done.Errors, done.Notes)
 				}
 			}
@@ -80,12 +80,12 @@ func TestSameAnswersWithAndWithoutIndex(t *testing.T) {
 			for range 3 {
 				var sel archive.Selection
 				if a.IntN(3) == 0 {
-					sel.At = clock.Add(time.Duration(a.IntN(1000)) * time.Second)
+					sel.At = startTime.Add(time.Duration(a.IntN(1000)) * time.Second)
 				}
 				if a.IntN(3) == 0 {
 					sel.Gone = true
 					if a.IntN(2) == 0 {
-						sel.Since = clock.Add(time.Duration(a.IntN(500)) * time.Second)
+						sel.Since = startTime.Add(time.Duration(a.IntN(500)) * time.Second)
 					}
 				}
 				if a.IntN(6) == 0 {
@@ -97,7 +97,7 @@ func TestSameAnswersWithAndWithoutIndex(t *testing.T) {
 				if a.IntN(6) == 0 {
 					sel.Before = a.day()
 				}
-				found := s.same(a.query(), sel, []int{0, 0, 1, 3, 10}[a.IntN(5)])
+				found := s.searchBothWays(a.query(), sel, []int{0, 0, 1, 3, 10}[a.IntN(5)])
 				some += len(found.Results)
 			}
 			if t.Failed() {

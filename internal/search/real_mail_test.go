@@ -12,9 +12,9 @@ import (
 	"archiverd/internal/testing/dovecot"
 )
 
-// excuses are the messages that Python reads otherwise for a reason, by what stands in
+// knownDifferences are the messages that Python reads otherwise for a reason, by what stands in
 // them; and the fields that differ, nil for all.
-var excuses = []struct {
+var knownDifferences = []struct {
 	pattern *regexp.Regexp
 	fields  []string
 	why     string
@@ -29,9 +29,9 @@ var excuses = []struct {
 		"white space at the end is no part of the encoding's name (RFC 2045 6.1, RFC 5322 3.2.2): Python does not decode"},
 }
 
-// excused says whether Python may read a field of a message otherwise.
-func excused(body, field string) bool {
-	for _, e := range excuses {
+// isKnownDifference says whether Python may read a field of a message otherwise.
+func isKnownDifference(body, field string) bool {
+	for _, e := range knownDifferences {
 		if (e.fields == nil || slices.Contains(e.fields, field)) && e.pattern.MatchString(body) {
 			return true
 		}
@@ -59,14 +59,14 @@ func realMail(t *testing.T) (bodies []string) {
 // each field has the words that Python finds there, all of them, in order; and words
 // that stand in it are found in the messages in which Python finds them. What
 // differs for a reason has an excuse.
-func TestFoundAsByPythonInRealMail(t *testing.T) {
+func TestRealMailMatchesAsInPython(t *testing.T) {
 	bodies := realMail(t)
 	fields := []string{"from", "to", "cc", "subject", "message-id", "other", "text", "filename"}
-	parts := []column{from, to, cc, subject, ident, other, body, file}
+	parts := []column{fromColumn, toColumn, ccColumn, subjectColumn, messageIDColumn, otherColumn, textColumn, filenameColumn}
 	a := rand.New(rand.NewPCG(5, 5))
-	r := reader{newFolder()}
+	r := documentReader{newWordFolder()}
 	var docs []*document
-	var queries [][]asked
+	var queries [][]queryTerm
 	for _, text := range bodies {
 		d, err := r.read(strings.NewReader(text), false)
 		if err != nil {
@@ -78,13 +78,13 @@ func TestFoundAsByPythonInRealMail(t *testing.T) {
 			if field == "other" || field == "text" || len(list) == 0 || a.IntN(40) > 0 {
 				continue // other has no name, and of text Python renders much otherwise
 			}
-			if w := list[a.IntN(len(list))]; w != border {
-				queries = append(queries, []asked{{Field: field, Words: w, Prefix: a.IntN(3) == 0}})
+			if w := list[a.IntN(len(list))]; w != textBorder {
+				queries = append(queries, []queryTerm{{Field: field, Words: w, Prefix: a.IntN(3) == 0}})
 			}
 		}
 	}
-	c := newCompared(t, bodies)
-	python := oracle(t, c.files, queries)
+	c := newComparedArchive(t, bodies)
+	python := askPython(t, c.files, queries)
 	read, plain, differ := 0, 0, 0
 	for i, f := range c.files {
 		words, ok := python.Words[f]
@@ -100,29 +100,31 @@ func TestFoundAsByPythonInRealMail(t *testing.T) {
 			if field == "text" && rendered {
 				continue
 			}
-			ours := slices.DeleteFunc(strings.Fields(docs[i].words[parts[j]]), func(w string) bool { return w == border })
+			ours := slices.DeleteFunc(strings.Fields(docs[i].words[parts[j]]), func(w string) bool { return w == textBorder })
 			if slices.Equal(ours, words[field]) {
 				continue
 			}
 			differ++
-			if !excused(bodies[i], field) {
+			if !isKnownDifference(bodies[i], field) {
 				t.Errorf("message %s, %s: the words are\n%q\nand Python's\n%q", filepath.Base(f), field, ours, words[field])
 			}
 		}
 	}
-	some := c.compare(queries, python, func(file string, q []asked) bool { return excused(bodies[slices.Index(c.files, file)], q[0].Field) },
-		func(query string) *Found { return c.find(query, archive.Selection{}, 0, true) })
+	some := c.compare(queries, python, func(file string, q []queryTerm) bool {
+		return isKnownDifference(bodies[slices.Index(c.files, file)], q[0].Field)
+	},
+		func(query string) *Report { return c.search(query, archive.Selection{}, 0, true) })
 	t.Logf("%d messages: Python reads %d without fault, of %d also the text; %d fields differ for a reason; %d queries, %d results", len(bodies), read, plain, differ, len(queries), some)
 	if read < len(bodies)/2 || plain < len(bodies)/4 || some < len(queries) {
 		t.Errorf("of %d messages Python reads %d, and %d with their text; %d results for %d queries", len(bodies), read, plain, some, len(queries))
 	}
 	for _, i := range []int{0, len(queries) / 2} {
-		c.same(queries[i][0].String(), archive.Selection{}, 0)
+		c.searchBothWays(queries[i][0].String(), archive.Selection{}, 0)
 	}
 }
 
 // Where Python reads otherwise, this is what is found.
-func TestFoundOtherwiseThanByPython(t *testing.T) {
+func TestMatchesUnlikePython(t *testing.T) {
 	for _, m := range []struct{ body, query string }{
 		{"From: ann@example.com (Ann Archer)\r\n\r\nx", "from:archer"},
 		{"From: =?utf-8?q?Arch?= =?utf-8?q?er?= <ann@example.com>\r\n\r\nx", "from:archer"},
@@ -133,11 +135,11 @@ func TestFoundOtherwiseThanByPython(t *testing.T) {
 		{"Content-Type: text/plain; name==?utf-8?b?w6RwZmVsLnR4dA==?=\r\n\r\nx", "filename:äpfel"},
 		{"Content-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable  \r\n\r\np=65ar", "text:pear"},
 	} {
-		d, err := reader{newFolder()}.read(strings.NewReader(m.body), false)
+		d, err := documentReader{newWordFolder()}.read(strings.NewReader(m.body), false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !parse(t, m.query).holds(d, int64(len(m.body))) {
+		if !parse(t, m.query).matchesDocument(d, int64(len(m.body))) {
 			t.Errorf("%s does not find %q, whose words are %q", m.query, m.body, d.words)
 		}
 	}

@@ -22,12 +22,12 @@ type Search struct {
 	Limit int
 }
 
-// Found is what a search found.
-type Found struct {
-	Results []Result // the newest first; those of one date by ID
-	More    bool     // there are more than Limit
-	Indexed bool     // the index was used
-	Notes   []string // what a person should know of the index
+// Report is what a search found.
+type Report struct {
+	Results   []Result // the newest first; those of one date by ID
+	HasMore   bool     // there are more than Limit
+	UsedIndex bool     // the index was used
+	Notes     []string // what a person should know of the index
 	// Errors are of mailboxes and messages that could not be read: they are not
 	// among the results, and may belong there.
 	Errors []error
@@ -54,11 +54,11 @@ type Place struct {
 
 // Run searches. The error is of the archive as a whole, or the context's; those of
 // single mailboxes and messages are in Found.
-func (s *Search) Run(ctx context.Context) (*Found, error) {
-	found := &Found{}
-	ok, err := s.lookup(ctx, found)
+func (s *Search) Run(ctx context.Context) (*Report, error) {
+	found := &Report{}
+	ok, err := s.searchIndex(ctx, found)
 	if err == nil && !ok {
-		err = s.stream(ctx, found)
+		err = s.searchArchive(ctx, found)
 	}
 	if err != nil {
 		return nil, err
@@ -67,43 +67,43 @@ func (s *Search) Run(ctx context.Context) (*Found, error) {
 		return cmp.Or(-compareDates(a.Date, b.Date), strings.Compare(a.Places[0].ID, b.Places[0].ID))
 	})
 	if s.Limit > 0 && len(found.Results) > s.Limit {
-		found.Results, found.More = found.Results[:s.Limit], true
+		found.Results, found.HasMore = found.Results[:s.Limit], true
 	}
 	return found, nil
 }
 
-// wrong keeps what is wrong with one mailbox or message.
-func (f *Found) wrong(err error) { f.Errors = append(f.Errors, err) }
+// addError keeps what is wrong with one mailbox or message.
+func (f *Report) addError(err error) { f.Errors = append(f.Errors, err) }
 
 // compareDates compares to the second, for a journal has no more; no date is the
 // oldest.
-func compareDates(a, b time.Time) int { return cmp.Compare(seconds(a), seconds(b)) }
+func compareDates(a, b time.Time) int { return cmp.Compare(unixSeconds(a), unixSeconds(b)) }
 
 // noDate is the seconds of a message without INTERNALDATE: before any.
 const noDate = -1 << 40
 
-func seconds(t time.Time) int64 {
+func unixSeconds(t time.Time) int64 {
 	if t.IsZero() {
 		return noDate
 	}
 	return t.Unix()
 }
 
-// finish puts the places in order.
-func (r *Result) finish() {
+// sortPlaces puts the places in order.
+func (r *Result) sortPlaces() {
 	slices.SortFunc(r.Places, func(a, b Place) int {
 		return cmp.Or(-compareDates(a.InternalDate, b.InternalDate), strings.Compare(a.ID, b.ID))
 	})
 	r.Date = r.Places[0].InternalDate
 }
 
-// Select returns s narrowed to what the query finds: its Mailbox and Match are set.
+// Restrict returns s narrowed to what the query finds: its Mailbox and Match are set.
 // It reads messages of a as they are asked for, equal octets once.
-func (q *Query) Select(a *archive.Archive, s archive.Selection) archive.Selection {
-	v := newVerdicts(a, q)
+func (q *Query) Restrict(a *archive.Archive, s archive.Selection) archive.Selection {
+	v := newMatchCache(a, q)
 	mailbox, match := s.Mailbox, s.Match
 	s.Mailbox = func(n archive.Name) bool {
-		return (mailbox == nil || mailbox(n)) && q.mailboxNamed(n)
+		return (mailbox == nil || mailbox(n)) && q.matchesMailbox(n)
 	}
 	s.Match = func(b archive.Box, m *archive.Message) (bool, error) {
 		if match != nil {
@@ -111,10 +111,10 @@ func (q *Query) Select(a *archive.Archive, s archive.Selection) archive.Selectio
 				return false, err
 			}
 		}
-		if !q.accountNamed(b.Account) || !q.flagged(m.Flags) || !q.dated(m.InternalDate) {
+		if !q.matchesAccount(b.Account) || !q.matchesFlags(m.Flags) || !q.matchesDate(m.InternalDate) {
 			return false, nil
 		}
-		return v.ask(b.ID(m), m.Sum, m.Size)
+		return v.matches(b.ID(m), m.Sum, m.Size)
 	}
 	return s
 }

@@ -5,41 +5,41 @@ import (
 	"strings"
 )
 
-// statement is a query's terms about octets, as a statement of the index: the
+// documentQuery is a query's terms about octets, as a statement of the index: the
 // documents for which they hold, the newest first.
-type statement struct {
-	id    string // what is the number of a document
-	table string
-	conds []string
-	args  []any
+type documentQuery struct {
+	idColumn   string // what is the number of a document
+	tables     string
+	conditions []string
+	args       []any
 }
 
-func (s *statement) where(format string, args ...any) {
-	s.conds = append(s.conds, fmt.Sprintf(format, args...))
+func (s *documentQuery) where(format string, args ...any) {
+	s.conditions = append(s.conditions, fmt.Sprintf(format, args...))
 }
 
-func (s *statement) String() string {
-	text := "SELECT doc.id, doc.sum, doc.size FROM " + s.table
-	if len(s.conds) > 0 {
-		text += " WHERE " + strings.Join(s.conds, " AND ")
+func (s *documentQuery) String() string {
+	text := "SELECT doc.id, doc.sum, doc.size FROM " + s.tables
+	if len(s.conditions) > 0 {
+		text += " WHERE " + strings.Join(s.conditions, " AND ")
 	}
-	return text + " ORDER BY " + s.id + " DESC"
+	return text + " ORDER BY " + s.idColumn + " DESC"
 }
 
-// statement makes one of the terms about octets. Documents without words in the
+// documentQuery makes one of the terms about octets. Documents without words in the
 // index are not in it.
-func (q *Query) statement() *statement {
+func (q *Query) documentQuery() *documentQuery {
 	var must, mustNot []string
-	s := &statement{id: "doc.id", table: "doc"}
+	s := &documentQuery{idColumn: "doc.id", tables: "doc"}
 	s.where("doc.read")
 	for _, t := range q.terms {
 		cond := ""
 		switch t.kind {
 		case wordsKind:
-			if t.not {
-				mustNot = append(mustNot, t.match())
+			if t.negated {
+				mustNot = append(mustNot, t.ftsExpression())
 			} else {
-				must = append(must, t.match())
+				must = append(must, t.ftsExpression())
 			}
 			continue
 		case largerKind:
@@ -51,7 +51,7 @@ func (q *Query) statement() *statement {
 		default:
 			continue
 		}
-		if t.not {
+		if t.negated {
 			cond = "NOT (" + cond + ")"
 		}
 		s.where("%s", cond)
@@ -59,7 +59,7 @@ func (q *Query) statement() *statement {
 	switch {
 	case len(must) > 0:
 		// FTS5 first, by descending number: so it stops where nobody asks on.
-		s.id, s.table = "words.rowid", "words CROSS JOIN doc ON doc.id = words.rowid"
+		s.idColumn, s.tables = "words.rowid", "words CROSS JOIN doc ON doc.id = words.rowid"
 		match := strings.Join(must, " AND ")
 		if len(mustNot) > 0 {
 			match = "(" + match + ") NOT (" + strings.Join(mustNot, " OR ") + ")"
@@ -73,9 +73,9 @@ func (q *Query) statement() *statement {
 	return s
 }
 
-// match is the term in FTS5's language. Its words hold letters, digits and marks
+// ftsExpression is the term in FTS5's language. Its words hold letters, digits and marks
 // only, so that quotes are all they need.
-func (t *term) match() string {
+func (t *term) ftsExpression() string {
 	var b strings.Builder
 	if t.columns != nil {
 		b.WriteString("{")

@@ -14,21 +14,21 @@ import (
 	"archiverd/archive"
 )
 
-// maxWorkers bounds the messages that are read at a time, and so the memory: each
-// may take some ten times textOctets.
-const maxWorkers = 8
+// maxParallelReads bounds the messages that are read at a time, and so the memory: each
+// may take some ten times maxTextOctets.
+const maxParallelReads = 8
 
-func workers() int { return min(runtime.GOMAXPROCS(0), maxWorkers) }
+func parallelReads() int { return min(runtime.GOMAXPROCS(0), maxParallelReads) }
 
-// stream searches without an index: mailbox after mailbox, its messages in
+// searchArchive searches without an index: mailbox after mailbox, its messages in
 // parallel. Memory grows with the largest mailbox, the different messages (some 60
 // octets each) and the results.
-func (s *Search) stream(ctx context.Context, found *Found) error {
-	return s.streamWith(ctx, newVerdicts(s.Archive, s.Query), found)
+func (s *Search) searchArchive(ctx context.Context, found *Report) error {
+	return s.searchArchiveWith(ctx, newMatchCache(s.Archive, s.Query), found)
 }
 
-// streamWith is stream where some verdicts are known.
-func (s *Search) streamWith(ctx context.Context, v *verdicts, found *Found) error {
+// searchArchiveWith is stream where some verdicts are known.
+func (s *Search) searchArchiveWith(ctx context.Context, v *matchCache, found *Report) error {
 	boxes, err := s.Archive.Boxes(s.Selection.Account)
 	if err != nil {
 		return err
@@ -36,10 +36,10 @@ func (s *Search) streamWith(ctx context.Context, v *verdicts, found *Found) erro
 	results := map[archive.Sum]*Result{}
 	narrowed := s.Selection
 	narrowed.Mailbox = func(n archive.Name) bool {
-		return (s.Selection.Mailbox == nil || s.Selection.Mailbox(n)) && s.Query.mailboxNamed(n)
+		return (s.Selection.Mailbox == nil || s.Selection.Mailbox(n)) && s.Query.matchesMailbox(n)
 	}
 	narrowed.Match = func(b archive.Box, m *archive.Message) (bool, error) {
-		return s.Query.flagged(m.Flags) && s.Query.dated(m.InternalDate), ctx.Err()
+		return s.Query.matchesFlags(m.Flags) && s.Query.matchesDate(m.InternalDate), ctx.Err()
 	}
 	if narrowed, err = s.Archive.Prepare(narrowed); err != nil { // once, for each Select would
 		return err
@@ -48,22 +48,22 @@ func (s *Search) streamWith(ctx context.Context, v *verdicts, found *Found) erro
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if !s.Query.accountNamed(b.Account) {
+		if !s.Query.matchesAccount(b.Account) {
 			continue
 		}
 		sel, err := s.Archive.Select(b, narrowed)
 		if err != nil {
-			found.wrong(err)
+			found.addError(err)
 			continue
 		}
 		if sel == nil {
 			continue
 		}
-		if err := s.judge(ctx, v, b, sel.Messages, found); err != nil {
+		if err := s.matchAll(ctx, v, b, sel.Messages, found); err != nil {
 			return err
 		}
 		for _, m := range sel.Messages {
-			if !v.known(m.Sum) {
+			if !v.isMatch(m.Sum) {
 				continue
 			}
 			r := results[m.Sum]
@@ -76,16 +76,16 @@ func (s *Search) streamWith(ctx context.Context, v *verdicts, found *Found) erro
 		}
 	}
 	for _, r := range results {
-		r.finish()
+		r.sortPlaces()
 		found.Results = append(found.Results, *r)
 	}
 	return nil
 }
 
-// judge asks about messages of a mailbox in parallel.
-func (s *Search) judge(ctx context.Context, v *verdicts, b archive.Box, messages []*archive.Message, found *Found) error {
+// matchAll asks about messages of a mailbox in parallel.
+func (s *Search) matchAll(ctx context.Context, v *matchCache, b archive.Box, messages []*archive.Message, found *Report) error {
 	var g errgroup.Group
-	g.SetLimit(workers())
+	g.SetLimit(parallelReads())
 	var mu gosync.Mutex
 	asked := map[archive.Sum]bool{}
 	for _, m := range messages {
@@ -94,9 +94,9 @@ func (s *Search) judge(ctx context.Context, v *verdicts, b archive.Box, messages
 		}
 		asked[m.Sum] = true
 		g.Go(func() error {
-			if _, err := v.ask(b.ID(m), m.Sum, m.Size); err != nil {
+			if _, err := v.matches(b.ID(m), m.Sum, m.Size); err != nil {
 				mu.Lock()
-				found.wrong(err)
+				found.addError(err)
 				mu.Unlock()
 			}
 			return nil
@@ -106,58 +106,58 @@ func (s *Search) judge(ctx context.Context, v *verdicts, b archive.Box, messages
 	return ctx.Err()
 }
 
-// verdicts remember for which octets a query's terms about octets hold. Several
+// matchCache remember for which octets a query's terms about octets hold. Several
 // goroutines may ask.
-type verdicts struct {
+type matchCache struct {
 	archive *archive.Archive
 	query   *Query
 
-	mu      gosync.Mutex
-	of      map[archive.Sum]bool
-	readers []reader // that nobody uses now
+	mu          gosync.Mutex
+	matched     map[archive.Sum]bool
+	idleReaders []documentReader // that nobody uses now
 }
 
-func newVerdicts(a *archive.Archive, q *Query) *verdicts {
-	return &verdicts{archive: a, query: q, of: map[archive.Sum]bool{}}
+func newMatchCache(a *archive.Archive, q *Query) *matchCache {
+	return &matchCache{archive: a, query: q, matched: map[archive.Sum]bool{}}
 }
 
-// known says whether octets were asked about and the terms hold.
-func (v *verdicts) known(sum archive.Sum) bool {
+// isMatch says whether octets were asked about and the terms hold.
+func (v *matchCache) isMatch(sum archive.Sum) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.of[sum]
+	return v.matched[sum]
 }
 
-// ask says whether the terms hold for octets, which lie at path. Those that were
+// matches says whether the terms hold for octets, which lie at path. Those that were
 // asked about are not read again.
-func (v *verdicts) ask(path string, sum archive.Sum, size int64) (bool, error) {
+func (v *matchCache) matches(path string, sum archive.Sum, size int64) (bool, error) {
 	v.mu.Lock()
-	holds, ok := v.of[sum]
+	holds, ok := v.matched[sum]
 	if ok {
 		v.mu.Unlock()
 		return holds, nil
 	}
-	r := reader{}
-	if n := len(v.readers); n > 0 {
-		r, v.readers = v.readers[n-1], v.readers[:n-1]
+	r := documentReader{}
+	if n := len(v.idleReaders); n > 0 {
+		r, v.idleReaders = v.idleReaders[n-1], v.idleReaders[:n-1]
 	} else {
-		r = reader{newFolder()}
+		r = documentReader{newWordFolder()}
 	}
 	v.mu.Unlock()
-	holds, err := v.read(r, path, size)
+	holds, err := v.readAndMatch(r, path, size)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.readers = append(v.readers, r)
+	v.idleReaders = append(v.idleReaders, r)
 	if err == nil {
-		v.of[sum] = holds
+		v.matched[sum] = holds
 	}
 	return holds, err
 }
 
-func (v *verdicts) read(r reader, path string, size int64) (bool, error) {
-	header, text := v.query.reads()
+func (v *matchCache) readAndMatch(r documentReader, path string, size int64) (bool, error) {
+	header, text := v.query.needs()
 	if !header {
-		return v.query.holds(&document{}, size), nil
+		return v.query.matchesDocument(&document{}, size), nil
 	}
 	f, err := v.archive.OpenFile(path)
 	if err != nil {
@@ -168,12 +168,12 @@ func (v *verdicts) read(r reader, path string, size int64) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("search %s: %w", path, err)
 	}
-	return v.query.holds(d, size), nil
+	return v.query.matchesDocument(d, size), nil
 }
 
-// readWhole reads the message at path for the index. The error is errDamaged if its
+// readVerified reads the message at path for the index. The error is errDamagedMessage if its
 // octets are not those of the sum: what is put back from a backup must be found.
-func (r reader) readWhole(a *archive.Archive, path string, sum archive.Sum) (*document, error) {
+func (r documentReader) readVerified(a *archive.Archive, path string, sum archive.Sum) (*document, error) {
 	f, err := a.OpenFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("index message: %w", err)
@@ -185,7 +185,7 @@ func (r reader) readWhole(a *archive.Archive, path string, sum archive.Sum) (*do
 		return nil, fmt.Errorf("index %s: %w", path, err)
 	}
 	if !bytes.Equal(h.Sum(nil), sum[:]) {
-		return nil, fmt.Errorf("index %s: %w", path, errDamaged)
+		return nil, fmt.Errorf("index %s: %w", path, errDamagedMessage)
 	}
 	return d, nil
 }

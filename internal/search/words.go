@@ -9,36 +9,36 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// maxWord is the characters of a word that count: what is longer is no word of a
+// maxWordLength is the characters of a word that count: what is longer is no word of a
 // language, and is found by its first 64.
-const maxWord = 64
+const maxWordLength = 64
 
-// border is a word that no query has. It stands between two texts of a column, so
+// textBorder is a word that no query has. It stands between two texts of a column, so
 // that no phrase reaches from one into the other.
-const border = "¶"
+const textBorder = "¶"
 
-// folder makes words of text. It belongs to one goroutine.
-type folder struct {
-	fold    cases.Caser
+// wordFolder makes words of text. It belongs to one goroutine.
+type wordFolder struct {
+	caser   cases.Caser
 	letters *strings.Replacer
 }
 
-func newFolder() *folder {
-	return &folder{cases.Fold(), strings.NewReplacer(
+func newWordFolder() *wordFolder {
+	return &wordFolder{cases.Fold(), strings.NewReplacer(
 		// What Unicode does not decompose, and people type without.
 		"ı", "i", "ø", "o", "ł", "l", "đ", "d", "ð", "d", "ħ", "h", "þ", "th", "æ", "ae", "œ", "oe")}
 }
 
-// string folds s: compatibility forms (NFKD), accents, full case folding, so that
+// fold folds s: compatibility forms (NFKD), accents, full case folding, so that
 // ß is ss; then a few letters that have no decomposition. Turkish İ and ı are i.
-func (f *folder) string(s string) string {
+func (f *wordFolder) fold(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r >= utf8.RuneSelf && (unicode.Is(unicode.Cf, r) || isAccent(r)) {
 			return -1
 		}
 		return r
 	}, norm.NFKD.String(s))
-	return norm.NFC.String(f.letters.Replace(f.fold.String(s)))
+	return norm.NFC.String(f.letters.Replace(f.caser.String(s)))
 }
 
 // isAccent says whether r is a mark that people leave out when they type: those
@@ -53,34 +53,34 @@ func isAccent(r rune) bool {
 	return ccc == 1 || 10 <= ccc && ccc <= 36 || ccc >= 200
 }
 
-// words appends each word of s and a space behind it.
-func (f *folder) words(b *strings.Builder, s string) {
+// appendWords appends each word of s and a space behind it.
+func (f *wordFolder) appendWords(b *strings.Builder, s string) {
 	for i := 0; i < len(s); {
-		if !inWord(s[i]) {
+		if !isWordOctet(s[i]) {
 			i++
 			continue
 		}
 		j, ascii := i, true
-		for ; j < len(s) && inWord(s[j]); j++ {
+		for ; j < len(s) && isWordOctet(s[j]); j++ {
 			ascii = ascii && s[j] < utf8.RuneSelf
 		}
 		if ascii {
-			lower(b, s[i:min(j, i+maxWord)])
+			appendASCIIWord(b, s[i:min(j, i+maxWordLength)])
 		} else {
-			split(b, f.string(s[i:j]))
+			appendFoldedWords(b, f.fold(s[i:j]))
 		}
 		i = j
 	}
 }
 
-// inWord says whether an octet may be of a word: a letter or digit of ASCII's, or
+// isWordOctet says whether an octet may be of a word: a letter or digit of ASCII's, or
 // of a longer character. No mark binds to the others once accents are away.
-func inWord(c byte) bool {
+func isWordOctet(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c >= utf8.RuneSelf
 }
 
-// lower appends a word of ASCII: the short way, for nearly all of them.
-func lower(b *strings.Builder, s string) {
+// appendASCIIWord appends a word of ASCII: the short way, for nearly all of them.
+func appendASCIIWord(b *strings.Builder, s string) {
 	for i := range len(s) {
 		c := s[i]
 		if 'A' <= c && c <= 'Z' {
@@ -91,8 +91,8 @@ func lower(b *strings.Builder, s string) {
 	b.WriteByte(' ')
 }
 
-// split appends the words of folded text.
-func split(b *strings.Builder, s string) {
+// appendFoldedWords appends the words of folded text.
+func appendFoldedWords(b *strings.Builder, s string) {
 	n := 0 // characters of the word that is open
 	end := func() {
 		if n > 0 {
@@ -102,12 +102,12 @@ func split(b *strings.Builder, s string) {
 	}
 	for _, r := range s {
 		switch {
-		case unicode.Is(solid, r) && (unicode.IsLetter(r) || unicode.IsMark(r)):
+		case unicode.Is(unspacedScripts, r) && (unicode.IsLetter(r) || unicode.IsMark(r)):
 			end()
 			b.WriteRune(r)
 			b.WriteByte(' ')
 		case unicode.IsLetter(r), unicode.IsMark(r), unicode.IsNumber(r):
-			if n++; n <= maxWord {
+			if n++; n <= maxWordLength {
 				b.WriteRune(r)
 			}
 		default:
@@ -117,8 +117,8 @@ func split(b *strings.Builder, s string) {
 	end()
 }
 
-// solid are the blocks of the scripts without spaces between words.
-var solid = &unicode.RangeTable{
+// unspacedScripts are the blocks of the scripts without spaces between words.
+var unspacedScripts = &unicode.RangeTable{
 	R16: []unicode.Range16{
 		{0x0e00, 0x0eff, 1}, // Thai, Lao
 		{0x1000, 0x109f, 1}, // Burmese
