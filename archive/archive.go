@@ -92,8 +92,8 @@ func (a *Archive) Close() error { return a.root.Close() }
 // caller closes it.
 func (a *Archive) OpenFile(path string) (*os.File, error) { return a.root.Open(path) }
 
-// Box is a mailbox that has a journal in the archive.
-type Box struct {
+// MailboxDir is a mailbox that has a journal in the archive.
+type MailboxDir struct {
 	Account string // the account's directory
 	Dir     string // relative to the archive, with slashes
 }
@@ -113,8 +113,8 @@ func (a *Archive) Accounts() ([]string, error) {
 	return out, nil
 }
 
-// Boxes are the mailboxes of an account, by directory; of all with account "".
-func (a *Archive) Boxes(account string) ([]Box, error) {
+// Mailboxes are the mailboxes of an account, by directory; of all with account "".
+func (a *Archive) Mailboxes(account string) ([]MailboxDir, error) {
 	accounts := []string{account}
 	if account == "" {
 		var err error
@@ -122,9 +122,9 @@ func (a *Archive) Boxes(account string) ([]Box, error) {
 			return nil, err
 		}
 	}
-	var out []Box
+	var out []MailboxDir
 	for _, acc := range accounts {
-		err := a.boxes(acc, acc, &out)
+		err := a.mailboxesBelow(acc, acc, &out)
 		if err != nil && !(errors.Is(err, fs.ErrNotExist) && account != "") {
 			return nil, fmt.Errorf("read archive: %w", err)
 		}
@@ -132,13 +132,13 @@ func (a *Archive) Boxes(account string) ([]Box, error) {
 	return out, nil
 }
 
-func (a *Archive) boxes(account, dir string, out *[]Box) error {
+func (a *Archive) mailboxesBelow(account, dir string, out *[]MailboxDir) error {
 	names, err := a.names(dir)
 	if err != nil {
 		return err
 	}
 	if slices.Contains(names, journalName) {
-		*out = append(*out, Box{account, dir})
+		*out = append(*out, MailboxDir{account, dir})
 	}
 	for _, name := range names {
 		if reserved(name) {
@@ -155,7 +155,7 @@ func (a *Archive) boxes(account, dir string, out *[]Box) error {
 		if !st.IsDir() {
 			continue
 		}
-		if err := a.boxes(account, child, out); err != nil {
+		if err := a.mailboxesBelow(account, child, out); err != nil {
 			return err
 		}
 	}
@@ -180,7 +180,7 @@ func (a *Archive) names(dir string) ([]string, error) {
 // an interrupted write left behind the last seal is passed over. The error is
 // ErrCorrupt when the journal does not fit its seals; the events before the
 // fault were given.
-func (a *Archive) Replay(b Box, from Position, fn func(Event) error) (Position, error) {
+func (a *Archive) Replay(b MailboxDir, from Position, fn func(Event) error) (Position, error) {
 	name := path.Join(b.Dir, journalName)
 	f, err := a.root.Open(name)
 	if err != nil {
@@ -225,7 +225,7 @@ func countLines(f *os.File, n int64) (int, error) {
 
 // Fold reads a mailbox's whole journal. With ErrCorrupt the view holds what
 // stands before the fault.
-func (a *Archive) Fold(b Box) (*View, Position, error) {
+func (a *Archive) Fold(b MailboxDir) (*View, Position, error) {
 	v := &View{}
 	pos, err := a.Replay(b, Position{}, func(e Event) error { v.Apply(e); return nil })
 	return v, pos, err
@@ -246,7 +246,7 @@ var errLater = errors.New("a later event")
 // at that very second had happened. The order is the journal's: a clock that was
 // set back changes nothing that stands before. With ErrCorrupt the view holds
 // what stands before the fault; what stands later than the time is not read.
-func (a *Archive) FoldAt(b Box, at time.Time) (*View, error) {
+func (a *Archive) FoldAt(b MailboxDir, at time.Time) (*View, error) {
 	v := &View{}
 	_, err := a.Replay(b, Position{}, func(e Event) error {
 		if !at.IsZero() && e.At.After(at) {
@@ -261,10 +261,10 @@ func (a *Archive) FoldAt(b Box, at time.Time) (*View, error) {
 	return v, err
 }
 
-// At says whether pos is a place in the mailbox's journal: the journal's id is
+// HasPosition says whether pos is a place in the mailbox's journal: the journal's id is
 // id, it is at least that long and the seal there is the position's. It reads
 // only the line before the position and the journal's first.
-func (a *Archive) At(b Box, id string, pos Position) (at bool, size int64, err error) {
+func (a *Archive) HasPosition(b MailboxDir, id string, pos Position) (at bool, size int64, err error) {
 	f, err := a.root.Open(path.Join(b.Dir, journalName))
 	if err != nil {
 		return false, 0, fmt.Errorf("open journal: %w", err)

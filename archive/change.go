@@ -27,17 +27,17 @@ const (
 type Change struct {
 	At      time.Time // when archiverd saw it, UTC, to the second
 	Kind    ChangeKind
-	Box     Box
-	Name    Name   // of the mailbox then
-	From    *Place // of MessageMoved and MailboxRenamed: where from
+	Mailbox MailboxDir
+	Name    Name      // of the mailbox then
+	From    *Location // of MessageMoved and MailboxRenamed: where from
 	Message *Message
 	Flags   []string // that the message had then
 
-	UIDValidity    uint32
-	OldUIDValidity uint32   // of MailboxRenumbered
-	UID            uint32   // of a message's change
-	Count          int      // of MailboxVanished, its messages; of MailboxRenumbered and MailboxRenamed, those that were carried on
-	Came, Went     []string // of MessageFlags, sorted
+	UIDValidity              uint32
+	OldUIDValidity           uint32   // of MailboxRenumbered
+	UID                      uint32   // of a message's change
+	Count                    int      // of MailboxVanished, its messages; of MailboxRenumbered and MailboxRenamed, those that were carried on
+	FlagsAdded, FlagsRemoved []string // of MessageFlags, sorted
 	// Reason is why a message could not be archived, of MessageFailed; of
 	// MessageArrived why it could not be before, and of MessageGone why it never
 	// was: then Message is nil.
@@ -47,9 +47,9 @@ type Change struct {
 	with  *Change // of MessageGone: the MailboxVanished that it went with
 }
 
-// Place is where a message was, or a mailbox, whose Message is nil.
-type Place struct {
-	Box     Box
+// Location is where a message was, or a mailbox, whose Message is nil.
+type Location struct {
+	Mailbox MailboxDir
 	Name    Name
 	Message *Message
 }
@@ -57,7 +57,7 @@ type Place struct {
 // walker tells a journal's events as changes. A change is told when it is known:
 // what a renumbering has lost is told at the end of the epoch.
 type walker struct {
-	box  Box
+	box  MailboxDir
 	view View
 	tell func(*Change)
 
@@ -67,7 +67,7 @@ type walker struct {
 
 // changes tells the changes of a mailbox up to a time, zero for all, and returns it as
 // it was then. With ErrCorrupt both are of what stands before the fault.
-func (a *Archive) changes(b Box, until time.Time, tell func(*Change)) (*View, error) {
+func (a *Archive) changes(b MailboxDir, until time.Time, tell func(*Change)) (*View, error) {
 	w := &walker{box: b, tell: tell}
 	_, err := a.Replay(b, Position{}, func(e Event) error {
 		if !until.IsZero() && e.At.After(until) {
@@ -85,7 +85,7 @@ func (a *Archive) changes(b Box, until time.Time, tell func(*Change)) (*View, er
 
 // change makes a change in the mailbox, of m if that is not nil.
 func (w *walker) change(kind ChangeKind, at time.Time, m *Message) *Change {
-	c := &Change{At: at, Kind: kind, Box: w.box, Name: w.view.Name, epoch: len(w.view.Epochs) - 1}
+	c := &Change{At: at, Kind: kind, Mailbox: w.box, Name: w.view.Name, epoch: len(w.view.Epochs) - 1}
 	if ep := w.view.Epoch(); ep != nil {
 		c.UIDValidity = ep.UIDValidity
 	}
@@ -136,7 +136,7 @@ func (w *walker) step(e Event) {
 		c := w.change(MailboxVanished, e.At, nil)
 		w.tell(c)
 		for _, m := range ep.Sorted() {
-			if m.Here() {
+			if m.Listed() {
 				gone := w.change(MessageGone, e.At, m)
 				gone.with = c
 				c.Count++
@@ -164,7 +164,7 @@ func (w *walker) open(e Event) {
 		w.tell(w.renumbered)
 		w.old = map[Sum][]*Message{}
 		for _, m := range ep.Sorted() {
-			if m.Here() {
+			if m.Listed() {
 				w.old[m.Sum] = append(w.old[m.Sum], m)
 			}
 		}
@@ -174,11 +174,11 @@ func (w *walker) open(e Event) {
 // added tells of m, which takes the place of was if that is not nil. What the
 // epoch before had is no arrival, unless it comes much later.
 func (w *walker) added(was, m *Message, reason string) {
-	if was != nil && was.Here() && was.Sum == m.Sum {
+	if was != nil && was.Listed() && was.Sum == m.Sum {
 		w.flags(m.Added, was.Flags, m)
 		return
 	}
-	if was != nil && was.Here() {
+	if was != nil && was.Listed() {
 		w.tell(w.change(MessageGone, m.Added, was))
 	}
 	if old := w.old[m.Sum]; len(old) > 0 && m.Added.Unix() <= w.renumbered.At.Unix()+movedLater {
@@ -201,9 +201,9 @@ const mostTwins = 64
 
 // flags tells which flags of m came and went.
 func (w *walker) flags(at time.Time, before []string, m *Message) {
-	if came, went := minus(m.Flags, before), minus(before, m.Flags); m.Here() && len(came)+len(went) > 0 {
+	if came, went := minus(m.Flags, before), minus(before, m.Flags); m.Listed() && len(came)+len(went) > 0 {
 		c := w.change(MessageFlags, at, m)
-		c.Came, c.Went = came, went
+		c.FlagsAdded, c.FlagsRemoved = came, went
 		w.tell(c)
 	}
 }
@@ -222,7 +222,7 @@ func (w *walker) gone(e Event) {
 	ep := w.view.Epoch()
 	var uids []uint32
 	for u := range within(e.UIDs, ep.Messages) {
-		if ep.Messages[u].Here() {
+		if ep.Messages[u].Listed() {
 			uids = append(uids, u)
 		}
 	}

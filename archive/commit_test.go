@@ -62,7 +62,7 @@ func TestCommit(t *testing.T) {
 			if err != nil || !st.ModTime().Equal(date(1)) {
 				t.Errorf("its file's time is %v, %v, want INTERNALDATE", st.ModTime(), err)
 			}
-			if v.Epoch().Messages[2].Here() || v.Epoch().Failed[9] != "r" || v.Journal != m.JournalID() {
+			if v.Epoch().Messages[2].Listed() || v.Epoch().Failed[9] != "r" || v.Journal != m.JournalID() {
 				t.Errorf("the view is %+v", v.Epoch())
 			}
 			if end := m.End(); b.From != (Position{}) || b.To != end || end.Offset != int64(len(read(t, dir, "alice/INBOX", journalName))) {
@@ -435,11 +435,11 @@ func TestGoneOfManyRanges(t *testing.T) {
 	b.Record(Event{Kind: Gone, UIDs: gone})
 	commit(t, w, b)
 	var again uid.Set
-	_, err := w.Replay(m.Box, Position{}, func(e Event) error { again = again.Or(e.UIDs); return nil })
+	_, err := w.Replay(m.MailboxDir, Position{}, func(e Event) error { again = again.Union(e.UIDs); return nil })
 	if err != nil || again.String() != gone.String() {
 		t.Errorf("of %d UIDs %d are gone, %v", gone.Len(), again.Len(), err)
 	}
-	if v, _ := fold(t, dir, "alice/INBOX"); v.Epoch().Messages[2].Here() {
+	if v, _ := fold(t, dir, "alice/INBOX"); v.Epoch().Messages[2].Listed() {
 		t.Error("message 2 is here")
 	}
 }

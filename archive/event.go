@@ -58,7 +58,7 @@ type Event struct {
 	Matched      string
 	// Of an Added that was downloaded although it seemed known: the sum that it
 	// was expected to have. Zero: none was.
-	Compared Sum
+	Expected Sum
 	EmailID  string   // of Added: EMAILID (RFC 8474) or Gmail's X-GM-MSGID; empty: the server gave none
 	Labels   []string // of Added: X-GM-LABELS, sorted; nil: the server gave none
 
@@ -176,7 +176,7 @@ func (e *Event) encodeTo(b *bytes.Buffer) error {
 		}
 		line = l
 	case Added:
-		l := addedLine{Added, at, e.UID, e.Path, e.Size, e.Sum, "", notNil(e.Flags), e.Matched, e.Compared, e.EmailID, e.Labels}
+		l := addedLine{Added, at, e.UID, e.Path, e.Size, e.Sum, "", notNil(e.Flags), e.Matched, e.Expected, e.EmailID, e.Labels}
 		if !e.InternalDate.IsZero() {
 			l.InternalDate = e.InternalDate.Format(time.RFC3339)
 		}
@@ -271,7 +271,7 @@ func decodeAny(line []byte) (Event, error) {
 			return Event{}, errors.New("decode added: no sha256")
 		}
 		e.UID, e.Path, e.Size, e.Sum, e.Matched = l.UID, l.Path, l.Size, *l.SHA256, l.Matched
-		e.Compared, e.EmailID, e.Labels = l.Compared, l.EmailID, l.Labels
+		e.Expected, e.EmailID, e.Labels = l.Compared, l.EmailID, l.Labels
 		e.Flags = notNil(l.Flags)
 		if l.InternalDate != "" {
 			d, err := time.Parse(time.RFC3339, l.InternalDate)

@@ -212,13 +212,13 @@ func TestFullFileSystem(t *testing.T) {
 	if !errors.Is(err, ErrWrite) || !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("after %d messages: %v, want ENOSPC", n, err)
 	}
-	if err := w.Reserve(0); !errors.Is(err, ErrNoSpace) {
+	if err := w.CheckFreeSpace(0); !errors.Is(err, ErrNoSpace) {
 		t.Errorf("Reserve: %v, want ErrNoSpace", err)
 	}
 	if err := b.Discard(); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Reserve(0); err != nil {
+	if err := w.CheckFreeSpace(0); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
 

@@ -71,7 +71,7 @@ func (v *View) Apply(e Event) {
 		}
 	case Gone:
 		for u := range within(e.UIDs, ep.Messages) {
-			if m := ep.Messages[u]; m.Here() {
+			if m := ep.Messages[u]; m.Listed() {
 				m.Gone = e.At
 			}
 		}
@@ -79,7 +79,7 @@ func (v *View) Apply(e Event) {
 			delete(ep.Failed, u)
 		}
 	case Failed:
-		if m := ep.Messages[e.UID]; m == nil || !m.Here() {
+		if m := ep.Messages[e.UID]; m == nil || !m.Listed() {
 			ep.Failed[e.UID] = e.Reason
 		}
 	case Vanished:
@@ -145,5 +145,5 @@ func (ep *Epoch) Sorted() []*Message {
 	return out
 }
 
-// Here says whether the server listed m at the end of its epoch.
-func (m *Message) Here() bool { return m.Gone.IsZero() }
+// Listed says whether the server listed m at the end of its epoch.
+func (m *Message) Listed() bool { return m.Gone.IsZero() }

@@ -44,7 +44,7 @@ func TestFold(t *testing.T) {
 		v.Apply(e)
 	}
 	old := v.Epochs[0]
-	if got := fmt.Sprint(len(old.Messages), old.Messages[1].Flags, old.Messages[2].Here(), old.Messages[4].Here(), old.Failed); got != "3 [f] false true map[]" {
+	if got := fmt.Sprint(len(old.Messages), old.Messages[1].Flags, old.Messages[2].Listed(), old.Messages[4].Listed(), old.Failed); got != "3 [f] false true map[]" {
 		t.Errorf("the first epoch is %s", got)
 	}
 	if got := fmt.Sprintln(v.Name.Mailbox, v.Epoch().UIDValidity, v.Vanished.IsZero(), v.Journal, v.Unknown); got != "b 2 false id false\n" {
@@ -84,7 +84,7 @@ func TestFoldAtOfAClockSetBack(t *testing.T) {
 		commit(t, w, b)
 	}
 	for s, want := range map[int]int{-1: 0, 0: 1, 3: 1, 4: 1, 5: 3, 8: 3, 9: 5} {
-		v, err := w.FoldAt(m.Box, second(s))
+		v, err := w.FoldAt(m.MailboxDir, second(s))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +107,7 @@ func TestFoldAtBeforeADamage(t *testing.T) {
 	good := read(t, journal)
 	write(t, bytes.Replace(good, []byte(`"uid":3`), []byte(`"uid":4`), 1), journal)
 	for i, whole := range []bool{true, true, false, false} {
-		v, err := w.FoldAt(Box{"alice", "alice/box"}, second(i))
+		v, err := w.FoldAt(MailboxDir{"alice", "alice/box"}, second(i))
 		if (err == nil) != whole || !whole && !errors.Is(err, ErrCorrupt) || len(v.Epoch().Messages) != min(i, 2) {
 			t.Errorf("at second %d it has %d messages, %v", i, len(v.Epoch().Messages), err)
 		}
@@ -125,7 +125,7 @@ func TestGoneOfAllUIDsIsCheap(t *testing.T) {
 	for _, e := range []Event{{Kind: Opened, UIDValidity: 1}, {Kind: Added, UID: 7}, {Kind: Failed, UID: 4294967295}, {Kind: Gone, At: clock, UIDs: all}} {
 		v.Apply(e)
 	}
-	if v.Epoch().Messages[7].Here() || len(v.Epoch().Failed) != 0 {
+	if v.Epoch().Messages[7].Listed() || len(v.Epoch().Failed) != 0 {
 		t.Error("not all is gone")
 	}
 }

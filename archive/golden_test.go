@@ -71,7 +71,7 @@ func describe(t testing.TB, a *Archive) string {
 	t.Helper()
 	var b strings.Builder
 	fmt.Fprintf(&b, "\narchive %s\n", a.ID())
-	boxes, err := a.Boxes("")
+	boxes, err := a.Mailboxes("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ bob/INBOX/tmp/1.3.7.part: was being received when a run was interrupted; the nex
 	if got := strings.Join(found, "\n"); got != want {
 		t.Errorf("verify finds\n%s\nwant\n%s", got, want)
 	}
-	boxes, err := a.Boxes("")
+	boxes, err := a.Mailboxes("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestGoldenV1GoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := open(t, dir, Options{KnownID: "nekt22milvyfwvrhxzepuncgdq"})
-	boxes, err := w.Boxes("")
+	boxes, err := w.Mailboxes("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestGoldenV1GoesOn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again, err := w.Place(box.Account, v.Name); err != nil || again != box {
+		if again, err := w.DirectoryOf(box.Account, v.Name); err != nil || again != box {
 			t.Errorf("%+v is placed in %q, %v; want %q", v.Name, again.Dir, err, box.Dir)
 		}
 		m, err := w.Mailbox(box, v.Journal, pos)

@@ -71,7 +71,7 @@ func verify(t testing.TB, dir string) []Finding {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	boxes, err := a.Boxes("")
+	boxes, err := a.Mailboxes("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func verify(t testing.TB, dir string) []Finding {
 // mailbox opens a mailbox as its journal has it.
 func mailbox(t testing.TB, w *Writer, name string) *Mailbox {
 	t.Helper()
-	b, err := w.Place("alice", Name{Mailbox: name, Delimiter: "/"})
+	b, err := w.DirectoryOf("alice", Name{Mailbox: name, Delimiter: "/"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func commit(t testing.TB, w *Writer, batches ...*Batch) {
 func known(t testing.TB, w *Writer) func(Sum) (string, bool) {
 	t.Helper()
 	at := map[Sum]string{}
-	boxes, err := w.Boxes("")
+	boxes, err := w.Mailboxes("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func fold(t testing.TB, dir, box string) (*View, map[uint32]string) {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	v, _, err := a.Fold(Box{"alice", box})
+	v, _, err := a.Fold(MailboxDir{"alice", box})
 	if err != nil {
 		t.Fatal(err)
 	}

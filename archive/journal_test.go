@@ -38,7 +38,7 @@ func TestLines(t *testing.T) {
 			`{"event":"added","at":"2026-11-22T18:30:00Z","uid":123,"path":"2026-11/20261122T183000Z.1700000000.123.eml","size":4711,"sha256":"` + digits + `","internaldate":"2026-11-22T19:30:00+01:00","flags":["$Forwarded","\\Seen"]}`},
 		{Event{Kind: Added, At: at, UID: 1, Path: "0000-00/00000000T000000Z.1.1.eml", Sum: sum, Matched: "uid"},
 			`{"event":"added","at":"2026-11-22T18:30:00Z","uid":1,"path":"0000-00/00000000T000000Z.1.1.eml","size":0,"sha256":"` + digits + `","flags":[],"matched":"uid"}`},
-		{Event{Kind: Added, At: at, UID: 1, Path: "0000-00/00000000T000000Z.1.1.eml", Sum: sum, Compared: sum, EmailID: "M6d99ac3275bb4e", Labels: []string{"Größe", `\Inbox`}},
+		{Event{Kind: Added, At: at, UID: 1, Path: "0000-00/00000000T000000Z.1.1.eml", Sum: sum, Expected: sum, EmailID: "M6d99ac3275bb4e", Labels: []string{"Größe", `\Inbox`}},
 			`{"event":"added","at":"2026-11-22T18:30:00Z","uid":1,"path":"0000-00/00000000T000000Z.1.1.eml","size":0,"sha256":"` + digits + `","flags":[],"compared":"` + digits + `","emailid":"M6d99ac3275bb4e","labels":["Größe","\\Inbox"]}`},
 		{Event{Kind: Added, At: at, UID: 1, Path: "0000-00/00000000T000000Z.1.1.eml", Sum: sum, Labels: []string{}},
 			`{"event":"added","at":"2026-11-22T18:30:00Z","uid":1,"path":"0000-00/00000000T000000Z.1.1.eml","size":0,"sha256":"` + digits + `","flags":[],"labels":[]}`},
@@ -300,7 +300,7 @@ func TestCorruptNamesFileLineAndRemedy(t *testing.T) {
 	second := begin(t, m)
 	add(t, second, 3, "c")
 	commit(t, w, second)
-	box := m.Box
+	box := m.MailboxDir
 	shut(t, w)
 	name := filepath.Join(dir, box.Dir, journalName)
 	text := read(t, name)
@@ -332,7 +332,7 @@ func TestCorruptIsNotWrittenTo(t *testing.T) {
 	add(t, two, 2, "b")
 	add(t, three, 3, "c")
 	commit(t, w, one, two, three)
-	box, id := m.Box, m.JournalID()
+	box, id := m.MailboxDir, m.JournalID()
 	shut(t, w)
 	name := filepath.Join(dir, box.Dir, journalName)
 	text := bytes.Replace(read(t, name), []byte(`"uid":2`), []byte(`"uid":9`), 1)
@@ -355,7 +355,7 @@ func TestUnknownCommitsAreNotCutOff(t *testing.T) {
 	one, two := first(t, m, "a"), begin(t, m)
 	add(t, two, 2, "b")
 	commit(t, w, one, two)
-	box, id := m.Box, m.JournalID()
+	box, id := m.MailboxDir, m.JournalID()
 	shut(t, w)
 	w = open(t, dir, Options{})
 	if _, err := w.Mailbox(box, id, one.To); err == nil {
@@ -380,7 +380,7 @@ func TestWriterCutsTornTail(t *testing.T) {
 	add(t, two, 2, "b")
 	two.Record(Event{Kind: Flags, UID: 1, Flags: []string{`\Flagged`}})
 	commit(t, w, one, two)
-	box := m.Box
+	box := m.MailboxDir
 	shut(t, w)
 	name := filepath.Join(dir, box.Dir, journalName)
 	whole := read(t, name)
@@ -439,7 +439,7 @@ func TestAt(t *testing.T) {
 		{"past the end", id, Position{two.To.Offset + 1, two.To.Seal}, false},
 		{"before any seal could stand", id, Position{3, one.To.Seal}, false},
 	} {
-		at, size, err := w.At(m.Box, c.id, c.pos)
+		at, size, err := w.HasPosition(m.MailboxDir, c.id, c.pos)
 		if err != nil || at != c.want || size != two.To.Offset {
 			t.Errorf("%s: %v, size %d, %v; want %v, size %d", c.name, at, size, err, c.want, two.To.Offset)
 		}
@@ -454,7 +454,7 @@ func TestSettle(t *testing.T) {
 	one, two := first(t, m, "a"), begin(t, m)
 	add(t, two, 2, "b")
 	commit(t, w, one, two)
-	box := m.Box
+	box := m.MailboxDir
 	shut(t, w)
 	name := filepath.Join(dir, box.Dir, journalName)
 	text := read(t, name)
@@ -467,7 +467,7 @@ func TestSettle(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := openOnly(t, dir, Options{})
-		if err := w.Settle(box, c.from); err != nil {
+		if err := w.EnsureDurable(box, c.from); err != nil {
 			t.Fatal(err)
 		}
 		shut(t, w)

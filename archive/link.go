@@ -44,7 +44,7 @@ func (b *Batch) copy(uidValidity uint32, e Event, file string) error {
 		return fmt.Errorf("copy %s: %w", file, err)
 	}
 	defer f.Close()
-	if err := b.m.w.Reserve(e.Size); err != nil {
+	if err := b.m.w.CheckFreeSpace(e.Size); err != nil {
 		return fmt.Errorf("copy %s: %w: %w", file, ErrWrite, err)
 	}
 	want := e.Sum

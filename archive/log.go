@@ -15,7 +15,7 @@ import (
 // at all, is an error beside the changes of all others, and of what stands before
 // its fault.
 func (a *Archive) Log(account string, since, until time.Time) ([]*Change, error) {
-	boxes, err := a.Boxes(account)
+	boxes, err := a.Mailboxes(account)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func (a *Archive) Log(account string, since, until time.Time) ([]*Change, error)
 	moves := l.moves(boxes)
 	l.renames(moves)
 	out := slices.DeleteFunc(l.changes, func(c *Change) bool { return l.dropped[c] || !l.within(c.At, 0) })
-	slices.SortStableFunc(out, func(x, y *Change) int { return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.Box.Dir, y.Box.Dir)) })
+	slices.SortStableFunc(out, func(x, y *Change) int { return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.Mailbox.Dir, y.Mailbox.Dir)) })
 	return out, errs
 }
 
@@ -75,12 +75,12 @@ func (l *logger) add(box int32, c *Change) {
 type move struct{ gone, arrived *Change }
 
 // moves makes each arrival of what disappeared elsewhere a move.
-func (l *logger) moves(boxes []Box) (out []move) {
+func (l *logger) moves(boxes []MailboxDir) (out []move) {
 	p := &pairing{boxes: boxes, losses: l.losses, arrivals: l.arrivals}
 	p.pair(func(loss *Loss, to *arrived) {
 		m := move{l.lost[loss], l.changes[to.ref]}
 		l.dropped[m.gone] = true
-		m.arrived.Kind, m.arrived.From = MessageMoved, &Place{m.gone.Box, m.gone.Name, m.gone.Message}
+		m.arrived.Kind, m.arrived.From = MessageMoved, &Location{m.gone.Mailbox, m.gone.Name, m.gone.Message}
 		if m.gone.At.After(m.arrived.At) {
 			m.arrived.At = m.gone.At
 		}
@@ -89,7 +89,7 @@ func (l *logger) moves(boxes []Box) (out []move) {
 	for _, m := range out {
 		if came, went := minus(m.arrived.Flags, m.gone.Flags), minus(m.gone.Flags, m.arrived.Flags); len(came)+len(went) > 0 {
 			c := *m.arrived
-			c.Kind, c.From, c.Reason, c.Came, c.Went = MessageFlags, nil, "", came, went
+			c.Kind, c.From, c.Reason, c.FlagsAdded, c.FlagsRemoved = MessageFlags, nil, "", came, went
 			l.changes = append(l.changes, &c)
 		}
 	}
@@ -101,27 +101,27 @@ func (l *logger) moves(boxes []Box) (out []move) {
 // is most of what came there.
 func (l *logger) renames(moves []move) {
 	type stay struct { // of a mailbox at the server
-		box   Box
+		box   MailboxDir
 		epoch int
 	}
 	openings := map[stay]*Change{}
 	for _, c := range l.changes {
 		if c.Kind == MailboxCreated || c.Kind == MailboxReturned {
-			openings[stay{c.Box, c.epoch}] = c
+			openings[stay{c.Mailbox, c.epoch}] = c
 		}
 	}
 	came := map[*Change]*Change{} // by a message's arrival: the opening of the mailbox, not long before
 	arrivals := map[*Change]int{} // by that
 	for _, a := range l.arrivals {
 		c := l.changes[a.ref]
-		if o := openings[stay{c.Box, c.epoch}]; o != nil && a.at <= o.At.Unix()+movedLater {
+		if o := openings[stay{c.Mailbox, c.epoch}]; o != nil && a.at <= o.At.Unix()+movedLater {
 			came[c] = o
 			arrivals[o]++
 		}
 	}
 	shared := map[[2]*Change][]move{} // by what vanished and what was opened
 	for _, m := range moves {
-		if v, o := m.gone.with, came[m.arrived]; v != nil && o != nil && v.Box != o.Box {
+		if v, o := m.gone.with, came[m.arrived]; v != nil && o != nil && v.Mailbox != o.Mailbox {
 			key := [2]*Change{v, o}
 			shared[key] = append(shared[key], m)
 		}
@@ -139,7 +139,7 @@ func (l *logger) renames(moves []move) {
 		for _, m := range shared[key] {
 			l.dropped[m.arrived] = true
 		}
-		o.Kind, o.From, o.Count = MailboxRenamed, &Place{Box: v.Box, Name: v.Name}, len(shared[key])
+		o.Kind, o.From, o.Count = MailboxRenamed, &Location{Mailbox: v.Mailbox, Name: v.Name}, len(shared[key])
 		if v.At.After(o.At) {
 			o.At = v.At
 		}

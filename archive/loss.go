@@ -10,7 +10,7 @@ import (
 // Loss is a message that disappeared from a mailbox: by itself, or with its
 // mailbox, or as the mailbox was renumbered.
 type Loss struct {
-	Box     Box
+	Mailbox MailboxDir
 	Name    Name      // of the mailbox
 	At      time.Time // when archiverd saw that it was gone
 	Message *Message  // as it was last
@@ -23,7 +23,7 @@ type Loss struct {
 // Arrival is when and where a message arrived.
 type Arrival struct {
 	At          time.Time
-	Box         Box
+	Mailbox     MailboxDir
 	Name        Name // of the mailbox
 	UIDValidity uint32
 	UID         uint32
@@ -43,8 +43,8 @@ const (
 // disappeared several times is told several times. each, if not nil, is given
 // every mailbox as it was then, as it is read; of a mailbox with an error, such as
 // ErrCorrupt, that is what stands before the fault, and no error of Losses.
-func (a *Archive) Losses(account string, at time.Time, each func(Box, *View, error)) ([]*Loss, error) {
-	boxes, err := a.Boxes(account)
+func (a *Archive) Losses(account string, at time.Time, each func(MailboxDir, *View, error)) ([]*Loss, error) {
+	boxes, err := a.Mailboxes(account)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (a *Archive) Losses(account string, at time.Time, each func(Box, *View, err
 
 // loss is the loss that c tells of.
 func (c *Change) loss() *Loss {
-	return &Loss{Box: c.Box, Name: c.Name, At: c.At, Message: c.Message, epoch: c.epoch, with: c.with != nil}
+	return &Loss{Mailbox: c.Mailbox, Name: c.Name, At: c.At, Message: c.Message, epoch: c.epoch, with: c.with != nil}
 }
 
 // arrived is an Arrival in little space, for an account may have a million.
@@ -90,7 +90,7 @@ type arrived struct {
 
 // pairing finds where what disappeared has arrived.
 type pairing struct {
-	boxes    []Box
+	boxes    []MailboxDir
 	losses   []*Loss
 	arrivals []arrived
 	back     bool // also however much later
@@ -206,7 +206,7 @@ func (p *pairing) same(l *Loss, to *arrived) bool {
 
 // away is 0 if an arrival is in the mailbox of the loss.
 func (p *pairing) away(l *Loss, to *arrived) int {
-	if p.boxes[to.box] == l.Box {
+	if p.boxes[to.box] == l.Mailbox {
 		return 0
 	}
 	return 1

@@ -13,7 +13,7 @@ import (
 // Mailbox is a mailbox opened for writing. Release closes it, at the latest its
 // Writer does.
 type Mailbox struct {
-	Box
+	MailboxDir
 	users   int // that have opened it and not released it; under the writer's mutex
 	w       *Writer
 	root    *os.Root // the mailbox directory
@@ -33,7 +33,7 @@ type Mailbox struct {
 // as the caller knows them, both zero for a new one. A torn tail behind end is cut off. The error is ErrCorrupt
 // if what stands there does not fit its seals; a commit there, which the caller
 // should have folded in first, is an error too.
-func (w *Writer) Mailbox(b Box, id string, end Position) (*Mailbox, error) {
+func (w *Writer) Mailbox(b MailboxDir, id string, end Position) (*Mailbox, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if m := w.boxes[b.Dir]; m != nil {
@@ -46,7 +46,7 @@ func (w *Writer) Mailbox(b Box, id string, end Position) (*Mailbox, error) {
 	if id == "" {
 		id = newID()
 	}
-	m := &Mailbox{Box: b, users: 1, w: w, id: id, pos: end}
+	m := &Mailbox{MailboxDir: b, users: 1, w: w, id: id, pos: end}
 	if err := m.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open mailbox %s: %w", b.Dir, err), m.close())
 	}
@@ -138,7 +138,7 @@ func (m *Mailbox) openJournal() (err error) {
 	}
 	// A torn tail goes before anything is appended, or the next line would be
 	// glued to it. A tail with a seal in it is none.
-	end, err := m.w.Replay(m.Box, m.pos, func(Event) error { return nil })
+	end, err := m.w.Replay(m.MailboxDir, m.pos, func(Event) error { return nil })
 	if err != nil {
 		return err
 	}
@@ -151,12 +151,12 @@ func (m *Mailbox) openJournal() (err error) {
 	return m.journal.Sync()
 }
 
-// Settle makes what the journal of b holds behind from, sealed but perhaps
+// EnsureDurable makes what the journal of b holds behind from, sealed but perhaps
 // never synced by the process that wrote it, durable, before the caller relies
 // on it. A failed fsync can't be told from a good one afterwards, so the
 // journal is written anew; but from its start, as after a loss of the state
 // database, when all journals are read, an fsync must do.
-func (w *Writer) Settle(b Box, from Position) error {
+func (w *Writer) EnsureDurable(b MailboxDir, from Position) error {
 	if from.Offset == 0 {
 		f, err := w.root.OpenFile(path.Join(b.Dir, journalName), os.O_WRONLY, 0)
 		if err == nil {

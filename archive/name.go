@@ -195,20 +195,20 @@ func foldKey(name string) string {
 	return strings.ReplaceAll(name, "\u0307", "")
 }
 
-// Component is the directory name for an account of that name.
-func Component(account string) string { return component(account) }
+// Escape is the directory name for an account of that name.
+func Escape(account string) string { return component(account) }
 
 // undoable are the octets beyond control characters and ASCII for which a %XX in a
 // directory's name may stand; a dot stands for itself within a name, but not where
 // other programs name directories.
 const undoable = `/\%<>:"|?*. ~`
 
-// Part is the part of a mailbox's name for which a directory of that name stands:
+// Unescape is the part of a mailbox's name for which a directory of that name stands:
 // what component makes of it is undone. A name that cannot have been made from one
 // stands for itself; of one that was cut the rest is lost.
-func Part(dir string) string {
+func Unescape(dir string) string {
 	if plain, mark, ok := cutMark(dir); ok {
-		part := Part(plain)
+		part := Unescape(plain)
 		if suffixed(part, "") == mark {
 			return part
 		}

@@ -273,9 +273,9 @@ func TestPlace(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
 	places := map[string]Name{}
-	var order []Box
+	var order []MailboxDir
 	for _, n := range names {
-		b, err := w.Place("alice", n)
+		b, err := w.DirectoryOf("alice", n)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -305,13 +305,13 @@ func TestPlace(t *testing.T) {
 	}
 	shut(t, w)
 	w = open(t, dir, Options{})
-	all := w.Places()
+	all := w.Directories()
 	for i, n := range names {
-		b, err := w.Place("alice", n)
+		b, err := w.DirectoryOf("alice", n)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again, err := all.Place("alice", n); err != nil || again != b {
+		if again, err := all.For("alice", n); err != nil || again != b {
 			t.Errorf("%+v is in %q, and among all in %q, %v", n, b.Dir, again.Dir, err)
 		}
 		if b != order[i] {
@@ -325,7 +325,7 @@ func TestPlace(t *testing.T) {
 			t.Errorf("the journal in %q says %+v, want %+v", b.Dir, v.Name, n)
 		}
 	}
-	boxes, err := w.Boxes("alice")
+	boxes, err := w.Mailboxes("alice")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +345,7 @@ func TestPlaceOfINBOX(t *testing.T) {
 		{"INBOX", "alice/INBOX"}, {"inbox", "alice/INBOX"}, {"Inbox", "alice/INBOX"}, {"Inbox/a", "alice/INBOX/a"},
 		{"INBOX2", "alice/INBOX2"}, {"a/inbox", "alice/a/inbox"},
 	} {
-		b, err := w.Place("alice", Name{Mailbox: c.name, Delimiter: "/"})
+		b, err := w.DirectoryOf("alice", Name{Mailbox: c.name, Delimiter: "/"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -358,23 +358,23 @@ func TestPlaceOfINBOX(t *testing.T) {
 // TestPart undoes what component does.
 func TestPart(t *testing.T) {
 	for _, part := range []string{"INBOX", "Entwürfe", "R&D/2026", "tmp", "2026-11", "..", "a b ", "100%", "a%20b", "con", "a\x00b", "\xff", "e\u0301", "a.b", `q"?`, "lost+found"} {
-		if got := Part(component(part)); got != part {
+		if got := Unescape(component(part)); got != part {
 			t.Errorf("Part(%q) = %q, want %q", component(part), got, part)
 		}
-		if got := Part(suffixed(part, component(part))); got != part {
+		if got := Unescape(suffixed(part, component(part))); got != part {
 			t.Errorf("Part(%q) = %q, want %q", suffixed(part, component(part)), got, part)
 		}
 	}
 	long := strings.Repeat("x", 300)
-	if got := Part(component(long)); !strings.HasPrefix(long, got[:100]) || got == Part(component(long+"y")) {
+	if got := Unescape(component(long)); !strings.HasPrefix(long, got[:100]) || got == Unescape(component(long+"y")) {
 		t.Errorf("a name that was cut becomes %q", got)
 	}
 	for _, dir := range []string{"100%20done", "50%", "%zz", "a%41", "a%2f"} { // not the archive's
-		if got := Part(dir); got != dir {
+		if got := Unescape(dir); got != dir {
 			t.Errorf("Part(%q) = %q", dir, got)
 		}
 	}
-	if got := Part("a%2Eb"); got != "a.b" { // Maildir++
+	if got := Unescape("a%2Eb"); got != "a.b" { // Maildir++
 		t.Errorf("Part of a dotted name is %q", got)
 	}
 }

@@ -273,7 +273,7 @@ func pathHash(path string) uint64 {
 func (m *Mailbox) names(path string) (sumHead, bool, error) {
 	if m.named == nil {
 		m.named = map[uint64]sumHead{}
-		_, err := m.w.Replay(m.Box, Position{}, func(e Event) error {
+		_, err := m.w.Replay(m.MailboxDir, Position{}, func(e Event) error {
 			if e.Kind == Added {
 				m.named[pathHash(e.Path)] = e.Sum.head()
 			}

@@ -9,38 +9,40 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Place says which directory a mailbox of an account has, or would get: an
+// DirectoryOf says which directory a mailbox of an account has, or would get: an
 // account of that name, a mailbox of that name on its server.
-func (a *Archive) Place(account string, n Name) (Box, error) { return a.Places().Place(account, n) }
+func (a *Archive) DirectoryOf(account string, n Name) (MailboxDir, error) {
+	return a.Directories().For(account, n)
+}
 
-// Places says which directories the mailboxes of an account have, as Archive.Place
+// Directories says which directories the mailboxes of an account have, as Archive.Place
 // does, but reads each directory once: an account may have thousands. So it is for one
 // who alone makes directories there, and who tells of each. It is not for several
 // goroutines at once.
-type Places struct {
+type Directories struct {
 	a    *Archive
 	read map[string]*siblings
 }
 
-// Places begins to place mailboxes.
-func (a *Archive) Places() *Places { return &Places{a, map[string]*siblings{}} }
+// Directories begins to place mailboxes.
+func (a *Archive) Directories() *Directories { return &Directories{a, map[string]*siblings{}} }
 
-// Place is Archive.Place.
-func (p *Places) Place(account string, n Name) (Box, error) {
-	dir := Component(account)
+// For is Archive.Place.
+func (p *Directories) For(account string, n Name) (MailboxDir, error) {
+	dir := Escape(account)
 	plain := n.components()
 	for i, c := range n.Levels() {
 		s, err := p.in(dir)
 		if err != nil {
-			return Box{}, fmt.Errorf("place mailbox: %w", err)
+			return MailboxDir{}, fmt.Errorf("place mailbox: %w", err)
 		}
 		dir = path.Join(dir, s.place(c, plain[i]))
 	}
-	return Box{Component(account), dir}, nil
+	return MailboxDir{Escape(account), dir}, nil
 }
 
-// Made tells that the directory of b has been made.
-func (p *Places) Made(b Box) {
+// Created tells that the directory of b has been made.
+func (p *Directories) Created(b MailboxDir) {
 	for dir := b.Dir; dir != b.Account && dir != "."; dir = path.Dir(dir) {
 		if s := p.read[path.Dir(dir)]; s != nil {
 			s.add(path.Base(dir))
@@ -49,7 +51,7 @@ func (p *Places) Made(b Box) {
 }
 
 // in is what a directory has.
-func (p *Places) in(dir string) (*siblings, error) {
+func (p *Directories) in(dir string) (*siblings, error) {
 	if s := p.read[dir]; s != nil {
 		return s, nil
 	}

@@ -30,7 +30,7 @@ func TestPlainAdded(t *testing.T) {
 		"the largest":      {with(func(e *Event) { e.UID, e.Size = 1<<32-1, 1<<63-1 }), true},
 		"empty":            {with(func(e *Event) { e.Size = 0 }), true},
 		"matched":          {with(func(e *Event) { e.Matched = "header" }), false},
-		"compared":         {with(func(e *Event) { e.Compared = e.Sum }), false},
+		"compared":         {with(func(e *Event) { e.Expected = e.Sum }), false},
 		"EMAILID":          {with(func(e *Event) { e.EmailID = "M1" }), false},
 		"labels":           {with(func(e *Event) { e.Labels = []string{} }), false},
 		"quoted flag":      {with(func(e *Event) { e.Flags = []string{`a"b`} }), false},

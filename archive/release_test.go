@@ -22,7 +22,7 @@ func TestReleaseClosesFiles(t *testing.T) {
 	for i := range 40 {
 		m := mailbox(t, w, fmt.Sprintf("box%d", i))
 		commit(t, w, first(t, m, "one"))
-		again, err := w.Mailbox(m.Box, m.JournalID(), m.End())
+		again, err := w.Mailbox(m.MailboxDir, m.JournalID(), m.End())
 		if err != nil || again != m {
 			t.Fatalf("opened twice: %v", err)
 		}
@@ -39,7 +39,7 @@ func TestReleaseClosesFiles(t *testing.T) {
 	if after := files(); after > before {
 		t.Errorf("%d files are open, %d were before", after, before)
 	}
-	boxes, err := w.Boxes("")
+	boxes, err := w.Mailboxes("")
 	if err != nil || len(boxes) != 40 {
 		t.Fatalf("%d mailboxes, %v", len(boxes), err)
 	}

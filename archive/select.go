@@ -28,35 +28,35 @@ type Selection struct {
 	Since time.Time
 	// Match says whether a message is meant that all of the above means; nil: each
 	// is. Its error is one of the mailbox. Mailboxes may be asked about at once.
-	Match func(Box, *Message) (bool, error)
+	Match func(MailboxDir, *Message) (bool, error)
 
-	losses map[Box][]*Loss // of every account that is meant, with Gone; nil: not prepared
+	losses map[MailboxDir][]*Loss // of every account that is meant, with Gone; nil: not prepared
 }
 
 // Selected is what a Selection means in one mailbox.
 type Selected struct {
-	Box      Box
+	Mailbox  MailboxDir
 	Name     Name
-	Here     bool       // the server still listed the mailbox when it was last asked, or at At
+	Listed   bool       // the server still listed the mailbox when it was last asked, or at At
 	Messages []*Message // by epoch and UID
 }
 
 // ID is what people call a message of the mailbox: its path in the archive.
-func (b Box) ID(m *Message) string { return path.Join(b.Dir, m.Path) }
+func (b MailboxDir) ID(m *Message) string { return path.Join(b.Dir, m.Path) }
 
 // Journal is the path of the mailbox's journal in the archive.
-func (b Box) Journal() string { return path.Join(b.Dir, journalName) }
+func (b MailboxDir) Journal() string { return path.Join(b.Dir, journalName) }
 
-// Here says whether the server still has a message of one of the view's epochs,
+// Listed says whether the server still has a message of one of the view's epochs,
 // as far as the view tells.
-func (v *View) Here(ep *Epoch, m *Message) bool {
-	return ep == v.Epoch() && m.Here() && v.Vanished.IsZero()
+func (v *View) Listed(ep *Epoch, m *Message) bool {
+	return ep == v.Epoch() && m.Listed() && v.Vanished.IsZero()
 }
 
 // GoneAt is when a message of one of the view's epochs disappeared: by itself, or
 // with its mailbox or epoch. Zero: the server still has it.
 func (v *View) GoneAt(ep *Epoch, m *Message) time.Time {
-	if !m.Here() {
+	if !m.Listed() {
 		return m.Gone
 	}
 	return ep.Ended
@@ -68,7 +68,7 @@ func (v *View) GoneAt(ep *Epoch, m *Message) time.Time {
 // Selected can't the archive's directories be read.
 func (a *Archive) Selected(s Selection) iter.Seq2[*Selected, error] {
 	return func(yield func(*Selected, error) bool) {
-		boxes, err := a.Boxes(s.Account)
+		boxes, err := a.Mailboxes(s.Account)
 		if err == nil {
 			s, err = a.Prepare(s)
 		}
@@ -99,14 +99,14 @@ func (a *Archive) Prepare(s Selection) (Selection, error) {
 			return s, err
 		}
 	}
-	s.losses = map[Box][]*Loss{}
+	s.losses = map[MailboxDir][]*Loss{}
 	for _, account := range accounts {
 		losses, err := a.Losses(account, s.At, nil)
 		if err != nil {
 			return s, err
 		}
 		for _, l := range losses {
-			s.losses[l.Box] = append(s.losses[l.Box], l)
+			s.losses[l.Mailbox] = append(s.losses[l.Mailbox], l)
 		}
 	}
 	return s, nil
@@ -116,12 +116,12 @@ func (a *Archive) Prepare(s Selection) (Selection, error) {
 // at all, or nothing was committed there by then. With an error the Selected has no
 // messages, and where the journal is corrupt from its start on a Name made of
 // the directory's; ErrCorrupt names file, line and remedy.
-func (a *Archive) Select(b Box, s Selection) (*Selected, error) {
+func (a *Archive) Select(b MailboxDir, s Selection) (*Selected, error) {
 	v, err := a.FoldAt(b, s.At)
 	if err == nil && v.Epoch() == nil {
 		return nil, nil
 	}
-	sel := &Selected{Box: b, Name: v.Name, Here: v.Vanished.IsZero()}
+	sel := &Selected{Mailbox: b, Name: v.Name, Listed: v.Vanished.IsZero()}
 	if v.Epoch() == nil {
 		sel.Name = Name{Mailbox: strings.TrimPrefix(b.Dir, b.Account+"/"), Delimiter: "/"}
 	}
@@ -169,7 +169,7 @@ func (s Selection) Within(date time.Time) bool {
 // here are the messages that the server still has, by UID.
 func (v *View) here() (out []*Message) {
 	for ep, m := range v.All() {
-		if v.Here(ep, m) {
+		if v.Listed(ep, m) {
 			out = append(out, m)
 		}
 	}
@@ -177,7 +177,7 @@ func (v *View) here() (out []*Message) {
 }
 
 // lost are the messages that the server no longer has and Selection.Gone means.
-func (s *Selection) lost(b Box, v *View) (out []*Message) {
+func (s *Selection) lost(b MailboxDir, v *View) (out []*Message) {
 	type key struct {
 		epoch int
 		uid   uint32
@@ -188,7 +188,7 @@ func (s *Selection) lost(b Box, v *View) (out []*Message) {
 	}
 	for i, ep := range v.Epochs {
 		for _, m := range ep.Sorted() {
-			if l := of[key{i, m.UID}]; l != nil && l.To == nil && !v.Here(ep, m) && !l.At.Before(s.Since) {
+			if l := of[key{i, m.UID}]; l != nil && l.To == nil && !v.Listed(ep, m) && !l.At.Before(s.Since) {
 				m.Gone = l.At
 				out = append(out, m)
 			}

@@ -78,14 +78,14 @@ func selected(t *testing.T, dir string, s Selection) []string {
 		text := sel.Name.Mailbox
 		for _, m := range sel.Messages {
 			text += fmt.Sprintf(" %d%v", m.UID, m.Flags)
-			f, err := a.OpenFile(sel.Box.ID(m))
+			f, err := a.OpenFile(sel.Mailbox.ID(m))
 			if err != nil {
 				t.Error(err)
 				continue
 			}
 			f.Close()
 		}
-		if !sel.Here {
+		if !sel.Listed {
 			text += " vanished"
 		}
 		out = append(out, text)
@@ -225,7 +225,7 @@ func TestSelectMatch(t *testing.T) {
 	w := open(t, dir, Options{})
 	history(t, w, "A", "epoch 1", "1=a", "2=b", "3=c", "gone 3")
 	history(t, w, "B", "epoch 1", "2=d")
-	s := Selection{After: date(2), Match: func(b Box, m *Message) (bool, error) {
+	s := Selection{After: date(2), Match: func(b MailboxDir, m *Message) (bool, error) {
 		if m.UID != 2 {
 			t.Errorf("it is asked about UID %d", m.UID)
 		}
@@ -240,10 +240,10 @@ func TestSelectMatch(t *testing.T) {
 	}
 	defer a.Close()
 	bad := errors.New("bad octets")
-	s.Match = func(b Box, m *Message) (bool, error) { return true, bad }
+	s.Match = func(b MailboxDir, m *Message) (bool, error) { return true, bad }
 	n := 0
 	for sel, err := range a.Selected(s) {
-		if n++; !errors.Is(err, bad) || len(sel.Messages) != 0 || !strings.Contains(err.Error(), sel.Box.Dir) {
+		if n++; !errors.Is(err, bad) || len(sel.Messages) != 0 || !strings.Contains(err.Error(), sel.Mailbox.Dir) {
 			t.Errorf("it yields %v, %v", sel, err)
 		}
 	}
@@ -276,7 +276,7 @@ func TestSelectBesideACorruptJournal(t *testing.T) {
 		text := fmt.Sprint(sel.Name.Mailbox, len(sel.Messages))
 		if err != nil {
 			text += " corrupt"
-			if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), sel.Box.Dir+"/journal.jsonl:") || !strings.Contains(err.Error(), remedy) {
+			if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), sel.Mailbox.Dir+"/journal.jsonl:") || !strings.Contains(err.Error(), remedy) {
 				t.Errorf("the error is %v", err)
 			}
 		}

@@ -22,8 +22,8 @@ type Finding struct {
 	Damage bool   `json:"damage"` // else it is only worth knowing
 }
 
-// Verified is what Verify did in one mailbox.
-type Verified struct {
+// VerifyResult is what Verify did in one mailbox.
+type VerifyResult struct {
 	Dir      string    `json:"dir"`
 	Name     string    `json:"mailbox"`
 	Messages int       `json:"messages"` // files of messages that were checked
@@ -33,7 +33,7 @@ type Verified struct {
 }
 
 // Damaged says whether any of the findings is damage.
-func (v *Verified) Damaged() bool {
+func (v *VerifyResult) Damaged() bool {
 	for _, f := range v.Findings {
 		if f.Damage {
 			return true
@@ -44,15 +44,15 @@ func (v *Verified) Damaged() bool {
 
 // VerifyOptions say what Verify expects.
 type VerifyOptions struct {
-	Group bool // the group may read
+	GroupRead bool // the group may read
 }
 
 // Verify checks a mailbox: the seals of its journal, each message that the
 // journal names against its file (there, of that size, of that SHA-256), files
 // that no journal names, and who may read. It reads every octet, as many files
 // at a time as the machine has processors.
-func (a *Archive) Verify(ctx context.Context, b Box, o VerifyOptions) (*Verified, error) {
-	v := &Verified{Dir: b.Dir}
+func (a *Archive) Verify(ctx context.Context, b MailboxDir, o VerifyOptions) (*VerifyResult, error) {
+	v := &VerifyResult{Dir: b.Dir}
 	var mu gosync.Mutex
 	find := func(p string, damage bool, what string, args ...any) {
 		mu.Lock()
@@ -97,7 +97,7 @@ func (a *Archive) Verify(ctx context.Context, b Box, o VerifyOptions) (*Verified
 	case err != nil:
 		return nil, fmt.Errorf("verify %s: %w", b.Dir, err)
 	default:
-		_, size, err := a.At(b, id, pos)
+		_, size, err := a.HasPosition(b, id, pos)
 		if err != nil {
 			return nil, fmt.Errorf("verify %s: %w", b.Dir, err)
 		}
@@ -152,9 +152,9 @@ func (a *Archive) Verify(ctx context.Context, b Box, o VerifyOptions) (*Verified
 
 // walk looks at the directory itself, at its files' kinds and permissions, and
 // returns what may be messages, relative to it.
-func (a *Archive) walk(b Box, o VerifyOptions, find func(string, bool, string, ...any)) (files []string, err error) {
+func (a *Archive) walk(b MailboxDir, o VerifyOptions, find func(string, bool, string, ...any)) (files []string, err error) {
 	forbidden := fs.FileMode(0o077)
-	if o.Group {
+	if o.GroupRead {
 		forbidden = 0o027
 	}
 	err = fs.WalkDir(a.root.FS(), b.Dir, func(p string, d fs.DirEntry, err error) error {

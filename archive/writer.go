@@ -15,9 +15,9 @@ import (
 
 // Options say how a Writer writes.
 type Options struct {
-	// Group lets the owner's group read the archive: 0750 and 0640 rather than
+	// GroupRead lets the owner's group read the archive: 0750 and 0640 rather than
 	// 0700 and 0600. The process's umask must allow it.
-	Group bool
+	GroupRead bool
 	// KnownID is the ID of the archive that is expected here, empty where none
 	// is known. A writer that knows one does not start a new archive: the disk
 	// that holds it may not be mounted.
@@ -227,14 +227,14 @@ func (w *Writer) syncDirs(dirs ...string) error {
 }
 
 func (w *Writer) dirMode() fs.FileMode {
-	if w.opts.Group {
+	if w.opts.GroupRead {
 		return 0o750
 	}
 	return 0o700
 }
 
 func (w *Writer) fileMode() fs.FileMode {
-	if w.opts.Group {
+	if w.opts.GroupRead {
 		return 0o640
 	}
 	return 0o600
@@ -247,10 +247,10 @@ func (w *Writer) step(name string) error {
 	return w.opts.Step(name)
 }
 
-// Reserve returns ErrNoSpace when a file of that many octets would leave less
+// CheckFreeSpace returns ErrNoSpace when a file of that many octets would leave less
 // free space or inodes on the archive's file system than journals and database
 // may need.
-func (w *Writer) Reserve(octets int64) error {
+func (w *Writer) CheckFreeSpace(octets int64) error {
 	if err := reserve(w.lock, octets); err != nil {
 		return fmt.Errorf("archive %s: %w", w.path, err)
 	}

@@ -150,7 +150,7 @@ func TestModes(t *testing.T) {
 		dir, file fs.FileMode
 	}{{false, 0o700, 0o600}, {true, 0o750, 0o640}} {
 		dir := filepath.Join(t.TempDir(), "archive")
-		w := open(t, dir, Options{Group: c.group})
+		w := open(t, dir, Options{GroupRead: c.group})
 		m := mailbox(t, w, "INBOX/Lists")
 		commit(t, w, first(t, m, "one", "two"))
 		if err := w.rewrite(m.Dir, m.End()); err != nil {
@@ -179,7 +179,7 @@ func TestModes(t *testing.T) {
 			t.Errorf("%d files, %v", n, err)
 		}
 		for _, group := range []bool{false, true} {
-			v, err := w.Verify(context.Background(), m.Box, VerifyOptions{Group: group})
+			v, err := w.Verify(context.Background(), m.MailboxDir, VerifyOptions{GroupRead: group})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -197,7 +197,7 @@ func TestReserve(t *testing.T) {
 		t.Fatal(err)
 	}
 	room := st.Bavail*uint64(st.Bsize) > 300<<20 && st.Ffree*50 > st.Files
-	if err := w.Reserve(0); room && err != nil || err != nil && !errors.Is(err, ErrNoSpace) {
+	if err := w.CheckFreeSpace(0); room && err != nil || err != nil && !errors.Is(err, ErrNoSpace) {
 		t.Errorf("Reserve: %v; room enough: %v", err, room)
 	}
 }
@@ -216,7 +216,7 @@ func TestNoWayOut(t *testing.T) {
 		f.Close()
 		t.Error("a link out of the archive was followed")
 	}
-	b, err := w.Place("alice", Name{Mailbox: "out", Delimiter: "/"})
+	b, err := w.DirectoryOf("alice", Name{Mailbox: "out", Delimiter: "/"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +264,7 @@ func TestVerifyFinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	v, err := a.Verify(context.Background(), Box{"alice", "alice/INBOX"}, VerifyOptions{})
+	v, err := a.Verify(context.Background(), MailboxDir{"alice", "alice/INBOX"}, VerifyOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +293,7 @@ func TestVerifyFinds(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := a.Verify(ctx, Box{"alice", "alice/INBOX"}, VerifyOptions{}); !errors.Is(err, context.Canceled) {
+	if _, err := a.Verify(ctx, MailboxDir{"alice", "alice/INBOX"}, VerifyOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("verify, cancelled: %v", err)
 	}
 	for u, text := range map[uint32]string{1: "one", 2: "two", 3: "three", 4: "four"} { // as it was

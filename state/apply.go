@@ -18,7 +18,7 @@ import (
 // Change is a part of a mailbox's journal: its events from one position to
 // another, both behind a seal.
 type Change struct {
-	Box      archive.Box
+	Mailbox  archive.MailboxDir
 	Events   []archive.Event
 	From, To archive.Position
 }
@@ -51,7 +51,7 @@ func (db *DB) Apply(changes ...Change) error {
 
 // apply folds c in, and appends what its messages are found by to group.
 func apply(tx *bbolt.Tx, c Change, group []byte) ([]byte, error) {
-	box, info, err := openBox(tx, c.Box)
+	box, info, err := openBox(tx, c.Mailbox)
 	if err != nil {
 		return nil, err
 	}
@@ -66,35 +66,35 @@ func apply(tx *bbolt.Tx, c Change, group []byte) ([]byte, error) {
 		}
 	}
 	info.Applied = c.To
-	return f.group, putInfo(box, info)
+	return f.group, putMailbox(box, info)
 }
 
 // openBox returns a mailbox's bucket, made if it is new.
-func openBox(tx *bbolt.Tx, b archive.Box) (*bbolt.Bucket, Info, error) {
+func openBox(tx *bbolt.Tx, b archive.MailboxDir) (*bbolt.Bucket, Mailbox, error) {
 	boxes := tx.Bucket(boxesBucket)
 	if box := boxes.Bucket([]byte(b.Dir)); box != nil {
-		info, err := getInfo(box)
+		info, err := getMailbox(box)
 		return box, info, err
 	}
 	box, err := boxes.CreateBucket([]byte(b.Dir))
 	if err != nil {
-		return nil, Info{}, err
+		return nil, Mailbox{}, err
 	}
 	if _, err := box.CreateBucket(uidsBucket); err != nil {
-		return nil, Info{}, err
+		return nil, Mailbox{}, err
 	}
 	numbers := tx.Bucket(numbersBucket)
 	n, err := numbers.NextSequence()
 	if err != nil {
-		return nil, Info{}, err
+		return nil, Mailbox{}, err
 	}
-	return box, Info{Account: b.Account, Number: n}, numbers.Put(binary.AppendUvarint(nil, n), []byte(b.Dir))
+	return box, Mailbox{Account: b.Account, DirID: n}, numbers.Put(binary.AppendUvarint(nil, n), []byte(b.Dir))
 }
 
 // folder folds events into one mailbox's buckets.
 type folder struct {
 	box, uids *bbolt.Bucket
-	info      *Info
+	info      *Mailbox
 	group     []byte // entries of the indexes
 }
 
@@ -107,9 +107,9 @@ func (f *folder) event(e archive.Event) error {
 			return err
 		}
 		f.index(e)
-		if e.Compared != (archive.Sum{}) {
-			f.info.Compared++
-			f.info.Doubt = f.info.Doubt || e.Compared != e.Sum
+		if e.Expected != (archive.Sum{}) {
+			f.info.Verified++
+			f.info.Mistrusted = f.info.Mistrusted || e.Expected != e.Sum
 		}
 	case archive.Flags:
 		if v := f.uids.Get(uidKey(e.UID)); v != nil && v[0] == archivedKind {
@@ -133,12 +133,12 @@ func (f *folder) opened(e archive.Event) error {
 	if f.info.Journal == "" {
 		f.info.Journal = e.Journal
 	}
-	if old := f.info.UIDValidity; old != 0 && !slices.Contains(f.info.Past, old) {
-		f.info.Past = append(f.info.Past, old)
+	if old := f.info.UIDValidity; old != 0 && !slices.Contains(f.info.PastUIDValidities, old) {
+		f.info.PastUIDValidities = append(f.info.PastUIDValidities, old)
 	}
 	f.info.Name, f.info.UIDValidity, f.info.Vanished = e.Name, e.UIDValidity, false
-	f.info.Archived, f.info.Failed, f.info.Gone, f.info.Check = 0, 0, 0, 0
-	f.info.Compared, f.info.Doubt = 0, false
+	f.info.Archived, f.info.Failed, f.info.Gone, f.info.UIDChecksum = 0, 0, 0, 0
+	f.info.Verified, f.info.Mistrusted = 0, false
 	f.info.Newer = f.info.Newer || e.V > archive.FormatVersion
 	f.info.Cursor = Cursor{}
 	if err := f.box.DeleteBucket(uidsBucket); err != nil {
@@ -154,7 +154,7 @@ func (f *folder) opened(e archive.Event) error {
 
 // index notes what the message is found by: its sum, its size and date.
 func (f *folder) index(e archive.Event) {
-	where := append(binary.AppendUvarint(nil, f.info.Number), e.Path...)
+	where := append(binary.AppendUvarint(nil, f.info.DirID), e.Path...)
 	f.group = (&entry{"", e.Sum[:16], where}).appendTo(f.group)
 	if known, ok := f.known(e); ok {
 		f.group = known.appendTo(f.group)
@@ -166,11 +166,11 @@ func (f *folder) set(u uint32, kind byte, rest string) error {
 	key := uidKey(u)
 	if old := f.uids.Get(key); old != nil {
 		*f.count(old[0])--
-		f.info.Check ^= hash(key, old)
+		f.info.UIDChecksum ^= hash(key, old)
 	}
 	*f.count(kind)++
 	value := append([]byte{kind}, rest...)
-	f.info.Check ^= hash(key, value)
+	f.info.UIDChecksum ^= hash(key, value)
 	return f.uids.Put(key, value)
 }
 
@@ -213,7 +213,7 @@ func (f *folder) gone(e archive.Event) error {
 		}
 		for _, k := range forgotten {
 			f.info.Failed--
-			f.info.Check ^= hash(k, f.uids.Get(k))
+			f.info.UIDChecksum ^= hash(k, f.uids.Get(k))
 			if err := f.uids.Delete(k); err != nil {
 				return err
 			}
@@ -222,10 +222,10 @@ func (f *folder) gone(e archive.Event) error {
 	return nil
 }
 
-// Held returns where, relative to the archive, a message with that SHA-256
+// PathOf returns where, relative to the archive, a message with that SHA-256
 // lies. It is found by half of the sum: the caller reads the file before it
 // relies on it.
-func (db *DB) Held(s archive.Sum) (file string, ok bool) {
+func (db *DB) PathOf(s archive.Sum) (file string, ok bool) {
 	// No answer costs disk space only, so an error is none.
 	_ = db.find(func(tx *bbolt.Tx, r *recent) error {
 		where := tx.Bucket(sumsBucket).Get(s[:16])
@@ -246,7 +246,7 @@ func (db *DB) Held(s archive.Sum) (file string, ok bool) {
 // catchUpAll folds in what the journals of the whole archive have beyond what
 // the database knows.
 func (db *DB) catchUpAll() (notes []string, err error) {
-	boxes, err := db.w.Boxes("")
+	boxes, err := db.w.Mailboxes("")
 	if err != nil {
 		return nil, err
 	}
@@ -272,7 +272,7 @@ func (db *DB) catchUpAll() (notes []string, err error) {
 
 // forget drops what is known of mailboxes that have no journal any more: what
 // they held is not in the archive.
-func (db *DB) forget(bolt *bbolt.DB, boxes []archive.Box) (notes []string, err error) {
+func (db *DB) forget(bolt *bbolt.DB, boxes []archive.MailboxDir) (notes []string, err error) {
 	there := map[string]bool{}
 	for _, b := range boxes {
 		there[b.Dir] = true
@@ -311,27 +311,27 @@ const chunk = 10000
 // that is not a place in the journal (the archive was put back from a backup,
 // or damaged) the mailbox's part of the index is dropped and filled again, and
 // a note says so. A corrupt journal is folded in as far as its seals hold.
-func (db *DB) catchUp(r *recent, b archive.Box) (notes []string, err error) {
+func (db *DB) catchUp(r *recent, b archive.MailboxDir) (notes []string, err error) {
 	bolt := r.bolt
-	var info Info
+	var info Mailbox
 	known := false
 	err = view(bolt, func(tx *bbolt.Tx) error {
 		if box := tx.Bucket(boxesBucket).Bucket([]byte(b.Dir)); box != nil {
 			known = true
-			info, err = getInfo(box)
+			info, err = getMailbox(box)
 		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	at, size, err := db.w.At(b, info.Journal, info.Applied)
+	at, size, err := db.w.HasPosition(b, info.Journal, info.Applied)
 	if err != nil {
 		return nil, err
 	}
 	if !at {
 		notes = append(notes, fmt.Sprintf("mailbox %s: the journal is not the one that the state database knows (%d octets of it were folded in, it has %d): was the archive put back from a backup? Its index is made anew", b.Dir, info.Applied.Offset, size))
-		info = Info{}
+		info = Mailbox{}
 	}
 	if known && info.Applied.Offset == 0 { // to be dropped, or a refill that did not end
 		if err := update(bolt, func(tx *bbolt.Tx) error { return tx.Bucket(boxesBucket).DeleteBucket([]byte(b.Dir)) }); err != nil {
@@ -341,7 +341,7 @@ func (db *DB) catchUp(r *recent, b archive.Box) (notes []string, err error) {
 	if size == info.Applied.Offset {
 		return notes, nil
 	}
-	if err := db.w.Settle(b, info.Applied); err != nil && !errors.Is(err, archive.ErrCorrupt) {
+	if err := db.w.EnsureDurable(b, info.Applied); err != nil && !errors.Is(err, archive.ErrCorrupt) {
 		return notes, err
 	}
 	more, err := replay(r, db.w, b, info.Applied)
@@ -349,14 +349,14 @@ func (db *DB) catchUp(r *recent, b archive.Box) (notes []string, err error) {
 }
 
 // replay folds the journal of b in, from a position on.
-func replay(r *recent, w *archive.Writer, b archive.Box, from archive.Position) (notes []string, err error) {
-	c := Change{Box: b, From: from}
+func replay(r *recent, w *archive.Writer, b archive.MailboxDir, from archive.Position) (notes []string, err error) {
+	c := Change{Mailbox: b, From: from}
 	flush := func(to archive.Position) error {
 		c.To = to
 		if err := r.fold(r.update, c); err != nil {
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
-		c = Change{Box: b, From: to, Events: c.Events[:0]}
+		c = Change{Mailbox: b, From: to, Events: c.Events[:0]}
 		return nil
 	}
 	// A whole journal is applied in parts, which carry the start's position and

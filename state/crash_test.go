@@ -71,7 +71,7 @@ func (h *house) sync(server []served) {
 func (h *house) compare(b *archive.Batch, s served) {
 	h.t.Helper()
 	dir := b.Mailbox().Dir
-	info, _, err := h.db.Info(dir)
+	info, _, err := h.db.Mailbox(dir)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -91,11 +91,11 @@ func (h *house) compare(b *archive.Batch, s served) {
 	for u := range s.bodies {
 		listed.Add(u)
 	}
-	if gone := have.Archived.Or(have.Failed).Minus(listed); !gone.Empty() {
+	if gone := have.Archived.Union(have.Failed).Subtract(listed); !gone.Empty() {
 		b.Record(archive.Event{Kind: archive.Gone, UIDs: gone})
 	}
 	added := 0
-	for u := range listed.Minus(have.Archived).All() {
+	for u := range listed.Subtract(have.Archived).All() {
 		switch body := s.bodies[u]; {
 		case body == "" && failures[u] == "":
 			b.Record(archive.Event{Kind: archive.Failed, UID: u, Reason: "no body"})
@@ -106,14 +106,14 @@ func (h *house) compare(b *archive.Batch, s served) {
 			}
 		}
 	}
-	var flags []FlagsOf
+	var flags []MessageFlags
 	for u := range listed.All() {
-		flags = append(flags, FlagsOf{u, s.flags[u]})
+		flags = append(flags, MessageFlags{u, s.flags[u]})
 	}
 	if info.UIDValidity != s.uidValidity {
 		return
 	}
-	changed, err := h.db.Changed(dir, flags)
+	changed, err := h.db.ChangedFlags(dir, flags)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -128,12 +128,12 @@ func (h *house) link(b *archive.Batch, uidValidity, u uint32, body string, flags
 	e := event(u, body, flags...)
 	e.Size, e.Sum, e.Matched = int64(len(body)), sha256.Sum256([]byte(body)), "header"
 	for _, k := range h.known(e.Size, e.InternalDate) {
-		if !k.Is(e.Sum) {
+		if !k.MatchesSum(e.Sum) {
 			continue
 		}
-		st, err := os.Stat(filepath.Join(h.dir, k.File))
+		st, err := os.Stat(filepath.Join(h.dir, k.Path))
 		if err == nil {
-			err = b.Link(uidValidity, e, k.File, st)
+			err = b.Link(uidValidity, e, k.Path, st)
 		}
 		if err != nil {
 			h.t.Fatal(err)
@@ -265,7 +265,7 @@ func (h *house) readable() {
 		h.t.Fatal(err)
 	}
 	defer a.Close()
-	boxes, err := a.Boxes("")
+	boxes, err := a.Mailboxes("")
 	if err != nil {
 		h.t.Fatal(err)
 	}

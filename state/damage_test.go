@@ -154,11 +154,11 @@ func TestDamageWhileOpen(t *testing.T) {
 // batchIfKnown is batch, nil if the database can't tell.
 func (h *house) batchIfKnown(name string) *archive.Batch {
 	h.t.Helper()
-	info, ok, err := h.db.Info("alice/" + name)
+	info, ok, err := h.db.Mailbox("alice/" + name)
 	if err != nil || !ok {
 		return nil
 	}
-	m, err := h.w.Mailbox(archive.Box{Account: "alice", Dir: "alice/" + name}, info.Journal, info.Applied)
+	m, err := h.w.Mailbox(archive.MailboxDir{Account: "alice", Dir: "alice/" + name}, info.Journal, info.Applied)
 	if err != nil {
 		return nil
 	}

@@ -107,7 +107,7 @@ func ArchiveID(path string) string {
 // error is ErrLocked while another process has it open. The notes say what a
 // person should know: what was rebuilt, and why.
 func Open(path string, w *archive.Writer) (db *DB, notes []string, err error) {
-	db, notes, err = OpenBehind(path, w)
+	db, notes, err = OpenStale(path, w)
 	if err != nil {
 		return db, notes, err
 	}
@@ -119,15 +119,15 @@ func Open(path string, w *archive.Writer) (db *DB, notes []string, err error) {
 	return db, notes, nil
 }
 
-// OpenBehind is Open, but for what the journals may have beyond what the database
+// OpenStale is Open, but for what the journals may have beyond what the database
 // knows. Until CatchUp has returned nothing may be asked of it but the last runs
 // and the traffic.
-func OpenBehind(path string, w *archive.Writer) (db *DB, notes []string, err error) {
+func OpenStale(path string, w *archive.Writer) (db *DB, notes []string, err error) {
 	db = &DB{path: path, w: w}
 	db.bolt, err = openBolt(path, false)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if boxes, err := w.Boxes(""); err == nil && len(boxes) == 0 {
+		if boxes, err := w.Mailboxes(""); err == nil && len(boxes) == 0 {
 			break // a new archive
 		}
 		notes = append(notes, fmt.Sprintf("no state database at %s: making it from the journals", path))
@@ -270,7 +270,7 @@ func (db *DB) fill(fresh *bbolt.DB, notes []string) ([]string, error) {
 	if err != nil {
 		return notes, err
 	}
-	boxes, err := db.w.Boxes("")
+	boxes, err := db.w.Mailboxes("")
 	if err != nil {
 		return notes, err
 	}

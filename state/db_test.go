@@ -37,11 +37,11 @@ func TestApplyAndAsk(t *testing.T) {
 	if got, want := h.uids(dir), "archived 2:3,5 failed  gone 1"; got != want {
 		t.Errorf("UIDs are %s, want %s", got, want)
 	}
-	info, ok, err := h.db.Info(dir)
+	info, ok, err := h.db.Mailbox(dir)
 	if err != nil || !ok || info.Archived != 3 || info.Failed != 0 || info.Gone != 1 || info.UIDValidity != 7 || info.Applied != b.To || info.Name.Mailbox != "INBOX" {
 		t.Errorf("Info is %+v, %v, %v", info, ok, err)
 	}
-	changed, err := h.db.Changed(dir, []FlagsOf{{1, "gone"}, {2, "x"}, {3, "new"}, {5, ""}, {6, "unknown"}})
+	changed, err := h.db.ChangedFlags(dir, []MessageFlags{{1, "gone"}, {2, "x"}, {3, "new"}, {5, ""}, {6, "unknown"}})
 	if err != nil || fmt.Sprint(changed) != "[{3 new}]" {
 		t.Errorf("changed are %v, %v", changed, err)
 	}
@@ -51,18 +51,18 @@ func TestApplyAndAsk(t *testing.T) {
 	b.Record(archive.Event{Kind: archive.Failed, UID: 1, Reason: "NO"})
 	b.Record(archive.Event{Kind: archive.Vanished})
 	h.apply(h.commit(b))
-	info, _, err = h.db.Info(dir)
-	if err != nil || info.Archived != 0 || info.Failed != 1 || info.UIDValidity != 8 || fmt.Sprint(info.Past) != "[7]" || !info.Vanished {
+	info, _, err = h.db.Mailbox(dir)
+	if err != nil || info.Archived != 0 || info.Failed != 1 || info.UIDValidity != 8 || fmt.Sprint(info.PastUIDValidities) != "[7]" || !info.Vanished {
 		t.Errorf("Info is %+v, %v", info, err)
 	}
 	failures, err := h.db.Failures(dir)
 	if err != nil || fmt.Sprint(failures) != "map[1:NO]" {
 		t.Errorf("failures are %v, %v", failures, err)
 	}
-	if _, ok, err := h.db.Info("alice/none"); ok || err != nil {
+	if _, ok, err := h.db.Mailbox("alice/none"); ok || err != nil {
 		t.Errorf("an unknown mailbox: %v, %v", ok, err)
 	}
-	if file, ok := h.db.Held(archive.Sum{1}); ok {
+	if file, ok := h.db.PathOf(archive.Sum{1}); ok {
 		t.Errorf("octets that nobody has are in %s", file)
 	}
 	if got := h.uids("alice/none"); got != "archived  failed  gone " {
@@ -146,7 +146,7 @@ func TestBehind(t *testing.T) {
 	if h.w, err = archive.OpenWriter(h.dir, archive.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if h.db, notes, err = OpenBehind(h.path(), h.w); err != nil || len(notes) > 0 {
+	if h.db, notes, err = OpenStale(h.path(), h.w); err != nil || len(notes) > 0 {
 		t.Fatalf("opened with %q, %v", notes, err)
 	}
 	if runs, err := h.db.Runs("alice"); err != nil || len(runs) != 1 {
@@ -183,7 +183,7 @@ func TestTornTail(t *testing.T) {
 	if got, want := h.uids("alice/INBOX"), "archived 1:2 failed  gone "; got != want {
 		t.Errorf("UIDs are %s, want %s", got, want)
 	}
-	if _, ok, err := h.db.Info("alice/new"); ok || err != nil {
+	if _, ok, err := h.db.Mailbox("alice/new"); ok || err != nil {
 		t.Errorf("a mailbox without a commit is known: %v, %v", ok, err)
 	}
 	b, c := h.batch("INBOX"), h.batch("new")
@@ -274,7 +274,7 @@ func TestMailboxGoneFromArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	noted(t, h.open(), "mailbox alice/INBOX: its journal is gone from the archive")
-	if _, ok, err := h.db.Info("alice/INBOX"); ok || err != nil {
+	if _, ok, err := h.db.Mailbox("alice/INBOX"); ok || err != nil {
 		t.Errorf("the mailbox is still known: %v, %v", ok, err)
 	}
 	h.simple()
@@ -305,11 +305,11 @@ func TestCorruptJournal(t *testing.T) {
 	if got, want := h.uids("alice/INBOX"), "archived 1:2 failed  gone "; got != want {
 		t.Errorf("UIDs are %s, want %s", got, want)
 	}
-	info, _, err := h.db.Info("alice/INBOX")
+	info, _, err := h.db.Mailbox("alice/INBOX")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.w.Mailbox(archive.Box{Account: "alice", Dir: "alice/INBOX"}, info.Journal, info.Applied); !errors.Is(err, archive.ErrCorrupt) {
+	if _, err := h.w.Mailbox(archive.MailboxDir{Account: "alice", Dir: "alice/INBOX"}, info.Journal, info.Applied); !errors.Is(err, archive.ErrCorrupt) {
 		t.Errorf("a corrupt mailbox is opened for writing: %v", err)
 	}
 	h.close()
@@ -326,15 +326,15 @@ func TestCorruptJournal(t *testing.T) {
 func TestNewer(t *testing.T) {
 	h := newHouse(t)
 	h.simple()
-	changes := []Change{{Box: archive.Box{Account: "alice", Dir: "alice/INBOX"}}}
-	info, _, err := h.db.Info("alice/INBOX")
+	changes := []Change{{Mailbox: archive.MailboxDir{Account: "alice", Dir: "alice/INBOX"}}}
+	info, _, err := h.db.Mailbox("alice/INBOX")
 	if err != nil || info.Newer {
 		t.Fatal(info, err)
 	}
 	for name, e := range map[string]archive.Event{"kind": {Kind: "moved"}, "version": {Kind: archive.Opened, V: archive.FormatVersion + 1}} {
 		changes[0].From, changes[0].To, changes[0].Events = info.Applied, info.Applied, []archive.Event{e}
 		h.apply(changes)
-		if info, _, err := h.db.Info("alice/INBOX"); err != nil || !info.Newer {
+		if info, _, err := h.db.Mailbox("alice/INBOX"); err != nil || !info.Newer {
 			t.Errorf("%s: Info is %+v, %v", name, info, err)
 		}
 		if _, err := h.db.Rebuild(); err != nil {

@@ -33,7 +33,7 @@ type Drill struct {
 	Changed   int   `json:"changed"`   // messages that the server they were restored to has changed, in what is allowed
 
 	// Differing is how many things were not as they should be, each a
-	// Difference, of which the first DifferencesKept are kept.
+	// Difference, of which the first MaxDifferences are kept.
 	Differing   int          `json:"differing"`
 	Differences []Difference `json:"differences,omitempty"`
 	Notes       []string     `json:"notes,omitempty"`
@@ -54,8 +54,8 @@ type Difference struct {
 	Changed bool `json:"changed,omitempty"`
 }
 
-// DifferencesKept is how many differences a drill remembers.
-const DifferencesKept = 100
+// MaxDifferences is how many differences a drill remembers.
+const MaxDifferences = 100
 
 // OK says that everything came back as it was.
 func (d *Drill) OK() bool { return d.Error == "" && d.Differing == 0 }

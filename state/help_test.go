@@ -85,11 +85,11 @@ func (h *house) reopen() []string {
 // batch begins a batch of a mailbox as the database knows it.
 func (h *house) batch(name string) *archive.Batch {
 	h.t.Helper()
-	place, err := h.w.Place("alice", archive.Name{Mailbox: name, Delimiter: "/"})
+	place, err := h.w.DirectoryOf("alice", archive.Name{Mailbox: name, Delimiter: "/"})
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	info, _, err := h.db.Info(place.Dir)
+	info, _, err := h.db.Mailbox(place.Dir)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -128,13 +128,13 @@ func opened(name string, uidValidity uint32) archive.Event {
 // commit commits to the archive alone and returns what the database must learn.
 func (h *house) commit(batches ...*archive.Batch) []Change {
 	h.t.Helper()
-	h.w.Commit(h.db.Held, batches...)
+	h.w.Commit(h.db.PathOf, batches...)
 	var changes []Change
 	for _, b := range batches {
 		if b.Err != nil {
 			h.t.Fatal(b.Err)
 		}
-		changes = append(changes, Change{Box: b.Mailbox().Box, Events: b.Events, From: b.From, To: b.To})
+		changes = append(changes, Change{Mailbox: b.Mailbox().MailboxDir, Events: b.Events, From: b.From, To: b.To})
 	}
 	return changes
 }
@@ -180,9 +180,9 @@ func (h *house) verify() {
 	}
 }
 
-func (h *house) boxes() []archive.Box {
+func (h *house) boxes() []archive.MailboxDir {
 	h.t.Helper()
-	boxes, err := h.w.Boxes("")
+	boxes, err := h.w.Mailboxes("")
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func (h *house) views() string {
 		for _, ep := range v.Epochs {
 			fmt.Fprintf(&b, "  epoch %d failed %v\n", ep.UIDValidity, ep.Failed)
 			for _, m := range ep.Sorted() {
-				fmt.Fprintf(&b, "    %d %s %d %s %v %q here %v\n", m.UID, m.Path, m.Size, m.Sum, m.InternalDate, m.Flags, m.Here())
+				fmt.Fprintf(&b, "    %d %s %d %s %v %q here %v\n", m.UID, m.Path, m.Size, m.Sum, m.InternalDate, m.Flags, m.Listed())
 			}
 		}
 	}
@@ -214,14 +214,14 @@ func (h *house) views() string {
 func (h *house) index() string {
 	h.t.Helper()
 	var b strings.Builder
-	infos, err := h.db.Infos("alice")
+	infos, err := h.db.Mailboxes("alice")
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	for _, box := range h.boxes() {
 		info, ok := infos[box.Dir]
 		delete(infos, box.Dir)
-		info.Number, info.Cursor = 0, Cursor{}
+		info.DirID, info.Cursor = 0, Cursor{}
 		failures, err := h.db.Failures(box.Dir)
 		if err != nil {
 			h.t.Fatal(err)
@@ -232,7 +232,7 @@ func (h *house) index() string {
 			h.t.Fatal(err)
 		}
 		for ep, m := range v.All() {
-			if held, ok := h.db.Held(m.Sum); !ok || string(h.read(held)) != string(h.read(box.Dir+"/"+m.Path)) {
+			if held, ok := h.db.PathOf(m.Sum); !ok || string(h.read(held)) != string(h.read(box.Dir+"/"+m.Path)) {
 				h.t.Errorf("the octets of %s are held in %q, %v", m.Path, held, ok)
 			}
 			if !h.knows(m) {
@@ -242,7 +242,7 @@ func (h *house) index() string {
 				continue
 			}
 			flags := strings.Join(m.Flags, " ")
-			if changed, err := h.db.Changed(box.Dir, []FlagsOf{{m.UID, flags}, {m.UID, flags + " other"}}); err != nil || len(changed) != map[bool]int{true: 1}[m.Here()] {
+			if changed, err := h.db.ChangedFlags(box.Dir, []MessageFlags{{m.UID, flags}, {m.UID, flags + " other"}}); err != nil || len(changed) != map[bool]int{true: 1}[m.Listed()] {
 				h.t.Errorf("UID %d of %s with flags %q: changed are %v, %v", m.UID, box.Dir, flags, changed, err)
 			}
 		}
@@ -250,7 +250,7 @@ func (h *house) index() string {
 		if ep := v.Epoch(); ep != nil {
 			here := 0
 			for _, m := range ep.Messages {
-				if m.Here() {
+				if m.Listed() {
 					here++
 				}
 			}
@@ -266,13 +266,13 @@ func (h *house) index() string {
 }
 
 // known is what the database knows by a message's size and date.
-func (h *house) known(size int64, date time.Time) []Known {
+func (h *house) known(size int64, date time.Time) []Candidate {
 	h.t.Helper()
 	k, ok := KeyOf(size, date)
 	if !ok {
 		h.t.Fatalf("no key of %d, %v", size, date)
 	}
-	known, err := h.db.Known("alice", map[uint32]Key{7: k})
+	known, err := h.db.Candidates("alice", map[uint32]Key{7: k})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -283,8 +283,8 @@ func (h *house) known(size int64, date time.Time) []Known {
 // has its octets.
 func (h *house) knows(m *archive.Message) bool {
 	h.t.Helper()
-	return slices.ContainsFunc(h.known(m.Size, m.InternalDate), func(k Known) bool {
-		return k.Is(m.Sum) && sha256.Sum256(h.read(k.File)) == m.Sum
+	return slices.ContainsFunc(h.known(m.Size, m.InternalDate), func(k Candidate) bool {
+		return k.MatchesSum(m.Sum) && sha256.Sum256(h.read(k.Path)) == m.Sum
 	})
 }
 

@@ -11,11 +11,11 @@ import (
 	"archiverd/internal/uid"
 )
 
-// Info is what the database knows of a mailbox.
-type Info struct {
+// Mailbox is what the database knows of a mailbox.
+type Mailbox struct {
 	Account string       `json:"account"` // the account's directory
 	Name    archive.Name `json:"name"`
-	Number  uint64       `json:"number"` // stands for the directory in the index of sums
+	DirID   uint64       `json:"number"` // stands for the directory in the index of sums
 
 	// The journal, and how much of it is folded in.
 	Journal string           `json:"journal"`
@@ -23,15 +23,15 @@ type Info struct {
 	Newer   bool             `json:"newer,omitempty"` // a newer archiverd wrote to it: read only
 
 	// The current epoch.
-	UIDValidity uint32   `json:"uidvalidity"`
-	Past        []uint32 `json:"past,omitempty"` // UIDVALIDITY of the epochs before
-	Archived    int      `json:"archived"`       // UIDs archived and still listed
-	Failed      int      `json:"failed"`
-	Gone        int      `json:"gone"`
-	Vanished    bool     `json:"vanished,omitempty"`
-	Compared    int      `json:"compared,omitempty"` // messages that were downloaded although they seemed known
-	Doubt       bool     `json:"doubt,omitempty"`    // one of these had other octets: nothing here may be taken for known
-	Check       uint64   `json:"check"`              // XOR of the hashes of the epoch's UIDs, for bbolt's pages have none
+	UIDValidity       uint32   `json:"uidvalidity"`
+	PastUIDValidities []uint32 `json:"past,omitempty"` // UIDVALIDITY of the epochs before
+	Archived          int      `json:"archived"`       // UIDs archived and still listed
+	Failed            int      `json:"failed"`
+	Gone              int      `json:"gone"`
+	Vanished          bool     `json:"vanished,omitempty"`
+	Verified          int      `json:"compared,omitempty"` // messages that were downloaded although they seemed known
+	Mistrusted        bool     `json:"doubt,omitempty"`    // one of these had other octets: nothing here may be taken for known
+	UIDChecksum       uint64   `json:"check"`              // XOR of the hashes of the epoch's UIDs, for bbolt's pages have none
 
 	Cursor Cursor `json:"cursor"`
 }
@@ -58,15 +58,15 @@ const (
 	goneKind     = 'g'
 )
 
-func getInfo(box *bbolt.Bucket) (Info, error) {
-	var info Info
+func getMailbox(box *bbolt.Bucket) (Mailbox, error) {
+	var info Mailbox
 	if err := json.Unmarshal(box.Get(infoKey), &info); err != nil {
-		return Info{}, fmt.Errorf("%w: info of a mailbox: %w", ErrDamaged, err)
+		return Mailbox{}, fmt.Errorf("%w: info of a mailbox: %w", ErrDamaged, err)
 	}
 	return info, nil
 }
 
-func putInfo(box *bbolt.Bucket, info Info) error {
+func putMailbox(box *bbolt.Bucket, info Mailbox) error {
 	text, err := json.Marshal(info)
 	if err != nil {
 		return err
@@ -74,35 +74,35 @@ func putInfo(box *bbolt.Bucket, info Info) error {
 	return box.Put(infoKey, text)
 }
 
-// Info returns what is known of the mailbox in directory dir; false if nothing is.
-func (db *DB) Info(dir string) (info Info, ok bool, err error) {
+// Mailbox returns what is known of the mailbox in directory dir; false if nothing is.
+func (db *DB) Mailbox(dir string) (info Mailbox, ok bool, err error) {
 	err = db.view(func(tx *bbolt.Tx) error {
 		box := tx.Bucket(boxesBucket).Bucket([]byte(dir))
 		if box == nil {
 			return nil
 		}
 		ok = true
-		info, err = getInfo(box)
+		info, err = getMailbox(box)
 		return err
 	})
 	return info, ok, err
 }
 
-// Infos returns what is known of every mailbox of an account, by directory.
-func (db *DB) Infos(account string) (map[string]Info, error) {
-	var out map[string]Info
+// Mailboxes returns what is known of every mailbox of an account, by directory.
+func (db *DB) Mailboxes(account string) (map[string]Mailbox, error) {
+	var out map[string]Mailbox
 	err := db.view(func(tx *bbolt.Tx) (err error) {
-		out, err = infos(tx, account)
+		out, err = mailboxes(tx, account)
 		return err
 	})
 	return out, err
 }
 
-func infos(tx *bbolt.Tx, account string) (map[string]Info, error) {
-	out := map[string]Info{}
+func mailboxes(tx *bbolt.Tx, account string) (map[string]Mailbox, error) {
+	out := map[string]Mailbox{}
 	boxes := tx.Bucket(boxesBucket)
 	err := boxes.ForEachBucket(func(dir []byte) error {
-		info, err := getInfo(boxes.Bucket(dir))
+		info, err := getMailbox(boxes.Bucket(dir))
 		if err == nil && info.Account == account {
 			out[string(dir)] = info
 		}
@@ -120,12 +120,12 @@ func (db *DB) UIDs(dir string) (u UIDs, err error) {
 		if box == nil {
 			return nil
 		}
-		info, err := getInfo(box)
+		info, err := getMailbox(box)
 		if err != nil {
 			return err
 		}
 		err = box.Bucket(uidsBucket).ForEach(func(k, v []byte) error {
-			info.Check ^= hash(k, v)
+			info.UIDChecksum ^= hash(k, v)
 			n := binary.BigEndian.Uint32(k)
 			switch v[0] {
 			case archivedKind:
@@ -137,7 +137,7 @@ func (db *DB) UIDs(dir string) (u UIDs, err error) {
 			}
 			return nil
 		})
-		if err == nil && info.Check != 0 {
+		if err == nil && info.UIDChecksum != 0 {
 			err = fmt.Errorf("%w: the UIDs of mailbox %s", ErrDamaged, dir)
 		}
 		return err
@@ -145,14 +145,14 @@ func (db *DB) UIDs(dir string) (u UIDs, err error) {
 	return u, err
 }
 
-// FlagsOf is a message's flags, sorted and joined by spaces.
-type FlagsOf struct {
+// MessageFlags is a message's flags, sorted and joined by spaces.
+type MessageFlags struct {
 	UID   uint32
 	Flags string
 }
 
-// Changed returns those of list whose message is archived with other flags.
-func (db *DB) Changed(dir string, list []FlagsOf) (changed []FlagsOf, err error) {
+// ChangedFlags returns those of list whose message is archived with other flags.
+func (db *DB) ChangedFlags(dir string, list []MessageFlags) (changed []MessageFlags, err error) {
 	err = db.view(func(tx *bbolt.Tx) error {
 		box := tx.Bucket(boxesBucket).Bucket([]byte(dir))
 		if box == nil {
@@ -194,12 +194,12 @@ func setCursors(tx *bbolt.Tx, cursors map[string]Cursor) error {
 		if box == nil {
 			continue
 		}
-		info, err := getInfo(box)
+		info, err := getMailbox(box)
 		if err != nil {
 			return err
 		}
 		info.Cursor = c
-		if err := putInfo(box, info); err != nil {
+		if err := putMailbox(box, info); err != nil {
 			return err
 		}
 	}

@@ -62,17 +62,17 @@ func (f *folder) known(m archive.Event) (e entry, ok bool) {
 	}
 	e = entry{account: f.info.Account, key: append(k.appendTo(nil), m.Sum[:sumLength]...)}
 	if m.EmailID != "" {
-		e.key = binary.AppendUvarint(append(e.key, idOf(m.EmailID)...), f.info.Number)
+		e.key = binary.AppendUvarint(append(e.key, idOf(m.EmailID)...), f.info.DirID)
 		e.value = binary.BigEndian.AppendUint32(nil, f.info.UIDValidity)
 	}
 	return e, true
 }
 
-// Known is one of the contents that an account's archive has with a size and
+// Candidate is one of the contents that an account's archive has with a size and
 // INTERNALDATE. Nothing of it is to be relied on before the file was read whole.
-type Known struct {
-	File string   // relative to the archive
-	Half [16]byte // the first half of its SHA-256
+type Candidate struct {
+	Path      string   // relative to the archive
+	SumPrefix [16]byte // the first half of its SHA-256
 
 	ids []given
 }
@@ -84,13 +84,15 @@ type given struct {
 	uidValidity uint32
 }
 
-// Is says whether s has the half that is known.
-func (k *Known) Is(s archive.Sum) bool { return bytes.Equal(s[:len(k.Half)], k.Half[:]) }
+// MatchesSum says whether s has the half that is known.
+func (k *Candidate) MatchesSum(s archive.Sum) bool {
+	return bytes.Equal(s[:len(k.SumPrefix)], k.SumPrefix[:])
+}
 
-// Has says whether a server gave the message that EMAILID. An id means nothing at
+// HasEmailID says whether a server gave the message that EMAILID. An id means nothing at
 // another server: still says of a mailbox's directory whether the server has it
 // under that UIDVALIDITY still.
-func (k *Known) Has(emailID string, still func(dir string, uidValidity uint32) bool) bool {
+func (k *Candidate) HasEmailID(emailID string, still func(dir string, uidValidity uint32) bool) bool {
 	id := idOf(emailID)
 	return emailID != "" && slices.ContainsFunc(k.ids, func(g given) bool { return bytes.Equal(g.id, id) && still(g.dir, g.uidValidity) })
 }
@@ -102,10 +104,10 @@ const (
 	mostKnown   = 16
 )
 
-// Known returns what the account's archive has with the keys, by UID as asked
+// Candidates returns what the account's archive has with the keys, by UID as asked
 // for. A UID of which it has nothing, or too much, is not in the result.
-func (db *DB) Known(account string, keys map[uint32]Key) (map[uint32][]Known, error) {
-	out := map[uint32][]Known{}
+func (db *DB) Candidates(account string, keys map[uint32]Key) (map[uint32][]Candidate, error) {
+	out := map[uint32][]Candidate{}
 	err := db.find(func(tx *bbolt.Tx, r *recent) error {
 		l := lookup{account: account, recent: r, sums: tx.Bucket(sumsBucket).Cursor(), numbers: tx.Bucket(numbersBucket)}
 		if b := tx.Bucket(knownBucket).Bucket([]byte(account)); b != nil {
@@ -156,7 +158,7 @@ func (l *lookup) all(list []entry, c *bbolt.Cursor, account string, prefix []byt
 }
 
 // find is what the archive has with a key.
-func (l *lookup) find(key []byte) (list []Known) {
+func (l *lookup) find(key []byte) (list []Candidate) {
 	l.entries = l.all(l.entries[:0], l.known, l.account, key, mostEntries)
 	var last []byte // the sum of the entries that are being read
 	first := 0      // of list, of that sum
@@ -168,8 +170,8 @@ func (l *lookup) find(key []byte) (list []Known) {
 			last, first = sum, len(list)
 			l.files = l.all(l.files[:0], l.sums, "", sum, mostEntries)
 			for _, f := range l.files {
-				if file, ok := place(l.numbers, f.value); ok && len(f.key) == len(Known{}.Half) {
-					list = append(list, Known{File: file, Half: [16]byte(f.key)})
+				if file, ok := place(l.numbers, f.value); ok && len(f.key) == len(Candidate{}.SumPrefix) {
+					list = append(list, Candidate{Path: file, SumPrefix: [16]byte(f.key)})
 				}
 			}
 			if len(list) > mostKnown {

@@ -50,7 +50,7 @@ func TestKnown(t *testing.T) {
 	h := newHouse(t)
 	h.simple()
 	one := event(1, "one").InternalDate
-	if got := h.known(3, one); len(got) != 1 || string(h.read(got[0].File)) != "one" || got[0].Has("Mone", yes) || got[0].Has("", yes) {
+	if got := h.known(3, one); len(got) != 1 || string(h.read(got[0].Path)) != "one" || got[0].HasEmailID("Mone", yes) || got[0].HasEmailID("", yes) {
 		t.Errorf("known are %+v", got)
 	}
 	// the instant counts, whatever the zone
@@ -66,7 +66,7 @@ func TestKnown(t *testing.T) {
 		}
 	}
 	if k, _ := KeyOf(3, one); true {
-		if got, err := h.db.Known("bob", map[uint32]Key{1: k}); err != nil || len(got) > 0 {
+		if got, err := h.db.Candidates("bob", map[uint32]Key{1: k}); err != nil || len(got) > 0 {
 			t.Errorf("another account knows %+v, %v", got, err)
 		}
 	}
@@ -87,16 +87,16 @@ func TestKnown(t *testing.T) {
 		t.Fatalf("known are %+v", got)
 	}
 	for _, k := range got {
-		switch body := string(h.read(k.File)); body {
+		switch body := string(h.read(k.Path)); body {
 		case "old":
 			for at, want := range map[string]bool{"alice/INBOX 1": true, "alice/INBOX/b 5": true, "alice/INBOX/a 9": false, "alice/INBOX 9": false} {
 				still := func(dir string, uidValidity uint32) bool { return fmt.Sprint(dir, " ", uidValidity) == at }
-				if k.Has("Mold", still) != want || k.Has("Mnew", still) {
+				if k.HasEmailID("Mold", still) != want || k.HasEmailID("Mnew", still) {
 					t.Errorf("%s: the id is known: %v", at, !want)
 				}
 			}
 		case "new":
-			if !k.Has("Mnew", yes) || k.Has("Mold", yes) {
+			if !k.HasEmailID("Mnew", yes) || k.HasEmailID("Mold", yes) {
 				t.Errorf("ids are %+v", k.ids)
 			}
 		default:
@@ -118,14 +118,14 @@ func TestKnownTwins(t *testing.T) {
 	}
 	apply(twin(1, "Mone", 1), twin(2, "Mtwo", 2))
 	k, _ := KeyOf(3, event(9, "").InternalDate)
-	known, err := db.Known("alice", map[uint32]Key{1: k})
+	known, err := db.Candidates("alice", map[uint32]Key{1: k})
 	if err != nil || len(known[1]) != 2 {
 		t.Fatalf("known are %+v, %v", known, err)
 	}
 	for _, k := range known[1] {
 		for id, end := range map[string]byte{"Mone": 1, "Mtwo": 2} {
-			if k.Has(id, yes) && k.Half[8] != end {
-				t.Errorf("%s names %s", id, k.File)
+			if k.HasEmailID(id, yes) && k.SumPrefix[8] != end {
+				t.Errorf("%s names %s", id, k.Path)
 			}
 		}
 	}
@@ -174,7 +174,7 @@ func TestKnownTooMuch(t *testing.T) {
 		if want > mostKnown {
 			want = 0
 		}
-		if got, err := db.Known("alice", map[uint32]Key{1: k}); err != nil || len(got[1]) != want {
+		if got, err := db.Candidates("alice", map[uint32]Key{1: k}); err != nil || len(got[1]) != want {
 			t.Errorf("%d are known of %d, %v", len(got[1]), i+1, err)
 		}
 	}
@@ -199,7 +199,7 @@ func index(t testing.TB) (*DB, func(...archive.Event)) {
 	at := archive.Position{}
 	apply := func(events ...archive.Event) {
 		t.Helper()
-		c := Change{Box: archive.Box{Account: "alice", Dir: "alice/INBOX"}, From: at, To: archive.Position{Offset: at.Offset + 1}, Events: events}
+		c := Change{Mailbox: archive.MailboxDir{Account: "alice", Dir: "alice/INBOX"}, From: at, To: archive.Position{Offset: at.Offset + 1}, Events: events}
 		if at.Offset == 0 {
 			c.Events = append([]archive.Event{opened("INBOX", 1)}, events...)
 		}
@@ -216,7 +216,7 @@ func TestDoubt(t *testing.T) {
 	h := newHouse(t)
 	add := func(b *archive.Batch, u uint32, body string, like archive.Sum) {
 		e := event(u, body)
-		e.Compared = like
+		e.Expected = like
 		if err := b.Add(1, e, int64(len(body)), strings.NewReader(body)); err != nil {
 			t.Fatal(err)
 		}
@@ -226,20 +226,20 @@ func TestDoubt(t *testing.T) {
 	h.add(b, 1, 1, "one")
 	add(b, 2, "one", b.Events[1].Sum)
 	h.apply(h.commit(b))
-	if info, _, err := h.db.Info("alice/INBOX"); err != nil || info.Compared != 1 || info.Doubt {
+	if info, _, err := h.db.Mailbox("alice/INBOX"); err != nil || info.Verified != 1 || info.Mistrusted {
 		t.Errorf("info is %+v, %v", info, err)
 	}
 	b = h.batch("INBOX")
 	add(b, 3, "two", archive.Sum{1})
 	h.apply(h.commit(b))
-	if info, _, err := h.db.Info("alice/INBOX"); err != nil || info.Compared != 2 || !info.Doubt {
+	if info, _, err := h.db.Mailbox("alice/INBOX"); err != nil || info.Verified != 2 || !info.Mistrusted {
 		t.Errorf("info is %+v, %v", info, err)
 	}
 	h.sameRebuilt()
 	b = h.batch("INBOX")
 	b.Record(opened("INBOX", 2))
 	h.apply(h.commit(b))
-	if info, _, err := h.db.Info("alice/INBOX"); err != nil || info.Compared != 0 || info.Doubt {
+	if info, _, err := h.db.Mailbox("alice/INBOX"); err != nil || info.Verified != 0 || info.Mistrusted {
 		t.Errorf("info of a new epoch is %+v, %v", info, err)
 	}
 }
@@ -297,7 +297,7 @@ func BenchmarkKnown(b *testing.B) {
 					}
 					keys[u], _ = KeyOf(size, date(u))
 				}
-				if got, err := db.Known("alice", keys); err != nil || len(got) != want {
+				if got, err := db.Candidates("alice", keys); err != nil || len(got) != want {
 					b.Fatal(len(got), err)
 				}
 			}

@@ -141,7 +141,7 @@ func (r *recent) fold(update updater, changes ...Change) error {
 	err := update(func(tx *bbolt.Tx) (err error) {
 		for _, c := range changes {
 			if group, err = apply(tx, c, group); err != nil {
-				return fmt.Errorf("apply to %s: %w", c.Box.Dir, err)
+				return fmt.Errorf("apply to %s: %w", c.Mailbox.Dir, err)
 			}
 		}
 		return putRecent(tx, group)

@@ -40,15 +40,15 @@ func (h *house) found(n uint32) {
 		body := fmt.Sprint("body ", u)
 		e := event(u, body)
 		list := h.known(int64(len(body)), e.InternalDate)
-		if len(list) != 1 || string(h.read(list[0].File)) != body {
+		if len(list) != 1 || string(h.read(list[0].Path)) != body {
 			h.t.Errorf("UID %d is found by size and date as %+v", u, list)
 			continue
 		}
-		if u%4 == 0 && !list[0].Has(e.EmailID, yes) {
+		if u%4 == 0 && !list[0].HasEmailID(e.EmailID, yes) {
 			h.t.Errorf("UID %d is not found by its EMAILID", u)
 		}
-		if file, ok := h.db.Held(sha256.Sum256([]byte(body))); !ok || file != list[0].File {
-			h.t.Errorf("UID %d is held in %q, %v, want %q", u, file, ok, list[0].File)
+		if file, ok := h.db.PathOf(sha256.Sum256([]byte(body))); !ok || file != list[0].Path {
+			h.t.Errorf("UID %d is held in %q, %v, want %q", u, file, ok, list[0].Path)
 		}
 	}
 }
@@ -111,13 +111,13 @@ func TestRecentDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.reopen()
-		if _, err := h.db.Known("alice", map[uint32]Key{1: {}}); !errors.Is(err, ErrDamaged) || !h.db.Broken() {
+		if _, err := h.db.Candidates("alice", map[uint32]Key{1: {}}); !errors.Is(err, ErrDamaged) || !h.db.Broken() {
 			t.Errorf("%q: %v", group, err)
 		}
 		if notes, err := h.db.Rebuild(); err != nil || len(notes) > 0 {
 			t.Errorf("%q: made anew with %q, %v", group, notes, err)
 		}
-		if _, ok := h.db.Held(sha256.Sum256([]byte("one"))); !ok {
+		if _, ok := h.db.PathOf(sha256.Sum256([]byte("one"))); !ok {
 			t.Errorf("%q: what was there is not found any more", group)
 		}
 	}

@@ -20,18 +20,18 @@ type Run struct {
 	Warnings  []string  `json:"warnings,omitempty"`
 	// Error says why the run as a whole failed; empty when it looked at every
 	// mailbox. Login says that the server refused the credentials.
-	Error string `json:"error,omitempty"`
-	Login bool   `json:"login,omitempty"`
+	Error        string `json:"error,omitempty"`
+	LoginRefused bool   `json:"login,omitempty"`
 	// Resumes is set when the run ended before its time for a reason that time
 	// mends, which Error names: then the next may go on. DailyLimit is the limit, in octets,
 	// that it came to; 0: the server asked to be left alone.
 	Resumes    time.Time `json:"resumes,omitzero"`
 	DailyLimit int64     `json:"daily_limit,omitempty"`
-	// Import are the sources of an import, nil where the run was a sync. There
+	// ImportSources are the sources of an import, nil where the run was a sync. There
 	// Server counts the messages of the sources, and Unread names what could
 	// not be read, the first of it.
-	Import []string `json:"import,omitempty"`
-	Unread []string `json:"unread,omitempty"`
+	ImportSources []string `json:"import,omitempty"`
+	UnreadSources []string `json:"unread,omitempty"`
 	// LastOK is when the last run ended that left nothing to be desired, this
 	// one included; zero if there was none. FinishRun sets it.
 	LastOK time.Time `json:"last_ok,omitzero"`
@@ -62,7 +62,7 @@ type Ledger struct {
 	Vanished  bool              `json:"vanished,omitempty"`  // the server no longer lists the mailbox
 	Failures  map[uint32]string `json:"failures,omitempty"`  // by UID, the first few
 	Error     string            `json:"error,omitempty"`     // why the mailbox is not complete
-	Left      string            `json:"left,omitempty"`      // why the run left Missing messages to the next: no error of the mailbox's
+	Postponed string            `json:"left,omitempty"`      // why the run left Missing messages to the next: no error of the mailbox's
 }
 
 // Balanced is promise and check in one: every UID of the server is accounted for.
@@ -85,7 +85,7 @@ func (l *Ledger) Add(m Ledger) {
 
 // OK says that the run left nothing to be desired.
 func (r *Run) OK() bool {
-	if r.Error != "" || len(r.Unread) > 0 || r.Sum.Failed > 0 || !r.Sum.Balanced() {
+	if r.Error != "" || len(r.UnreadSources) > 0 || r.Sum.Failed > 0 || !r.Sum.Balanced() {
 		return false
 	}
 	for _, m := range r.Mailboxes {
@@ -177,8 +177,8 @@ func OpenReader(path string) (*Reader, error) {
 	return &Reader{b}, nil
 }
 
-// Runs are the last runs of every account, newest first.
-func (r *Reader) Runs() (map[string][]Run, error) {
+// LastRuns are the last runs of every account, newest first.
+func (r *Reader) LastRuns() (map[string][]Run, error) {
 	out := map[string][]Run{}
 	err := view(r.bolt, func(tx *bbolt.Tx) error {
 		b := tx.Bucket(runsBucket)

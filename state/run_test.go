@@ -27,7 +27,7 @@ func TestRuns(t *testing.T) {
 		}
 	}
 	check(h.db.Runs("alice"))
-	info, _, err := h.db.Info("alice/INBOX")
+	info, _, err := h.db.Mailbox("alice/INBOX")
 	if err != nil || info.Cursor.UIDNext != runsKept+4 {
 		t.Errorf("the cursor is %+v, %v", info.Cursor, err)
 	}
@@ -39,7 +39,7 @@ func TestRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := r.Runs()
+	all, err := r.LastRuns()
 	check(all["alice"], err)
 	if err := r.Close(); err != nil {
 		t.Error(err)
@@ -49,7 +49,7 @@ func TestRuns(t *testing.T) {
 	b := h.batch("INBOX")
 	b.Record(opened("INBOX", 2))
 	h.apply(h.commit(b))
-	if info, _, err := h.db.Info("alice/INBOX"); err != nil || info.Cursor != (Cursor{}) {
+	if info, _, err := h.db.Mailbox("alice/INBOX"); err != nil || info.Cursor != (Cursor{}) {
 		t.Errorf("the cursor of a new epoch is %+v, %v", info.Cursor, err)
 	}
 }

@@ -25,9 +25,9 @@ type Hour struct {
 // until is when no part of the hour lies in the day before any more.
 func (h Hour) until() time.Time { return h.Start.Add(time.Hour + Day) }
 
-// Within is how many octets came in the 24 hours before now. An hour of which
+// OctetsInDay is how many octets came in the 24 hours before now. An hour of which
 // a part lies in them counts whole.
-func (t Traffic) Within(now time.Time) (octets int64) {
+func (t Traffic) OctetsInDay(now time.Time) (octets int64) {
 	for _, h := range t {
 		if h.until().After(now) {
 			octets += h.Octets
@@ -36,9 +36,9 @@ func (t Traffic) Within(now time.Time) (octets int64) {
 	return octets
 }
 
-// Below is when Within will be at most octets, if nothing more comes: now or later.
-func (t Traffic) Below(now time.Time, octets int64) time.Time {
-	left := t.Within(now)
+// TimeBelow is when Within will be at most octets, if nothing more comes: now or later.
+func (t Traffic) TimeBelow(now time.Time, octets int64) time.Time {
+	left := t.OctetsInDay(now)
 	at := now
 	for _, h := range t {
 		if left <= octets {
@@ -70,9 +70,9 @@ type traffic struct {
 	dirty bool // not in the database yet
 }
 
-// Spend records that an account received octets. They are written with the
+// AddTraffic records that an account received octets. They are written with the
 // next Apply or FinishRun, in its transaction; until then they are in memory.
-func (db *DB) Spend(account string, at time.Time, octets int64) error {
+func (db *DB) AddTraffic(account string, at time.Time, octets int64) error {
 	if err := db.loadTraffic(account); err != nil {
 		return err
 	}

@@ -11,12 +11,12 @@ func (h *house) within(account string, now time.Time) int64 {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return t.Within(now)
+	return t.OctetsInDay(now)
 }
 
 func (h *house) spend(account string, at time.Time, octets int64) {
 	h.t.Helper()
-	if err := h.db.Spend(account, at, octets); err != nil {
+	if err := h.db.AddTraffic(account, at, octets); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -34,7 +34,7 @@ func TestTrafficIsOfTheLastDay(t *testing.T) {
 		now    float64
 		octets int64
 	}{{20.5, 116}, {24.9, 116}, {25, 16}, {25.9, 16}, {26, 1}, {44.9, 1}, {45, 0}, {1000, 0}} {
-		if got := tr.Within(at(c.now)); got != c.octets {
+		if got := tr.OctetsInDay(at(c.now)); got != c.octets {
 			t.Errorf("%d octets at %v h, want %d", got, c.now, c.octets)
 		}
 	}
@@ -43,7 +43,7 @@ func TestTrafficIsOfTheLastDay(t *testing.T) {
 		octets int64
 		want   float64
 	}{{21, 200, 21}, {21, 116, 21}, {21, 115, 25}, {21, 16, 25}, {21, 15, 26}, {21, 0, 45}, {25.5, 15, 26}, {21, -1, 45}} {
-		if got := tr.Below(at(c.now), c.octets); !got.Equal(at(c.want)) {
+		if got := tr.TimeBelow(at(c.now), c.octets); !got.Equal(at(c.want)) {
 			t.Errorf("from %v h on below %d at %v, want %v", c.now, c.octets, got, at(c.want))
 		}
 	}
@@ -57,7 +57,7 @@ func TestTrafficIsOfTheLastDay(t *testing.T) {
 		t.Errorf("%d hours are kept", n)
 	}
 	// a clock that was set to the future and back
-	if got := tr.Add(at(5000), 7).Add(at(1000), 0).Within(at(1000)); got != 0 {
+	if got := tr.Add(at(5000), 7).Add(at(1000), 0).OctetsInDay(at(1000)); got != 0 {
 		t.Errorf("%d octets of the future count", got)
 	}
 }
@@ -100,7 +100,7 @@ func TestTrafficIsKept(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
-	if got := all["bob"].Within(clock); err != nil || got != 8 || all["alice"].Within(clock) != 11 {
+	if got := all["bob"].OctetsInDay(clock); err != nil || got != 8 || all["alice"].OctetsInDay(clock) != 11 {
 		t.Errorf("%v, %v", all, err)
 	}
 	h.open()

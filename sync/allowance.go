@@ -53,7 +53,7 @@ func (e *spentError) Error() string {
 func (a *allowance) book() (state.Traffic, error) {
 	now := a.now()
 	n := a.received.Swap(0)
-	if err := a.db.Spend(a.account, now, n); err != nil {
+	if err := a.db.AddTraffic(a.account, now, n); err != nil {
 		a.received.Add(n)
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (a *allowance) book() (state.Traffic, error) {
 // check says whether anything may be received at all.
 func (a *allowance) check() error {
 	t, err := a.book()
-	if err == nil && a.limit > 0 && t.Within(a.now()) >= a.room {
+	if err == nil && a.limit > 0 && t.OctetsInDay(a.now()) >= a.room {
 		err = &spentError{limit: a.limit}
 	}
 	return err
@@ -76,7 +76,7 @@ func cost(size int64) int64 { return size + size/64 + 200 }
 // unknownSize is taken for the size of a message of which the server tells none.
 const unknownSize = 1 << 20
 
-func costOf(metas map[uint32]wire.Meta, u uint32) int64 {
+func costOf(metas map[uint32]wire.Metadata, u uint32) int64 {
 	if m := metas[u]; m.HasSize {
 		return cost(max(0, m.Size))
 	}
@@ -95,7 +95,7 @@ type spending struct {
 //
 // A message larger than the limit is let through alone when half of a day is
 // free: else it would never be.
-func (a *allowance) afford(ctx context.Context, set uid.Set, metas map[uint32]wire.Meta) (part uid.Set, s *spending, err error) {
+func (a *allowance) afford(ctx context.Context, set uid.Set, metas map[uint32]wire.Metadata) (part uid.Set, s *spending, err error) {
 	s = &spending{a: a}
 	if a.limit == 0 {
 		return set, s, nil
@@ -107,7 +107,7 @@ func (a *allowance) afford(ctx context.Context, set uid.Set, metas map[uint32]wi
 		if err != nil {
 			return uid.Set{}, s, err
 		}
-		free := a.room - t.Within(a.now()) - a.reserved
+		free := a.room - t.OctetsInDay(a.now()) - a.reserved
 		first := int64(0)
 		for u := range set.All() {
 			c := costOf(metas, u)
@@ -151,7 +151,7 @@ func (s *spending) giveBack(octets int64) {
 // is free behind a quiet day.
 func (a *allowance) resumes(t state.Traffic, need int64) time.Time {
 	need = min(max(need, a.room/20), a.room/10*9)
-	return t.Below(a.now(), a.room-need)
+	return t.TimeBelow(a.now(), a.room-need)
 }
 
 // held says until when a run need not begin, zero if it may. last is the run before.
@@ -160,7 +160,7 @@ func (a *allowance) held(last []state.Run) (until time.Time, err error) {
 	if err != nil || a.limit == 0 {
 		return until, err
 	}
-	if t.Within(a.now()) >= a.room {
+	if t.OctetsInDay(a.now()) >= a.room {
 		until = a.resumes(t, 0)
 	}
 	if len(last) > 0 && last[0].DailyLimit > 0 {

@@ -98,7 +98,7 @@ func (h *house) days(s *server, acc Account, most int) (octets []int64) {
 			return octets
 		}
 		var spent *spentError
-		if !errors.As(err, &spent) || run.Error == "" || run.Login || run.OK() || run.DailyLimit != acc.DailyLimit || run.Sum.Missing == 0 {
+		if !errors.As(err, &spent) || run.Error == "" || run.LoginRefused || run.OK() || run.DailyLimit != acc.DailyLimit || run.Sum.Missing == 0 {
 			h.t.Fatalf("%v: %+v", err, run)
 		}
 		for _, l := range run.Mailboxes {
@@ -267,7 +267,7 @@ func TestDailyLimitIsChanged(t *testing.T) {
 	if r, err := run(0); err != nil || r.Sum.Archived != 20 {
 		t.Fatalf("with none: %v: %+v", err, r)
 	}
-	if tr, err := h.store.State.Traffic("alice", clock.now()); err != nil || tr.Within(clock.now()) < 30_000*int64(20-archived) {
+	if tr, err := h.store.State.Traffic("alice", clock.now()); err != nil || tr.OctetsInDay(clock.now()) < 30_000*int64(20-archived) {
 		t.Errorf("without a limit nothing is counted: %v, %v", tr, err)
 	}
 }
@@ -303,7 +303,7 @@ func TestDailyLimitAfterAKill(t *testing.T) {
 	}
 	h.open()
 	tr, err := h.store.State.Traffic("alice", clock.now())
-	if n := tr.Within(clock.now()); err != nil || n < int64(archived)*30_000 {
+	if n := tr.OctetsInDay(clock.now()); err != nil || n < int64(archived)*30_000 {
 		t.Errorf("%d octets are known for %d messages: %v", n, archived, err)
 	}
 }

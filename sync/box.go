@@ -20,9 +20,9 @@ type box struct {
 	r      *round
 	listed wire.Mailbox
 	name   archive.Name
-	place  archive.Box
-	info   state.Info // as of the survey
-	known  bool       // whether the archive had it before
+	place  archive.MailboxDir
+	info   state.Mailbox // as of the survey
+	known  bool          // whether the archive had it before
 
 	// Set by the survey.
 	m           *archive.Mailbox
@@ -211,7 +211,7 @@ func (b *box) settle(limit int64, left string) (state.Ledger, *state.Cursor, err
 		switch {
 		case l.Error != "":
 		case left != "":
-			l.Left = left
+			l.Postponed = left
 			if s != nil && b.info.UIDValidity == s.UIDValidity { // as far as runs before came
 				l.Archived = min(b.info.Archived, l.Server)
 				l.Missing -= l.Archived
@@ -226,14 +226,14 @@ func (b *box) settle(limit int64, left string) (state.Ledger, *state.Cursor, err
 		l.Error = err.Error()
 		return l, nil, err
 	}
-	server := b.server.Minus(b.expunged)
+	server := b.server.Subtract(b.expunged)
 	l.Server, l.UIDNext = server.Len(), nextAfter(b.cursor.UIDNext, b.server)
-	missing := server.Minus(have.Archived)
+	missing := server.Subtract(have.Archived)
 	l.Archived = l.Server - missing.Len()
-	excluded := missing.And(b.excluded) // some may have failed before the limit was set
-	missing = missing.Minus(excluded)
-	failed := missing.And(have.Failed)
-	missing = missing.Minus(failed)
+	excluded := missing.Intersect(b.excluded) // some may have failed before the limit was set
+	missing = missing.Subtract(excluded)
+	failed := missing.Intersect(have.Failed)
+	missing = missing.Subtract(failed)
 	l.Excluded, l.Failed, l.Missing = excluded.Len(), failed.Len(), missing.Len()
 	l.Rule = limitRule(l.Excluded, limit)
 	if l.Failed > 0 {
@@ -244,19 +244,19 @@ func (b *box) settle(limit int64, left string) (state.Ledger, *state.Cursor, err
 	switch {
 	case l.Missing == 0 || l.Error != "":
 	case left != "":
-		l.Left = left
+		l.Postponed = left
 	default:
 		l.Error = fmt.Sprintf("%d of the server's messages are not accounted for, UIDs %.100s", l.Missing, missing)
 	}
-	if b.doubt && l.Error == "" && l.Left == "" {
+	if b.doubt && l.Error == "" && l.Postponed == "" {
 		matched, err := b.doubtful()
-		if matched = matched.And(server).Minus(b.excluded); err != nil {
+		if matched = matched.Intersect(server).Subtract(b.excluded); err != nil {
 			l.Error = safetext.Line(err.Error())
 		} else if !matched.Empty() {
 			l.Error = fmt.Sprintf("%d messages that were matched, and may be others, are still to be downloaded, UIDs %.100s", matched.Len(), matched)
 		}
 	}
-	if l.Error != "" || l.Left != "" {
+	if l.Error != "" || l.Postponed != "" {
 		return l, nil, nil
 	}
 	c := b.cursor
@@ -279,7 +279,7 @@ const failuresShown = 100
 // have are the UIDs in the archive of the epoch that was surveyed; none where
 // that did not come into the journal.
 func (b *box) have() (state.UIDs, error) {
-	info, _, err := b.r.j.Store.State.Info(b.place.Dir)
+	info, _, err := b.r.j.Store.State.Mailbox(b.place.Dir)
 	if err != nil || info.UIDValidity != b.uidValidity {
 		return state.UIDs{}, err
 	}

@@ -93,8 +93,8 @@ func (c *Counts) Add(d Counts) {
 func (h *holding) sort(server, excluded uid.Set, next uint32) Sets {
 	left := server
 	take := func(of uid.Set) uid.Set {
-		rest := left.Minus(of)
-		got := left.Minus(rest)
+		rest := left.Subtract(of)
+		got := left.Subtract(rest)
 		left = rest
 		return got
 	}
@@ -105,7 +105,7 @@ func (h *holding) sort(server, excluded uid.Set, next uint32) Sets {
 		s.Arrived = take(since)
 	}
 	s.Missing = left
-	s.Vanished = h.here.Minus(server).Minus(h.late)
+	s.Vanished = h.here.Subtract(server).Subtract(h.late)
 	return s
 }
 

@@ -26,7 +26,7 @@ type holding struct {
 
 // follow reads on in a mailbox's journal. What is added there is late if it is
 // said so. A missing journal holds nothing.
-func (h *holding) follow(a *archive.Archive, b archive.Box, late bool) error {
+func (h *holding) follow(a *archive.Archive, b archive.MailboxDir, late bool) error {
 	read, err := a.Replay(b, h.read, func(e archive.Event) error {
 		h.apply(e, late)
 		return nil
@@ -58,8 +58,8 @@ func (h *holding) apply(e archive.Event, late bool) {
 		}
 	case archive.Gone:
 		h.settle()
-		gone := h.here.And(e.UIDs)
-		h.here = h.here.Minus(gone)
+		gone := h.here.Intersect(e.UIDs)
+		h.here = h.here.Subtract(gone)
 		for r := range gone.Ranges() {
 			h.gone.AddRange(r.First, r.Last)
 		}
@@ -78,7 +78,7 @@ func (h *holding) apply(e archive.Event, late bool) {
 
 // settle takes what came back out of what is gone.
 func (h *holding) settle() {
-	h.gone, h.back = h.gone.Minus(h.back), uid.Set{}
+	h.gone, h.back = h.gone.Subtract(h.back), uid.Set{}
 }
 
 // failed are the UIDs that could not be archived.

@@ -66,21 +66,21 @@ func (k *Checker) check(ctx context.Context, out *Check) error {
 	if err != nil {
 		return err
 	}
-	boxes, err := k.Archive.Boxes(archive.Component(k.Account.Name))
+	boxes, err := k.Archive.Mailboxes(archive.Escape(k.Account.Name))
 	if err != nil {
 		return err
 	}
-	unlisted := map[string]archive.Box{}
+	unlisted := map[string]archive.MailboxDir{}
 	for _, b := range boxes {
 		unlisted[b.Dir] = b
 	}
-	taken, places := map[string]string{}, k.Archive.Places()
+	taken, places := map[string]string{}, k.Archive.Directories()
 	for _, m := range list {
 		if unselectable(m) {
 			out.Mailboxes = append(out.Mailboxes, Balance{Mailbox: m.Name, Skipped: "the server has no messages under this name"})
 			continue
 		}
-		place, err := places.Place(k.Account.Name, archive.Name{Mailbox: m.Name, Delimiter: m.Delimiter, Raw: m.Raw})
+		place, err := places.For(k.Account.Name, archive.Name{Mailbox: m.Name, Delimiter: m.Delimiter, Raw: m.Raw})
 		if err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func (k *Checker) selects(m wire.Mailbox) (ok bool, rule string) {
 
 // unlisted is the balance of a mailbox that the archive has and the server does
 // not list; ok is false where the archive knows that.
-func (k *Checker) unlisted(place archive.Box) (b Balance, ok bool) {
+func (k *Checker) unlisted(place archive.MailboxDir) (b Balance, ok bool) {
 	h := &holding{}
 	err := h.follow(k.Archive, place, false)
 	b = Balance{Mailbox: cmp.Or(h.mailbox, place.Dir), Gone: true}
@@ -136,12 +136,12 @@ func (k *Checker) unlisted(place archive.Box) (b Balance, ok bool) {
 	return b, true
 }
 
-func newerWrote(place archive.Box) string {
+func newerWrote(place archive.MailboxDir) string {
 	return fmt.Sprintf("%s/journal.jsonl: a newer archiverd has written to it: use that one", place.Dir)
 }
 
 // mailbox fills the balance of one mailbox. An error is one that ends the check.
-func (k *Checker) mailbox(ctx context.Context, m wire.Mailbox, place archive.Box, b *Balance) error {
+func (k *Checker) mailbox(ctx context.Context, m wire.Mailbox, place archive.MailboxDir, b *Balance) error {
 	err := k.try(ctx, func() error { return k.compare(ctx, m, place, b) })
 	if over := (*connectError)(nil); errors.As(err, &over) || ctx.Err() != nil {
 		return err
@@ -155,13 +155,13 @@ func (k *Checker) mailbox(ctx context.Context, m wire.Mailbox, place archive.Box
 // compare asks the server for the mailbox's UIDs, and the journal before and
 // after: what a daemon archives meanwhile is not missing, nor has it vanished
 // because it came too late to be listed.
-func (k *Checker) compare(ctx context.Context, m wire.Mailbox, place archive.Box, b *Balance) error {
+func (k *Checker) compare(ctx context.Context, m wire.Mailbox, place archive.MailboxDir, b *Balance) error {
 	h := &holding{}
 	if err := h.follow(k.Archive, place, false); err != nil {
 		return err
 	}
-	seen, err := look(func() (wire.Looked, error) {
-		seen, err := k.c.Look(ctx, wire.Look{Wire: m.Wire, Search: true}, func(wire.Meta) error { return nil })
+	seen, err := look(func() (wire.Opened, error) {
+		seen, err := k.c.Open(ctx, wire.OpenQuery{Wire: m.Wire, Search: true}, func(wire.Metadata) error { return nil })
 		if err == nil && (seen.UIDValidity == 0 || seen.UIDNotSticky) {
 			err = &wire.Error{Class: wire.ClassMailbox, Err: errors.New("the server gives the mailbox no lasting UIDs, so nothing says which message in the archive is which there")}
 		}
@@ -187,12 +187,12 @@ func (k *Checker) compare(ctx context.Context, m wire.Mailbox, place archive.Box
 			next = 1
 		}
 	}
-	larger, unknown, err := k.sizes(ctx, server.Minus(h.here))
+	larger, unknown, err := k.sizes(ctx, server.Subtract(h.here))
 	if err != nil {
 		return err
 	}
 	s := h.sort(server, larger, next)
-	if unknown = unknown.Minus(s.Failed).Minus(s.Returned); !unknown.Empty() {
+	if unknown = unknown.Subtract(s.Failed).Subtract(s.Returned); !unknown.Empty() {
 		b.Error = cmp.Or(b.Error, fmt.Sprintf("UID SEARCH lists messages of which UID FETCH tells nothing, UIDs %.100s: ask again", unknown))
 	}
 	if odd := contradiction(sel, server); odd != nil { // an answer that leaves some out says nothing of what is gone
@@ -202,7 +202,7 @@ func (k *Checker) compare(ctx context.Context, m wire.Mailbox, place archive.Box
 	b.fill(s)
 	b.Rule = limitRule(b.Excluded, k.Account.Largest)
 	if next == 0 && b.Error == "" {
-		b.Above = s.Missing.Len() - s.Missing.Minus(above(h.highest())).Len()
+		b.Above = s.Missing.Len() - s.Missing.Subtract(above(h.highest())).Len()
 	}
 	b.Failures = map[uint32]string{}
 	for u := range s.Failed.All() {
@@ -228,7 +228,7 @@ func (k *Checker) next(mailbox string) (next uint32, whole bool) {
 }
 
 // unfit says why the journal can't be compared with the server; "" if it can.
-func (k *Checker) unfit(h *holding, m wire.Mailbox, place archive.Box, sel wire.Examined) string {
+func (k *Checker) unfit(h *holding, m wire.Mailbox, place archive.MailboxDir, sel wire.Examined) string {
 	switch {
 	case h.newer:
 		return newerWrote(place)
@@ -247,19 +247,19 @@ func (k *Checker) unfit(h *holding, m wire.Mailbox, place archive.Box, sel wire.
 // of which the server lists the UID and tells nothing.
 func (k *Checker) sizes(ctx context.Context, set uid.Set) (larger, unknown uid.Set, err error) {
 	larger, told, err := k.ask(ctx, set)
-	doubtful := larger.Or(set.Minus(told)) // both are said of a message only if they are so twice
+	doubtful := larger.Union(set.Subtract(told)) // both are said of a message only if they are so twice
 	if err == nil {
 		var again, more uid.Set
 		again, more, err = k.ask(ctx, doubtful)
-		larger, told = larger.And(again), told.Or(more)
+		larger, told = larger.Intersect(again), told.Union(more)
 	}
-	return larger, set.Minus(told), err
+	return larger, set.Subtract(told), err
 }
 
 // ask asks once.
 func (k *Checker) ask(ctx context.Context, set uid.Set) (larger, told uid.Set, err error) {
 	room := 2*set.Len() + 1000 // for replies
-	err = k.c.Meta(ctx, wire.MetaQuery{Set: set}, func(m wire.Meta) error {
+	err = k.c.FetchMetadata(ctx, wire.MetadataQuery{Set: set}, func(m wire.Metadata) error {
 		if room--; room < 0 {
 			return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("more replies than messages: %w", wire.ErrLimit)}
 		}

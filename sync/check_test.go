@@ -57,10 +57,10 @@ func TestSort(t *testing.T) {
 		var all uid.Set
 		for _, part := range []uid.Set{s.Archived, s.Failed, s.Excluded, s.Arrived, s.Returned, s.Missing} {
 			got = append(got, part.String())
-			if !all.And(part).Empty() {
-				t.Errorf("%s: %s is in two sets", c.name, all.And(part))
+			if !all.Intersect(part).Empty() {
+				t.Errorf("%s: %s is in two sets", c.name, all.Intersect(part))
 			}
-			all = all.Or(part)
+			all = all.Union(part)
 		}
 		if text := strings.Join(append(got, s.Vanished.String()), "|"); text != c.want {
 			t.Errorf("%s: %s, want %s", c.name, text, c.want)
@@ -100,7 +100,7 @@ func TestHoldingIsTheView(t *testing.T) {
 		ep := v.Epoch()
 		var here, away uid.Set
 		for u, m := range ep.Messages {
-			if m.Here() {
+			if m.Listed() {
 				here.Add(u)
 			} else {
 				away.Add(u)

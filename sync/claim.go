@@ -23,10 +23,10 @@ type claim struct {
 // it. What others are downloading is put off, once: that may be something else
 // after all. The archive is asked under the mutex, for what others have claimed
 // is known there before their claim is over.
-func (r *round) claim(t *task, keys map[uint32]state.Key) (*claim, map[uint32][]state.Known, error) {
+func (r *round) claim(t *task, keys map[uint32]state.Key) (*claim, map[uint32][]state.Candidate, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	known, err := r.j.Store.State.Known(archive.Component(r.j.Account.Name), keys)
+	known, err := r.j.Store.State.Candidates(archive.Escape(r.j.Account.Name), keys)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -50,7 +50,7 @@ func (r *round) claim(t *task, keys map[uint32]state.Key) (*claim, map[uint32][]
 		}
 	}
 	if !later.Empty() {
-		t.want = t.want.Minus(later)
+		t.want = t.want.Subtract(later)
 		r.put(task{box: t.box, piece: true, generation: t.generation, want: later, metas: t.metas, blind: t.blind, after: after})
 	}
 	return c, known, nil

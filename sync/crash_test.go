@@ -223,7 +223,7 @@ func TestInterrupted(t *testing.T) {
 			if err != nil && !errors.Is(err, ErrInterrupted) || err == nil && !run.OK() {
 				t.Errorf("error is %v\n%s", err, show(run))
 			}
-			if run.Login || run.Sum.Archived != h.archived() {
+			if run.LoginRefused || run.Sum.Archived != h.archived() {
 				t.Errorf("%d are archived, ledger %+v", h.archived(), run.Sum)
 			}
 			h.completes(boxes)

@@ -17,8 +17,8 @@ type Difference struct {
 // one UIDVALIDITY.
 func Diff(server uid.Set, have state.UIDs) Difference {
 	return Difference{
-		Missing: server.Minus(have.Archived),
-		Gone:    have.Archived.Or(have.Failed).Minus(server),
-		Here:    have.Archived.And(server),
+		Missing: server.Subtract(have.Archived),
+		Gone:    have.Archived.Union(have.Failed).Subtract(server),
+		Here:    have.Archived.Intersect(server),
 	}
 }

@@ -31,7 +31,7 @@ const (
 )
 
 // doubts says whether a body of that size may not be the message that m is of.
-func (s *sizes) doubts(m wire.Meta, size int64) bool {
+func (s *sizes) doubts(m wire.Metadata, size int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if m.HasSize && m.Size == size {
@@ -66,13 +66,13 @@ func (t *task) doubt(u uint32, body io.Reader) error {
 // compare says, of the message that has just been received by itself, whether it
 // is the one that m is of: if not by its size, then because the server has given
 // or gives the same octets another time.
-func (w *worker) compare(ctx context.Context, t *task, m wire.Meta, u uint32, size int64) error {
+func (w *worker) compare(ctx context.Context, t *task, m wire.Metadata, u uint32, size int64) error {
 	if !w.r.j.sizes.doubts(m, size) {
 		return nil
 	}
 	first, ok := t.doubts[u]
 	if !ok {
-		err := w.c.Body(ctx, u, func(_ int64, body io.Reader) (err error) {
+		err := w.c.FetchBody(ctx, u, func(_ int64, body io.Reader) (err error) {
 			first, _, err = sumOf(body)
 			return err
 		})

@@ -88,7 +88,7 @@ func (d *Drill) Run(ctx context.Context) (state.Drill, error) {
 	}
 	r.result.Ended = time.Now().UTC()
 	r.result.Differences = append(r.failures, r.changes...)
-	r.result.Differences = r.result.Differences[:min(len(r.result.Differences), state.DifferencesKept)]
+	r.result.Differences = r.result.Differences[:min(len(r.result.Differences), state.MaxDifferences)]
 	if err != nil {
 		r.result.Error = err.Error()
 	}
@@ -135,7 +135,7 @@ func (r *rehearsal) differs(d state.Difference) {
 	} else {
 		r.result.Differing++
 	}
-	if len(*list) < state.DifferencesKept {
+	if len(*list) < state.MaxDifferences {
 		*list = append(*list, d)
 	}
 }

@@ -150,7 +150,7 @@ func (r *rehearsal) aliases(p *portion) {
 		if !part.Name.Raw && !strings.ContainsAny(part.Name.Mailbox, "\x00\r\n") && !slices.Contains(part.Name.Levels(), "") {
 			continue
 		}
-		part.alias = "drill " + archive.Component(part.Name.Mailbox+"\x00")
+		part.alias = "drill " + archive.Escape(part.Name.Mailbox+"\x00")
 		if d := part.Name.Delimiter; d != "" {
 			part.alias = strings.ReplaceAll(part.alias, d, "_")
 		}

@@ -120,7 +120,7 @@ func (r *rehearsal) copies(ctx context.Context, c *wire.Conn, m *wire.Mailbox, m
 	}
 	r.meter.change(func(p *Progress) { p.Mailbox = m.Name })
 	found := map[uint32]*seen{}
-	if err := c.Meta(ctx, wire.MetaQuery{Set: set}, func(m wire.Meta) error {
+	if err := c.FetchMetadata(ctx, wire.MetadataQuery{Set: set}, func(m wire.Metadata) error {
 		if !set.Contains(m.UID) {
 			return nil
 		}
@@ -170,11 +170,11 @@ func (r *rehearsal) bodies(ctx context.Context, c *wire.Conn, set uid.Set, found
 		r.meter.change(func(p *Progress) { p.Received, p.Octets = min(p.Received+1, p.Messages), p.Octets+size })
 		return nil
 	}
-	if err := c.Bodies(ctx, set, read); err != nil && wire.Classify(err) != wire.ClassMessage {
+	if err := c.FetchBodies(ctx, set, read); err != nil && wire.Classify(err) != wire.ClassMessage {
 		return err
 	}
-	for u := range set.Minus(got).All() {
-		err := c.Body(ctx, u, func(size int64, body io.Reader) error { return read(u, size, body) })
+	for u := range set.Subtract(got).All() {
+		err := c.FetchBody(ctx, u, func(size int64, body io.Reader) error { return read(u, size, body) })
 		if err != nil && wire.Classify(err) != wire.ClassMessage {
 			return err
 		}

@@ -115,10 +115,10 @@ func (e *Estimate) finish(now, start time.Time, t state.Traffic, rate, dailyLimi
 		n := min(left, e.Speed*3600)
 		if dailyLimit > 0 {
 			room := roomOf(dailyLimit)
-			free := room - t.Within(at)
+			free := room - t.OctetsInDay(at)
 			if free <= room/20 && free < left { // as allowance.resumes has it
 				e.Daily = dailyLimit
-				at = t.Below(at, room-room/20-1)
+				at = t.TimeBelow(at, room-room/20-1)
 				continue
 			}
 			n = min(n, free)

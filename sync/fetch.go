@@ -37,16 +37,16 @@ const mostMisses = 1000
 // what is done with.
 func (w *worker) fetch(ctx context.Context, t *task) error {
 	b, metas := t.box, t.metas
-	var told map[uint32]wire.Meta
-	if w.c.Slow() {
+	var told map[uint32]wire.Metadata
+	if w.c.IsSlow() {
 		if err := w.c.Compress(ctx); err != nil {
 			return err
 		}
 	}
 	if w.selected != b {
-		l := wire.Look{CondStore: w.c.Has("CONDSTORE")}
+		l := wire.OpenQuery{CondStore: w.c.HasCapability("CONDSTORE")}
 		if metas == nil && t.tries == 0 { // in one flight; what dies of it shows next time which of the two it was
-			l.Meta = []wire.MetaQuery{{Set: t.want, IDs: true}}
+			l.Metadata = []wire.MetadataQuery{{Set: t.want, IDs: true}}
 		}
 		var s sight
 		if err := w.examine(ctx, b, &s, l); err != nil {
@@ -56,7 +56,7 @@ func (w *worker) fetch(ctx context.Context, t *task) error {
 			b.renumber()
 			return nil
 		}
-		if l.Meta != nil {
+		if l.Metadata != nil {
 			told = s.metas
 		}
 	}
@@ -101,7 +101,7 @@ func (t *task) bereft() {
 // more for those of which the answer is not whole: a date that is missed now is
 // missed for ever. A UID that has no answer here, or one that can't be read, may
 // still have a body.
-func (w *worker) metas(ctx context.Context, want uid.Set, told map[uint32]wire.Meta) (out map[uint32]wire.Meta, err error) {
+func (w *worker) metas(ctx context.Context, want uid.Set, told map[uint32]wire.Metadata) (out map[uint32]wire.Metadata, err error) {
 	if out = told; out == nil {
 		if out, err = w.askMetas(ctx, want); err != nil {
 			return out, err
@@ -130,20 +130,20 @@ func (w *worker) metas(ctx context.Context, want uid.Set, told map[uint32]wire.M
 
 // sure says whether one answer about a message is enough. To be left out for its
 // size, it should have it.
-func (j *Job) sure(m wire.Meta) bool {
+func (j *Job) sure(m wire.Metadata) bool {
 	return wholeMeta(m) && (j.Account.Largest == 0 || m.Size <= j.Account.Largest)
 }
 
 // wholeMeta says whether everything is known of a message.
-func wholeMeta(m wire.Meta) bool {
+func wholeMeta(m wire.Metadata) bool {
 	return m.HasFlags && m.HasSize && !m.InternalDate.IsZero() && m.Problem == ""
 }
 
 // askMetas is metas once. Of a UID that is told of in two ways nothing is known.
-func (w *worker) askMetas(ctx context.Context, want uid.Set) (map[uint32]wire.Meta, error) {
-	out := make(map[uint32]wire.Meta, want.Len())
+func (w *worker) askMetas(ctx context.Context, want uid.Set) (map[uint32]wire.Metadata, error) {
+	out := make(map[uint32]wire.Metadata, want.Len())
 	var twofold uid.Set
-	err := w.c.Meta(ctx, wire.MetaQuery{Set: want, IDs: true}, func(m wire.Meta) error {
+	err := w.c.FetchMetadata(ctx, wire.MetadataQuery{Set: want, IDs: true}, func(m wire.Metadata) error {
 		if want.Contains(m.UID) {
 			keep(out, &twofold, m)
 		}
@@ -158,7 +158,7 @@ func (w *worker) askMetas(ctx context.Context, want uid.Set) (map[uint32]wire.Me
 // match archives, without fetching them, messages that the archive has under
 // this very UIDVALIDITY and UID, and that have the size and date they had: a
 // server that forgot them for a while lists them again.
-func (w *worker) match(t *task, metas map[uint32]wire.Meta) error {
+func (w *worker) match(t *task, metas map[uint32]wire.Metadata) error {
 	b := t.box
 	if len(b.recall) == 0 || w.r.j.Account.Matching.Off || b.inDoubt() {
 		return nil
@@ -174,7 +174,7 @@ func (w *worker) match(t *task, metas map[uint32]wire.Meta) error {
 		}
 		batch.Record(archive.Event{Kind: archive.Added, UID: u, Path: old.Path, Size: old.Size, Sum: old.Sum,
 			InternalDate: old.InternalDate, Flags: flagsOf(m), Matched: cmp.Or(old.Matched, "uid")})
-		t.want = t.want.Minus(uid.Of(u))
+		t.want = t.want.Subtract(uid.Of(u))
 		w.received(b, 0)
 	}
 	return nil
@@ -192,7 +192,7 @@ func (b *box) intact(m *archive.Message) bool {
 }
 
 // exclude takes out what is larger than the configuration allows.
-func (b *box) exclude(t *task, metas map[uint32]wire.Meta, largest int64) {
+func (b *box) exclude(t *task, metas map[uint32]wire.Metadata, largest int64) {
 	if largest == 0 {
 		return
 	}
@@ -201,13 +201,13 @@ func (b *box) exclude(t *task, metas map[uint32]wire.Meta, largest int64) {
 	for u, m := range metas {
 		if m.HasSize && m.Size > largest && t.want.Contains(u) {
 			b.excluded.Add(u)
-			t.want = t.want.Minus(uid.Of(u))
+			t.want = t.want.Subtract(uid.Of(u))
 		}
 	}
 }
 
 // cut leaves the piece what one FETCH is to bring at the most, and returns the rest.
-func (t *task) cut(metas map[uint32]wire.Meta) uid.Set {
+func (t *task) cut(metas map[uint32]wire.Metadata) uid.Set {
 	n, octets := 0, int64(0)
 	for u := range t.want.All() {
 		if octets += max(0, metas[u].Size); n > 0 && octets > pieceOctets {
@@ -222,7 +222,7 @@ func (t *task) cut(metas map[uint32]wire.Meta) uid.Set {
 
 // bodies fetches the bodies of a piece into batches, as many at a time as the day
 // has room for.
-func (w *worker) bodies(ctx context.Context, t *task, metas map[uint32]wire.Meta) error {
+func (w *worker) bodies(ctx context.Context, t *task, metas map[uint32]wire.Metadata) error {
 	for set := t.want; !set.Empty(); {
 		part, day, err := w.r.j.day.afford(ctx, set, metas)
 		if err == nil {
@@ -231,17 +231,17 @@ func (w *worker) bodies(ctx context.Context, t *task, metas map[uint32]wire.Meta
 		if err != nil {
 			return err
 		}
-		set = set.Minus(part)
+		set = set.Subtract(part)
 	}
 	return nil
 }
 
 // portion fetches the bodies of set in one go.
-func (w *worker) portion(ctx context.Context, t *task, set uid.Set, metas map[uint32]wire.Meta, day *spending) error {
+func (w *worker) portion(ctx context.Context, t *task, set uid.Set, metas map[uint32]wire.Metadata, day *spending) error {
 	defer day.end()
 	var got uid.Set
-	defer func() { t.want = t.want.Minus(got) }()
-	return w.c.Bodies(ctx, set, func(u uint32, size int64, body io.Reader) error {
+	defer func() { t.want = t.want.Subtract(got) }()
+	return w.c.FetchBodies(ctx, set, func(u uint32, size int64, body io.Reader) error {
 		if w.r.j.sizes.doubts(metas[u], size) {
 			return t.doubt(u, body)
 		}
@@ -256,17 +256,17 @@ func (w *worker) portion(ctx context.Context, t *task, set uid.Set, metas map[ui
 }
 
 // receive puts one message into the worker's batch.
-func (w *worker) receive(b *box, m wire.Meta, u uint32, size int64, body io.Reader) error {
+func (w *worker) receive(b *box, m wire.Metadata, u uint32, size int64, body io.Reader) error {
 	if largest := w.r.j.Account.Largest; largest > 0 && size > largest {
 		// The server said less before. It is not archived, and this says why.
 		return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("the body has %d octets, over the limit of %d, and RFC822.SIZE said %d", size, largest, m.Size)}
 	}
 	if w.room -= size + fileOverhead; w.room < 0 {
 		disk := w.r.j.Store.Archive
-		if err := disk.Reserve(0); err != nil {
+		if err := disk.CheckFreeSpace(0); err != nil {
 			return err
 		}
-		if err := disk.Reserve(size); err != nil { // this message is too large, or said to be: the others may fit
+		if err := disk.CheckFreeSpace(size); err != nil { // this message is too large, or said to be: the others may fit
 			return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("its %d octets do not fit on the disk: %v", size, err)}
 		}
 		w.room = roomOctets
@@ -302,7 +302,7 @@ func (w *worker) received(b *box, octets int64) {
 // strays deals with what a server left out of its answers, or was not asked in
 // a piece for: what it no longer lists is gone; the rest is fetched again, one
 // by one and by other means, and failed if that does not help either.
-func (w *worker) strays(ctx context.Context, t *task, metas map[uint32]wire.Meta) error {
+func (w *worker) strays(ctx context.Context, t *task, metas map[uint32]wire.Metadata) error {
 	if t.want.Empty() {
 		return nil
 	}
@@ -316,20 +316,20 @@ func (w *worker) strays(ctx context.Context, t *task, metas map[uint32]wire.Meta
 		b.renumber()
 		return nil
 	}
-	lost := t.want.Minus(server)
+	lost := t.want.Subtract(server)
 	if odd := contradiction(sel, server); odd != nil {
 		b.flawed(odd)
 	}
 	if !reliable(sel, server) { // it says nothing of what is lost: that is tried, and fails by name
 		lost = uid.Set{}
 	}
-	if overlooked := server.Minus(b.server).Minus(above(b.seen)); !overlooked.Empty() {
+	if overlooked := server.Subtract(b.server).Subtract(above(b.seen)); !overlooked.Empty() {
 		b.flawed(fmt.Errorf("UID SEARCH did not list all messages at first: UIDs %.100s were there", overlooked))
 	}
 	b.mu.Lock()
-	b.expunged = b.expunged.Or(lost)
+	b.expunged = b.expunged.Union(lost)
 	b.mu.Unlock()
-	t.want = t.want.Minus(lost)
+	t.want = t.want.Subtract(lost)
 	for u := range t.want.All() {
 		if b.gaveUp(t.generation) {
 			return nil
@@ -343,7 +343,7 @@ func (w *worker) strays(ctx context.Context, t *task, metas map[uint32]wire.Meta
 			}
 			w.quiet = 0
 		}
-		t.want = t.want.Minus(uid.Of(u))
+		t.want = t.want.Subtract(uid.Of(u))
 	}
 	return nil
 }
@@ -351,7 +351,7 @@ func (w *worker) strays(ctx context.Context, t *task, metas map[uint32]wire.Meta
 // alone fetches one message by itself, tolerating what Bodies does not. Which
 // message a body is of may be known only behind it, and if it is the message at
 // all only when it is compared: until then it is in the batch on trial.
-func (w *worker) alone(ctx context.Context, t *task, m wire.Meta, u uint32) error {
+func (w *worker) alone(ctx context.Context, t *task, m wire.Metadata, u uint32) error {
 	if _, doubted := t.doubts[u]; (doubted || !m.HasSize) && t.bare < 2 {
 		again, err := w.askMetas(ctx, uid.Of(u))
 		if err != nil && wire.Classify(err) != wire.ClassMessage {
@@ -362,13 +362,13 @@ func (w *worker) alone(ctx context.Context, t *task, m wire.Meta, u uint32) erro
 			m = told
 		}
 	}
-	_, day, err := w.r.j.day.afford(ctx, uid.Of(u), map[uint32]wire.Meta{u: m})
+	_, day, err := w.r.j.day.afford(ctx, uid.Of(u), map[uint32]wire.Metadata{u: m})
 	if err != nil {
 		return err
 	}
 	defer day.end()
 	took := int64(-1)
-	err = w.c.Body(ctx, u, func(size int64, body io.Reader) error {
+	err = w.c.FetchBody(ctx, u, func(size int64, body io.Reader) error {
 		if err := w.receive(t.box, m, u, size, body); err != nil {
 			return err
 		}
@@ -419,6 +419,6 @@ func (w *worker) record(b *box, set uid.Set, cause error) error {
 	return nil
 }
 
-func flagsOf(m wire.Meta) []string {
+func flagsOf(m wire.Metadata) []string {
 	return strings.Fields(joinFlags(m.Flags))
 }

@@ -141,16 +141,16 @@ func (h *house) check() {
 	h.seen = now
 }
 
-func (h *house) boxes() []archive.Box {
+func (h *house) boxes() []archive.MailboxDir {
 	h.t.Helper()
-	boxes, err := h.store.Archive.Boxes("")
+	boxes, err := h.store.Archive.Mailboxes("")
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	return boxes
 }
 
-func (h *house) view(b archive.Box) *archive.View {
+func (h *house) view(b archive.MailboxDir) *archive.View {
 	h.t.Helper()
 	v, _, err := h.store.Archive.Fold(b)
 	if err != nil {
@@ -160,14 +160,14 @@ func (h *house) view(b archive.Box) *archive.View {
 }
 
 // mailbox is the archive's view of alice's mailbox of that name, empty if there is none.
-func (h *house) mailbox(name string) (archive.Box, *archive.View) {
+func (h *house) mailbox(name string) (archive.MailboxDir, *archive.View) {
 	h.t.Helper()
 	for _, b := range h.boxes() {
 		if v := h.view(b); b.Account == "alice" && v.Epoch() != nil && v.Name.Mailbox == name {
 			return b, v
 		}
 	}
-	return archive.Box{}, &archive.View{}
+	return archive.MailboxDir{}, &archive.View{}
 }
 
 // letter is a message as a test compares it.
@@ -185,7 +185,7 @@ func (h *house) here(name string) map[uint32]letter {
 		return out
 	}
 	for u, m := range v.Epoch().Messages {
-		if !m.Here() {
+		if !m.Listed() {
 			continue
 		}
 		body, err := os.ReadFile(filepath.Join(h.dir, b.Dir, m.Path))
@@ -279,7 +279,7 @@ func ledger(t testing.TB, run state.Run, err error) {
 		if l.Server != l.Archived+l.Failed+l.Excluded+l.Missing {
 			t.Errorf("ledger of %q does not add up: %+v", l.Mailbox, l)
 		}
-		if l.Missing > 0 && l.Error == "" && (l.Left == "" || run.Resumes.IsZero()) {
+		if l.Missing > 0 && l.Error == "" && (l.Postponed == "" || run.Resumes.IsZero()) {
 			t.Errorf("ledger of %q misses %d and gives no reason", l.Mailbox, l.Missing)
 		}
 		if l.Failed != len(l.Failures) && l.Failed <= failuresShown {
@@ -345,7 +345,7 @@ func (h *house) archived() int {
 	for _, b := range h.boxes() {
 		if v := h.view(b); v.Epoch() != nil {
 			for _, m := range v.Epoch().Messages {
-				if m.Here() {
+				if m.Listed() {
 					n++
 				}
 			}

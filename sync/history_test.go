@@ -238,7 +238,7 @@ func toldAs(c *archive.Change) string {
 	case archive.MessageMoved:
 		return fmt.Sprintf("moved %s → %s %.8s", c.From.Name.Mailbox, name, body)
 	case archive.MessageFlags:
-		return fmt.Sprintf("flags %s %.8s +%v -%v", name, body, c.Came, c.Went)
+		return fmt.Sprintf("flags %s %.8s +%v -%v", name, body, c.FlagsAdded, c.FlagsRemoved)
 	case archive.MessageArrived, archive.MessageGone:
 		return fmt.Sprintf("%s %s %.8s %s", c.Kind, name, body, flags)
 	}
@@ -315,9 +315,9 @@ func inMemory(t testing.TB) string {
 	return dir
 }
 
-func mustBoxes(t testing.TB, a *archive.Archive) []archive.Box {
+func mustBoxes(t testing.TB, a *archive.Archive) []archive.MailboxDir {
 	t.Helper()
-	boxes, err := a.Boxes("")
+	boxes, err := a.Mailboxes("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -371,7 +371,7 @@ func (p *past) then(a *archive.Archive, n int, want moment) {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		if !sel.Here {
+		if !sel.Listed {
 			if len(sel.Messages) > 0 {
 				p.t.Errorf("round %d: %s had vanished, and has messages", n, sel.Name.Mailbox)
 			}

@@ -27,8 +27,8 @@ type Import struct {
 	Now   func() time.Time // nil: time.Now
 
 	meter   meter
-	places  *archive.Places // nil without an archive
-	flights []importFlight  // batches that are being committed, in their order
+	places  *archive.Directories // nil without an archive
+	flights []importFlight       // batches that are being committed, in their order
 }
 
 // ErrNotImported is returned when an account, or a mailbox of it, was archived
@@ -47,7 +47,7 @@ func (im *Import) Run(ctx context.Context, sources []string, found *source.Found
 	if im.Now == nil {
 		im.Now = time.Now
 	}
-	run = state.Run{Account: im.Account, Started: im.Now().UTC(), Import: sources}
+	run = state.Run{Account: im.Account, Started: im.Now().UTC(), ImportSources: sources}
 	for _, f := range found.Failed {
 		unread(&run, &f)
 	}
@@ -88,11 +88,11 @@ const (
 )
 
 func unread(run *state.Run, err error) {
-	switch n := len(run.Unread); {
+	switch n := len(run.UnreadSources); {
 	case n < unreadShown:
-		run.Unread = append(run.Unread, safetext.Line(err.Error()))
+		run.UnreadSources = append(run.UnreadSources, safetext.Line(err.Error()))
 	case n == unreadShown:
-		run.Unread = append(run.Unread, "and more: mend these, and import again")
+		run.UnreadSources = append(run.UnreadSources, "and more: mend these, and import again")
 	}
 }
 
@@ -119,13 +119,13 @@ func (im *Import) all(ctx context.Context, run *state.Run, found *source.Found) 
 				return err
 			}
 		}
-		if err := s.Archive.Reserve(0); err != nil {
+		if err := s.Archive.CheckFreeSpace(0); err != nil {
 			return err
 		}
 	}
 	im.flights = nil
 	if im.Archive != nil {
-		im.places = im.Archive.Places()
+		im.places = im.Archive.Directories()
 	}
 	var boxes []*importing
 	var err error // that ends the run, since the other mailboxes would meet it too
@@ -169,7 +169,7 @@ func (im *Import) free() error {
 	if im.Archive == nil {
 		return nil
 	}
-	boxes, err := im.Archive.Boxes(archive.Component(im.Account))
+	boxes, err := im.Archive.Mailboxes(archive.Escape(im.Account))
 	if err != nil {
 		return err
 	}

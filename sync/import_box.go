@@ -24,7 +24,7 @@ type importing struct {
 	im     *Import
 	run    *state.Run
 	name   archive.Name
-	place  archive.Box
+	place  archive.MailboxDir
 	ledger state.Ledger
 
 	have        map[twin][]held // what the mailbox has that no message of the sources was found to be
@@ -140,7 +140,7 @@ func (b *importing) look() (known bool, err error) {
 	if b.im.Archive == nil {
 		return false, nil
 	}
-	place, err := b.im.places.Place(b.im.Account, b.name)
+	place, err := b.im.places.For(b.im.Account, b.name)
 	if err != nil {
 		return false, err
 	}
@@ -164,7 +164,7 @@ func (b *importing) look() (known bool, err error) {
 	b.uidValidity = ep.UIDValidity
 	for _, m := range ep.Sorted() {
 		b.last = m.UID
-		if m.Here() {
+		if m.Listed() {
 			t := twinOf(m.Sum, m.InternalDate)
 			b.have[t] = append(b.have[t], held{m.UID, m.Flags})
 		}
@@ -175,7 +175,7 @@ func (b *importing) look() (known bool, err error) {
 // importValidity is the UIDVALIDITY of a mailbox that is begun. An import that was
 // killed before its first commit must be given the same again: then the messages
 // have the same names, and replace what it left.
-func importValidity(archiveID string, place archive.Box) uint32 {
+func importValidity(archiveID string, place archive.MailboxDir) uint32 {
 	sum := sha256.Sum256([]byte(archiveID + "/" + place.Dir))
 	return max(1, binary.BigEndian.Uint32(sum[:]))
 }
@@ -183,12 +183,12 @@ func importValidity(archiveID string, place archive.Box) uint32 {
 // enter opens the mailbox in the archive, and begins it if it is new.
 func (b *importing) enter(known bool) error {
 	s := b.im.Store
-	info, _, err := s.State.Info(b.place.Dir)
+	info, _, err := s.State.Mailbox(b.place.Dir)
 	if err != nil {
 		return err
 	}
 	b.m, err = s.Archive.Mailbox(b.place, info.Journal, info.Applied)
-	b.im.places.Made(b.place) // or half of it, where that failed
+	b.im.places.Created(b.place) // or half of it, where that failed
 	if err != nil || known {
 		return err
 	}
@@ -240,10 +240,10 @@ const largeMessage = 1 << 20
 // add receives a message into the batch.
 func (b *importing) add(m *source.Message, e archive.Event) error {
 	disk := b.im.Store.Archive
-	if err := disk.Reserve(0); err != nil {
+	if err := disk.CheckFreeSpace(0); err != nil {
 		return err
 	}
-	if err := disk.Reserve(e.Size); err != nil && e.Size < largeMessage {
+	if err := disk.CheckFreeSpace(e.Size); err != nil && e.Size < largeMessage {
 		return err
 	} else if err != nil { // others may fit
 		return &source.Failure{Path: m.Path, Err: fmt.Errorf("its %d octets do not fit on the disk: %w", e.Size, err)}

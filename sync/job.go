@@ -97,7 +97,7 @@ func (j *Job) Run(ctx context.Context) (run state.Run, err error) {
 	run.Sum.Elapsed = run.Ended.Sub(run.Started)
 	if err != nil {
 		run.Error = err.Error()
-		run.Login = wire.Classify(err) == wire.ClassLogin
+		run.LoginRefused = wire.Classify(err) == wire.ClassLogin
 	}
 	defer j.leaving.Wait()
 	j.meter.change(func(p *Progress) { p.Stage, p.Mailbox = "done", "" })
@@ -147,7 +147,7 @@ func (j *Job) round(ctx context.Context, run *state.Run, cursors map[string]stat
 			return err
 		}
 	}
-	if err := j.Store.Archive.Reserve(0); err != nil {
+	if err := j.Store.Archive.CheckFreeSpace(0); err != nil {
 		return err
 	}
 	r := newRound(ctx, j)
@@ -160,7 +160,7 @@ func (j *Job) round(ctx context.Context, run *state.Run, cursors map[string]stat
 	if err != nil {
 		return err
 	}
-	r.early, r.places = len(known) == 0, j.Store.Archive.Places()
+	r.early, r.places = len(known) == 0, j.Store.Archive.Directories()
 	list, err := r.list(w)
 	if err != nil {
 		return err
@@ -189,13 +189,13 @@ func (j *Job) round(ctx context.Context, run *state.Run, cursors map[string]stat
 }
 
 // known is what the archive has of the account, by directory.
-func (j *Job) known() (map[string]state.Info, error) {
+func (j *Job) known() (map[string]state.Mailbox, error) {
 	if j.Prepare != nil {
 		if err := j.Prepare(); err != nil {
 			return nil, err
 		}
 	}
-	return j.Store.State.Infos(archive.Component(j.Account.Name))
+	return j.Store.State.Mailboxes(archive.Escape(j.Account.Name))
 }
 
 // round is a run under way, shared by its workers.
@@ -224,7 +224,7 @@ type round struct {
 	spare    float64              // octets that the share of matches to compare leaves
 	told     map[string]uint32    // UIDVALIDITY, as LIST told, by directory; constant from then on
 	placing  gosync.Mutex         // while a new mailbox is given its directory
-	places   *archive.Places      // under placing, but for choose, which is alone
+	places   *archive.Directories // under placing, but for choose, which is alone
 }
 
 func newRound(ctx context.Context, j *Job) *round {
@@ -245,7 +245,7 @@ func (r *round) stop(err error) { r.cancel(err) }
 
 // choose sorts what the server lists into mailboxes to work on, which it
 // returns, and those that are accounted for already, whose ledgers it adds.
-func (r *round) choose(list []wire.Mailbox, known map[string]state.Info, run *state.Run) ([]*box, error) {
+func (r *round) choose(list []wire.Mailbox, known map[string]state.Mailbox, run *state.Run) ([]*box, error) {
 	j := r.j
 	var work []*box
 	taken := map[string]string{}
@@ -255,7 +255,7 @@ func (r *round) choose(list []wire.Mailbox, known map[string]state.Info, run *st
 			run.Mailboxes = append(run.Mailboxes, state.Ledger{Mailbox: m.Name, Skipped: "the server has no messages under this name"})
 			continue
 		}
-		place, err := r.places.Place(j.Account.Name, name)
+		place, err := r.places.For(j.Account.Name, name)
 		if err != nil {
 			return nil, err
 		}
@@ -301,7 +301,7 @@ func excluded(m wire.Mailbox, rule string) state.Ledger {
 }
 
 // vanished records mailboxes that the archive has and the server lists no more.
-func (r *round) vanished(known map[string]state.Info, listed int, run *state.Run) error {
+func (r *round) vanished(known map[string]state.Mailbox, listed int, run *state.Run) error {
 	if listed == 0 && len(known) > 0 {
 		return errors.New("the server lists no mailbox at all; taking that for a fault of the server, not for the end of the account")
 	}
@@ -309,7 +309,7 @@ func (r *round) vanished(known map[string]state.Info, listed int, run *state.Run
 		l := state.Ledger{Mailbox: info.Name.Mailbox, Vanished: true}
 		if !info.Vanished && !info.Newer {
 			run.Warnings = append(run.Warnings, fmt.Sprintf("mailbox %q is no longer on the server; its %d messages stay in the archive", info.Name.Mailbox, info.Archived+info.Gone))
-			if err := r.recordVanished(archive.Box{Account: info.Account, Dir: dir}, info); err != nil {
+			if err := r.recordVanished(archive.MailboxDir{Account: info.Account, Dir: dir}, info); err != nil {
 				l.Error = err.Error()
 			}
 		}
@@ -318,7 +318,7 @@ func (r *round) vanished(known map[string]state.Info, listed int, run *state.Run
 	return nil
 }
 
-func (r *round) recordVanished(place archive.Box, info state.Info) error {
+func (r *round) recordVanished(place archive.MailboxDir, info state.Mailbox) error {
 	m, err := r.j.Store.Archive.Mailbox(place, info.Journal, info.Applied)
 	if err != nil {
 		return err

@@ -34,7 +34,7 @@ type match struct {
 // account's archive has from elsewhere: from before UIDVALIDITY changed, from
 // another mailbox, from another provider. On the rest it lays a claim, for the
 // caller to yield.
-func (w *worker) known(ctx context.Context, t *task, metas map[uint32]wire.Meta) (*claim, error) {
+func (w *worker) known(ctx context.Context, t *task, metas map[uint32]wire.Metadata) (*claim, error) {
 	b := t.box
 	if w.r.j.Account.Matching.Off || b.inDoubt() {
 		return nil, nil
@@ -64,7 +64,7 @@ func (w *worker) known(ctx context.Context, t *task, metas map[uint32]wire.Meta)
 // its whole header. What leaves a doubt is none: several contents with one header,
 // a header of which servers see the end in different places, a file that is not
 // what was archived (the download then takes its place).
-func (w *worker) recognise(ctx context.Context, t *task, metas map[uint32]wire.Meta, known map[uint32][]state.Known) ([]match, error) {
+func (w *worker) recognise(ctx context.Context, t *task, metas map[uint32]wire.Metadata, known map[uint32][]state.Candidate) ([]match, error) {
 	var matches []match
 	var ask uid.Set
 	read := shelf{w.r.j.Store.Archive.Archive, map[[16]byte]stored{}}
@@ -72,9 +72,9 @@ func (w *worker) recognise(ctx context.Context, t *task, metas map[uint32]wire.M
 	for u := range t.want.All() {
 		var list, named []match
 		for _, k := range known[u] {
-			c := match{uid: u, how: byHeader, file: k.File, stored: read.stored(k, metas[u].Size)}
+			c := match{uid: u, how: byHeader, file: k.Path, stored: read.stored(k, metas[u].Size)}
 			list = append(list, c)
-			if k.Has(metas[u].EmailID, w.r.still) {
+			if k.HasEmailID(metas[u].EmailID, w.r.still) {
 				c.how = byEmailID
 				named = append(named, c)
 			}
@@ -90,7 +90,7 @@ func (w *worker) recognise(ctx context.Context, t *task, metas map[uint32]wire.M
 	if ask.Empty() {
 		return matches, nil
 	}
-	err := w.c.Headers(ctx, ask, func(u uint32, header []byte) error {
+	err := w.c.FetchHeaders(ctx, ask, func(u uint32, header []byte) error {
 		sum := archive.Sum(sha256.Sum256(trimmed(header)))
 		same := slices.DeleteFunc(candidates[u], func(c match) bool { return c.header != sum })
 		if len(same) == 1 {
@@ -106,7 +106,7 @@ func (w *worker) recognise(ctx context.Context, t *task, metas map[uint32]wire.M
 
 // link archives what the matches are of. Some are downloaded first, all the same:
 // if one of them is not what it seems, so may the others be, and none is linked.
-func (w *worker) link(ctx context.Context, t *task, metas map[uint32]wire.Meta, matches []match) error {
+func (w *worker) link(ctx context.Context, t *task, metas map[uint32]wire.Metadata, matches []match) error {
 	if len(matches) == 0 {
 		return nil
 	}
@@ -114,7 +114,7 @@ func (w *worker) link(ctx context.Context, t *task, metas map[uint32]wire.Meta, 
 	if checks := w.r.sample(b, matches); !checks.Empty() {
 		part := task{box: b, want: checks, doubts: t.doubts}
 		err := w.bodies(ctx, &part, metas)
-		t.want, t.doubts = t.want.Minus(checks.Minus(part.want)), part.doubts
+		t.want, t.doubts = t.want.Subtract(checks.Subtract(part.want)), part.doubts
 		if err != nil {
 			return err
 		}
@@ -123,11 +123,11 @@ func (w *worker) link(ctx context.Context, t *task, metas map[uint32]wire.Meta, 
 		}
 		matches = slices.DeleteFunc(matches, func(m match) bool { return checks.Contains(m.uid) })
 	}
-	if err := w.r.j.Store.Archive.Reserve(0); err != nil {
+	if err := w.r.j.Store.Archive.CheckFreeSpace(0); err != nil {
 		return err
 	}
 	var linked uid.Set
-	defer func() { t.want = t.want.Minus(linked) }()
+	defer func() { t.want = t.want.Subtract(linked) }()
 	for _, m := range matches {
 		batch, err := w.open(b)
 		if err != nil {
@@ -147,10 +147,10 @@ func (w *worker) link(ctx context.Context, t *task, metas map[uint32]wire.Meta, 
 }
 
 // event is what the server says of a message that is to be archived.
-func (b *box) event(u uint32, m wire.Meta) archive.Event {
+func (b *box) event(u uint32, m wire.Metadata) archive.Event {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return archive.Event{UID: u, InternalDate: m.InternalDate, Flags: flagsOf(m), EmailID: m.EmailID, Labels: m.Labels, Compared: b.checks[u]}
+	return archive.Event{UID: u, InternalDate: m.InternalDate, Flags: flagsOf(m), EmailID: m.EmailID, Labels: m.Labels, Expected: b.checks[u]}
 }
 
 // still says whether the server has the mailbox in that directory of the archive,
@@ -178,16 +178,16 @@ type shelf struct {
 }
 
 // stored reads a file whole. One that can't be read is not whole.
-func (s *shelf) stored(k state.Known, size int64) stored {
-	out, ok := s.read[k.Half]
+func (s *shelf) stored(k state.Candidate, size int64) stored {
+	out, ok := s.read[k.SumPrefix]
 	if !ok {
-		f, err := s.archive.OpenFile(k.File)
+		f, err := s.archive.OpenFile(k.Path)
 		if err == nil {
 			out, err = readStored(f)
 			_ = f.Close() // it was read only
 		}
-		out.whole = err == nil && k.Is(out.sum)
-		s.read[k.Half] = out
+		out.whole = err == nil && k.MatchesSum(out.sum)
+		s.read[k.SumPrefix] = out
 	}
 	out.whole = out.whole && out.size == size
 	return out

@@ -25,7 +25,7 @@ func (h *house) asIs(c *dovecot.Client, name string) {
 	}
 	if _, v := h.mailbox(name); v.Epoch() != nil {
 		for u, m := range v.Epoch().Messages {
-			if m.Here() {
+			if m.Listed() {
 				got[u] = fmt.Sprintf("%x %q %v", m.Sum[:], m.Flags, m.InternalDate)
 			}
 		}

@@ -21,16 +21,16 @@ const lookMost = 2000
 
 // sight is what a survey sees of a mailbox in one flight.
 type sight struct {
-	wire.Looked
-	metas map[uint32]wire.Meta // of messages that may be missing, and flags of others
-	since uint64               // MODSEQ from which on the flags are told; 0: all are
-	flags bool                 // no message can have other flags than known, or those in metas
+	wire.Opened
+	metas map[uint32]wire.Metadata // of messages that may be missing, and flags of others
+	since uint64                   // MODSEQ from which on the flags are told; 0: all are
+	flags bool                     // no message can have other flags than known, or those in metas
 }
 
 // guess is what a survey asks for before it knows what is missing: metadata of
 // what has come since the mailbox was last complete, or of all of a small one, and
 // the flags of the others that changed.
-func (b *box) guess(condstore bool) (queries []wire.MetaQuery, s sight) {
+func (b *box) guess(condstore bool) (queries []wire.MetadataQuery, s sight) {
 	status, c := b.listed.Status, b.info.Cursor
 	if status == nil || status.Messages == 0 {
 		return nil, s
@@ -51,16 +51,16 @@ func (b *box) guess(condstore bool) (queries []wire.MetaQuery, s sight) {
 		return nil, s
 	}
 	if from == 1 || status.UIDNext > from {
-		queries = append(queries, wire.MetaQuery{Set: fresh, IDs: true})
+		queries = append(queries, wire.MetadataQuery{Set: fresh, IDs: true})
 	}
 	switch {
 	case old.Empty():
 	case condstore && c.HighestModSeq > 0 && status.HighestModSeq > c.HighestModSeq:
 		s.since, s.flags = c.HighestModSeq, true
-		queries = append(queries, wire.MetaQuery{Set: old, FlagsOnly: true, ChangedSince: s.since})
+		queries = append(queries, wire.MetadataQuery{Set: old, FlagsOnly: true, ChangedSince: s.since})
 	case few && status.HighestModSeq == 0:
 		s.flags = true
-		queries = append(queries, wire.MetaQuery{Set: old, FlagsOnly: true})
+		queries = append(queries, wire.MetadataQuery{Set: old, FlagsOnly: true})
 	}
 	return queries, s
 }
@@ -69,23 +69,23 @@ func (b *box) guess(condstore bool) (queries []wire.MetaQuery, s sight) {
 // same flight, for what will be asked next: of that nothing may come, and nothing
 // is believed that the list of UIDs does not have.
 func (w *worker) look(ctx context.Context, b *box, guess bool) (s sight, err error) {
-	condstore := w.c.Has("CONDSTORE")
-	_, err = look(func() (wire.Looked, error) {
-		var queries []wire.MetaQuery
+	condstore := w.c.HasCapability("CONDSTORE")
+	_, err = look(func() (wire.Opened, error) {
+		var queries []wire.MetadataQuery
 		s = sight{}
 		if guess {
 			queries, s = b.guess(condstore)
 		}
 		guess = false
-		err := w.examine(ctx, b, &s, wire.Look{CondStore: condstore, Search: true, Meta: queries})
-		return s.Looked, err
+		err := w.examine(ctx, b, &s, wire.OpenQuery{CondStore: condstore, Search: true, Metadata: queries})
+		return s.Opened, err
 	})
 	return s, err
 }
 
 // look has a mailbox opened and its UIDs listed. Where some that were there are not
 // listed, they may have been expunged in between: then it looks again.
-func look(see func() (wire.Looked, error)) (seen wire.Looked, err error) {
+func look(see func() (wire.Opened, error)) (seen wire.Opened, err error) {
 	for range 2 {
 		if seen, err = see(); err != nil || contradiction(seen.Examined, seen.UIDs) == nil {
 			break
@@ -108,7 +108,7 @@ func contradiction(sel wire.Examined, server uid.Set) error {
 // list a message then means that there is none.
 func reliable(sel wire.Examined, server uid.Set) bool {
 	if sel.UIDNext > 0 {
-		server = server.Minus(above(sel.UIDNext - 1))
+		server = server.Subtract(above(sel.UIDNext - 1))
 	}
 	return server.Len() >= int(sel.Messages)
 }
@@ -130,14 +130,14 @@ func excessive(sel wire.Examined, server uid.Set) error {
 }
 
 // examine opens the mailbox on the worker's connection, and looks.
-func (w *worker) examine(ctx context.Context, b *box, s *sight, l wire.Look) (err error) {
+func (w *worker) examine(ctx context.Context, b *box, s *sight, l wire.OpenQuery) (err error) {
 	w.selected = nil
 	l.Wire = b.listed.Wire
-	s.metas = map[uint32]wire.Meta{}
+	s.metas = map[uint32]wire.Metadata{}
 	var twofold uid.Set
 	replies := 0
 	room := 2*int(b.messages()) + 2*lookMost
-	s.Looked, err = w.c.Look(ctx, l, func(m wire.Meta) error {
+	s.Opened, err = w.c.Open(ctx, l, func(m wire.Metadata) error {
 		if replies++; replies > room {
 			return errReplies
 		}
@@ -152,7 +152,7 @@ func (w *worker) examine(ctx context.Context, b *box, s *sight, l wire.Look) (er
 	if s.UIDValidity == 0 {
 		return &wire.Error{Class: wire.ClassMailbox, Err: errNoUIDValidity}
 	}
-	if !s.Told || replies > 2*lookMost { // what is left out will be asked for
+	if !s.AllAnswered || replies > 2*lookMost { // what is left out will be asked for
 		s.metas, s.flags = nil, false
 	}
 	for u := range twofold.All() {
@@ -165,7 +165,7 @@ func (w *worker) examine(ctx context.Context, b *box, s *sight, l wire.Look) (er
 
 // keep keeps what a reply says of its message, if it says more than one before it.
 // Of a message that is told of in two ways nothing is known: it is noted in twofold.
-func keep(metas map[uint32]wire.Meta, twofold *uid.Set, m wire.Meta) {
+func keep(metas map[uint32]wire.Metadata, twofold *uid.Set, m wire.Metadata) {
 	old, twice := metas[m.UID]
 	if twice && old.HasSize && m.HasSize && (old.Size != m.Size || !old.InternalDate.Equal(m.InternalDate)) {
 		twofold.Add(m.UID)

@@ -59,7 +59,7 @@ func TestStatedBackOffEndsTheRun(t *testing.T) {
 				clock := newCalendar()
 				run, err := h.runWith(t.Context(), &Job{Account: acc, Store: h.store, Log: h.log, Now: clock.now})
 				var away *stayAway
-				if !errors.As(err, &away) || !strings.Contains(run.Error, "stay away for 50m0s") || run.Login || run.DailyLimit != 0 {
+				if !errors.As(err, &away) || !strings.Contains(run.Error, "stay away for 50m0s") || run.LoginRefused || run.DailyLimit != 0 {
 					t.Fatalf("%v: %+v", err, run)
 				}
 				if want := clock.now().Add(50 * time.Minute); !run.Resumes.Equal(want) {
@@ -124,7 +124,7 @@ func TestThrottledWithoutATime(t *testing.T) {
 		s := serve(t, hostile.Options{Mailboxes: three(), Script: replies("AUTHENTICATE", "TAG "+reply+"\r\n")()})
 		clock := newCalendar()
 		run, err := h.runWith(t.Context(), &Job{Account: alice(s.Address()), Store: h.store, Log: h.log, Now: clock.now})
-		if err == nil || run.Login || !run.Resumes.Equal(clock.now().Add(30*time.Minute)) {
+		if err == nil || run.LoginRefused || !run.Resumes.Equal(clock.now().Add(30*time.Minute)) {
 			t.Errorf("%s: %v: %+v", reply, err, run)
 		}
 		if n := logins(s.Commands()); n != throttledTries {

@@ -88,7 +88,7 @@ func (m *matcher) match(ctx context.Context, set uid.Set, fields func(i int) boo
 // look asks for the sizes of the messages in set.
 func (m *matcher) look(ctx context.Context, set uid.Set) error {
 	told := answered{}
-	err := m.c.Meta(ctx, wire.MetaQuery{Set: set}, func(meta wire.Meta) error {
+	err := m.c.FetchMetadata(ctx, wire.MetadataQuery{Set: set}, func(meta wire.Metadata) error {
 		if set.Contains(meta.UID) && !told[meta.UID] && meta.HasSize {
 			told[meta.UID] = true
 			m.there = append(m.there, there{meta.UID, meta.Size})
@@ -229,7 +229,7 @@ func (m *matcher) compare(ctx context.Context, items groups, sizes map[int64]boo
 		size[t.uid] = t.size
 	}
 	told, uids := answered{}, map[print][]uint32{}
-	err := m.c.Headers(ctx, set, func(u uint32, header []byte) error {
+	err := m.c.FetchHeaders(ctx, set, func(u uint32, header []byte) error {
 		told[u] = true
 		p := print{size[u], sha256.Sum256(form(header))}
 		if _, ok := items[p]; ok {
@@ -331,7 +331,7 @@ func merged(spans []span) (out []span) {
 // canonical form.
 func (m *matcher) octets(ctx context.Context, list []int, set uid.Set) error {
 	told, exact, canonical := answered{}, map[archive.Sum][]uint32{}, map[archive.Sum][]uint32{}
-	err := m.c.Bodies(ctx, set, func(u uint32, _ int64, body io.Reader) error {
+	err := m.c.FetchBodies(ctx, set, func(u uint32, _ int64, body io.Reader) error {
 		told[u] = true
 		raw, c := sha256.New(), newCanon()
 		if _, err := io.Copy(io.MultiWriter(raw, c), body); err != nil {
@@ -389,7 +389,7 @@ func (m *matcher) byFields(ctx context.Context, may func(i int) bool) error {
 		return nil
 	}
 	told, uids := answered{}, map[string][]uint32{}
-	err := m.c.Headers(ctx, set, func(u uint32, header []byte) error {
+	err := m.c.FetchHeaders(ctx, set, func(u uint32, header []byte) error {
 		told[u] = true
 		if key := fieldsOf(header); items[key] != nil {
 			uids[key] = append(uids[key], u)

@@ -12,16 +12,16 @@ import (
 // task is a mailbox to survey, or messages of it to fetch.
 type task struct {
 	box        *box
-	piece      bool                   // messages to fetch; else a survey
-	generation int                    // of the survey that found the messages
-	want       uid.Set                // the messages, as far as they are not archived yet
-	metas      map[uint32]wire.Meta   // theirs, and others'; nil: to be asked for. Nobody changes it
-	tries      int                    // times the connection was lost over it with nothing received
-	bare       int                    // of those, over its metadata
-	doubts     map[uint32]archive.Sum // what came of messages that it may not have been of
-	blind      bool                   // it was lost over headers: none of them is taken for known
-	after      []*claim               // what it waits for; nil: it never waited
-	late       int                    // 0, or why it waits until all else is done
+	piece      bool                     // messages to fetch; else a survey
+	generation int                      // of the survey that found the messages
+	want       uid.Set                  // the messages, as far as they are not archived yet
+	metas      map[uint32]wire.Metadata // theirs, and others'; nil: to be asked for. Nobody changes it
+	tries      int                      // times the connection was lost over it with nothing received
+	bare       int                      // of those, over its metadata
+	doubts     map[uint32]archive.Sum   // what came of messages that it may not have been of
+	blind      bool                     // it was lost over headers: none of them is taken for known
+	after      []*claim                 // what it waits for; nil: it never waited
+	late       int                      // 0, or why it waits until all else is done
 }
 
 // Why tasks come late, the later the higher. Of late tasks one is done at a

@@ -139,9 +139,9 @@ func (r *Remote) unsubscribe(ctx context.Context, wireName string) error {
 
 // metas asks for flags, dates and sizes of the messages in set. What the server
 // tells of one in several replies is put together.
-func (r *Remote) metas(ctx context.Context, set uid.Set) (map[uint32]wire.Meta, error) {
-	out := map[uint32]wire.Meta{}
-	err := r.c.Meta(ctx, wire.MetaQuery{Set: set}, func(m wire.Meta) error {
+func (r *Remote) metas(ctx context.Context, set uid.Set) (map[uint32]wire.Metadata, error) {
+	out := map[uint32]wire.Metadata{}
+	err := r.c.FetchMetadata(ctx, wire.MetadataQuery{Set: set}, func(m wire.Metadata) error {
 		if !set.Contains(m.UID) {
 			return nil
 		}

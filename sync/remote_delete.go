@@ -126,10 +126,10 @@ func (r *Remote) unchanged(ctx context.Context, m wire.Mailbox, sel wire.Selecte
 	if err != nil {
 		return fmt.Errorf("search mailbox %q: %w", m.Name, err)
 	}
-	if arrived := now.Minus(set); !arrived.Empty() {
+	if arrived := now.Subtract(set); !arrived.Empty() {
 		return refuse("UIDs %s arrived a moment ago: %s", arrived, p.sync())
 	}
-	if gone := set.Minus(now); !gone.Empty() {
+	if gone := set.Subtract(now); !gone.Empty() {
 		return refuse("UIDs %s vanished a moment ago, somebody else is working in it: %s", gone, p.sync())
 	}
 	for chunk, rest := set.Split(proofUIDs); !chunk.Empty(); chunk, rest = rest.Split(proofUIDs) {

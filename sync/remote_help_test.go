@@ -205,7 +205,7 @@ func (w *ward) spoil(name string, change func(data []byte) []byte) {
 func (w *ward) record(events ...archive.Event) {
 	w.t.Helper()
 	place, _ := w.mailbox("Old")
-	info, _, err := w.store.State.Info(place.Dir)
+	info, _, err := w.store.State.Mailbox(place.Dir)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func (r *Remote) Search(ctx context.Context, name string, keys []string, limit i
 		return nil, 0, fmt.Errorf("search mailbox %q: %w", name, err)
 	}
 	headings := map[uint32]RemoteMessage{}
-	err = r.c.Headers(ctx, set, func(u uint32, header []byte) error {
+	err = r.c.FetchHeaders(ctx, set, func(u uint32, header []byte) error {
 		m, err := rfc5322.ReadHeader(bytes.NewReader(header), rfc5322.Options{})
 		if err == nil {
 			headings[u] = RemoteMessage{From: m.Get("From"), Subject: m.Get("Subject")}
@@ -60,7 +60,7 @@ func (r *Remote) Search(ctx context.Context, name string, keys []string, limit i
 	return found, more, nil
 }
 
-func remoteMessage(u uint32, m wire.Meta, heading RemoteMessage) RemoteMessage {
+func remoteMessage(u uint32, m wire.Metadata, heading RemoteMessage) RemoteMessage {
 	return RemoteMessage{UID: u, InternalDate: m.InternalDate, Size: m.Size, Flags: flagsOf(m), From: heading.From, Subject: heading.Subject}
 }
 
@@ -79,7 +79,7 @@ func (r *Remote) Fetch(ctx context.Context, name string, u uint32, w io.Writer) 
 	if !ok {
 		return RemoteMessage{}, fmt.Errorf("mailbox %q, UID %d: %w; `archiverd remote search %s MAILBOX` prints UIDs", name, u, ErrNoMessage, r.Account.Name)
 	}
-	err = r.c.Body(ctx, u, func(_ int64, body io.Reader) error {
+	err = r.c.FetchBody(ctx, u, func(_ int64, body io.Reader) error {
 		_, err := io.Copy(w, body)
 		return err
 	})

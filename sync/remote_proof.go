@@ -77,7 +77,7 @@ const proofUIDs = 500
 type proof struct {
 	r       *Remote
 	mailbox string
-	box     archive.Box
+	box     archive.MailboxDir
 	epoch   *archive.Epoch
 	none    string // why no message of the mailbox is proven; "" if some may be
 	damage  bool   // that is because of the archive
@@ -88,7 +88,7 @@ func (r *Remote) proof(m wire.Mailbox, sel wire.Examined) (*proof, error) {
 	p := &proof{r: r, mailbox: m.Name}
 	name := archive.Name{Mailbox: m.Name, Delimiter: m.Delimiter, Raw: m.Raw}
 	var err error
-	if p.box, err = r.Archive.Place(r.Account.Name, name); err != nil {
+	if p.box, err = r.Archive.DirectoryOf(r.Account.Name, name); err != nil {
 		return nil, err
 	}
 	v, _, err := r.Archive.Fold(p.box)
@@ -119,7 +119,7 @@ func (p *proof) verify() string { return fmt.Sprintf("run `archiverd verify %s`"
 
 // prove returns those messages of set that are not proven. metas is what the
 // server has just told of them.
-func (p *proof) prove(ctx context.Context, set uid.Set, metas map[uint32]wire.Meta) ([]Unproven, error) {
+func (p *proof) prove(ctx context.Context, set uid.Set, metas map[uint32]wire.Metadata) ([]Unproven, error) {
 	var out []Unproven
 	unproven := func(u uint32, reason string, damage bool) {
 		out = append(out, Unproven{p.mailbox, u, reason, damage})
@@ -149,7 +149,7 @@ func (p *proof) prove(ctx context.Context, set uid.Set, metas map[uint32]wire.Me
 	if err != nil {
 		return nil, err
 	}
-	for u := range whole.Or(doubtful).All() {
+	for u := range whole.Union(doubtful).All() {
 		reason, err := p.octets(ctx, u)
 		if err != nil {
 			return nil, err
@@ -164,7 +164,7 @@ func (p *proof) prove(ctx context.Context, set uid.Set, metas map[uint32]wire.Me
 
 // recorded says why the journal does not have the message as the server does, ""
 // if it has.
-func (p *proof) recorded(u uint32, meta wire.Meta, told bool) string {
+func (p *proof) recorded(u uint32, meta wire.Metadata, told bool) string {
 	if p.none != "" {
 		return p.none
 	}
@@ -176,7 +176,7 @@ func (p *proof) recorded(u uint32, meta wire.Meta, told bool) string {
 		return fmt.Sprintf("it could not be archived (%s): %s", p.epoch.Failed[u], p.sync())
 	case m == nil:
 		return "it is not in the archive: " + p.sync()
-	case !m.Here():
+	case !m.Listed():
 		return "the archive has it as gone from the server: " + p.sync()
 	case !meta.HasFlags || !slices.Equal(flagsOf(meta), m.Flags):
 		return fmt.Sprintf("its flags are %q at the server and %q in the archive, changed since: %s", strings.Join(meta.Flags, " "), strings.Join(m.Flags, " "), p.sync())
@@ -224,7 +224,7 @@ func sumOf(r io.Reader) (sum archive.Sum, octets int64, err error) {
 // the messages of set of which that proves nothing.
 func (p *proof) headers(ctx context.Context, set uid.Set) (doubtful uid.Set, err error) {
 	var equal uid.Set
-	err = p.r.c.Headers(ctx, set, func(u uint32, header []byte) error {
+	err = p.r.c.FetchHeaders(ctx, set, func(u uint32, header []byte) error {
 		if p.begins(p.epoch.Messages[u], header) {
 			equal.Add(u)
 		}
@@ -233,7 +233,7 @@ func (p *proof) headers(ctx context.Context, set uid.Set) (doubtful uid.Set, err
 	if err != nil && !messageOnly(err) {
 		return set, fmt.Errorf("mailbox %q: %w", p.mailbox, err)
 	}
-	return set.Minus(equal), nil
+	return set.Subtract(equal), nil
 }
 
 // begins says whether the archived file begins with that header, and the header
@@ -258,7 +258,7 @@ func (p *proof) begins(m *archive.Message, header []byte) bool {
 func (p *proof) octets(ctx context.Context, u uint32) (reason string, err error) {
 	m := p.epoch.Messages[u]
 	var sum archive.Sum
-	err = p.r.c.Body(ctx, u, func(_ int64, body io.Reader) (err error) {
+	err = p.r.c.FetchBody(ctx, u, func(_ int64, body io.Reader) (err error) {
 		sum, _, err = sumOf(body)
 		return err
 	})

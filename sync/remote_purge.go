@@ -52,7 +52,7 @@ const purgeUIDs = 500
 // changes nothing. Without names it looks at all mailboxes that the account
 // archives. A mailbox whose archive is damaged in one message loses none.
 func (r *Remote) PlanPurge(ctx context.Context, names []string, o Purge) ([]*PurgedMailbox, error) {
-	if !r.c.Has("UIDPLUS") {
+	if !r.c.HasCapability("UIDPLUS") {
 		return nil, fmt.Errorf("%w: %s can't delete single messages (no UIDPLUS, RFC 4315); a plain EXPUNGE might take others with them", ErrRefused, r.Account.Wire.Address)
 	}
 	list, err := r.purgeable(ctx, names)
@@ -142,11 +142,11 @@ func (r *Remote) choose(ctx context.Context, p *PurgedMailbox, o Purge) (err err
 			return err
 		}
 		for _, u := range unproven {
-			old = old.Minus(uid.Of(u.UID))
+			old = old.Subtract(uid.Of(u.UID))
 			damage = damage || u.Damage
 		}
 		p.Unproven = append(p.Unproven, unproven...)
-		p.chosen = p.chosen.Or(old)
+		p.chosen = p.chosen.Union(old)
 	}
 	if damage {
 		p.Held, p.chosen = p.chosen.Len(), uid.Set{}
@@ -159,7 +159,7 @@ func (r *Remote) choose(ctx context.Context, p *PurgedMailbox, o Purge) (err err
 }
 
 // stays counts a message that is too young to go, or flagged.
-func (p *PurgedMailbox) stays(u uint32, meta wire.Meta, before time.Time, o Purge) bool {
+func (p *PurgedMailbox) stays(u uint32, meta wire.Metadata, before time.Time, o Purge) bool {
 	archived := p.proof.epoch != nil && p.proof.none == "" && p.proof.epoch.Messages[u] != nil
 	switch {
 	case meta.InternalDate.IsZero() || !meta.InternalDate.Before(before):
@@ -174,7 +174,7 @@ func (p *PurgedMailbox) stays(u uint32, meta wire.Meta, before time.Time, o Purg
 	return true
 }
 
-func flagged(m wire.Meta) bool {
+func flagged(m wire.Metadata) bool {
 	return slices.ContainsFunc(m.Flags, func(f string) bool { return strings.EqualFold(f, `\Flagged`) })
 }
 
@@ -207,7 +207,7 @@ func (r *Remote) purge(ctx context.Context, p *PurgedMailbox) error {
 		return fmt.Errorf("%w: the server gives mailbox %q for reading only", ErrRefused, p.Mailbox)
 	case sel.UIDValidity != p.sel.UIDValidity:
 		return fmt.Errorf("%w: UIDVALIDITY of mailbox %q has changed a moment ago: %s", ErrRefused, p.Mailbox, p.proof.sync())
-	case sel.Told && !slices.ContainsFunc(sel.PermanentFlags, isDeleted):
+	case sel.HasPermanentFlags && !slices.ContainsFunc(sel.PermanentFlags, isDeleted):
 		return fmt.Errorf("%w: the server lets nobody delete messages of mailbox %q", ErrRefused, p.Mailbox)
 	}
 	var sent uid.Set
@@ -215,7 +215,7 @@ func (r *Remote) purge(ctx context.Context, p *PurgedMailbox) error {
 		if err = ctx.Err(); err == nil {
 			// To stop between STORE and EXPUNGE would leave messages flagged.
 			batch, err = r.expunge(context.WithoutCancel(ctx), p, batch)
-			sent = sent.Or(batch)
+			sent = sent.Union(batch)
 		}
 	}
 	p.Gone = sent.Len()
@@ -226,7 +226,7 @@ func (r *Remote) purge(ctx context.Context, p *PurgedMailbox) error {
 	if err != nil {
 		return err
 	}
-	if left := sent.And(now); !left.Empty() {
+	if left := sent.Intersect(now); !left.Empty() {
 		p.Gone -= left.Len()
 		return fmt.Errorf("%w: the server said OK, and still has UIDs %s of mailbox %q", ErrRefused, left, p.Mailbox)
 	}

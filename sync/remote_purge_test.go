@@ -82,8 +82,8 @@ func TestPurge(t *testing.T) {
 	}
 	_, v := w.mailbox("Old")
 	for u, m := range v.Epoch().Messages {
-		if m.Here() != (u == 2 || u == 7) {
-			t.Errorf("UID %d: here is %v", u, m.Here())
+		if m.Listed() != (u == 2 || u == 7) {
+			t.Errorf("UID %d: here is %v", u, m.Listed())
 		}
 	}
 	now := files(t, w.dir)

@@ -124,7 +124,7 @@ func (b *restoreBox) keep(flags []string) []string {
 	var out []string
 	for _, f := range flags {
 		ok := wire.ValidFlag(f)
-		if sel := b.selected; ok && sel.Told && !sel.NewKeywords {
+		if sel := b.selected; ok && sel.HasPermanentFlags && !sel.AllowsNewKeywords {
 			ok = slices.ContainsFunc(sel.PermanentFlags, func(k string) bool { return strings.EqualFold(k, f) })
 		}
 		if ok {
@@ -157,7 +157,7 @@ func (s *restoring) send(ctx context.Context, w *restorer, b *restoreBox, parcel
 		return nil
 	case len(parcels) == 1:
 		return s.refusal(ctx, w, b, parcels[0], results[0].Err)
-	case len(again) == len(parcels) && w.c.Has("MULTIAPPEND"): // all for one
+	case len(again) == len(parcels) && w.c.HasCapability("MULTIAPPEND"): // all for one
 		if err := s.send(ctx, w, b, parcels[:len(parcels)/2]); err != nil {
 			return err
 		}

@@ -286,13 +286,13 @@ func (s *restoring) compare(ctx context.Context, c *wire.Conn, b *restoreBox, se
 	if b.looked {
 		var since uid.Set
 		since.AddRange(b.next, 1<<32-1)
-		set = set.And(since)
+		set = set.Intersect(since)
 	}
 	// What was sent, and has come since, is known by its fields as well: a server
 	// that rewrites messages must not make us send one again. What was not sent is
 	// not: it may be like a message that came from elsewhere.
 	fields := func(k int) bool { f := b.fates[index[k]]; return s.r.MatchFields || f == unsure || f == appended }
-	if err := m.match(ctx, set.Minus(known), fields); err != nil {
+	if err := m.match(ctx, set.Subtract(known), fields); err != nil {
 		return err
 	}
 	for k, f := range m.found {

@@ -41,7 +41,7 @@ func (s *restoring) check(ctx context.Context, c *wire.Conn, b *restoreBox) erro
 		return err
 	}
 	there, differ := map[int]bool{}, map[int]string{}
-	err = c.Meta(ctx, wire.MetaQuery{Set: mine}, func(m wire.Meta) error {
+	err = c.FetchMetadata(ctx, wire.MetadataQuery{Set: mine}, func(m wire.Metadata) error {
 		if i, ok := byUID[m.UID]; ok && !there[i] {
 			there[i] = true
 			differ[i] = b.difference(i, m, octets[i])
@@ -66,7 +66,7 @@ func (s *restoring) check(ctx context.Context, c *wire.Conn, b *restoreBox) erro
 
 // difference says how a message at the server is not the archive's. What is known
 // of its octets comes first.
-func (b *restoreBox) difference(i int, m wire.Meta, octets string) string {
+func (b *restoreBox) difference(i int, m wire.Metadata, octets string) string {
 	it := b.items[i]
 	var out []string
 	switch {
@@ -105,7 +105,7 @@ func (s *restoring) octetsDiffer(ctx context.Context, c *wire.Conn, b *restoreBo
 	if set.Empty() {
 		return out, nil
 	}
-	err := c.Bodies(ctx, set, func(u uint32, size int64, body io.Reader) error {
+	err := c.FetchBodies(ctx, set, func(u uint32, size int64, body io.Reader) error {
 		sum := sha256.New()
 		if _, err := io.Copy(sum, body); err != nil {
 			return err
@@ -136,7 +136,7 @@ func (s *restoring) differing(ctx context.Context, c *wire.Conn, b *restoreBox) 
 	if set.Empty() {
 		return out, nil
 	}
-	err := c.Meta(ctx, wire.MetaQuery{Set: set, FlagsOnly: true}, func(m wire.Meta) error {
+	err := c.FetchMetadata(ctx, wire.MetadataQuery{Set: set, FlagsOnly: true}, func(m wire.Metadata) error {
 		i, ok := byUID[m.UID]
 		if !ok || !m.HasFlags {
 			return nil

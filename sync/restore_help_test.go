@@ -83,7 +83,7 @@ func (h *house) restoreOf(to Account) *Restore {
 			h.t.Fatal(err)
 		}
 		items := itemsOf(sel)
-		r.Sources = append(r.Sources, Source{Account: sel.Box.Account, Name: sel.Name, Load: func() ([]Item, error) { return items, nil }})
+		r.Sources = append(r.Sources, Source{Account: sel.Mailbox.Account, Name: sel.Name, Load: func() ([]Item, error) { return items, nil }})
 	}
 	return r
 }
@@ -92,7 +92,7 @@ func (h *house) restoreOf(to Account) *Restore {
 func itemsOf(sel *archive.Selected) []Item {
 	items := make([]Item, len(sel.Messages))
 	for i, m := range sel.Messages {
-		items[i] = Item{ID: sel.Box.ID(m), Size: m.Size, Sum: m.Sum, InternalDate: m.InternalDate, Flags: m.Flags}
+		items[i] = Item{ID: sel.Mailbox.ID(m), Size: m.Size, Sum: m.Sum, InternalDate: m.InternalDate, Flags: m.Flags}
 	}
 	return items
 }
@@ -137,7 +137,7 @@ func (h *house) each(fn func(mailbox, id string, m *archive.Message)) {
 			h.t.Fatal(err)
 		}
 		for _, m := range sel.Messages {
-			fn(h.name(sel), sel.Box.ID(m), m)
+			fn(h.name(sel), sel.Mailbox.ID(m), m)
 		}
 	}
 }

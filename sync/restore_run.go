@@ -147,7 +147,7 @@ func (s *restoring) survey(ctx context.Context, c *wire.Conn) error {
 	case err != nil:
 		return err
 	}
-	if !c.Has("MULTIAPPEND") && !c.Has("LITERAL+") {
+	if !c.HasCapability("MULTIAPPEND") && !c.HasCapability("LITERAL+") {
 		s.notice("the server has neither MULTIAPPEND nor LITERAL+: it asks for each message by itself, which takes long where it is far away")
 	}
 	taken := map[string]*Source{}

@@ -71,7 +71,7 @@ func (r *round) sample(b *box, matches []match) (checks uid.Set) {
 // seemed to be, then no message of the mailbox may be taken for known: what seemed
 // to be is surveyed again, and downloaded.
 func (b *box) judge(e *archive.Event) {
-	if e.Compared == (archive.Sum{}) || e.Compared == e.Sum {
+	if e.Expected == (archive.Sum{}) || e.Expected == e.Sum {
 		return
 	}
 	b.mu.Lock()
@@ -102,7 +102,7 @@ func (b *box) doubtful() (set uid.Set, err error) {
 		return set, nil
 	}
 	for _, u := range slices.Sorted(maps.Keys(ep.Messages)) {
-		if m := ep.Messages[u]; m.Here() && (m.Matched == byHeader || m.Matched == byEmailID) {
+		if m := ep.Messages[u]; m.Listed() && (m.Matched == byHeader || m.Matched == byEmailID) {
 			set.Add(u)
 		}
 	}
@@ -110,6 +110,6 @@ func (b *box) doubtful() (set uid.Set, err error) {
 }
 
 // trust stores, for a survey, what is known of how far matches can be trusted.
-func (b *box) trust(info state.Info) {
-	b.checks, b.compared, b.doubt = map[uint32]archive.Sum{}, info.Compared, info.Doubt
+func (b *box) trust(info state.Mailbox) {
+	b.checks, b.compared, b.doubt = map[uint32]archive.Sum{}, info.Verified, info.Mistrusted
 }

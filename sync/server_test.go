@@ -39,7 +39,7 @@ func TestLoginRefused(t *testing.T) {
 			return false
 		}})
 		run, err := h.run(alice(s.Address()))
-		if err == nil || !run.Login || !strings.Contains(run.Error, reply[:2]) || logins(s.Commands()) != 1 {
+		if err == nil || !run.LoginRefused || !strings.Contains(run.Error, reply[:2]) || logins(s.Commands()) != 1 {
 			t.Errorf("%s: %v, %d logins, run %+v", reply, err, logins(s.Commands()), run)
 		}
 		if strings.Contains(run.Error, "secret") {
@@ -68,7 +68,7 @@ func TestLoginRefusedInMidRun(t *testing.T) {
 	acc := alice(s.Address())
 	acc.Connections = 1
 	run, err := h.run(acc)
-	if err == nil || !run.Login || logins(s.Commands()) != 2 {
+	if err == nil || !run.LoginRefused || logins(s.Commands()) != 2 {
 		t.Errorf("%v, %d logins, run %+v", err, logins(s.Commands()), run)
 	}
 	if n := h.archived(); n != 4 {
@@ -319,7 +319,7 @@ func TestNoConnection(t *testing.T) {
 		want string
 	}{{nobody, "giving up after 6"}, {keyless, "no such entry"}, {stranger, "certificate"}} {
 		run, err := h.run(c.acc)
-		if err == nil || !strings.Contains(err.Error(), c.want) || run.Login {
+		if err == nil || !strings.Contains(err.Error(), c.want) || run.LoginRefused {
 			t.Errorf("error is %v, want %q", err, c.want)
 		}
 	}

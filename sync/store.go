@@ -103,11 +103,11 @@ func (s *Store) commit(group []commit) {
 func (s *Store) write(batches []*archive.Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.Archive.Commit(s.State.Held, batches...)
+	s.Archive.Commit(s.State.PathOf, batches...)
 	var changes []state.Change
 	for _, b := range batches {
 		if b.Err == nil {
-			changes = append(changes, state.Change{Box: b.Mailbox().Box, Events: b.Events, From: b.From, To: b.To})
+			changes = append(changes, state.Change{Mailbox: b.Mailbox().MailboxDir, Events: b.Events, From: b.From, To: b.To})
 		}
 	}
 	if err := s.State.Apply(changes...); err != nil {

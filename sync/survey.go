@@ -42,7 +42,7 @@ func (w *worker) survey(ctx context.Context, b *box, guess bool) error {
 		b.failed(err)
 		return nil
 	}
-	info, known, err := j.Store.State.Info(b.place.Dir)
+	info, known, err := j.Store.State.Mailbox(b.place.Dir)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (w *worker) survey(ctx context.Context, b *box, guess bool) error {
 		}
 	} else {
 		batch.Record(archive.Event{Kind: archive.Opened, Name: b.name, UIDValidity: sel.UIDValidity, Attrs: b.listed.Attrs})
-		info.Cursor, info.Compared, info.Doubt = state.Cursor{}, 0, false
+		info.Cursor, info.Verified, info.Mistrusted = state.Cursor{}, 0, false
 	}
 	diff := Diff(server, have)
 	b.found(sel, server, info, before)
@@ -84,12 +84,12 @@ func (w *worker) survey(ctx context.Context, b *box, guess bool) error {
 	if err := b.remember(info, have, diff, sel.UIDValidity); err != nil {
 		return errors.Join(b.local(err), batch.Discard())
 	}
-	if info.Doubt {
+	if info.Mistrusted {
 		doubtful, err := b.doubtful()
 		if err != nil {
 			return errors.Join(b.local(err), batch.Discard())
 		}
-		diff.Missing = diff.Missing.Or(doubtful.And(server))
+		diff.Missing = diff.Missing.Union(doubtful.Intersect(server))
 	}
 	batch, err = w.flags(ctx, b, batch, diff.Here, info.Cursor, seen)
 	if wire.Classify(err) == wire.ClassMessage { // a NO: the new messages are to be had all the same
@@ -97,7 +97,7 @@ func (w *worker) survey(ctx context.Context, b *box, guess bool) error {
 	} else if err != nil {
 		return errors.Join(err, batch.Discard())
 	}
-	b.noteGone(have.Archived.And(diff.Gone).Len(), have.Archived.Len())
+	b.noteGone(have.Archived.Intersect(diff.Gone).Len(), have.Archived.Len())
 	w.quiet = 0
 	// This worker goes on with the same batch. Others may take pieces of the
 	// mailbox when it is on its way: the committer takes batches in order, and
@@ -106,15 +106,15 @@ func (w *worker) survey(ctx context.Context, b *box, guess bool) error {
 	w.r.opening(b, w)
 	w.begin(b, batch)
 	b.expect(diff.Missing.Len())
-	failed := diff.Missing.And(have.Failed)
-	wanted := diff.Missing.Minus(failed)
+	failed := diff.Missing.Intersect(have.Failed)
+	wanted := diff.Missing.Subtract(failed)
 	var ready uid.Set
 	for u := range wanted.All() {
 		if j.sure(seen.metas[u]) {
 			ready.Add(u)
 		}
 	}
-	for _, t := range []task{{want: ready, metas: seen.metas}, {want: wanted.Minus(ready)}, {want: failed, late: failedBefore}} {
+	for _, t := range []task{{want: ready, metas: seen.metas}, {want: wanted.Subtract(ready)}, {want: failed, late: failedBefore}} {
 		if !t.want.Empty() {
 			t.box, t.piece, t.generation = b, true, generation
 			w.r.add(t)
@@ -126,19 +126,19 @@ func (w *worker) survey(ctx context.Context, b *box, guess bool) error {
 // enter opens the mailbox in the archive. A new one is given its place together
 // with its directory, one at a time: another whose name differs in case only is
 // then given a different one.
-func (b *box) enter(info state.Info, known bool) (*archive.Mailbox, error) {
+func (b *box) enter(info state.Mailbox, known bool) (*archive.Mailbox, error) {
 	w := b.r.j.Store.Archive
 	b.r.placing.Lock()
 	defer b.r.placing.Unlock()
 	if !known {
-		place, err := b.r.places.Place(b.r.j.Account.Name, b.name)
+		place, err := b.r.places.For(b.r.j.Account.Name, b.name)
 		if err != nil {
 			return nil, err
 		}
 		b.place = place
 	}
 	m, err := w.Mailbox(b.place, info.Journal, info.Applied)
-	b.r.places.Made(b.place) // or half of it, where that failed
+	b.r.places.Created(b.place) // or half of it, where that failed
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +162,7 @@ func (b *box) leave() error {
 }
 
 // found stores what the survey found.
-func (b *box) found(sel wire.Examined, server uid.Set, info state.Info, before map[uint32]string) {
+func (b *box) found(sel wire.Examined, server uid.Set, info state.Mailbox, before map[uint32]string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.uidValidity, b.server, b.info, b.before = sel.UIDValidity, server, info, before
@@ -196,9 +196,9 @@ func (b *box) noteGone(gone, of int) {
 
 // remember looks up, where the server lists again what the archive has under
 // the same UIDVALIDITY and UID from before, what that was.
-func (b *box) remember(info state.Info, have state.UIDs, diff Difference, uidValidity uint32) error {
-	again := slices.Contains(info.Past, uidValidity) || info.UIDValidity == uidValidity && info.Vanished ||
-		!have.Gone.And(diff.Missing).Empty()
+func (b *box) remember(info state.Mailbox, have state.UIDs, diff Difference, uidValidity uint32) error {
+	again := slices.Contains(info.PastUIDValidities, uidValidity) || info.UIDValidity == uidValidity && info.Vanished ||
+		!have.Gone.Intersect(diff.Missing).Empty()
 	if !again {
 		return nil
 	}
@@ -227,14 +227,14 @@ func (w *worker) flags(ctx context.Context, b *box, batch *archive.Batch, here u
 	}
 	var all uid.Set
 	all.AddRange(1, here.Max())
-	q := wire.MetaQuery{Set: all, FlagsOnly: true}
+	q := wire.MetadataQuery{Set: all, FlagsOnly: true}
 	if sel.HighestModSeq > last.HighestModSeq { // a server put back from a backup may have fallen behind
 		q.ChangedSince = last.HighestModSeq
 	}
 	room := 2*b.server.Len() + 1000 // for replies
-	var chunk []state.FlagsOf
+	var chunk []state.MessageFlags
 	check := func() error {
-		changed, err := w.r.j.Store.State.Changed(b.place.Dir, chunk)
+		changed, err := w.r.j.Store.State.ChangedFlags(b.place.Dir, chunk)
 		chunk = chunk[:0]
 		if err != nil {
 			return err
@@ -249,14 +249,14 @@ func (w *worker) flags(ctx context.Context, b *box, batch *archive.Batch, here u
 		batch, err = b.m.Batch()
 		return err
 	}
-	one := func(m wire.Meta) error {
+	one := func(m wire.Metadata) error {
 		if room--; room < 0 {
 			return errReplies
 		}
 		if !m.HasFlags || !here.Contains(m.UID) {
 			return nil
 		}
-		chunk = append(chunk, state.FlagsOf{UID: m.UID, Flags: joinFlags(m.Flags)})
+		chunk = append(chunk, state.MessageFlags{UID: m.UID, Flags: joinFlags(m.Flags)})
 		if len(chunk) < batchEvents {
 			return nil
 		}
@@ -270,7 +270,7 @@ func (w *worker) flags(ctx context.Context, b *box, batch *archive.Batch, here u
 			}
 		}
 	} else {
-		err = w.c.Meta(ctx, q, one)
+		err = w.c.FetchMetadata(ctx, q, one)
 	}
 	if err == nil {
 		err = check()

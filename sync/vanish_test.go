@@ -21,7 +21,7 @@ func TestVanishedAndListedAgain(t *testing.T) {
 		t.Errorf("ledger is %+v", l)
 	}
 	_, v := h.mailbox("INBOX")
-	if ep := v.Epoch(); len(ep.Messages) != 9 || ep.Messages[4].Here() || !ep.Messages[3].Here() {
+	if ep := v.Epoch(); len(ep.Messages) != 9 || ep.Messages[4].Listed() || !ep.Messages[3].Listed() {
 		t.Errorf("the archive has %v", ep.Messages)
 	}
 	boxes[0].Messages = slices.Clone(full)

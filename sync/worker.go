@@ -429,7 +429,7 @@ func (w *worker) close() {
 	// The ledger need not wait for the server's good-bye.
 	w.r.j.leaving.Go(func() {
 		if polite {
-			_ = w.c.Leave(w.r.outer) // what it says to our leaving is of no interest
+			_ = w.c.LogoutNoWait(w.r.outer) // what it says to our leaving is of no interest
 		}
 		w.drop()
 		if w.slot {

@@ -127,7 +127,7 @@ func readRuns(statePath string) (map[string][]state.Run, map[string]state.Traffi
 	if err != nil {
 		return nil, nil, err
 	}
-	runs, err := db.Runs()
+	runs, err := db.LastRuns()
 	traffic, terr := db.Traffic()
 	return runs, traffic, errors.Join(err, terr, db.Close())
 }

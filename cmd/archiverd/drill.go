@@ -164,7 +164,7 @@ func drillNames(r *archive.Archive, cfg *config.Config, names []string) ([]strin
 		return nil, err
 	}
 	for _, n := range names {
-		if !slices.Contains(dirs, archive.Component(n)) {
+		if !slices.Contains(dirs, archive.Escape(n)) {
 			return nil, usage(fmt.Errorf("no account %q in the archive; it has %q", n, dirs))
 		}
 	}
@@ -174,7 +174,7 @@ func drillNames(r *archive.Archive, cfg *config.Config, names []string) ([]strin
 	for i := range cfg.Accounts {
 		name := cfg.Accounts[i].Name
 		names = append(names, name)
-		dirs = slices.DeleteFunc(dirs, func(d string) bool { return d == archive.Component(name) })
+		dirs = slices.DeleteFunc(dirs, func(d string) bool { return d == archive.Escape(name) })
 	}
 	return append(names, dirs...), nil
 }
@@ -182,12 +182,12 @@ func drillNames(r *archive.Archive, cfg *config.Config, names []string) ([]strin
 // newDrill is a drill of what the archive has of an account as on its server.
 func newDrill(r *archive.Archive, name string, sample config.Sample) (*sync.Drill, error) {
 	d := &sync.Drill{Account: name, Open: r.OpenFile, Sample: sample.Of, Named: sample.String(), Scratch: newScratch}
-	s := archive.Selection{Account: archive.Component(name)}
+	s := archive.Selection{Account: archive.Escape(name)}
 	for sel, err := range r.Selected(s) {
 		if sel == nil {
 			return nil, err
 		}
-		box := sel.Box // and not sel, whose messages need not be held until then
+		box := sel.Mailbox // and not sel, whose messages need not be held until then
 		d.Sources = append(d.Sources, sync.DrillSource{
 			Source:   sync.Source{Account: name, Name: sel.Name, Load: func() ([]sync.Item, error) { return load(r, box, s) }},
 			Messages: len(sel.Messages),

@@ -165,7 +165,7 @@ func (f exportFlags) selected(r *archive.Archive) (archive.Selection, error) {
 	}
 	dir := ""
 	if f.account != "" {
-		if dir = archive.Component(f.account); !slices.Contains(have, dir) {
+		if dir = archive.Escape(f.account); !slices.Contains(have, dir) {
 			return archive.Selection{}, usage(fmt.Errorf("no account %q in the archive; it has %q", f.account, have))
 		}
 	}

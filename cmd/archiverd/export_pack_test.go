@@ -284,7 +284,7 @@ func TestExportDamage(t *testing.T) {
 			prints("INCOMPLETE", changed.ID+": damaged: SHA-256 is", cut.ID+": damaged: has 3 octets", missing.ID+": damaged: can't be read")
 	}
 	// A journal is damaged.
-	journal := filepath.Join(s.archive, archive.Box{Dir: "alice/Lists/go"}.Journal())
+	journal := filepath.Join(s.archive, archive.MailboxDir{Dir: "alice/Lists/go"}.Journal())
 	text := read(t, journal)
 	if err := os.WriteFile(journal, []byte(strings.Replace(string(text), `"uid":1`, `"uid":7`, 1)), 0o600); err != nil {
 		t.Fatal(err)

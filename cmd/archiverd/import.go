@@ -190,7 +190,7 @@ func alike(im *sync.Import) error {
 		return err
 	}
 	for _, name := range have {
-		if name != archive.Component(im.Account) && strings.EqualFold(name, im.Account) {
+		if name != archive.Escape(im.Account) && strings.EqualFold(name, im.Account) {
 			return usage(fmt.Errorf("--account %s: the archive has an account %s, whose name differs in case only; name that, or another", im.Account, name))
 		}
 	}

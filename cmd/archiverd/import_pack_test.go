@@ -51,8 +51,8 @@ func testImportPack(t *testing.T, s *site, all []archived) {
 		octets := read(t, file)
 		cut := s.write("cut."+strings.TrimPrefix(name, "all."), string(octets[:len(octets)/2]))
 		part := other.brought(1, "--account", "part", cut)
-		if part.OK() || len(part.Unread) == 0 || !strings.Contains(part.Unread[0], "cut off") || part.Sum.Failed > 0 {
-			t.Errorf("%s: of half of it: %+v, %q", name, part.Sum, part.Unread)
+		if part.OK() || len(part.UnreadSources) == 0 || !strings.Contains(part.UnreadSources[0], "cut off") || part.Sum.Failed > 0 {
+			t.Errorf("%s: of half of it: %+v, %q", name, part.Sum, part.UnreadSources)
 		}
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)

@@ -53,7 +53,7 @@ func (s *site) lists(account, mailbox string) (out []string) {
 			s.t.Fatal(err)
 		}
 		for _, m := range sel.Messages {
-			out = append(out, told(sha256.Sum256(read(s.t, filepath.Join(s.archive, sel.Box.Dir, m.Path))), m.InternalDate, m.Flags))
+			out = append(out, told(sha256.Sum256(read(s.t, filepath.Join(s.archive, sel.Mailbox.Dir, m.Path))), m.InternalDate, m.Flags))
 		}
 	}
 	slices.Sort(out)

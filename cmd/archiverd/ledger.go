@@ -84,7 +84,7 @@ type column struct {
 // did any of it. With all of them a narrow terminal would have no room for names.
 func columns(r state.Run) []column {
 	sum, all := r.Sum, "server"
-	if r.Import != nil {
+	if r.ImportSources != nil {
 		all = "source"
 	}
 	count := func(title string, of func(state.Ledger) int) column {
@@ -120,7 +120,7 @@ func interrupted(r state.Run) bool { return r.Error == sync.ErrInterrupted.Error
 // verdict is the outcome of a run in a few words.
 func verdict(r state.Run) string {
 	what := ""
-	if r.Import != nil {
+	if r.ImportSources != nil {
 		what = "import "
 	}
 	return what + outcome(r)
@@ -157,8 +157,8 @@ func remark(l state.Ledger) string {
 		return "  (no longer on the server; kept)"
 	case l.Error != "":
 		return "  (!)"
-	case l.Left != "":
-		return "  (" + safetext.Line(l.Left) + ")"
+	case l.Postponed != "":
+		return "  (" + safetext.Line(l.Postponed) + ")"
 	case l.Rule != "" && l.Excluded < l.Server:
 		return fmt.Sprintf("  (%d excluded: %s)", l.Excluded, safetext.Line(l.Rule))
 	case l.Rule != "":
@@ -180,7 +180,7 @@ func printTroubles(w io.Writer, boxes []state.Ledger, r state.Run) error {
 			fmt.Fprintf(&b, "  mailbox %s, UID %d: failed, and is tried again each run: %s\n", safetext.Line(l.Mailbox), u, safetext.Line(l.Failures[u]))
 		}
 	}
-	for _, s := range r.Unread {
+	for _, s := range r.UnreadSources {
 		fmt.Fprintf(&b, "  not imported: %s\n", safetext.Line(s))
 	}
 	for _, s := range r.Warnings {

@@ -90,7 +90,7 @@ func selectAccounts(r *archive.Archive, args []string) ([]string, error) {
 	if err != nil || len(args) == 0 {
 		return have, err
 	}
-	dir := archive.Component(args[0])
+	dir := archive.Escape(args[0])
 	if !slices.Contains(have, dir) {
 		return nil, usage(fmt.Errorf("no account %q in the archive; it has %q", args[0], have))
 	}
@@ -115,8 +115,8 @@ func (a *app) listBoxes(r *archive.Archive, f listing, s archive.Selection, acco
 	var faults error
 	var names []archive.Name
 	for _, account := range accounts {
-		at := map[archive.Box]int{} // their places in the list
-		losses, err := r.Losses(account, s.At, func(b archive.Box, v *archive.View, err error) {
+		at := map[archive.MailboxDir]int{} // their places in the list
+		losses, err := r.Losses(account, s.At, func(b archive.MailboxDir, v *archive.View, err error) {
 			names = append(names, v.Name)
 			if faults = errors.Join(faults, err); unnamed(v, err) || s.Mailbox != nil && !s.Mailbox(v.Name) || !s.At.IsZero() && !v.Vanished.IsZero() {
 				return
@@ -128,7 +128,7 @@ func (a *app) listBoxes(r *archive.Archive, f listing, s archive.Selection, acco
 			return err
 		}
 		for _, l := range losses {
-			if i, ok := at[l.Box]; ok && l.To == nil && s.Within(l.Message.InternalDate) {
+			if i, ok := at[l.Mailbox]; ok && l.To == nil && s.Within(l.Message.InternalDate) {
 				list[i].Gone++
 			}
 		}
@@ -149,10 +149,10 @@ func (a *app) listBoxes(r *archive.Archive, f listing, s archive.Selection, acco
 
 // boxOf is a mailbox as the view tells, with the messages that s means; gone is
 // the caller's to count.
-func boxOf(b archive.Box, v *archive.View, s archive.Selection) listedBox {
+func boxOf(b archive.MailboxDir, v *archive.View, s archive.Selection) listedBox {
 	l := listedBox{Account: b.Account, Mailbox: v.Name.Mailbox, Dir: b.Dir, Vanished: v.Vanished}
 	for ep, m := range v.All() {
-		if v.Here(ep, m) && s.Within(m.InternalDate) {
+		if v.Listed(ep, m) && s.Within(m.InternalDate) {
 			l.Messages++
 			l.Octets += m.Size
 		}
@@ -185,7 +185,7 @@ type listedMessage struct {
 }
 
 // listed is m of the mailbox as list prints it.
-func listed(r *archive.Archive, b archive.Box, n archive.Name, m *archive.Message) listedMessage {
+func listed(r *archive.Archive, b archive.MailboxDir, n archive.Name, m *archive.Message) listedMessage {
 	l := listedMessage{ID: b.ID(m), Account: b.Account, Mailbox: n.Mailbox, UIDValidity: m.UIDValidity, UID: m.UID,
 		InternalDate: m.InternalDate, Size: m.Size, SHA256: m.Sum.String(), Flags: m.Flags}
 	l.From, l.Subject = heading(r, l.ID)
@@ -199,7 +199,7 @@ func (a *app) listMessages(r *archive.Archive, s archive.Selection, account, mai
 	}
 	list := []listedMessage{}
 	for ep, m := range v.All() {
-		if v.Here(ep, m) && s.Within(m.InternalDate) {
+		if v.Listed(ep, m) && s.Within(m.InternalDate) {
 			list = append(list, listed(r, b, v.Name, m))
 		}
 	}
@@ -245,10 +245,10 @@ func heading(r *archive.Archive, path string) (from, subject string) {
 
 // findBox returns the mailbox of that name, or directory, in an account, as it was at
 // a time; zero: now.
-func findBox(r *archive.Archive, account, mailbox string, at time.Time) (archive.Box, *archive.View, error) {
+func findBox(r *archive.Archive, account, mailbox string, at time.Time) (archive.MailboxDir, *archive.View, error) {
 	boxes, err := selectBoxes(r, []string{account})
 	if err != nil {
-		return archive.Box{}, nil, err
+		return archive.MailboxDir{}, nil, err
 	}
 	var names []string
 	var faults error // of other mailboxes, or of this one under a name that can't be read
@@ -272,5 +272,5 @@ func findBox(r *archive.Archive, account, mailbox string, at time.Time) (archive
 	default:
 		err = fmt.Errorf("account %q had no mailbox %q at %s; it had %q", account, mailbox, localTime(at), names)
 	}
-	return archive.Box{}, nil, usage(errors.Join(err, faults))
+	return archive.MailboxDir{}, nil, usage(errors.Join(err, faults))
 }

@@ -27,7 +27,7 @@ type movedTo struct {
 // listGone lists what disappeared from the accounts, or of a mailbox that args
 // name, the last first.
 func (a *app) listGone(r *archive.Archive, f listing, s archive.Selection, accounts, args []string) error {
-	var only archive.Box
+	var only archive.MailboxDir
 	if len(args) == 2 {
 		var err error
 		if only, _, err = findBox(r, args[0], args[1], s.At); err != nil {
@@ -39,9 +39,9 @@ func (a *app) listGone(r *archive.Archive, f listing, s archive.Selection, accou
 	var chosen []*archive.Loss
 	others := 0 // gone where moved is asked for, or the other way
 	for _, account := range accounts {
-		losses, err := r.Losses(account, s.At, func(b archive.Box, v *archive.View, err error) {
+		losses, err := r.Losses(account, s.At, func(b archive.MailboxDir, v *archive.View, err error) {
 			names = append(names, v.Name)
-			if err != nil && (only == archive.Box{} || only == b) {
+			if err != nil && (only == archive.MailboxDir{} || only == b) {
 				faults = errors.Join(faults, err)
 			}
 		})
@@ -50,7 +50,7 @@ func (a *app) listGone(r *archive.Archive, f listing, s archive.Selection, accou
 		}
 		for _, l := range losses {
 			switch {
-			case only != archive.Box{} && l.Box != only, s.Mailbox != nil && !s.Mailbox(l.Name), l.At.Before(s.Since), !s.Within(l.Message.InternalDate):
+			case only != archive.MailboxDir{} && l.Mailbox != only, s.Mailbox != nil && !s.Mailbox(l.Name), l.At.Before(s.Since), !s.Within(l.Message.InternalDate):
 			case (l.To != nil) == f.moved:
 				chosen = append(chosen, l)
 			default:
@@ -94,10 +94,10 @@ func (a *app) listGone(r *archive.Archive, f listing, s archive.Selection, accou
 
 // lost is a loss as list prints it.
 func lost(r *archive.Archive, l *archive.Loss) listedMessage {
-	m := listed(r, l.Box, l.Name, l.Message)
+	m := listed(r, l.Mailbox, l.Name, l.Message)
 	m.Gone = l.At
 	if to := l.To; to != nil {
-		m.To = &movedTo{to.At, to.Name.Mailbox, to.Box.Dir, to.UIDValidity, to.UID}
+		m.To = &movedTo{to.At, to.Name.Mailbox, to.Mailbox.Dir, to.UIDValidity, to.UID}
 	}
 	return m
 }

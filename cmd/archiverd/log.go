@@ -69,9 +69,9 @@ func (a *app) log(r *archive.Archive, args []string, since, until time.Time, sho
 	if err != nil {
 		return err
 	}
-	var only archive.Box
+	var only archive.MailboxDir
 	if len(args) == 2 {
-		if only, _, err = findBox(r, args[0], args[1], time.Time{}); only == (archive.Box{}) {
+		if only, _, err = findBox(r, args[0], args[1], time.Time{}); only == (archive.MailboxDir{}) {
 			return err
 		}
 	}
@@ -81,9 +81,9 @@ func (a *app) log(r *archive.Archive, args []string, since, until time.Time, sho
 	for _, account := range accounts {
 		changes, err := r.Log(account, since, until)
 		faults = errors.Join(faults, err)
-		if only != (archive.Box{}) {
+		if only != (archive.MailboxDir{}) {
 			changes = slices.DeleteFunc(changes, func(c *archive.Change) bool {
-				return c.Box != only && (c.From == nil || c.From.Box != only)
+				return c.Mailbox != only && (c.From == nil || c.From.Mailbox != only)
 			})
 		}
 		told += len(changes)
@@ -138,20 +138,20 @@ type loggedPlace struct {
 }
 
 func logged(r *archive.Archive, c *archive.Change) loggedChange {
-	l := loggedChange{At: c.At, Kind: string(c.Kind), Account: c.Box.Account, Mailbox: c.Name.Mailbox, Dir: c.Box.Dir, UIDValidity: c.UIDValidity,
-		OldUIDValidity: c.OldUIDValidity, UID: c.UID, Flags: c.Flags, Came: c.Came, Went: c.Went, Reason: c.Reason}
+	l := loggedChange{At: c.At, Kind: string(c.Kind), Account: c.Mailbox.Account, Mailbox: c.Name.Mailbox, Dir: c.Mailbox.Dir, UIDValidity: c.UIDValidity,
+		OldUIDValidity: c.OldUIDValidity, UID: c.UID, Flags: c.Flags, Came: c.FlagsAdded, Went: c.FlagsRemoved, Reason: c.Reason}
 	switch c.Kind {
 	case archive.MailboxVanished, archive.MailboxRenamed, archive.MailboxRenumbered:
 		l.Count = &c.Count
 	}
 	if m := c.Message; m != nil {
-		l.ID, l.SHA256 = c.Box.ID(m), m.Sum.String()
+		l.ID, l.SHA256 = c.Mailbox.ID(m), m.Sum.String()
 		l.From, l.Subject = heading(r, l.ID)
 	}
 	if f := c.From; f != nil {
-		l.Source = &loggedPlace{Mailbox: f.Name.Mailbox, Dir: f.Box.Dir}
+		l.Source = &loggedPlace{Mailbox: f.Name.Mailbox, Dir: f.Mailbox.Dir}
 		if m := f.Message; m != nil {
-			l.Source.UIDValidity, l.Source.UID, l.Source.ID = m.UIDValidity, m.UID, f.Box.ID(m)
+			l.Source.UIDValidity, l.Source.UID, l.Source.ID = m.UIDValidity, m.UID, f.Mailbox.ID(m)
 		}
 	}
 	return l

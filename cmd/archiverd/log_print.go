@@ -22,8 +22,8 @@ type logPrinter struct {
 	r        *archive.Archive
 	out      io.Writer
 	short    bool
-	accounts bool        // there are several
-	only     archive.Box // all is under its heading; zero: of each its own
+	accounts bool               // there are several
+	only     archive.MailboxDir // all is under its heading; zero: of each its own
 }
 
 // roundGap is how long nothing is seen between two runs, at least.
@@ -45,10 +45,10 @@ func (p *logPrinter) print(changes []*archive.Change) error {
 
 // dir is the mailbox under whose heading a change is.
 func (p *logPrinter) dir(c *archive.Change) string {
-	if p.only != (archive.Box{}) {
+	if p.only != (archive.MailboxDir{}) {
 		return p.only.Dir
 	}
-	return c.Box.Dir
+	return c.Mailbox.Dir
 }
 
 // round prints what was seen at about one time.
@@ -73,11 +73,11 @@ func (p *logPrinter) round(w io.Writer, changes []*archive.Change) {
 func (p *logPrinter) heading(w io.Writer, changes []*archive.Change) {
 	c := changes[0]
 	name := c.Name.Mailbox
-	if p.only != (archive.Box{}) && c.Box != p.only {
+	if p.only != (archive.MailboxDir{}) && c.Mailbox != p.only {
 		name = c.From.Name.Mailbox
 	}
 	if p.accounts {
-		name = c.Box.Account + "/" + name
+		name = c.Mailbox.Account + "/" + name
 	}
 	var kinds []archive.ChangeKind
 	count := map[archive.ChangeKind]int{}
@@ -112,19 +112,19 @@ func (p *logPrinter) line(c *archive.Change) string {
 			return safetext.Line(fmt.Sprintf("UID %d, which could not be archived: %s", c.UID, c.Reason))
 		}
 	}
-	id := c.Box.ID(c.Message)
+	id := c.Mailbox.ID(c.Message)
 	from, subject := heading(p.r, id)
 	var more string
 	switch {
-	case len(c.Came)+len(c.Went) > 0:
-		for _, f := range c.Came {
+	case len(c.FlagsAdded)+len(c.FlagsRemoved) > 0:
+		for _, f := range c.FlagsAdded {
 			more += "+" + f + " "
 		}
-		for _, f := range c.Went {
+		for _, f := range c.FlagsRemoved {
 			more += "-" + f + " "
 		}
 		more += " "
-	case c.From != nil && c.From.Box == c.Box:
+	case c.From != nil && c.From.Mailbox == c.Mailbox:
 		more = fmt.Sprintf("UID %d → %d  ", c.From.Message.UID, c.UID)
 	case c.From != nil:
 		more = c.From.Name.Mailbox + " → " + c.Name.Mailbox + "  "

@@ -131,12 +131,12 @@ func openKnown(cfg *config.Config, known string, log *slog.Logger) (*house, erro
 	umask(cfg.Archive.Group)
 	// ARCHIVERD_SYNC=file: an fsync a file, where one does not trust the file
 	// system's syncfs.
-	o := archive.Options{Group: cfg.Archive.Group, KnownID: known, PerFile: os.Getenv("ARCHIVERD_SYNC") == "file"}
+	o := archive.Options{GroupRead: cfg.Archive.Group, KnownID: known, PerFile: os.Getenv("ARCHIVERD_SYNC") == "file"}
 	w, err := archive.OpenWriter(cfg.Archive.Path, o)
 	if err != nil {
 		return nil, err
 	}
-	db, notes, err := state.OpenBehind(cfg.State.Path, w)
+	db, notes, err := state.OpenStale(cfg.State.Path, w)
 	for _, n := range notes {
 		log.Warn(n)
 	}

@@ -55,7 +55,7 @@ func (p *history) end() string {
 // do commits the events to a mailbox.
 func (p *history) do(mailbox string, events ...archive.Event) {
 	p.t.Helper()
-	place, err := p.w.Place("home", archive.Name{Mailbox: mailbox, Delimiter: "/"})
+	place, err := p.w.DirectoryOf("home", archive.Name{Mailbox: mailbox, Delimiter: "/"})
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ var errNoMessage = errors.New("no message")
 
 // named are messages of a mailbox that were asked for by ID.
 type named struct {
-	box   archive.Box
+	box   archive.MailboxDir
 	name  archive.Name
 	paths []string  // relative to the mailbox directory
 	at    time.Time // as they were then; zero: as they are
@@ -44,18 +44,18 @@ type named struct {
 
 // place is where a message is.
 type place struct {
-	box  archive.Box
+	box  archive.MailboxDir
 	path string // relative to the mailbox directory
 }
 
 // findMessages finds the messages whose paths are, or alone contain, the IDs:
 // also those that are gone, and what stands before the fault of a corrupt journal.
 func findMessages(r *archive.Archive, ids []string) ([]*named, error) {
-	boxes, err := r.Boxes("")
+	boxes, err := r.Mailboxes("")
 	if err != nil {
 		return nil, err
 	}
-	f := &finder{archive: r, names: map[archive.Box]archive.Name{}, found: map[string][]place{}}
+	f := &finder{archive: r, names: map[archive.MailboxDir]archive.Name{}, found: map[string][]place{}}
 	for _, id := range ids {
 		clean := path.Clean(id)
 		if clean == "." {
@@ -86,7 +86,7 @@ func findMessages(r *archive.Archive, ids []string) ([]*named, error) {
 			return nil, err
 		}
 	}
-	of := map[archive.Box]*named{}
+	of := map[archive.MailboxDir]*named{}
 	for _, places := range f.found {
 		pl := places[0]
 		if of[pl.box] == nil {
@@ -106,13 +106,13 @@ func findMessages(r *archive.Archive, ids []string) ([]*named, error) {
 // finder is a search for messages by ID.
 type finder struct {
 	archive *archive.Archive
-	names   map[archive.Box]archive.Name
+	names   map[archive.MailboxDir]archive.Name
 	found   map[string][]place // by ID: up to two places
 	corrupt error
 }
 
 // each gives fn the path of every message that a mailbox ever had.
-func (f *finder) each(b archive.Box, fn func(path string)) error {
+func (f *finder) each(b archive.MailboxDir, fn func(path string)) error {
 	v, _, err := f.archive.Fold(b)
 	if errors.Is(err, archive.ErrCorrupt) {
 		f.corrupt = err
@@ -127,7 +127,7 @@ func (f *finder) each(b archive.Box, fn func(path string)) error {
 }
 
 // whole finds the IDs that are paths of messages in the mailbox.
-func (f *finder) whole(b archive.Box) error {
+func (f *finder) whole(b archive.MailboxDir) error {
 	below := map[string]string{}
 	for id := range f.found {
 		if rest, ok := strings.CutPrefix(id, b.Dir+"/"); ok {
@@ -145,7 +145,7 @@ func (f *finder) whole(b archive.Box) error {
 }
 
 // parts finds the messages of a mailbox that contain the IDs.
-func (f *finder) parts(b archive.Box, ids []string) error {
+func (f *finder) parts(b archive.MailboxDir, ids []string) error {
 	if len(ids) == 0 {
 		return nil
 	}

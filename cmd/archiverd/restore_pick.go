@@ -139,11 +139,11 @@ func (p *picked) account(f restoreFlags, s archive.Selection) error {
 			return err
 		case err != nil:
 			corrupt++ // Load says so, and it stands in the plan
-		case len(sel.Messages) == 0 && !(whole && sel.Here):
+		case len(sel.Messages) == 0 && !(whole && sel.Listed):
 			continue
 		}
 		messages += len(sel.Messages)
-		box := sel.Box // and not sel, whose messages need not be held until then
+		box := sel.Mailbox // and not sel, whose messages need not be held until then
 		p.sources = append(p.sources, sync.Source{Account: dir, Name: sel.Name, Load: func() ([]sync.Item, error) { return load(p.archive, box, s) }})
 	}
 	if err := f.missing(dir, names); err != nil {
@@ -163,7 +163,7 @@ func (p *picked) account(f restoreFlags, s archive.Selection) error {
 }
 
 // load is Source.Load of a mailbox of the archive.
-func load(r *archive.Archive, b archive.Box, s archive.Selection) ([]sync.Item, error) {
+func load(r *archive.Archive, b archive.MailboxDir, s archive.Selection) ([]sync.Item, error) {
 	sel, err := r.Select(b, s)
 	if err != nil || sel == nil {
 		return nil, err
@@ -176,7 +176,7 @@ func load(r *archive.Archive, b archive.Box, s archive.Selection) ([]sync.Item, 
 }
 
 // item is a message of the archive as package sync takes it.
-func item(b archive.Box, m *archive.Message) sync.Item {
+func item(b archive.MailboxDir, m *archive.Message) sync.Item {
 	return sync.Item{ID: b.ID(m), Size: m.Size, Sum: m.Sum, InternalDate: m.InternalDate, Flags: m.Flags}
 }
 
@@ -186,7 +186,7 @@ func fromAccount(r *archive.Archive, f restoreFlags) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := archive.Component(cmp.Or(f.from, f.to))
+	dir := archive.Escape(cmp.Or(f.from, f.to))
 	switch {
 	case slices.Contains(have, dir):
 		return dir, nil

@@ -308,7 +308,7 @@ func (s *service) held(acc *config.Account) (until time.Time, why string) {
 	s.mu.Unlock()
 	hold := firstHold
 	for i, r := range runs {
-		if !r.Login || r.Started.Before(loaded) {
+		if !r.LoginRefused || r.Started.Before(loaded) {
 			break
 		}
 		if i == 0 {

@@ -147,7 +147,7 @@ func (a *app) search(ctx context.Context, q *search.Query, s *selecting, account
 	defer r.Close()
 	dir := ""
 	if account != "" {
-		dir = archive.Component(account)
+		dir = archive.Escape(account)
 		if _, err := selectBoxes(r, []string{account}); err != nil {
 			return err
 		}

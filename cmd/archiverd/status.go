@@ -139,7 +139,7 @@ func (a *app) status(ctx context.Context, names []string) error {
 		err = report.print(a.out, time.Now())
 	}
 	for _, acc := range report.Accounts {
-		if err == nil && (acc.Last != nil && acc.Last.Import == nil && !acc.Last.OK() || acc.Drill != nil && !acc.Drill.OK()) {
+		if err == nil && (acc.Last != nil && acc.Last.ImportSources == nil && !acc.Last.OK() || acc.Drill != nil && !acc.Drill.OK()) {
 			err = &exit{status: exitFailed}
 		}
 	}
@@ -199,7 +199,7 @@ func (s *statusReport) read(r *archive.Archive, cfg *config.Config, statePath st
 		acc.take(runs[name], traffic[name], cfg, accounts[name], time.Now())
 		if acc.Last != nil {
 			// the ledger is all there is to say
-		} else if acc.Boxes, err = readBoxes(r, archive.Component(name)); err != nil {
+		} else if acc.Boxes, err = readBoxes(r, archive.Escape(name)); err != nil {
 			return err
 		}
 		acc.Imported = acc.imported()
@@ -217,7 +217,7 @@ func unconfigured(r *archive.Archive, cfg *config.Config) ([]string, error) {
 		return dirs, err
 	}
 	return slices.DeleteFunc(dirs, func(dir string) bool {
-		return slices.ContainsFunc(cfg.Accounts, func(acc config.Account) bool { return archive.Component(acc.Name) == dir })
+		return slices.ContainsFunc(cfg.Accounts, func(acc config.Account) bool { return archive.Escape(acc.Name) == dir })
 	}), nil
 }
 
@@ -228,7 +228,7 @@ func (s *accountStatus) take(runs []state.Run, t state.Traffic, cfg *config.Conf
 	if acc != nil {
 		rate, s.DailyLimit = slowest(cfg.Limits.Rate, acc.Rate), acc.DailyLimit
 	}
-	s.LastDay = t.Within(now)
+	s.LastDay = t.OctetsInDay(now)
 	if len(runs) > 0 {
 		s.Last, s.LastOK = &runs[0], runs[0].LastOK
 		s.Estimate = sync.EstimateRest(s.Last, t, rate, s.DailyLimit, now)
@@ -237,7 +237,7 @@ func (s *accountStatus) take(runs []state.Run, t state.Traffic, cfg *config.Conf
 
 // readBoxes counts what the journals of an account have.
 func readBoxes(r *archive.Archive, dir string) ([]boxStatus, error) {
-	boxes, err := r.Boxes(dir)
+	boxes, err := r.Mailboxes(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +258,7 @@ func readBoxes(r *archive.Archive, dir string) ([]boxStatus, error) {
 			if ep.Imported && m.Added.After(s.Imported) {
 				s.Imported = m.Added
 			}
-			if v.Here(ep, m) {
+			if v.Listed(ep, m) {
 				s.Messages++
 			} else {
 				s.Gone++
@@ -276,7 +276,7 @@ func readBoxes(r *archive.Archive, dir string) ([]boxStatus, error) {
 // its mailboxes.
 func (s *accountStatus) imported() bool {
 	if s.Last != nil {
-		return s.Last.Import != nil
+		return s.Last.ImportSources != nil
 	}
 	return len(s.Boxes) > 0 && !slices.ContainsFunc(s.Boxes, func(b boxStatus) bool { return b.Imported.IsZero() })
 }
@@ -308,14 +308,14 @@ func (s *accountStatus) print(w io.Writer, now time.Time) error {
 	switch {
 	case s.Last != nil:
 		last := *s.Last
-		if n := len(last.Unread); n > unreadShown {
-			last.Unread = append(slices.Clone(last.Unread[:unreadShown]), fmt.Sprintf("and %d more, which --json tells", n-unreadShown))
+		if n := len(last.UnreadSources); n > unreadShown {
+			last.UnreadSources = append(slices.Clone(last.UnreadSources[:unreadShown]), fmt.Sprintf("and %d more, which --json tells", n-unreadShown))
 		}
 		if err := printRun(w, last); err != nil {
 			return err
 		}
 		if s.Imported {
-			fmt.Fprintf(w, "  imported %s from %s\n", when(s.Last.Ended, now), safetext.Line(fewOf(s.Last.Import)))
+			fmt.Fprintf(w, "  imported %s from %s\n", when(s.Last.Ended, now), safetext.Line(fewOf(s.Last.ImportSources)))
 			break
 		}
 		fmt.Fprintf(w, "  last run %s, last complete one %s\n", when(s.Last.Ended, now), when(s.LastOK, now))

@@ -48,8 +48,8 @@ func (a *app) verify(ctx context.Context, dir string, names []string) error {
 		return err
 	}
 	began := time.Now()
-	o := archive.VerifyOptions{Group: cfg == nil || cfg.Archive.Group}
-	var all []*archive.Verified
+	o := archive.VerifyOptions{GroupRead: cfg == nil || cfg.Archive.Group}
+	var all []*archive.VerifyResult
 	for _, b := range boxes {
 		v, err := r.Verify(ctx, b, o)
 		if err != nil {
@@ -92,21 +92,21 @@ func (a *app) verify(ctx context.Context, dir string, names []string) error {
 
 // selectBoxes returns the mailboxes of the accounts with these names or
 // directories, of all if there are none.
-func selectBoxes(r *archive.Archive, names []string) ([]archive.Box, error) {
+func selectBoxes(r *archive.Archive, names []string) ([]archive.MailboxDir, error) {
 	if len(names) == 0 {
-		return r.Boxes("")
+		return r.Mailboxes("")
 	}
 	have, err := r.Accounts()
 	if err != nil {
 		return nil, err
 	}
-	var out []archive.Box
+	var out []archive.MailboxDir
 	for _, n := range names {
-		dir := archive.Component(n)
+		dir := archive.Escape(n)
 		if !slices.Contains(have, dir) {
 			return nil, usage(fmt.Errorf("no account %q in the archive; it has %q", n, have))
 		}
-		boxes, err := r.Boxes(dir)
+		boxes, err := r.Mailboxes(dir)
 		if err != nil {
 			return nil, err
 		}

@@ -200,7 +200,7 @@ func makeArchive(dir string, messages int) (octets int64, err error) {
 	}{{"INBOX", 50}, {"Archive", 30}, {"Lists/go", 15}, {"Sent", 5}} {
 		now = archived
 		name := archive.Name{Mailbox: share.name, Delimiter: "/"}
-		box, err := w.Place("bench", name)
+		box, err := w.DirectoryOf("bench", name)
 		if err != nil {
 			return 0, err
 		}

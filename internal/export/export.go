@@ -231,7 +231,7 @@ func stops(err error) bool {
 }
 
 // components are the names of a mailbox's directories in its account's.
-func components(b archive.Box) []string {
+func components(b archive.MailboxDir) []string {
 	return strings.Split(strings.TrimPrefix(b.Dir, b.Account+"/"), "/")
 }
 

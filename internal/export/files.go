@@ -17,7 +17,7 @@ import (
 )
 
 // message writes a message to a file of its own, octet for octet.
-func (w *writer) message(ctx context.Context, b archive.Box, m *archive.Message, temp, name string) (present bool, err error) {
+func (w *writer) message(ctx context.Context, b archive.MailboxDir, m *archive.Message, temp, name string) (present bool, err error) {
 	if present, err = w.holds(name, m); present || err != nil {
 		return present, err
 	}
@@ -37,16 +37,16 @@ func (w *writer) message(ctx context.Context, b archive.Box, m *archive.Message,
 
 // maildir writes a mailbox as a Maildir.
 func (w *writer) maildir(ctx context.Context, sel *archive.Selected, box *Mailbox) error {
-	rel, err := maildir.Dir(components(sel.Box), w.e.Nested)
+	rel, err := maildir.Dir(components(sel.Mailbox), w.e.Nested)
 	if err != nil {
 		if !w.e.Nested {
 			err = fmt.Errorf("%w: --nested takes it", err)
 		}
 		return err
 	}
-	dir := path.Join(sel.Box.Account, rel)
+	dir := path.Join(sel.Mailbox.Account, rel)
 	box.Path = dir
-	if err := w.makeMaildir(sel.Box.Account, rel); err != nil {
+	if err := w.makeMaildir(sel.Mailbox.Account, rel); err != nil {
 		return err
 	}
 	words, err := w.keywords(dir, sel.Messages)
@@ -64,7 +64,7 @@ func (w *writer) maildir(ctx context.Context, sel *archive.Selected, box *Mailbo
 		if have, ok := there[base]; ok { // perhaps with other flags since
 			name = have
 		}
-		present, err := w.message(ctx, sel.Box, m, path.Join(dir, "tmp"), path.Join(dir, name))
+		present, err := w.message(ctx, sel.Mailbox, m, path.Join(dir, "tmp"), path.Join(dir, name))
 		return present, lostFlags(words, info, m.Flags), err
 	})
 	return errors.Join(err, w.sync(append([]string{path.Join(dir, "cur")}, above(dir)...)...))

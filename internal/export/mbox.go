@@ -20,7 +20,7 @@ const mboxSuffix = ".mbox"
 
 // mboxName is the file of a mailbox: Lists/go is Lists/go.mbox, and no mailbox's name
 // can meet that of another.
-func mboxName(b archive.Box) string {
+func mboxName(b archive.MailboxDir) string {
 	parts := components(b)
 	for i, p := range parts {
 		if k := len(p) - len(mboxSuffix); k >= 0 && strings.EqualFold(p[k:], mboxSuffix) {
@@ -42,7 +42,7 @@ func (e *Export) variant() mbox.Variant {
 
 // mboxFile writes a mailbox as an mbox.
 func (w *writer) mboxFile(ctx context.Context, sel *archive.Selected, box *Mailbox) error {
-	name := mboxName(sel.Box)
+	name := mboxName(sel.Mailbox)
 	box.Path = name
 	if err := w.clean(path.Dir(name)); err != nil {
 		return err
@@ -77,7 +77,7 @@ func (w *writer) mboxInto(ctx context.Context, out io.Writer, sel *archive.Selec
 		base = &mbox.Base{UIDValidity: uint32(max(1, sel.Messages[0].Added.Unix())), Keywords: words}
 	}
 	for _, m := range sel.Messages {
-		src, err := w.e.source(sel.Box, m)
+		src, err := w.e.source(sel.Mailbox, m)
 		var form mbox.Form
 		if err == nil {
 			err = src.pass(ctx, func(r io.Reader) error {
@@ -94,7 +94,7 @@ func (w *writer) mboxInto(ctx context.Context, out io.Writer, sel *archive.Selec
 			}
 			err = errors.Join(err, src.Close())
 		}
-		if err := w.e.result(box, sel.Box.ID(m), m, false, form.Loss, err); err != nil {
+		if err := w.e.result(box, sel.Mailbox.ID(m), m, false, form.Loss, err); err != nil {
 			return err
 		}
 	}

@@ -23,7 +23,7 @@ type source struct {
 }
 
 // source opens a message. The error is a damage.
-func (e *Export) source(b archive.Box, m *archive.Message) (*source, error) {
+func (e *Export) source(b archive.MailboxDir, m *archive.Message) (*source, error) {
 	f, err := e.Archive.OpenFile(path.Join(b.Dir, m.Path))
 	if err != nil {
 		return nil, damage{fmt.Errorf("can't be read: %w", err)}

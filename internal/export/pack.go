@@ -105,7 +105,7 @@ func (k *packing) copy(name string, size int64) error {
 // mailbox adds a mailbox: its journal as far as it is sealed, then its messages.
 func (k *packing) mailbox(ctx context.Context, sel *archive.Selected, box *Mailbox) error {
 	e := k.w.e
-	view, end, err := e.Archive.Fold(sel.Box)
+	view, end, err := e.Archive.Fold(sel.Mailbox)
 	if err != nil {
 		return err
 	}
@@ -116,16 +116,16 @@ func (k *packing) mailbox(ctx context.Context, sel *archive.Selected, box *Mailb
 	e.mu.Lock()
 	e.progress.Messages += len(messages) - box.Selected
 	e.mu.Unlock()
-	box.Path, box.Selected = sel.Box.Dir, len(messages)
-	if err := k.copy(sel.Box.Journal(), end.Offset); err != nil {
+	box.Path, box.Selected = sel.Mailbox.Dir, len(messages)
+	if err := k.copy(sel.Mailbox.Journal(), end.Offset); err != nil {
 		return err
 	}
 	for _, m := range messages {
-		err := k.message(ctx, sel.Box, m)
+		err := k.message(ctx, sel.Mailbox, m)
 		if bad := (damage{}); err != nil && !errors.As(err, &bad) {
 			return err
 		}
-		if err := e.result(box, sel.Box.ID(m), m, false, nil, err); err != nil {
+		if err := e.result(box, sel.Mailbox.ID(m), m, false, nil, err); err != nil {
 			return err
 		}
 	}
@@ -148,7 +148,7 @@ func every(v *archive.View) (out []*archive.Message) {
 // file has a part of it.
 var errTorn = errors.New("a message's file changed while it was being read")
 
-func (k *packing) message(ctx context.Context, b archive.Box, m *archive.Message) error {
+func (k *packing) message(ctx context.Context, b archive.MailboxDir, m *archive.Message) error {
 	src, err := k.w.e.source(b, m)
 	if err != nil {
 		return err

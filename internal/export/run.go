@@ -82,10 +82,10 @@ func (w *writer) boxes(ctx context.Context, r *Report, do func(*archive.Selected
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err == nil && len(sel.Messages) == 0 && !(w.e.Whole && (sel.Here || w.e.packs())) {
+		if err == nil && len(sel.Messages) == 0 && !(w.e.Whole && (sel.Listed || w.e.packs())) {
 			continue
 		}
-		r.Mailboxes = append(r.Mailboxes, Mailbox{Account: sel.Box.Account, Mailbox: sel.Name.Mailbox, Selected: len(sel.Messages)})
+		r.Mailboxes = append(r.Mailboxes, Mailbox{Account: sel.Mailbox.Account, Mailbox: sel.Name.Mailbox, Selected: len(sel.Messages)})
 		box := &r.Mailboxes[len(r.Mailboxes)-1]
 		w.e.mu.Lock()
 		w.e.progress.Mailbox = sel.Name.Mailbox
@@ -132,7 +132,7 @@ func (w *writer) each(ctx context.Context, sel *archive.Selected, box *Mailbox, 
 		}
 		g.Go(func() error {
 			present, loss, err := do(ctx, m)
-			return w.e.result(box, sel.Box.ID(m), m, present, loss, err)
+			return w.e.result(box, sel.Mailbox.ID(m), m, present, loss, err)
 		})
 	}
 	return g.Wait()
@@ -140,13 +140,13 @@ func (w *writer) each(ctx context.Context, sel *archive.Selected, box *Mailbox, 
 
 // emls writes a mailbox as a folder of .eml files, called as in the archive.
 func (w *writer) emls(ctx context.Context, sel *archive.Selected, box *Mailbox) error {
-	dir := sel.Box.Dir
+	dir := sel.Mailbox.Dir
 	box.Path = dir
 	if err := w.clean(dir); err != nil {
 		return err
 	}
 	err := w.each(ctx, sel, box, func(ctx context.Context, m *archive.Message) (bool, []string, error) {
-		present, err := w.message(ctx, sel.Box, m, dir, path.Join(dir, fileOf(m)))
+		present, err := w.message(ctx, sel.Mailbox, m, dir, path.Join(dir, fileOf(m)))
 		return present, nil, err
 	})
 	return errors.Join(err, w.sync(above(dir)...))

@@ -42,7 +42,7 @@ func newTestArchive(t testing.TB) *testArchive {
 	s.w = w
 	s.indexer = &Indexer{Archive: w.Archive, Path: filepath.Join(s.dir, "state.db.index")}
 	t.Cleanup(func() {
-		boxes, err := w.Boxes("")
+		boxes, err := w.Mailboxes("")
 		if err != nil {
 			t.Error(err)
 		}
@@ -70,7 +70,7 @@ func newTestArchive(t testing.TB) *testArchive {
 // openMailbox opens a mailbox as its journal has it.
 func (s *testArchive) openMailbox(account, name string) *archive.Mailbox {
 	s.t.Helper()
-	b, err := s.w.Place(account, archive.Name{Mailbox: name, Delimiter: "/"})
+	b, err := s.w.DirectoryOf(account, archive.Name{Mailbox: name, Delimiter: "/"})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 
 // mailboxIndex are what is known of a mailbox but for its messages.
 type mailboxIndex struct {
-	dir        archive.Box
+	dir        archive.MailboxDir
 	id         int64 // 0: not in the index
 	journal    string
 	position   archive.Position

@@ -114,7 +114,7 @@ func (l *indexSearch) catchUpMailboxes() error {
 	if err != nil {
 		return err
 	}
-	boxes, err := l.Archive.Boxes(l.Selection.Account)
+	boxes, err := l.Archive.Mailboxes(l.Selection.Account)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (l *indexSearch) catchUpMailboxes() error {
 // catchUpMailbox brings one mailbox up to its journal. It returns nil if none of its rows
 // in the index is meant.
 func (l *indexSearch) catchUpMailbox(f *mailboxIndex) (*mailboxIndex, error) {
-	at, size, err := l.Archive.At(f.dir, f.journal, f.position)
+	at, size, err := l.Archive.HasPosition(f.dir, f.journal, f.position)
 	if err != nil {
 		return nil, err
 	}

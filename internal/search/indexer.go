@@ -156,7 +156,7 @@ func (x *Indexer) catchUp(ctx context.Context, ix *indexFile, done *IndexReport)
 	if err != nil {
 		return err
 	}
-	boxes, err := x.Archive.Boxes("")
+	boxes, err := x.Archive.Mailboxes("")
 	if err != nil {
 		return err
 	}
@@ -213,7 +213,7 @@ const (
 // updateMailbox brings one mailbox up to its journal: first the words of its new messages,
 // which stay whatever comes, then what the journal says, with the new position.
 func (x *Indexer) updateMailbox(ctx context.Context, ix *indexFile, f *mailboxIndex, done *IndexReport) error {
-	at, size, err := x.Archive.At(f.dir, f.journal, f.position)
+	at, size, err := x.Archive.HasPosition(f.dir, f.journal, f.position)
 	if err != nil {
 		return err
 	}
@@ -325,7 +325,7 @@ func (x *Indexer) retryUnread(ctx context.Context, ix *indexFile, done *IndexRep
 }
 
 // writeMessages puts the messages of events into the index that are not there.
-func (k *indexWriter) writeMessages(ctx context.Context, b archive.Box, events []archive.Event) error {
+func (k *indexWriter) writeMessages(ctx context.Context, b archive.MailboxDir, events []archive.Event) error {
 	of := map[archive.Sum]*newDocument{}
 	var list []*newDocument
 	for _, e := range events {

@@ -105,7 +105,7 @@ func (q *Query) Restrict(a *archive.Archive, s archive.Selection) archive.Select
 	s.Mailbox = func(n archive.Name) bool {
 		return (mailbox == nil || mailbox(n)) && q.matchesMailbox(n)
 	}
-	s.Match = func(b archive.Box, m *archive.Message) (bool, error) {
+	s.Match = func(b archive.MailboxDir, m *archive.Message) (bool, error) {
 		if match != nil {
 			if ok, err := match(b, m); !ok || err != nil {
 				return false, err

@@ -29,7 +29,7 @@ func (s *Search) searchArchive(ctx context.Context, found *Report) error {
 
 // searchArchiveWith is stream where some verdicts are known.
 func (s *Search) searchArchiveWith(ctx context.Context, v *matchCache, found *Report) error {
-	boxes, err := s.Archive.Boxes(s.Selection.Account)
+	boxes, err := s.Archive.Mailboxes(s.Selection.Account)
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (s *Search) searchArchiveWith(ctx context.Context, v *matchCache, found *Re
 	narrowed.Mailbox = func(n archive.Name) bool {
 		return (s.Selection.Mailbox == nil || s.Selection.Mailbox(n)) && s.Query.matchesMailbox(n)
 	}
-	narrowed.Match = func(b archive.Box, m *archive.Message) (bool, error) {
+	narrowed.Match = func(b archive.MailboxDir, m *archive.Message) (bool, error) {
 		return s.Query.matchesFlags(m.Flags) && s.Query.matchesDate(m.InternalDate), ctx.Err()
 	}
 	if narrowed, err = s.Archive.Prepare(narrowed); err != nil { // once, for each Select would
@@ -83,7 +83,7 @@ func (s *Search) searchArchiveWith(ctx context.Context, v *matchCache, found *Re
 }
 
 // matchAll asks about messages of a mailbox in parallel.
-func (s *Search) matchAll(ctx context.Context, v *matchCache, b archive.Box, messages []*archive.Message, found *Report) error {
+func (s *Search) matchAll(ctx context.Context, v *matchCache, b archive.MailboxDir, messages []*archive.Message, found *Report) error {
 	var g errgroup.Group
 	g.SetLimit(parallelReads())
 	var mu gosync.Mutex

@@ -78,7 +78,7 @@ func (p *pack) wants(name string, regular bool) bool {
 	return false
 }
 
-func isJournal(name string) bool { return name == archive.Box{Dir: path.Dir(name)}.Journal() }
+func isJournal(name string) bool { return name == archive.MailboxDir{Dir: path.Dir(name)}.Journal() }
 
 // at names a file in it, for people.
 func (p *pack) at(name string) string { return p.path + ": " + name }
@@ -288,7 +288,7 @@ type story struct {
 // are when a server has renumbered its mailbox.
 func (p *packed) tell(view *archive.View) (gone int) {
 	for ep, m := range view.All() {
-		here, have := view.Here(ep, m), p.told[m.Path]
+		here, have := view.Listed(ep, m), p.told[m.Path]
 		switch {
 		case here && have.here:
 			have.as = append(have.as, m)

@@ -142,7 +142,7 @@ func compareLevels(a, b *Mailbox) int {
 func parted(dirs []string) []string {
 	out := make([]string, len(dirs))
 	for i, d := range dirs {
-		out[i] = archive.Part(d)
+		out[i] = archive.Unescape(d)
 	}
 	return out
 }

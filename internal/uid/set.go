@@ -118,8 +118,8 @@ func (s Set) All() iter.Seq[uint32] {
 	}
 }
 
-// Minus returns the UIDs that are in s and not in t.
-func (s Set) Minus(t Set) Set {
+// Subtract returns the UIDs that are in s and not in t.
+func (s Set) Subtract(t Set) Set {
 	var out Set
 	j := 0
 	for _, r := range s.r {
@@ -140,11 +140,11 @@ func (s Set) Minus(t Set) Set {
 	return out
 }
 
-// And returns the UIDs that are in both sets.
-func (s Set) And(t Set) Set { return s.Minus(s.Minus(t)) }
+// Intersect returns the UIDs that are in both sets.
+func (s Set) Intersect(t Set) Set { return s.Subtract(s.Subtract(t)) }
 
-// Or returns the UIDs that are in one of the sets or in both.
-func (s Set) Or(t Set) Set {
+// Union returns the UIDs that are in one of the sets or in both.
+func (s Set) Union(t Set) Set {
 	all := slices.Concat(s.r, t.r)
 	slices.SortFunc(all, func(a, b Range) int { return cmp.Compare(a.First, b.First) })
 	var out Set

@@ -50,7 +50,7 @@ func toAppend(msgs []dovecot.Msg) []AppendMessage {
 // readBack holds an open mailbox against what was appended to it.
 func readBack(t *testing.T, c *Conn, e Selected, want []dovecot.Msg, out []Appended) {
 	t.Helper()
-	metas := make(map[uint32]Meta)
+	metas := make(map[uint32]Metadata)
 	var set uid.Set
 	for i, o := range out {
 		if o.State != AppendDone || o.UIDValidity != e.UIDValidity || o.UID == 0 || set.Contains(o.UID) {
@@ -58,11 +58,11 @@ func readBack(t *testing.T, c *Conn, e Selected, want []dovecot.Msg, out []Appen
 		}
 		set.Add(o.UID)
 	}
-	if err := c.Meta(t.Context(), MetaQuery{Set: set}, func(m Meta) error { metas[m.UID] = m; return nil }); err != nil {
+	if err := c.FetchMetadata(t.Context(), MetadataQuery{Set: set}, func(m Metadata) error { metas[m.UID] = m; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	sums := make(map[uint32][sha256.Size]byte)
-	err := c.Bodies(t.Context(), set, func(u uint32, _ int64, r io.Reader) error {
+	err := c.FetchBodies(t.Context(), set, func(u uint32, _ int64, r io.Reader) error {
 		h := sha256.New()
 		_, err := io.Copy(h, r)
 		sums[u] = [sha256.Size]byte(h.Sum(nil))
@@ -99,7 +99,7 @@ func TestAppendToDovecot(t *testing.T) {
 		if err := c.Login(t.Context(), Auth{Username: user.Name, Password: []byte(user.Password)}); err != nil {
 			t.Fatal(err)
 		}
-		if !c.Has("MULTIAPPEND") || !c.Has("LITERAL+") {
+		if !c.HasCapability("MULTIAPPEND") || !c.HasCapability("LITERAL+") {
 			t.Fatal("this Dovecot has no MULTIAPPEND or no LITERAL+")
 		}
 		name := map[Security]string{TLS: "Entwürfe & mehr", Plaintext: "plain"}[security]
@@ -116,7 +116,7 @@ func TestAppendToDovecot(t *testing.T) {
 			t.Fatal(err)
 		}
 		e, err := c.Select(t.Context(), wireName)
-		if err != nil || e.ReadOnly || e.Messages != 300 || !e.Told || !e.NewKeywords || !slices.Contains(e.PermanentFlags, "big-one") {
+		if err != nil || e.ReadOnly || e.Messages != 300 || !e.HasPermanentFlags || !e.AllowsNewKeywords || !slices.Contains(e.PermanentFlags, "big-one") {
 			t.Errorf("Select = %+v, %v", e, err)
 		}
 		readBack(t, c, e, want, out)
@@ -171,7 +171,7 @@ func TestAppendToImapd(t *testing.T) {
 	if err := c.Login(t.Context(), Auth{Username: "alice", Password: []byte("secret")}); err != nil {
 		t.Fatal(err)
 	}
-	if c.Has("MULTIAPPEND") || !c.Has("LITERAL+") {
+	if c.HasCapability("MULTIAPPEND") || !c.HasCapability("LITERAL+") {
 		t.Fatal("not the server that this is about")
 	}
 	want := several()

@@ -84,7 +84,7 @@ func (a *appender) all() error {
 // group is the command that begins with a message.
 func (a *appender) group(first int) appendCommand {
 	p := appendCommand{first, first + 1, a.msgs[first].Size}
-	if p.octets > 0 && a.c.Has("MULTIAPPEND") {
+	if p.octets > 0 && a.c.HasCapability("MULTIAPPEND") {
 		for ; p.end < len(a.msgs) && a.msgs[p.end].Size > 0; p.end++ {
 			p.octets += a.msgs[p.end].Size
 		}
@@ -124,7 +124,7 @@ func (a *appender) send(p appendCommand) error {
 
 // unasked says whether a message goes without the server's leave (RFC 7888).
 func (a *appender) unasked(m *AppendMessage) bool {
-	able := a.c.Has("LITERAL+") || a.c.Has("LITERAL-") && m.Size <= literalMinus
+	able := a.c.HasCapability("LITERAL+") || a.c.HasCapability("LITERAL-") && m.Size <= literalMinus
 	return able && m.plain() && isASCII(a.name) && len(a.name)+len(m.head()) <= longestHead
 }
 

@@ -37,7 +37,7 @@ func BenchmarkBodies(b *testing.B) {
 				b.ReportAllocs()
 				b.ResetTimer()
 				n := 0
-				err := c.Bodies(b.Context(), span(1, uint32(b.N)), func(_ uint32, _ int64, r io.Reader) error {
+				err := c.FetchBodies(b.Context(), span(1, uint32(b.N)), func(_ uint32, _ int64, r io.Reader) error {
 					n++
 					_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, buf)
 					return err

@@ -10,7 +10,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 )
 
-// Bodies fetches whole messages, BODY.PEEK[] and nothing else. fn is called at
+// FetchBodies fetches whole messages, BODY.PEEK[] and nothing else. fn is called at
 // most once for each UID of set, as they come, with the octets that the server
 // announces for it and a reader of exactly so many: it ends in io.EOF only if all
 // came, else in io.ErrUnexpectedEOF, and then Bodies fails. It fails, too, with
@@ -23,7 +23,7 @@ import (
 // the caller compares, and asks Body for the rest.
 //
 // An error of fn ends the connection and is returned as it is.
-func (c *Conn) Bodies(ctx context.Context, set uid.Set, fn func(uid uint32, size int64, body io.Reader) error) error {
+func (c *Conn) FetchBodies(ctx context.Context, set uid.Set, fn func(uid uint32, size int64, body io.Reader) error) error {
 	cmd := command{name: cmdFetch, wait: c.opt.Timeouts.Answer, no: ClassMessage, bad: ClassProtocol}
 	for _, part := range split(set) {
 		var numbers imap.UIDSet

@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// Body fetches one message in a way that takes what Bodies can't: the UID behind
+// FetchBody fetches one message in a way that takes what Bodies can't: the UID behind
 // the body or in another reply, a quoted string for a body, anything around it.
 // fn is called at most once, with a reader of size octets as in Bodies. Whether
 // what fn read is the message is known only in the end: fn's work counts if Body
@@ -15,7 +15,7 @@ import (
 //
 // The error says why there is none: ErrNoBody, ErrNotSent, or an *Error with the
 // server's words. An error of fn ends the connection and is returned as it is.
-func (c *Conn) Body(ctx context.Context, u uint32, fn func(size int64, body io.Reader) error) error {
+func (c *Conn) FetchBody(ctx context.Context, u uint32, fn func(size int64, body io.Reader) error) error {
 	cmd := command{name: cmdFetch, wait: c.opt.Timeouts.Answer, no: ClassMessage, bad: ClassMessage}
 	return c.exclusive(ctx, cmd, func() error {
 		one := single{c: c, uid: u, fn: fn}

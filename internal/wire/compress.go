@@ -21,10 +21,10 @@ const (
 	slowTime   = time.Second / 2
 )
 
-// Slow says whether the link was measured to be so slow that it pays to compress.
+// IsSlow says whether the link was measured to be so slow that it pays to compress.
 // Counted is the time spent waiting for the network in the middle of answers: neither
 // a round trip, nor a server that thinks, nor a slow disk of ours makes a link slow.
-func (c *Conn) Slow() bool {
+func (c *Conn) IsSlow() bool {
 	s := c.in
 	return s.got >= slowSample && s.took >= slowTime && float64(s.got) < slowLink*s.took.Seconds()
 }
@@ -36,7 +36,7 @@ func (c *Conn) Slow() bool {
 // All limits and the minimum rate count octets after inflation, so that a bomb is worth
 // no more than the same octets sent as they are.
 func (c *Conn) Compress(ctx context.Context) error {
-	if c.compressed || c.opt.Compress == CompressNever || !c.Has("COMPRESS=DEFLATE") {
+	if c.compressed || c.opt.Compress == CompressNever || !c.HasCapability("COMPRESS=DEFLATE") {
 		return nil
 	}
 	c.compressed = true // or asked for in vain

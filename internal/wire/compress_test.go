@@ -179,7 +179,7 @@ func TestSlow(t *testing.T) {
 		{slowLink - 1, time.Second, true},
 	} {
 		conn := &Conn{in: &stream{got: c.got, took: c.took}}
-		if got := conn.Slow(); got != c.slow {
+		if got := conn.IsSlow(); got != c.slow {
 			t.Errorf("%d octets in %v: %v", c.got, c.took, got)
 		}
 	}
@@ -195,7 +195,7 @@ func TestSlow(t *testing.T) {
 	if _, err := bodies(t.Context(), conn, span(1, 2)); err != nil {
 		t.Fatal(err)
 	}
-	if !conn.Slow() {
+	if !conn.IsSlow() {
 		t.Errorf("%d octets in %v", conn.in.got, conn.in.took)
 	}
 }
@@ -231,7 +231,7 @@ func TestCompressDovecot(t *testing.T) {
 	if err := c.Login(t.Context(), Auth{Username: u.Name, Password: []byte(u.Password)}); err != nil {
 		t.Fatal(err)
 	}
-	if !c.Has("COMPRESS=DEFLATE") {
+	if !c.HasCapability("COMPRESS=DEFLATE") {
 		t.Fatal("this Dovecot does not offer it")
 	}
 	if _, err := c.Examine(t.Context(), "INBOX", true); err != nil {
@@ -241,7 +241,7 @@ func TestCompressDovecot(t *testing.T) {
 	for i := range took {
 		before := counted.n
 		got := map[uint32]string{}
-		err := c.Bodies(t.Context(), span(1, uint32(len(want))), func(u uint32, _ int64, body io.Reader) error {
+		err := c.FetchBodies(t.Context(), span(1, uint32(len(want))), func(u uint32, _ int64, body io.Reader) error {
 			text, err := io.ReadAll(body)
 			got[u] = string(text)
 			return err

@@ -244,10 +244,10 @@ func (c *Conn) Logout(ctx context.Context) error {
 	return err
 }
 
-// Leave says good-bye and hangs up without waiting for the answer, which is worth a
+// LogoutNoWait says good-bye and hangs up without waiting for the answer, which is worth a
 // round trip to nobody whose commands are all answered. The server reads LOGOUT
 // before it sees the end.
-func (c *Conn) Leave(ctx context.Context) error {
+func (c *Conn) LogoutNoWait(ctx context.Context) error {
 	cmd := command{name: cmdLogout, wait: c.opt.Timeouts.Logout}
 	err := c.exclusive(ctx, cmd, func() error {
 		if err := c.put([]byte(c.nextTag() + " LOGOUT\r\n")); err != nil {

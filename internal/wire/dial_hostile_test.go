@@ -109,8 +109,8 @@ func TestStartTLSForgetsWhatWasSaidInTheClear(t *testing.T) {
 	o := options(s)
 	o.Security = StartTLS
 	c := connect(t, s, o)
-	if c.Has("EVIL") || !c.Has("AUTH=PLAIN") || len(c.Alerts()) != 0 {
-		t.Errorf("EVIL = %v, alerts %q", c.Has("EVIL"), c.Alerts())
+	if c.HasCapability("EVIL") || !c.HasCapability("AUTH=PLAIN") || len(c.Alerts()) != 0 {
+		t.Errorf("EVIL = %v, alerts %q", c.HasCapability("EVIL"), c.Alerts())
 	}
 }
 

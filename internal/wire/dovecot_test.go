@@ -58,12 +58,12 @@ func compare(t *testing.T, c *Conn, m Mailbox, want []dovecot.Msg) {
 	if err != nil || set.String() != all.String() {
 		t.Errorf("%s: UIDs %q, want %q, %v", m.Name, set, all, err)
 	}
-	metas := make(map[uint32]Meta)
-	if err := c.Meta(t.Context(), MetaQuery{Set: set}, func(m Meta) error { metas[m.UID] = m; return nil }); err != nil {
+	metas := make(map[uint32]Metadata)
+	if err := c.FetchMetadata(t.Context(), MetadataQuery{Set: set}, func(m Metadata) error { metas[m.UID] = m; return nil }); err != nil {
 		t.Error(err)
 	}
 	sums := make(map[uint32][sha256.Size]byte)
-	err = c.Bodies(t.Context(), set, func(u uint32, _ int64, r io.Reader) error {
+	err = c.FetchBodies(t.Context(), set, func(u uint32, _ int64, r io.Reader) error {
 		h := sha256.New()
 		_, err := io.Copy(h, r)
 		sums[u] = [sha256.Size]byte(h.Sum(nil))

@@ -187,9 +187,9 @@ func TestFloodsAreBounded(t *testing.T) {
 					case "Bodies":
 						_, err = bodies(t.Context(), conn, uid.Of(1))
 					case "Body":
-						err = conn.Body(t.Context(), 1, func(_ int64, r io.Reader) error { _, err := io.Copy(io.Discard, r); return err })
+						err = conn.FetchBody(t.Context(), 1, func(_ int64, r io.Reader) error { _, err := io.Copy(io.Discard, r); return err })
 					case "Meta":
-						err = conn.Meta(t.Context(), MetaQuery{Set: uid.Of(1)}, func(Meta) error { return nil })
+						err = conn.FetchMetadata(t.Context(), MetadataQuery{Set: uid.Of(1)}, func(Metadata) error { return nil })
 					case "Search":
 						_, err = conn.Search(t.Context())
 					case "List":
@@ -234,7 +234,7 @@ func TestSlowDiskIsNotASlowServer(t *testing.T) {
 	o.MinRate = MinRate{Octets: 1 << 20, Window: 50 * time.Millisecond}
 	conn := connect(t, s, o)
 	n := 0
-	err := conn.Bodies(t.Context(), span(1, 2), func(_ uint32, _ int64, r io.Reader) error {
+	err := conn.FetchBodies(t.Context(), span(1, 2), func(_ uint32, _ int64, r io.Reader) error {
 		n++
 		if _, err := io.ReadFull(r, make([]byte, 3)); err != nil {
 			return err
@@ -299,21 +299,21 @@ func TestFnGivesUp(t *testing.T) {
 	}
 	fail := func(uint32, int64, io.Reader) error { return mine }
 	conn := newConn()
-	if err := conn.Bodies(t.Context(), span(1, 2), fail); err != mine {
+	if err := conn.FetchBodies(t.Context(), span(1, 2), fail); err != mine {
 		t.Errorf("Bodies = %v", err)
 	}
 	if err := conn.Noop(t.Context()); err != mine {
 		t.Errorf("Noop after it = %v", err)
 	}
-	if err := newConn().Body(t.Context(), 1, func(int64, io.Reader) error { return mine }); err != mine {
+	if err := newConn().FetchBody(t.Context(), 1, func(int64, io.Reader) error { return mine }); err != mine {
 		t.Errorf("Body = %v", err)
 	}
-	if err := newConn().Meta(t.Context(), MetaQuery{Set: span(1, 2)}, func(Meta) error { return mine }); err != mine {
+	if err := newConn().FetchMetadata(t.Context(), MetadataQuery{Set: span(1, 2)}, func(Metadata) error { return mine }); err != mine {
 		t.Errorf("Meta = %v", err)
 	}
 	n := 0
 	unread := func(uint32, int64, io.Reader) error { n++; return nil }
-	if err := newConn().Bodies(t.Context(), span(1, 2), unread); err != nil || n != 2 {
+	if err := newConn().FetchBodies(t.Context(), span(1, 2), unread); err != nil || n != 2 {
 		t.Errorf("unread: %d, %v", n, err)
 	}
 	func() {
@@ -322,6 +322,6 @@ func TestFnGivesUp(t *testing.T) {
 				t.Error("no panic came through")
 			}
 		}()
-		_ = newConn().Bodies(t.Context(), span(1, 2), func(uint32, int64, io.Reader) error { panic("fn") })
+		_ = newConn().FetchBodies(t.Context(), span(1, 2), func(uint32, int64, io.Reader) error { panic("fn") })
 	}()
 }

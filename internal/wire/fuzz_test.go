@@ -63,19 +63,19 @@ func FuzzConnection(f *testing.F) {
 		checkError(t, err)
 		_, err = c.Search(ctx)
 		checkError(t, err)
-		checkError(t, c.Meta(ctx, MetaQuery{Set: uid.Of(1, 2)}, func(m Meta) error {
+		checkError(t, c.FetchMetadata(ctx, MetadataQuery{Set: uid.Of(1, 2)}, func(m Metadata) error {
 			if m.UID == 0 {
 				t.Error("UID 0")
 			}
 			return nil
 		}))
-		checkError(t, c.Bodies(ctx, uid.Of(1, 2), func(u uint32, size int64, r io.Reader) error {
+		checkError(t, c.FetchBodies(ctx, uid.Of(1, 2), func(u uint32, size int64, r io.Reader) error {
 			if u != 1 && u != 2 {
 				t.Errorf("UID %d was not asked for", u)
 			}
 			return read(size, r)
 		}))
-		checkError(t, c.Body(ctx, 1, read))
+		checkError(t, c.FetchBody(ctx, 1, read))
 		change(ctx, t, c)
 	})
 }
@@ -95,7 +95,7 @@ func change(ctx context.Context, t *testing.T, c *Conn) {
 	c.readOnly = false
 	_, err = c.SearchKeys(ctx, []string{"SUBJECT", "ä", "TO", "ö"})
 	checkError(t, err)
-	checkError(t, c.Headers(ctx, uid.Of(1, 2), func(u uint32, _ []byte) error {
+	checkError(t, c.FetchHeaders(ctx, uid.Of(1, 2), func(u uint32, _ []byte) error {
 		if u != 1 && u != 2 {
 			t.Errorf("UID %d was not asked for", u)
 		}

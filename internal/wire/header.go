@@ -6,7 +6,7 @@ import (
 	"archiverd/internal/uid"
 )
 
-// Headers fetches the headers of messages, BODY.PEEK[HEADER] and nothing else (RFC
+// FetchHeaders fetches the headers of messages, BODY.PEEK[HEADER] and nothing else (RFC
 // 9051 6.4.5). fn is called at most once for each UID of set, as they come; header
 // is valid only until it returns. One of more octets than Limits.Literal ends the
 // connection.
@@ -15,7 +15,7 @@ import (
 // does not mean that every header came: the caller compares.
 //
 // An error of fn ends the connection and is returned as it is.
-func (c *Conn) Headers(ctx context.Context, set uid.Set, fn func(uid uint32, header []byte) error) error {
+func (c *Conn) FetchHeaders(ctx context.Context, set uid.Set, fn func(uid uint32, header []byte) error) error {
 	cmd := command{name: cmdFetch, wait: c.opt.Timeouts.Answer, no: ClassMessage, bad: ClassProtocol}
 	for _, part := range split(set) {
 		var given uid.Set

@@ -19,11 +19,11 @@ func (c *Conn) idItems() string {
 	switch {
 	case c.noIDs:
 		return ""
-	case c.Has("OBJECTID") && c.Has("X-GM-EXT-1"):
+	case c.HasCapability("OBJECTID") && c.HasCapability("X-GM-EXT-1"):
 		return " EMAILID X-GM-LABELS"
-	case c.Has("OBJECTID"):
+	case c.HasCapability("OBJECTID"):
 		return " EMAILID"
-	case c.Has("X-GM-EXT-1"):
+	case c.HasCapability("X-GM-EXT-1"):
 		return " X-GM-MSGID X-GM-LABELS"
 	}
 	return ""
@@ -31,7 +31,7 @@ func (c *Conn) idItems() string {
 
 // withoutIDs says whether err may be the server's refusal of items that it
 // announces and can't tell.
-func (c *Conn) withoutIDs(q MetaQuery, err error) bool {
+func (c *Conn) withoutIDs(q MetadataQuery, err error) bool {
 	var refusal *imap.Error
 	return q.IDs && c.idItems() != "" && errors.As(err, &refusal) && c.failure() == nil
 }

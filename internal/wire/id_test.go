@@ -12,10 +12,10 @@ import (
 )
 
 // metaOf asks for the metadata of UID 5 with what it is known by.
-func metaOf(t *testing.T, c *Conn) (Meta, error) {
+func metaOf(t *testing.T, c *Conn) (Metadata, error) {
 	t.Helper()
-	var out Meta
-	err := c.Meta(t.Context(), MetaQuery{Set: uid.Of(5), IDs: true}, func(m Meta) error { out = m; return nil })
+	var out Metadata
+	err := c.FetchMetadata(t.Context(), MetadataQuery{Set: uid.Of(5), IDs: true}, func(m Metadata) error { out = m; return nil })
 	return out, err
 }
 

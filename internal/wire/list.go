@@ -45,11 +45,11 @@ func (c *Conn) List(ctx context.Context) ([]Mailbox, error) {
 	var l lister
 	l.limit = c.opt.Limits.Mailboxes
 	cmd := command{name: cmdList, wait: c.opt.Timeouts.Answer, no: ClassProtocol, bad: ClassProtocol, replies: 2 * l.limit}
-	extended := c.Has("LIST-STATUS")
+	extended := c.HasCapability("LIST-STATUS")
 	line := `LIST "" "*"`
 	if extended { // RFC 5258, RFC 5819, RFC 6154
 		options := "CHILDREN STATUS " + c.statusItems()
-		if c.Has("SPECIAL-USE") {
+		if c.HasCapability("SPECIAL-USE") {
 			options = "SPECIAL-USE " + options
 		}
 		line += " RETURN (" + options + ")"
@@ -85,7 +85,7 @@ func (c *Conn) List(ctx context.Context) ([]Mailbox, error) {
 }
 
 func (c *Conn) statusItems() string {
-	if c.Has("CONDSTORE") {
+	if c.HasCapability("CONDSTORE") {
 		return "(MESSAGES UIDNEXT UIDVALIDITY HIGHESTMODSEQ)"
 	}
 	return "(MESSAGES UIDNEXT UIDVALIDITY)"

@@ -74,24 +74,24 @@ func (c *Conn) method(a Auth) (func(*imapclient.Client) error, error) {
 	loginSASL := authenticate(func() sasl.Client { return &loginClient{a.Username, string(a.Password), 0} })
 	login := func(c *imapclient.Client) error { return c.Login(a.Username, string(a.Password)).Wait() }
 
-	disabled := c.Has("LOGINDISABLED")
+	disabled := c.HasCapability("LOGINDISABLED")
 	switch {
 	case a.SASL != nil:
 		return authenticate(a.SASL), nil
-	case disabled && (c.opt.Security == Plaintext || !c.Has("AUTH=PLAIN") && !c.Has("AUTH=LOGIN")):
+	case disabled && (c.opt.Security == Plaintext || !c.HasCapability("AUTH=PLAIN") && !c.HasCapability("AUTH=LOGIN")):
 		return nil, errLoginDisabled
 	}
 	switch a.Mechanism {
 	case "", "auto":
 		switch {
-		case c.Has("AUTH=PLAIN"):
+		case c.HasCapability("AUTH=PLAIN"):
 			return plain, nil
 		case !disabled:
 			return login, nil
 		}
 		return loginSASL, nil
 	case "plain":
-		if disabled && !c.Has("AUTH=PLAIN") {
+		if disabled && !c.HasCapability("AUTH=PLAIN") {
 			return nil, errLoginDisabled
 		}
 		return plain, nil
@@ -99,7 +99,7 @@ func (c *Conn) method(a Auth) (func(*imapclient.Client) error, error) {
 		if !disabled {
 			return login, nil
 		}
-		if c.Has("AUTH=LOGIN") {
+		if c.HasCapability("AUTH=LOGIN") {
 			return loginSASL, nil
 		}
 		return nil, errLoginDisabled

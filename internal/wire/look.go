@@ -6,40 +6,40 @@ import (
 	"archiverd/internal/uid"
 )
 
-// Look says what to learn of a mailbox in one flight.
-type Look struct {
-	Wire      string      // the mailbox, as listed
-	CondStore bool        // opened with CONDSTORE, where that is announced
-	Search    bool        // for the UIDs of all its messages
-	Meta      []MetaQuery // about messages
+// OpenQuery says what to learn of a mailbox in one flight.
+type OpenQuery struct {
+	Wire      string          // the mailbox, as listed
+	CondStore bool            // opened with CONDSTORE, where that is announced
+	Search    bool            // for the UIDs of all its messages
+	Metadata  []MetadataQuery // about messages
 }
 
-// Looked is what came back.
-type Looked struct {
+// Opened is what came back.
+type Opened struct {
 	Examined
-	UIDs uid.Set // of all messages, if they were searched for
-	Told bool    // every query of Meta was sent, and answered with OK
+	UIDs        uid.Set // of all messages, if they were searched for
+	AllAnswered bool    // every query of Meta was sent, and answered with OK
 }
 
-// Look opens a mailbox for reading as Examine does, searches it and asks for
+// Open opens a mailbox for reading as Examine does, searches it and asks for
 // metadata as Search and Meta do, all in one write: the line's round trip is waited
 // for once. One goroutine reads all the answers as they come, so none blocks another.
 //
 // fn is given what is said of messages once the mailbox is open. Whether that is
 // the mailbox that the queries were meant for, UIDVALIDITY tells only in the end.
 // A query that the server refuses is no error: what is missing, Meta asks for.
-func (c *Conn) Look(ctx context.Context, l Look, fn func(Meta) error) (Looked, error) {
+func (c *Conn) Open(ctx context.Context, l OpenQuery, fn func(Metadata) error) (Opened, error) {
 	cmd := command{name: cmdExamine, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassMailbox}
 	line, err := c.openLine(cmd, l.Wire, l.CondStore)
 	if err != nil {
-		return Looked{}, err
+		return Opened{}, err
 	}
 	lines := []string{line}
 	if l.Search {
 		lines = append(lines, c.searchHead()+" ALL")
 	}
 	first, most, sent := len(lines), 0, true // of the queries
-	for _, q := range l.Meta {
+	for _, q := range l.Metadata {
 		for _, line := range c.lines(q) {
 			if len(lines) == flightLines {
 				sent = false
@@ -51,7 +51,7 @@ func (c *Conn) Look(ctx context.Context, l Look, fn func(Meta) error) (Looked, e
 	}
 	var opened Selected
 	found := finder{room: c.opt.Limits.Search}
-	looked := Looked{Told: sent}
+	looked := Opened{AllAnswered: sent}
 	err = c.exclusive(ctx, cmd, func() error {
 		c.in.search = l.Search
 		defer func() { c.in.search = false }()
@@ -85,13 +85,13 @@ func (c *Conn) Look(ctx context.Context, l Look, fn func(Meta) error) (Looked, e
 			case ClassBusy, ClassThrottled, ClassLogin: // of the server, not of the query
 				return c.explain(cmd, err)
 			}
-			looked.Told = looked.Told && err == nil
+			looked.AllAnswered = looked.AllAnswered && err == nil
 		}
 		looked.Examined = opened.Examined
 		return nil
 	})
 	if err != nil {
-		return Looked{}, err
+		return Opened{}, err
 	}
 	return looked, nil
 }

@@ -61,7 +61,7 @@ func TestLook(t *testing.T) {
 				t.Fatal(err)
 			}
 			metas := 0
-			looked, err := conn.Look(t.Context(), Look{Wire: "INBOX", Search: true, Meta: []MetaQuery{{Set: span(1, 1<<32-1)}}}, func(m Meta) error {
+			looked, err := conn.Open(t.Context(), OpenQuery{Wire: "INBOX", Search: true, Metadata: []MetadataQuery{{Set: span(1, 1<<32-1)}}}, func(m Metadata) error {
 				if m.UID == 99 || !m.HasSize {
 					t.Errorf("meta %+v", m)
 				}
@@ -74,7 +74,7 @@ func TestLook(t *testing.T) {
 			if err != nil {
 				return
 			}
-			if looked.UIDs.String() != c.uids || looked.UIDValidity != 7 || looked.Messages != 3 || metas != c.metas || looked.Told != c.told {
+			if looked.UIDs.String() != c.uids || looked.UIDValidity != 7 || looked.Messages != 3 || metas != c.metas || looked.AllAnswered != c.told {
 				t.Errorf("looked is %+v, %d metas", looked, metas)
 			}
 			if _, err := conn.Search(t.Context()); err != nil {
@@ -98,7 +98,7 @@ func TestLeave(t *testing.T) {
 		o := options(s)
 		o.Security, o.Timeouts = secure, Timeouts{}
 		c := connect(t, s, o)
-		if err := c.Leave(t.Context()); err != nil {
+		if err := c.LogoutNoWait(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		<-left

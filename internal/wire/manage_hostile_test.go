@@ -44,7 +44,7 @@ var small = []struct {
 	{`UID STORE 7 FLAGS.SILENT ()`, "", ClassMailbox, ClassMailbox, func(ctx context.Context, c *Conn) error { return c.Store(ctx, uid.Of(7), "FLAGS", nil) }},
 	{`UID EXPUNGE 1:3,9`, "* 1 EXPUNGE\r\n", ClassMailbox, ClassMailbox, func(ctx context.Context, c *Conn) error { return c.Expunge(ctx, uid.Of(1, 2, 3, 9)) }},
 	{`UID FETCH 1:3 (UID BODY.PEEK[HEADER])`, "", ClassMessage, ClassProtocol, func(ctx context.Context, c *Conn) error {
-		return c.Headers(ctx, span(1, 3), func(uint32, []byte) error { return nil })
+		return c.FetchHeaders(ctx, span(1, 3), func(uint32, []byte) error { return nil })
 	}},
 	{`UID SEARCH FROM "bob"`, "* SEARCH 1\r\n", ClassMailbox, ClassMailbox, func(ctx context.Context, c *Conn) error {
 		_, err := c.SearchKeys(ctx, []string{"FROM", "bob"})
@@ -195,7 +195,7 @@ func TestNothingUnsendable(t *testing.T) {
 		t.Error(err)
 	}
 	// Nothing to do is done.
-	if err := errors.Join(conn.Store(t.Context(), uid.Set{}, "FLAGS", nil), conn.Headers(t.Context(), uid.Set{}, nil), conn.Noop(t.Context())); err != nil {
+	if err := errors.Join(conn.Store(t.Context(), uid.Set{}, "FLAGS", nil), conn.FetchHeaders(t.Context(), uid.Set{}, nil), conn.Noop(t.Context())); err != nil {
 		t.Error(err)
 	}
 }
@@ -230,7 +230,7 @@ func TestSelect(t *testing.T) {
 		s := serve(t, hostile.Options{Mailboxes: inbox(), Script: answer("SELECT", c.reply)})
 		conn := connect(t, s, options(s))
 		e, err := conn.Select(t.Context(), "x")
-		got := fmt.Sprint(e.Messages, e.UIDNext, e.UIDValidity, e.ReadOnly, e.PermanentFlags, e.Told, e.NewKeywords)
+		got := fmt.Sprint(e.Messages, e.UIDNext, e.UIDValidity, e.ReadOnly, e.PermanentFlags, e.HasPermanentFlags, e.AllowsNewKeywords)
 		if err != nil || got != c.want {
 			t.Errorf("%q: %s, %v", c.reply, got, err)
 		}
@@ -335,7 +335,7 @@ func TestCapabilities(t *testing.T) {
 		if got := fmt.Sprint(caps); err != nil || got != c.want {
 			t.Errorf("%q: %s, %v", c.reply, got, err)
 		}
-		if conn.Has("IMAP4rev2") {
+		if conn.HasCapability("IMAP4rev2") {
 			t.Error("go-imap would send raw UTF-8")
 		}
 	}
@@ -353,7 +353,7 @@ func TestHeaders(t *testing.T) {
 		s := serve(t, hostile.Options{Mailboxes: inbox(), Script: answer("UID FETCH", c.reply+"TAG OK x\r\n")})
 		conn := connect(t, s, options(s))
 		got := ""
-		err := conn.Headers(t.Context(), span(1, 3), func(u uint32, header []byte) error {
+		err := conn.FetchHeaders(t.Context(), span(1, 3), func(u uint32, header []byte) error {
 			got += fmt.Sprintf("%d %q ", u, header)
 			return nil
 		})
@@ -364,12 +364,12 @@ func TestHeaders(t *testing.T) {
 	mine := errors.New("enough")
 	s := serve(t, hostile.Options{Mailboxes: inbox(), Script: answer("UID FETCH", "* 1 FETCH (UID 1 BODY[HEADER] {1}\r\na)\r\nTAG OK x\r\n")})
 	conn := connect(t, s, options(s))
-	if err := conn.Headers(t.Context(), span(1, 3), func(uint32, []byte) error { return mine }); err != mine || conn.Noop(t.Context()) != mine {
+	if err := conn.FetchHeaders(t.Context(), span(1, 3), func(uint32, []byte) error { return mine }); err != mine || conn.Noop(t.Context()) != mine {
 		t.Errorf("Headers = %v", err)
 	}
 	s = serve(t, hostile.Options{Mailboxes: inbox(), Script: answer("UID FETCH", "* 1 FETCH (UID 1 BODY[HEADER] {2000000}\r\n")})
 	conn = connect(t, s, options(s))
-	if err := conn.Headers(t.Context(), span(1, 3), nil); !errors.Is(err, ErrLimit) {
+	if err := conn.FetchHeaders(t.Context(), span(1, 3), nil); !errors.Is(err, ErrLimit) {
 		t.Errorf("a header of 2 MB: %v", err)
 	}
 }

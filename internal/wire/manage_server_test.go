@@ -71,7 +71,7 @@ func TestManageDovecot(t *testing.T) {
 		t.Errorf("SearchKeys = %v", err)
 	}
 	headers := make(map[uint32]string)
-	err = c.Headers(t.Context(), uid.Of(1, 3, 9), func(u uint32, header []byte) error { headers[u] = string(header); return nil })
+	err = c.FetchHeaders(t.Context(), uid.Of(1, 3, 9), func(u uint32, header []byte) error { headers[u] = string(header); return nil })
 	if err != nil || len(headers) != 2 || headers[3] != "Subject: three\r\n\r\n" {
 		t.Errorf("Headers = %v, %v", headers, err)
 	}

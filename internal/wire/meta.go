@@ -13,16 +13,16 @@ import (
 // maxSet is the octets of a UID set in one command; Dovecot refuses lines of 64 KiB.
 const maxSet = 8000
 
-// MetaQuery says what to ask of which messages.
-type MetaQuery struct {
+// MetadataQuery says what to ask of which messages.
+type MetadataQuery struct {
 	Set          uid.Set
 	FlagsOnly    bool   // neither INTERNALDATE nor RFC822.SIZE
 	IDs          bool   // also EMAILID (RFC 8474), or Gmail's X-GM-MSGID and X-GM-LABELS, where the server has them
 	ChangedSince uint64 // only messages changed since this MODSEQ, needs CONDSTORE; 0: all (RFC 7162 3.1.4.1)
 }
 
-// Meta is what the server says of one message.
-type Meta struct {
+// Metadata is what the server says of one message.
+type Metadata struct {
 	UID, Seq     uint32
 	HasFlags     bool
 	Flags        []string  // sorted, each once, \Recent left out
@@ -35,14 +35,14 @@ type Meta struct {
 	Problem      string   // what could not be read, safe to print
 }
 
-// Meta fetches flags, INTERNALDATE and RFC822.SIZE. Every FETCH reply with a UID
+// FetchMetadata fetches flags, INTERNALDATE and RFC822.SIZE. Every FETCH reply with a UID
 // is handed to fn, also those that the server sends unasked: the caller checks
 // what it asked for, and what is missing. An error of fn ends the connection and
 // is returned. What is unreadable in one reply is that message's Problem.
 //
 // A server that refuses what it has announced is asked again without IDs; what it
 // had told by then comes twice.
-func (c *Conn) Meta(ctx context.Context, q MetaQuery, fn func(Meta) error) error {
+func (c *Conn) FetchMetadata(ctx context.Context, q MetadataQuery, fn func(Metadata) error) error {
 	err := c.meta(ctx, q, fn)
 	if c.withoutIDs(q, err) {
 		q.IDs = false
@@ -53,7 +53,7 @@ func (c *Conn) Meta(ctx context.Context, q MetaQuery, fn func(Meta) error) error
 	return err
 }
 
-func (c *Conn) meta(ctx context.Context, q MetaQuery, fn func(Meta) error) error {
+func (c *Conn) meta(ctx context.Context, q MetadataQuery, fn func(Metadata) error) error {
 	cmd := command{name: cmdFetch, wait: c.opt.Timeouts.Answer, no: ClassMessage, bad: ClassProtocol}
 	most := min(q.Set.Len(), mostReplies)
 	for lines := range slices.Chunk(c.lines(q), flightLines) {
@@ -78,7 +78,7 @@ func (c *Conn) meta(ctx context.Context, q MetaQuery, fn func(Meta) error) error
 const mostReplies = 1 << 27
 
 // lines are the commands of a query.
-func (c *Conn) lines(q MetaQuery) []string {
+func (c *Conn) lines(q MetadataQuery) []string {
 	items := "(UID FLAGS INTERNALDATE RFC822.SIZE)"
 	if q.IDs {
 		items = "(UID FLAGS INTERNALDATE RFC822.SIZE" + c.idItems() + ")"
@@ -97,7 +97,7 @@ func (c *Conn) lines(q MetaQuery) []string {
 }
 
 // metaReply gives fn what a FETCH reply with a UID says.
-func metaReply(u untagged, fn func(Meta) error) (bool, error) {
+func metaReply(u untagged, fn func(Metadata) error) (bool, error) {
 	f := parseFetch(u)
 	if f.uid == 0 {
 		return false, nil
@@ -108,8 +108,8 @@ func metaReply(u untagged, fn func(Meta) error) (bool, error) {
 // mostSize is what no message has: whoever adds sizes up must not overflow.
 const mostSize = 1 << 40
 
-func (f fetched) meta(seq uint32) Meta {
-	m := Meta{UID: f.uid, Seq: seq}
+func (f fetched) meta(seq uint32) Metadata {
+	m := Metadata{UID: f.uid, Seq: seq}
 	var problems []string
 	if f.broken {
 		problems = append(problems, "reply is cut off or malformed")

@@ -17,7 +17,7 @@ type Namespace struct {
 func (c *Conn) Namespace(ctx context.Context) (Namespace, error) {
 	var space Namespace
 	told := false
-	if c.Has("NAMESPACE") {
+	if c.HasCapability("NAMESPACE") {
 		cmd := command{name: cmdNamespace, wait: c.opt.Timeouts.Answer, no: ClassProtocol, bad: ClassProtocol}
 		_, err := c.run(ctx, cmd, "NAMESPACE", func(u untagged) (bool, error) {
 			if !u.is("NAMESPACE") {

@@ -15,7 +15,7 @@ type Quota struct {
 // Quota asks for the room that is left to a mailbox: of its quota roots, the one
 // with the least. A server without QUOTA is not asked.
 func (c *Conn) Quota(ctx context.Context, wireName string) (Quota, error) {
-	if !c.Has("QUOTA") {
+	if !c.HasCapability("QUOTA") {
 		return Quota{}, nil
 	}
 	cmd := command{name: cmdQuota, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassMailbox}
@@ -64,7 +64,7 @@ func storage(units uint64) int64 { return int64(min(units, math.MaxInt64>>10)) <
 // AppendLimit asks how many octets a message may have to be taken into a mailbox
 // (RFC 7889); 0: there is no limit, or it is not told.
 func (c *Conn) AppendLimit(ctx context.Context, wireName string) (int64, error) {
-	if limit, everywhere := c.announcedLimit(); everywhere || !c.Has("APPENDLIMIT") {
+	if limit, everywhere := c.announcedLimit(); everywhere || !c.HasCapability("APPENDLIMIT") {
 		return limit, nil
 	}
 	cmd := command{name: cmdStatus, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassMailbox}

@@ -45,7 +45,7 @@ func TestBodyAlone(t *testing.T) {
 			conn := connect(t, s, hasty(s))
 			conn.tag = 2
 			var got bytes.Buffer
-			err := conn.Body(t.Context(), 5, func(size int64, r io.Reader) error {
+			err := conn.FetchBody(t.Context(), 5, func(size int64, r io.Reader) error {
 				n, err := got.ReadFrom(r)
 				if (n == size) != (err == nil) {
 					t.Errorf("%d of %d octets, %v", n, size, err)
@@ -85,7 +85,7 @@ func TestMetaOfPoisonedMessages(t *testing.T) {
 			s := serve(t, hostile.Options{Mailboxes: inbox(), Script: answer("UID FETCH", "* 3 FETCH ("+c.items+")\r\nTAG OK x\r\n")})
 			conn := connect(t, s, options(s))
 			got := ""
-			err := conn.Meta(t.Context(), MetaQuery{Set: uid.Of(5)}, func(m Meta) error {
+			err := conn.FetchMetadata(t.Context(), MetadataQuery{Set: uid.Of(5)}, func(m Metadata) error {
 				flags, date, size := "-", "-", "-"
 				if m.HasFlags {
 					flags = fmt.Sprint(m.Flags)

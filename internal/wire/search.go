@@ -19,7 +19,7 @@ func (c *Conn) Search(ctx context.Context) (uid.Set, error) {
 
 // searchHead is how a search begins.
 func (c *Conn) searchHead() string {
-	if c.Has("ESEARCH") {
+	if c.HasCapability("ESEARCH") {
 		return "UID SEARCH RETURN (ALL)"
 	}
 	return "UID SEARCH"

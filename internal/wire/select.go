@@ -18,9 +18,9 @@ type Examined struct {
 // gave only that.
 type Selected struct {
 	Examined
-	PermanentFlags []string // flags that can be kept, sorted, without \*; if not Told: all can (RFC 9051 7.1)
-	Told           bool     // PERMANENTFLAGS came
-	NewKeywords    bool     // PERMANENTFLAGS has \*: keywords that are not in it can be kept too
+	PermanentFlags    []string // flags that can be kept, sorted, without \*; if not Told: all can (RFC 9051 7.1)
+	HasPermanentFlags bool     // PERMANENTFLAGS came
+	AllowsNewKeywords bool     // PERMANENTFLAGS has \*: keywords that are not in it can be kept too
 }
 
 // Examine opens a mailbox for reading (RFC 9051 6.3.3), with CONDSTORE if wanted
@@ -60,7 +60,7 @@ func (c *Conn) openLine(cmd command, wireName string, condstore bool) (string, e
 		return "", c.explain(cmd, errUnsendable)
 	}
 	line := cmd.name + " " + name
-	if condstore && c.Has("CONDSTORE") {
+	if condstore && c.HasCapability("CONDSTORE") {
 		line += " (CONDSTORE)"
 	}
 	return line, nil
@@ -112,7 +112,7 @@ func (e *Selected) permanent(rest string) {
 		return
 	}
 	flags, _ := parseFlags(value{list, []byte(inner)}) // tolerant: the others count
-	e.Told = true
-	e.NewKeywords = slices.Contains(flags, `\*`)
+	e.HasPermanentFlags = true
+	e.AllowsNewKeywords = slices.Contains(flags, `\*`)
 	e.PermanentFlags = slices.DeleteFunc(flags, func(f string) bool { return !ValidFlag(f) })
 }

@@ -112,8 +112,8 @@ func plainAtom(text string) bool {
 	return text != ""
 }
 
-// Has says whether the server announced the capability, in any case.
-func (c *Conn) Has(capability string) bool {
+// HasCapability says whether the server announced the capability, in any case.
+func (c *Conn) HasCapability(capability string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.caps[strings.ToUpper(capability)]

@@ -34,7 +34,7 @@ func (c *Conn) Store(ctx context.Context, set uid.Set, op string, flags []string
 // mailbox that is open for reading only nothing is sent either.
 func (c *Conn) Expunge(ctx context.Context, set uid.Set) error {
 	cmd := command{name: cmdExpunge, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassMailbox}
-	if !c.Has("UIDPLUS") {
+	if !c.HasCapability("UIDPLUS") {
 		return c.explain(cmd, &Error{Class: ClassMailbox, Err: ErrNoUIDPlus})
 	}
 	return c.each(ctx, cmd, set, "UID EXPUNGE ", "")

@@ -101,7 +101,7 @@ func inbox(bodies ...string) []hostile.Mailbox {
 // bodies fetches and returns what came.
 func bodies(ctx context.Context, c *Conn, set uid.Set) (map[uint32]string, error) {
 	got := make(map[uint32]string)
-	err := c.Bodies(ctx, set, func(u uint32, size int64, body io.Reader) error {
+	err := c.FetchBodies(ctx, set, func(u uint32, size int64, body io.Reader) error {
 		octets, err := io.ReadAll(body)
 		if err != nil {
 			return err
@@ -157,7 +157,7 @@ func TestHonestServer(t *testing.T) {
 			if err := conn.Login(t.Context(), c.auth); err != nil {
 				t.Fatal(err)
 			}
-			if conn.Has("IMAP4rev2") || !conn.Has("imap4rev1") {
+			if conn.HasCapability("IMAP4rev2") || !conn.HasCapability("imap4rev1") {
 				t.Error("capabilities are wrong")
 			}
 			list, err := conn.List(t.Context())
@@ -181,14 +181,14 @@ func TestHonestServer(t *testing.T) {
 			if err != nil || set.String() != "1:5" {
 				t.Errorf("Search = %q, %v", set, err)
 			}
-			var metas []Meta
-			err = conn.Meta(t.Context(), MetaQuery{Set: set}, func(m Meta) error { metas = append(metas, m); return nil })
+			var metas []Metadata
+			err = conn.FetchMetadata(t.Context(), MetadataQuery{Set: set}, func(m Metadata) error { metas = append(metas, m); return nil })
 			if err != nil || len(metas) != 5 || metas[2].Size != int64(len(big)) || !metas[0].HasFlags || metas[0].Flags[0] != `\Seen` ||
 				metas[0].InternalDate.Format(time.RFC3339) != "1996-07-17T02:44:25-07:00" || metas[0].Problem != "" {
 				t.Errorf("Meta = %+v, %v", metas, err)
 			}
 			metas = nil
-			err = conn.Meta(t.Context(), MetaQuery{Set: set, FlagsOnly: true, ChangedSince: 3}, func(m Meta) error { metas = append(metas, m); return nil })
+			err = conn.FetchMetadata(t.Context(), MetadataQuery{Set: set, FlagsOnly: true, ChangedSince: 3}, func(m Metadata) error { metas = append(metas, m); return nil })
 			if err != nil || len(metas) != 2 || metas[1].UID != 5 || metas[1].ModSeq != 5 {
 				t.Errorf("Meta CHANGEDSINCE = %+v, %v", metas, err)
 			}
@@ -198,7 +198,7 @@ func TestHonestServer(t *testing.T) {
 			}
 			for u, body := range want {
 				var got bytes.Buffer
-				err := conn.Body(t.Context(), u, func(size int64, r io.Reader) error {
+				err := conn.FetchBody(t.Context(), u, func(size int64, r io.Reader) error {
 					_, err := got.ReadFrom(r)
 					return err
 				})
@@ -240,7 +240,7 @@ func TestLongSetIsSplit(t *testing.T) {
 		t.Fatalf("%d bodies, %v", len(got), err)
 	}
 	n := 0
-	if err := c.Meta(t.Context(), MetaQuery{Set: set}, func(m Meta) error { n++; return nil }); err != nil || n != 3000 {
+	if err := c.FetchMetadata(t.Context(), MetadataQuery{Set: set}, func(m Metadata) error { n++; return nil }); err != nil || n != 3000 {
 		t.Errorf("%d metas, %v", n, err)
 	}
 	fetches := slices.DeleteFunc(s.Commands(), func(line string) bool { return !strings.HasPrefix(line, "UID FETCH") })
