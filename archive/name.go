@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
+
+	"archiverd/internal/pattern"
 )
 
 // Names of the archive's own, which no mailbox or account may take.
@@ -46,9 +48,7 @@ func (n Name) Levels() []string {
 	if n.Delimiter != "" {
 		parts = strings.Split(n.Mailbox, n.Delimiter)
 	}
-	if strings.EqualFold(parts[0], "INBOX") { // RFC 9051 5.1
-		parts[0] = "INBOX"
-	}
+	parts[0] = pattern.FoldInbox(parts[0])
 	return parts
 }
 

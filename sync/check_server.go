@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/internal/pattern"
 	"archiverd/internal/safetext"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
@@ -234,7 +235,7 @@ func (k *Checker) unfit(h *holding, m wire.Mailbox, place archive.MailboxDir, se
 		return newerWrote(place)
 	case h.uidValidity == 0 || h.vanished:
 		return ""
-	case h.mailbox != m.Name && !isInbox(m.Name):
+	case h.mailbox != m.Name && !pattern.IsInbox(m.Name):
 		return fmt.Sprintf("its place in the archive, %s, is another mailbox's, %q", place.Dir, h.mailbox)
 	case h.uidValidity != sel.UIDValidity:
 		return fmt.Sprintf("UIDVALIDITY is %d at the server and %d in the archive, so no UID can be compared: run `archiverd sync %s`", sel.UIDValidity, h.uidValidity, k.Account.Name)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/internal/pattern"
 	"archiverd/internal/uid"
 	"archiverd/internal/utf7"
 	"archiverd/internal/wire"
@@ -68,15 +69,12 @@ func (r *Remote) find(ctx context.Context, name string) (wire.Mailbox, []wire.Ma
 	if err != nil {
 		return wire.Mailbox{}, nil, err
 	}
-	i := slices.IndexFunc(list, func(m wire.Mailbox) bool { return m.Name == name || isInbox(m.Name) && isInbox(name) })
+	i := slices.IndexFunc(list, func(m wire.Mailbox) bool { return pattern.SameName(m.Name, name) })
 	if i < 0 {
 		return wire.Mailbox{}, nil, fmt.Errorf("mailbox %q: %w; `archiverd remote list %s` prints them", name, ErrNoMailbox, r.Account.Name)
 	}
 	return list[i], list, nil
 }
-
-// isInbox: INBOX is meant in any case (RFC 9051 5.1).
-func isInbox(name string) bool { return strings.EqualFold(name, "INBOX") }
 
 // below returns the mailboxes of the list that are children of m, and theirs.
 func below(m wire.Mailbox, list []wire.Mailbox) []wire.Mailbox {
@@ -108,7 +106,7 @@ func (r *Remote) Rename(ctx context.Context, old, name string) error {
 	if err != nil {
 		return err
 	}
-	if isInbox(m.Name) {
+	if pattern.IsInbox(m.Name) {
 		return fmt.Errorf("%w: INBOX can't be renamed: the server would move its messages to %q and keep an empty INBOX", ErrRefused, name)
 	}
 	to := utf7.Encode(name)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"archiverd/internal/pattern"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 )
@@ -48,7 +49,7 @@ func (r *Remote) Delete(ctx context.Context, name string, confirm func(messages 
 	refuse := func(format string, args ...any) error {
 		return fmt.Errorf("%w: mailbox %q is not deleted: %s", ErrRefused, m.Name, fmt.Sprintf(format, args...))
 	}
-	if isInbox(m.Name) {
+	if pattern.IsInbox(m.Name) {
 		return refuse("a server needs its INBOX; `archiverd remote purge %s INBOX` takes old messages out of it", r.Account.Name)
 	}
 	if children := below(m, list); len(children) > 0 {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"archiverd/archive"
+	"archiverd/internal/pattern"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 )
@@ -102,7 +103,7 @@ func (r *Remote) proof(m wire.Mailbox, sel wire.Examined) (*proof, error) {
 		p.none = fmt.Sprintf("%s/journal.jsonl: a newer archiverd has written to it: use that one", p.box.Dir)
 	case p.epoch == nil:
 		p.none = "nothing of the mailbox is in the archive yet: " + p.sync()
-	case v.Name.Mailbox != m.Name && !isInbox(m.Name):
+	case v.Name.Mailbox != m.Name && !pattern.IsInbox(m.Name):
 		p.none = fmt.Sprintf("its place in the archive, %s, is another mailbox's, %q", p.box.Dir, v.Name.Mailbox)
 	case !v.Vanished.IsZero():
 		p.none = "the archive has the mailbox as no longer on the server: " + p.sync()

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"archiverd/archive"
+	"archiverd/internal/pattern"
 	"archiverd/internal/utf7"
 	"archiverd/internal/wire"
 )
@@ -47,10 +48,7 @@ func lookAt(ctx context.Context, c *wire.Conn) (*target, error) {
 
 // folded is a mailbox's name in the one form that names are compared in.
 func folded(name string) string {
-	if strings.EqualFold(name, "INBOX") {
-		return "INBOX"
-	}
-	return norm.NFC.String(name)
+	return norm.NFC.String(pattern.FoldInbox(name))
 }
 
 // split cuts a name that a person wrote into levels: at the server's delimiter,
@@ -85,10 +83,8 @@ func (t *target) place(n archive.Name, into string, maps []Mapping) (seat, error
 		front = slices.Concat(t.split(into), front)
 	}
 	levels := slices.Concat(front, kept)
-	if strings.EqualFold(levels[0], "INBOX") {
-		levels[0] = "INBOX"
-	}
-	inbox := len(levels) == 1 && levels[0] == "INBOX"
+	levels[0] = pattern.FoldInbox(levels[0])
+	inbox := len(levels) == 1 && levels[0] == pattern.Inbox
 	if p := t.personal; !inbox && len(p) > 0 && (len(levels) <= len(p) || !slices.Equal(levels[:len(p)], p)) {
 		front, levels = slices.Concat(p, front), slices.Concat(p, levels)
 	}

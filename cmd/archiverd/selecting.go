@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"archiverd/archive"
-	"archiverd/internal/config"
+	"archiverd/internal/pattern"
 )
 
 // selecting are the flags, as they were typed, of the commands that select
@@ -103,8 +103,8 @@ func (s *selecting) narrowed() (text string) {
 }
 
 // matches says whether a pattern of LIST matches a mailbox's name.
-func matches(pattern string, n archive.Name) bool {
-	return config.Match(pattern, n.Mailbox, n.Delimiter)
+func matches(text string, n archive.Name) bool {
+	return pattern.Match(text, n.Mailbox, n.Delimiter)
 }
 
 func mailboxes(names []archive.Name) (out []string) {

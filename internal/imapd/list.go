@@ -3,10 +3,11 @@ package imapd
 import (
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
+
+	"archiverd/internal/pattern"
 )
 
 // Create is CREATE (RFC 9051 6.3.4, RFC 6154 3).
@@ -82,11 +83,11 @@ func (s *session) Status(name string, _ *imap.StatusOptions) (*imap.StatusData, 
 }
 
 func matches(name string, delimiter rune, ref string, patterns []string) bool {
-	return slices.ContainsFunc(patterns, func(pattern string) bool {
-		if strings.EqualFold(ref+pattern, inbox) {
+	return slices.ContainsFunc(patterns, func(text string) bool {
+		if pattern.IsInbox(ref + text) {
 			return name == inbox
 		}
-		return imapserver.MatchList(name, delimiter, ref, pattern)
+		return imapserver.MatchList(name, delimiter, ref, text)
 	})
 }
 

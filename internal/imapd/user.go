@@ -9,9 +9,11 @@ import (
 	"sync"
 
 	"github.com/emersion/go-imap/v2"
+
+	"archiverd/internal/pattern"
 )
 
-const inbox = "INBOX"
+const inbox = pattern.Inbox
 
 // Errors of a User's methods. Clients get the response code that RFC 5530 has for them.
 var (
@@ -136,7 +138,7 @@ func (u *User) Rename(name, to string) error {
 
 // canonical is the name as the map of mailboxes has it, or ErrName.
 func (u *User) canonical(name string) (string, error) {
-	if strings.EqualFold(name, inbox) { // RFC 9051 5.1
+	if pattern.IsInbox(name) {
 		return inbox, nil
 	}
 	delimiter := string(u.server.options.Delimiter)

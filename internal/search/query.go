@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"archiverd/archive"
-	"archiverd/internal/config"
+	"archiverd/internal/pattern"
 )
 
 // Query is what messages are searched for: all of its terms must hold. It does
@@ -91,7 +91,7 @@ func (q *Query) allMatch(k termKind, holds func(*term) bool) bool {
 }
 
 func (t *term) matchesName(name, delimiter string) bool {
-	return config.Match(t.pattern, newWordFolder().fold(name), delimiter)
+	return pattern.Match(t.pattern, newWordFolder().fold(name), delimiter)
 }
 
 // matchesFlag compares without case (RFC 9051 2.3.2), and without a backslash where

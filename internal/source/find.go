@@ -16,6 +16,7 @@ import (
 
 	"archiverd/internal/maildir"
 	"archiverd/internal/mbox"
+	"archiverd/internal/pattern"
 )
 
 var (
@@ -82,12 +83,10 @@ func (f *finder) box(levels []string) *Mailbox {
 		levels = f.o.Mailbox
 	}
 	if len(levels) == 0 {
-		levels = []string{"INBOX"}
+		levels = []string{pattern.Inbox}
 	}
 	levels = slices.Concat(f.o.Into, levels)
-	if strings.EqualFold(levels[0], "INBOX") { // RFC 9051 5.1
-		levels[0] = "INBOX"
-	}
+	levels[0] = pattern.FoldInbox(levels[0])
 	key := strings.Join(levels, "\x00")
 	b := f.boxes[key]
 	if b == nil {

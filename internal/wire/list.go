@@ -9,6 +9,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"archiverd/internal/pattern"
 	"archiverd/internal/utf7"
 )
 
@@ -113,7 +114,7 @@ func (c *Conn) statuses(ctx context.Context, group []*Mailbox) error {
 			if !ok {
 				return false, nil
 			}
-			i := slices.IndexFunc(asked, func(m *Mailbox) bool { return sameName(m.Wire, name) })
+			i := slices.IndexFunc(asked, func(m *Mailbox) bool { return pattern.SameName(m.Wire, name) })
 			if i >= 0 {
 				asked[i].Status = s
 			}
@@ -135,11 +136,6 @@ func (c *Conn) statuses(ctx context.Context, group []*Mailbox) error {
 
 var errUnsendable = &Error{Class: ClassMailbox, Err: errors.New("mailbox name holds NUL or a line end and can't be sent")}
 
-// sameName compares mailbox names: octet by octet, INBOX in any case (RFC 9051 5.1).
-func sameName(a, b string) bool {
-	return a == b || strings.EqualFold(a, "INBOX") && strings.EqualFold(b, "INBOX")
-}
-
 // lister gathers the replies to LIST.
 type lister struct {
 	limit    int
@@ -153,7 +149,7 @@ func (l *lister) reply(u untagged) (bool, error) {
 			l.statuses = make(map[string]*Status)
 		}
 		if len(l.statuses) < l.limit {
-			l.statuses[key(name)] = s
+			l.statuses[pattern.FoldInbox(name)] = s
 		}
 		return true, nil
 	}
@@ -169,13 +165,6 @@ func (l *lister) reply(u untagged) (bool, error) {
 	return true, nil
 }
 
-func key(name string) string {
-	if strings.EqualFold(name, "INBOX") {
-		return "INBOX"
-	}
-	return name
-}
-
 // assign drops what was listed twice and gives each mailbox its status.
 func (l *lister) assign() {
 	seen := make(map[string]bool)
@@ -185,7 +174,7 @@ func (l *lister) assign() {
 		return again
 	})
 	for i := range l.found {
-		l.found[i].Status = l.statuses[key(l.found[i].Wire)]
+		l.found[i].Status = l.statuses[pattern.FoldInbox(l.found[i].Wire)]
 	}
 }
 

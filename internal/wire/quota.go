@@ -4,6 +4,8 @@ import (
 	"context"
 	"math"
 	"strings"
+
+	"archiverd/internal/pattern"
 )
 
 // Quota is how much room a mailbox's owner has (RFC 9208), in octets.
@@ -75,7 +77,7 @@ func (c *Conn) AppendLimit(ctx context.Context, wireName string) (int64, error) 
 	var limit int64
 	_, err := c.run(ctx, cmd, "STATUS "+name+" (APPENDLIMIT)", func(u untagged) (bool, error) {
 		told, items, ok := statusReply(u)
-		if !ok || !sameName(told, wireName) {
+		if !ok || !pattern.SameName(told, wireName) {
 			return false, nil
 		}
 		for {

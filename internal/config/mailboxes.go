@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/text/unicode/norm"
+	"archiverd/internal/pattern"
 )
 
 // specialUse is the attributes a pattern may name: RFC 6154 2, RFC 8457 and the IANA
@@ -43,13 +43,13 @@ func checkPattern(p string) error {
 // configuration was the reason: exclude "\Junk" or: not in include.
 //
 // A pattern that begins with a backslash is a special use (RFC 6154), compared without
-// case; every other one is matched by Match.
+// case; every other one is matched by [pattern.Match].
 func (a *Account) Selects(name, delimiter string, attrs []string) (ok bool, rule string) {
-	hit := func(pattern string) bool {
-		if strings.HasPrefix(pattern, `\`) {
-			return slices.ContainsFunc(attrs, func(attr string) bool { return strings.EqualFold(attr, pattern) })
+	hit := func(line string) bool {
+		if strings.HasPrefix(line, `\`) {
+			return slices.ContainsFunc(attrs, func(attr string) bool { return strings.EqualFold(attr, line) })
 		}
-		return Match(pattern, name, delimiter)
+		return pattern.Match(line, name, delimiter)
 	}
 	if i := slices.IndexFunc(a.Exclude, hit); i >= 0 {
 		return false, `exclude "` + a.Exclude[i] + `"`
@@ -58,45 +58,4 @@ func (a *Account) Selects(name, delimiter string, attrs []string) (ok bool, rule
 		return false, "not in include"
 	}
 	return true, ""
-}
-
-// Match tells whether a mailbox name matches a pattern with the wildcards of LIST: * is
-// any text, % any text without the delimiter (RFC 9051 6.3.9). INBOX is compared without
-// case (RFC 9051 5.1), also as the first part of a name; Unicode normalisation makes no
-// difference. It takes time in proportion to the product of both lengths.
-func Match(pattern, name, delimiter string) bool {
-	if strings.EqualFold(name, inbox) {
-		pattern = strings.ToUpper(pattern)
-	}
-	pattern, name = canonical(pattern, delimiter), canonical(name, delimiter)
-	// matched[j] tells whether the pattern so far matches name[:j].
-	matched := make([]bool, len(name)+1)
-	matched[0] = true
-	for i := range len(pattern) {
-		before := matched[0] // matched[j-1] before this octet of the pattern
-		wild := pattern[i] == '*' || pattern[i] == '%'
-		matched[0] = matched[0] && wild
-		for j := range len(name) {
-			now := before && pattern[i] == name[j]
-			if wild {
-				now = matched[j+1] || matched[j] && (pattern[i] == '*' || name[j:j+1] != delimiter)
-			}
-			before, matched[j+1] = matched[j+1], now
-		}
-	}
-	return matched[len(name)]
-}
-
-const inbox = "INBOX"
-
-// canonical writes INBOX in capitals where it is the name or its first part.
-func canonical(name, delimiter string) string {
-	name = norm.NFC.String(name)
-	if len(name) < len(inbox) || !strings.EqualFold(name[:len(inbox)], inbox) {
-		return name
-	}
-	if rest := name[len(inbox):]; rest == "" || delimiter != "" && strings.HasPrefix(rest, delimiter) {
-		return inbox + rest
-	}
-	return name
 }
