@@ -78,7 +78,7 @@ func (a *app) check(ctx context.Context, names []string) error {
 		return err
 	}
 	if a.json {
-		err = writeJSON(a.out, report)
+		err = safetext.WriteJSON(a.out, report)
 	} else {
 		err = report.print(a.out)
 	}

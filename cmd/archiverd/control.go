@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"archiverd/internal/safetext"
 )
 
 // control is the daemon's control socket: HTTP over a Unix socket that only
@@ -50,7 +52,7 @@ func listenControl(path string, status func() (statusReport, error)) (*control, 
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = writeJSON(w, report) // the other side hung up
+		_ = safetext.WriteJSON(w, report) // the other side hung up
 	})
 	c := &control{server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, path: path, failed: make(chan error, 1)}
 	go func() { c.failed <- c.server.Serve(l) }()

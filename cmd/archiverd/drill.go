@@ -137,7 +137,7 @@ func (a *app) drill(ctx context.Context, sample, to, into string, names []string
 // printDrills prints results, and is the exit status that they make.
 func (a *app) printDrills(results []state.Drill) (err error) {
 	if a.json {
-		err = writeJSON(a.out, results)
+		err = safetext.WriteJSON(a.out, results)
 	} else {
 		err = printDrills(a.out, results)
 	}

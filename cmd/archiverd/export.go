@@ -12,6 +12,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/export"
+	"archiverd/internal/safetext"
 	"archiverd/sync"
 )
 
@@ -143,7 +144,7 @@ func (a *app) export(ctx context.Context, f exportFlags, target string) (err err
 		return err
 	}
 	if a.json {
-		err = writeJSON(a.out, done)
+		err = safetext.WriteJSON(a.out, done)
 	} else {
 		err = printExported(a.out, done)
 	}

@@ -14,6 +14,7 @@ import (
 	"archiverd/archive"
 	"archiverd/internal/config"
 	"archiverd/internal/mbox"
+	"archiverd/internal/safetext"
 	"archiverd/internal/source"
 	"archiverd/state"
 	"archiverd/sync"
@@ -227,7 +228,7 @@ func outside(dir string, args []string) (paths []string, err error) {
 func (a *app) printImport(run state.Run, dry bool) (err error) {
 	switch {
 	case a.json:
-		err = writeJSON(a.out, run)
+		err = safetext.WriteJSON(a.out, run)
 	case dry:
 		fmt.Fprintln(a.out, "a dry run: nothing is written, this is what would be")
 		fallthrough

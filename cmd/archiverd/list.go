@@ -18,6 +18,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/message"
+	"archiverd/internal/pattern"
 	"archiverd/internal/safetext"
 )
 
@@ -137,7 +138,7 @@ func (a *app) listBoxes(r *archive.Archive, f listing, s archive.Selection, acco
 		return err
 	}
 	if a.json {
-		return errors.Join(writeJSON(a.out, list), faults)
+		return errors.Join(safetext.WriteJSON(a.out, list), faults)
 	}
 	t := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "messages\tgone\tfailed\toctets\t\taccount\t\tmailbox")
@@ -205,7 +206,7 @@ func (a *app) listMessages(r *archive.Archive, s archive.Selection, account, mai
 	}
 	slices.SortStableFunc(list, func(a, b listedMessage) int { return cmp.Compare(a.InternalDate.Unix(), b.InternalDate.Unix()) })
 	if a.json {
-		return writeJSON(a.out, list)
+		return safetext.WriteJSON(a.out, list)
 	}
 	w := bufio.NewWriter(a.out)
 	for _, l := range list {
@@ -257,7 +258,7 @@ func findBox(r *archive.Archive, account, mailbox string, at time.Time) (archive
 		if err == nil && v.Epoch() == nil && !at.IsZero() {
 			continue
 		}
-		if v.Name.Mailbox == mailbox || b.Dir == mailbox || b.Dir == path.Join(b.Account, mailbox) || strings.EqualFold(mailbox, "INBOX") && v.Name.Mailbox == "INBOX" {
+		if v.Name.Mailbox == mailbox || b.Dir == mailbox || b.Dir == path.Join(b.Account, mailbox) || pattern.SameName(v.Name.Mailbox, mailbox) {
 			return b, v, err
 		}
 		if faults = errors.Join(faults, err); v.Epoch() != nil {

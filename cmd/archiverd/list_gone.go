@@ -67,7 +67,7 @@ func (a *app) listGone(r *archive.Archive, f listing, s archive.Selection, accou
 		for _, l := range chosen {
 			list = append(list, lost(r, l))
 		}
-		return errors.Join(writeJSON(a.out, list), faults)
+		return errors.Join(safetext.WriteJSON(a.out, list), faults)
 	}
 	w := bufio.NewWriter(a.out)
 	for _, l := range chosen {

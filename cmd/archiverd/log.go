@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"archiverd/archive"
+	"archiverd/internal/safetext"
 )
 
 func (a *app) logCommand() *cobra.Command {
@@ -98,7 +99,7 @@ func (a *app) log(r *archive.Archive, args []string, since, until time.Time, sho
 		}
 	}
 	if a.json {
-		return errors.Join(writeJSON(a.out, list), faults)
+		return errors.Join(safetext.WriteJSON(a.out, list), faults)
 	}
 	if told == 0 {
 		fmt.Fprintln(a.out, "(nothing)")

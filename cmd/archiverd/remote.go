@@ -129,7 +129,7 @@ func (a *app) listRemote(ctx context.Context, r *sync.Remote, capabilities bool)
 		out.Mailboxes = append(out.Mailboxes, b)
 	}
 	if a.json {
-		return writeJSON(a.out, out)
+		return safetext.WriteJSON(a.out, out)
 	}
 	t := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "messages\tuidnext\tuidvalidity\t\tmailbox")

@@ -157,7 +157,7 @@ func (a *app) purge(ctx context.Context, r *sync.Remote, names []string, o sync.
 	}
 	switch {
 	case a.json:
-		err = errors.Join(err, writeJSON(a.out, plan))
+		err = errors.Join(err, safetext.WriteJSON(a.out, plan))
 	case really:
 		err = errors.Join(err, a.printPurged(plan, r.Account.Wire.Address))
 	}

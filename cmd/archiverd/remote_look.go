@@ -51,7 +51,7 @@ func (a *app) searchRemote(ctx context.Context, r *sync.Remote, mailbox string, 
 		return err
 	}
 	if a.json {
-		return writeJSON(a.out, struct {
+		return safetext.WriteJSON(a.out, struct {
 			Before   int                  `json:"before"` // that the limit left out
 			Messages []sync.RemoteMessage `json:"messages"`
 		}{more, append([]sync.RemoteMessage{}, found...)})
@@ -122,7 +122,7 @@ func (a *app) showRemote(ctx context.Context, r *sync.Remote, mailbox string, u 
 		return err
 	}
 	if a.json {
-		return writeJSON(a.out, struct {
+		return safetext.WriteJSON(a.out, struct {
 			Account string             `json:"account"`
 			Mailbox string             `json:"mailbox"`
 			Server  sync.RemoteMessage `json:"server"`

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"archiverd/internal/config"
+	"archiverd/internal/safetext"
 	"archiverd/sync"
 )
 
@@ -140,7 +141,7 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, f restoreFlags, a
 		return fmt.Errorf("account %s: %w", acc.Name, err)
 	}
 	if a.json {
-		err = writeJSON(a.out, done)
+		err = safetext.WriteJSON(a.out, done)
 	} else {
 		err = printRestored(a.out, done, f.flagsOnly)
 	}
@@ -156,7 +157,7 @@ func (a *app) agree(f restoreFlags, plan *sync.RestorePlan, what *picked, to *co
 	case !a.json:
 		err = printPlan(a.out, plan, what.from, targetName(to), f.flagsOnly)
 	case f.dryRun:
-		err = writeJSON(a.out, plan)
+		err = safetext.WriteJSON(a.out, plan)
 	}
 	if err != nil {
 		return false, err

@@ -235,7 +235,7 @@ func (a *app) searchJSON(r *archive.Archive, found *search.Report) error {
 		}
 		list[i] = l
 	}
-	return writeJSON(a.out, list)
+	return safetext.WriteJSON(a.out, list)
 }
 
 // foundLayout is how many columns each part of a line has.

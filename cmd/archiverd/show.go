@@ -12,6 +12,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/message"
+	"archiverd/internal/safetext"
 )
 
 func (a *app) showCommand() *cobra.Command {
@@ -201,7 +202,7 @@ func (a *app) show(f io.Reader, v viewing, id string, m *archive.Message) error 
 		return err
 	}
 	if a.json {
-		return writeJSON(a.out, struct {
+		return safetext.WriteJSON(a.out, struct {
 			ID       string           `json:"id"`
 			Archived *archive.Message `json:"archived"`
 			Message  *message.Message `json:"message"`

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -167,27 +165,13 @@ func (a *app) sync(ctx context.Context, cfg *config.Config, names []string) erro
 		failed = failed || !r.OK()
 	}
 	if a.json {
-		err = writeJSON(a.out, runs)
+		err = safetext.WriteJSON(a.out, runs)
 	} else {
 		err = printRuns(a.out, runs)
 	}
 	if err == nil && failed {
 		err = &exit{status: exitFailed}
 	}
-	return err
-}
-
-// writeJSON prints JSON for programs, in which nothing can harm the terminal of
-// whoever looks at it.
-func writeJSON(w io.Writer, v any) error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, safetext.JSON(b.String()))
 	return err
 }
 

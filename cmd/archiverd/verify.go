@@ -69,7 +69,7 @@ func (a *app) verify(ctx context.Context, dir string, names []string) error {
 		}
 	}
 	if a.json {
-		err = writeJSON(a.out, all)
+		err = safetext.WriteJSON(a.out, all)
 	} else {
 		for _, v := range all {
 			fmt.Fprintf(a.out, "%s  %s, seal %s\n", safetext.Line(v.Dir), english.Plural(v.Messages, "message", ""), v.Seal)

@@ -30,7 +30,6 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
-	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/rivo/uniseg"
@@ -42,34 +41,6 @@ func Line(s string) string { return safe(s, "") }
 // Text returns s with its line feeds and tabs kept. A CRLF becomes a line feed,
 // a CR elsewhere is escaped.
 func Text(s string) string { return safe(s, "\n\t") }
-
-// JSON returns a JSON text that says the same and holds no character that Text
-// would escape: encoding/json leaves DEL, C1 and bidirectional controls in its
-// strings as they are.
-func JSON(s string) string {
-	i := unsafeAt(s, "\n\t\r")
-	if i < 0 {
-		return s
-	}
-	var b strings.Builder
-	b.Grow(len(s) + 16)
-	var prev rune
-	for _, r := range s {
-		switch {
-		case visible(r, prev) || strings.ContainsRune("\n\t\r", r):
-			b.WriteRune(r)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
-			r = 0
-		default:
-			fmt.Fprintf(&b, `\u%04x`, r)
-			r = 0
-		}
-		prev = r
-	}
-	return b.String()
-}
 
 // maxCluster is the octets that one character with all of its combining marks
 // may take in a Cut: the longest in any living language has about 20.

@@ -1,6 +1,7 @@
 package safetext
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -79,19 +80,28 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// A JSON text stays one that says the same.
-func TestJSON(t *testing.T) {
-	for _, in := range []string{"", "plain", "a\nb\t\x1b\x7f\u009b2J", "\u202egpj\u200b\ufeff", "\U000e0041\U000f0000", "日本 ❤\ufe0f \ufe0f", `a\b"c`, "\u2028"} {
-		b, err := json.MarshalIndent(map[string]string{"s": in}, "", "  ")
-		if err != nil {
+// The JSON that is written reads back as the same value.
+func TestWriteJSON(t *testing.T) {
+	for _, in := range []string{"", "plain", "a\nb\t\x1b\x7f\u009b2J", "\u202egpj\u200b\ufeff", "\U000e0041\U000f0000", "日本 ❤\ufe0f \ufe0f", `a\b"c`, "\u2028", "<&>"} {
+		var out bytes.Buffer
+		if err := WriteJSON(&out, map[string]string{"s": in}); err != nil {
 			t.Fatal(err)
 		}
-		got := JSON(string(b))
-		check(t, got, "\n")
+		check(t, out.String(), "\n")
 		var back map[string]string
-		if err := json.Unmarshal([]byte(got), &back); err != nil || back["s"] != in {
-			t.Errorf("%q: %s, read back as %q, %v", in, got, back["s"], err)
+		if err := json.Unmarshal(out.Bytes(), &back); err != nil || back["s"] != in {
+			t.Errorf("%q: %s, read back as %q, %v", in, out.String(), back["s"], err)
 		}
+	}
+}
+
+func TestWriteJSONFormat(t *testing.T) {
+	var out strings.Builder
+	if err := WriteJSON(&out, map[string]string{"name": "<a> & \u202eb"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := out.String(), "{\n  \"name\": \"<a> & \\u202eb\"\n}\n"; got != want {
+		t.Errorf("it is %s, want %s", got, want)
 	}
 }
 
