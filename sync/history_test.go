@@ -17,7 +17,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/imapd"
-	"archiverd/internal/testing/dovecot"
+	"archiverd/internal/testing/process"
 	"archiverd/state"
 )
 
@@ -303,7 +303,7 @@ func history(t *testing.T, seed uint64, rounds int) {
 // durability, which costs time.
 func inMemory(t testing.TB) string {
 	t.Helper()
-	dir, err := dovecot.Scratch("archiverd-test-")
+	dir, err := process.Scratch("archiverd-test-")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,7 +92,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		{"github.com/spf13/cobra", []string{"archiverd/cmd/archiverd"}},
 		{"archiverd/internal/imapd", []string{"archiverd/cmd/archiverd"}},
 		{"archiverd/internal/testing/dovecot", []string{"archiverd/internal/bench", "archiverd/internal/testing/cyrus"}},
-		{"testing", []string{"archiverd/internal/testing/dovecot", "archiverd/internal/testing/cyrus", "archiverd/internal/bench"}},
+		{"testing", []string{"archiverd/internal/testing/process", "archiverd/internal/testing/dovecot", "archiverd/internal/testing/cyrus", "archiverd/internal/bench"}},
 	} {
 		used := false
 		for pkg, list := range imports {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"archiverd/internal/testing/dovecot"
+	"archiverd/internal/testing/process"
 )
 
 // line is how a client reaches the account.
@@ -182,7 +183,7 @@ type stand struct {
 	peer
 	dir   string
 	argv  []string
-	owner dovecot.Owner
+	owner process.Owner
 }
 
 // ready makes a directory for one client, and all that it needs in it.
@@ -203,7 +204,7 @@ func (p peer) ready(l line, dir string) (*stand, error) {
 		return nil, err
 	}
 	if p.owner && os.Geteuid() == 0 {
-		if s.owner, err = dovecot.FindOwner(); err != nil {
+		if s.owner, err = process.FindOwner(); err != nil {
 			return nil, err
 		}
 		err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {

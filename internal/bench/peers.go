@@ -25,10 +25,10 @@ var corpora = map[string]struct {
 	messages int
 	sizes    dovecot.Sizes
 }{
-	"tiny":  {100, dovecot.Sizes{Median: 5000, Most: 300_000, Spread: 1}},
-	"small": {5000, dovecot.Sizes{Median: 5000, Most: 300_000, Spread: 1}},
-	"mid":   {20_000, dovecot.Sizes{Median: 10_000, Most: 31e6, Spread: 1.8}},
-	"many":  {100_000, dovecot.Sizes{Median: 1800, Most: 100_000, Spread: 0.85}},
+	"tiny":  {100, dovecot.Sizes{Median: 5000, Max: 300_000, Spread: 1}},
+	"small": {5000, dovecot.Sizes{Median: 5000, Max: 300_000, Spread: 1}},
+	"mid":   {20_000, dovecot.Sizes{Median: 10_000, Max: 31e6, Spread: 1.8}},
+	"many":  {100_000, dovecot.Sizes{Median: 1800, Max: 100_000, Spread: 0.85}},
 }
 
 // contest is a comparison of clients.

@@ -4,12 +4,16 @@ import "testing"
 
 func TestName(t *testing.T) {
 	for name, want := range map[string]string{
-		"INBOX":            "INBOX",
-		"Entwürfe":         "Entw&APw-rfe",
-		"R&D":              "R&-D",
-		"~peter/台北/日本語":    "~peter/&U,BTFw-/&ZeVnLIqe-", // RFC 3501 5.1.3
-		"a\x00b":           "a&AAA-b",
-		"\U0001F600 lucky": "&2D3eAA- lucky",
+		"INBOX":             "INBOX",
+		"Entwürfe":          "Entw&APw-rfe",
+		"R&D":               "R&-D",
+		"~peter/台北/日本語":     "~peter/&U,BTFw-/&ZeVnLIqe-", // RFC 3501 5.1.3
+		"a\x00b":            "a&AAA-b",
+		"Space & Ampersand": "Space &- Ampersand",
+		"ü&ü":               "&APw-&-&APw-",
+		"😀\x7f":             "&2D3eAAB,-",
+		"":                  "",
+		"\U0001F600 lucky":  "&2D3eAA- lucky",
 	} {
 		if got := Encode(name); got != want {
 			t.Errorf("Encode(%q) = %q, want %q", name, got, want)

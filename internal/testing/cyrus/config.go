@@ -7,13 +7,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"archiverd/internal/testing/process"
 )
 
-// bin is where the programs are, below the folder that Cyrus is unpacked in.
-const bin = "usr/lib/cyrus/bin"
-
-// imapdConf returns the text of imapd.conf.
-func imapdConf(s *Server, o Options) string {
+// imapdConf returns the text of imapd.conf for a server that greets with a name.
+func imapdConf(s *process.Server, o Options, name string) string {
 	yes := func(on bool) string {
 		if on {
 			return "yes"
@@ -21,34 +20,34 @@ func imapdConf(s *Server, o Options) string {
 		return "no"
 	}
 	settings := map[string]string{
-		"configdirectory":     s.own("conf"),
+		"configdirectory":     s.Path("conf"),
 		"defaultpartition":    "default",
-		"partition-default":   s.own("mail"),
-		"cyrus_user":          s.owner.User,
-		"servername":          s.name,
+		"partition-default":   s.Path("mail"),
+		"cyrus_user":          s.Owner.User,
+		"servername":          name,
 		"altnamespace":        yes(!o.Prefix),
 		"unixhierarchysep":    yes(!o.Dots),
-		"autocreate_quota":    "0", // INBOX comes with the first login, without a limit
+		"autocreate_quota":    "0", // the first login makes the INBOX, without a limit
 		"allowplaintext":      "yes",
 		"sasl_pwcheck_method": "saslauthd",
-		"sasl_saslauthd_path": s.own("login"),
+		"sasl_saslauthd_path": s.Path("login"),
 		"sasl_mech_list":      "PLAIN",
-		"tls_server_cert":     s.own("server.pem"),
-		"tls_server_key":      s.own("server.key"),
+		"tls_server_cert":     s.Path("server.pem"),
+		"tls_server_key":      s.Path("server.key"),
 		"failedloginpause":    "0",
 	}
 	maps.Copy(settings, o.Settings)
 	var b strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		fmt.Fprintf(&b, "%s: %s\n", name, settings[name])
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		fmt.Fprintf(&b, "%s: %s\n", key, settings[key])
 	}
 	return b.String()
 }
 
 // cyrusConf returns the text of cyrus.conf: what the master starts.
-func cyrusConf(s *Server) string {
+func cyrusConf(s *process.Server, root string) string {
 	program := func(name string) string {
-		return filepath.Join(s.root, bin, name) + " -C " + s.own("imapd.conf")
+		return filepath.Join(root, bin, name) + " -C " + s.Path("imapd.conf")
 	}
 	return fmt.Sprintf(`START {
   recover cmd="%s -r"
@@ -60,24 +59,23 @@ SERVICES {
 `, program("ctl_cyrusdb"), program("imapd"), s.PlainAddr, program("imapd"), s.Addr)
 }
 
-// environment returns that of the programs: with their own libraries, where they
-// are not installed.
+// environment returns the environment of the programs. If Cyrus is unpacked in a
+// directory, it names the libraries there.
 func environment(root string) ([]string, error) {
 	env := []string{"PATH=" + os.Getenv("PATH"), "TZ=UTC"}
 	if root == "/" {
 		return env, nil
 	}
-	var folders []string
+	var libraries, plugins []string
 	for _, pattern := range []string{"lib/*-linux-gnu*", "usr/lib/*-linux-gnu*"} {
 		found, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			return nil, err
 		}
-		folders = append(folders, found...)
+		libraries = append(libraries, found...)
 	}
-	var plugins []string
-	for _, f := range folders {
-		plugins = append(plugins, filepath.Join(f, "sasl2"))
+	for _, dir := range libraries {
+		plugins = append(plugins, filepath.Join(dir, "sasl2"))
 	}
-	return append(env, "LD_LIBRARY_PATH="+strings.Join(folders, ":"), "SASL_PATH="+strings.Join(plugins, ":")), nil
+	return append(env, "LD_LIBRARY_PATH="+strings.Join(libraries, ":"), "SASL_PATH="+strings.Join(plugins, ":")), nil
 }

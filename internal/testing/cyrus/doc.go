@@ -1,21 +1,18 @@
-// Package cyrus is test support: it runs real, private Cyrus servers as child
-// processes of a test. Clients are those of package dovecot.
+// Package cyrus is test support: it configures private Cyrus servers, which package
+// process runs as child processes of a test. Their clients are those of package
+// dovecot.
 //
-// Layout: server.go starts and stops the server and knows its users, config.go
-// writes its configuration, login.go is the password service that it asks.
+// Layout: server.go starts a server and knows its users, config.go writes its
+// configuration, login.go is the service that checks passwords for it.
 //
-// Guarantees. A server lives in a temporary directory of its own, listens on
-// 127.0.0.1 only, is gone when its test ends or the test binary dies, and shares
-// nothing with a Cyrus of the machine or with another Server, except the log:
-// Cyrus knows syslog alone.
+// A server's guarantees are those of package process, except that Cyrus logs to
+// syslog only.
 //
-// Debian's packages of Cyrus and Dovecot exclude each other. So Cyrus may lie
-// unpacked in a folder: the one that ARCHIVERD_TEST_CYRUS names, or
-// archiverd-test/cyrus in the user's cache directory (root: in /var/cache).
-// scripts/need-servers puts it there. An installed one does as well.
+// The packages of Cyrus and Dovecot conflict in Debian. So Cyrus may lie unpacked in
+// a directory: the one that ARCHIVERD_TEST_CYRUS names, or archiverd-test/cyrus in
+// the user's cache directory (root: in /var/cache), where scripts/need-servers puts
+// it. An installed Cyrus is used as well.
 //
-// A machine without Cyrus skips the tests that need one, as -short does. With
+// Without Cyrus, or with -short, tests that need it are skipped. With
 // ARCHIVERD_REQUIRE_CYRUS=1 in the environment they run, or fail.
-//
-// It needs Linux.
 package cyrus

@@ -10,15 +10,17 @@ import (
 	"testing"
 )
 
-// logins is the password service. It speaks the protocol of SASL's saslauthd on a
-// Unix socket: four strings come, each after its length in two octets (user,
-// password, service, realm), and one goes back, which begins with OK or NO.
+// logins checks passwords for Cyrus. It speaks the protocol of SASL's saslauthd on a
+// Unix socket: the client sends user, password, service and realm, each after its
+// length in two octets, and receives one such string that begins with OK or NO.
 type logins struct {
+	serving bool // owned by the goroutine of the test
+
 	mu        sync.Mutex
 	passwords map[string]string // by user
 }
 
-// set adds a user, or gives one another password.
+// set adds a user, or changes the password of one.
 func (l *logins) set(user, password string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -28,15 +30,19 @@ func (l *logins) set(user, password string) {
 	l.passwords[user] = password
 }
 
-// serve answers on the socket until the test ends.
+// serve answers on the socket until the test ends. Further calls do nothing.
 func (l *logins) serve(t testing.TB, socket string) error {
+	if l.serving {
+		return nil
+	}
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
-		return fmt.Errorf("open the password service: %w", err)
+		return fmt.Errorf("listen for password checks: %w", err)
 	}
+	l.serving = true
 	done := make(chan struct{})
 	t.Cleanup(func() {
-		listener.Close() // ends the loop
+		listener.Close() // ends Accept
 		<-done
 	})
 	go func() {
@@ -45,23 +51,23 @@ func (l *logins) serve(t testing.TB, socket string) error {
 			conn, err := listener.Accept()
 			if err != nil {
 				if !errors.Is(err, net.ErrClosed) {
-					t.Errorf("password service: %v", err)
+					t.Errorf("check a password: %v", err)
 				}
 				return
 			}
 			if err := l.answer(conn); err != nil {
-				t.Errorf("password service: %v", err)
+				t.Errorf("check a password: %v", err)
 			}
 		}
 	}()
 	return nil
 }
 
-// answer answers one question.
+// answer reads one request and answers it.
 func (l *logins) answer(conn net.Conn) error {
 	defer conn.Close()
-	var question [4]string
-	for i := range question {
+	var request [4]string
+	for i := range request {
 		var size uint16
 		if err := binary.Read(conn, binary.BigEndian, &size); err != nil {
 			return err
@@ -70,13 +76,13 @@ func (l *logins) answer(conn net.Conn) error {
 		if _, err := io.ReadFull(conn, text); err != nil {
 			return err
 		}
-		question[i] = string(text)
+		request[i] = string(text)
 	}
 	l.mu.Lock()
-	password, known := l.passwords[question[0]]
+	password, exists := l.passwords[request[0]]
 	l.mu.Unlock()
 	reply := "NO wrong user or password"
-	if known && password == question[1] {
+	if exists && password == request[1] {
 		reply = "OK"
 	}
 	_, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(reply))), reply...))

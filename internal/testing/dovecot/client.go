@@ -11,11 +11,17 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"archiverd/internal/testing/process"
 )
 
-// Client is a logged-in connection: the loader and the witness of the tests. It
-// reads lines and literals and no more. Every method but Try ends the test on
-// an error; it belongs to the goroutine of the test that dialled it.
+// timeout bounds each wait for a server. It is long, since a busy machine is slow: it
+// only keeps a test from hanging.
+const timeout = 2 * time.Minute
+
+// Client is a logged-in connection with which tests fill a server and check what it
+// holds. It reads lines and literals only. Every method but Try ends the test on an
+// error. A Client belongs to the goroutine of the test that dialled it.
 type Client struct {
 	t    testing.TB
 	conn net.Conn
@@ -24,11 +30,11 @@ type Client struct {
 	tag  int
 }
 
-// Dial connects over implicit TLS and logs in. The connection closes when the
-// test ends.
-func (u *User) Dial(t testing.TB) *Client {
+// Dial connects to a server over implicit TLS and logs in. The connection closes
+// when the test ends.
+func Dial(t testing.TB, s *process.Server, user, password string) *Client {
 	t.Helper()
-	c, err := u.connect(t, true)
+	c, err := DialAt(t, s.Addr, s.TLS, user, password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,28 +42,21 @@ func (u *User) Dial(t testing.TB) *Client {
 }
 
 // DialPlain is Dial without TLS.
-func (u *User) DialPlain(t testing.TB) *Client {
+func DialPlain(t testing.TB, s *process.Server, user, password string) *Client {
 	t.Helper()
-	c, err := u.connect(t, false)
+	c, err := DialAt(t, s.PlainAddr, nil, user, password)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-func (u *User) connect(t testing.TB, secure bool) (*Client, error) {
-	if secure {
-		return DialAt(t, u.server.Addr, u.server.TLS, u.Name, u.Password)
-	}
-	return DialAt(t, u.server.PlainAddr, nil, u.Name, u.Password)
-}
-
-// DialAt connects to any server and logs in: over implicit TLS, or without TLS
-// where config is nil. The connection closes when the test ends.
+// DialAt connects to any address and logs in, over implicit TLS, or without TLS if
+// config is nil. The connection closes when the test ends.
 func DialAt(t testing.TB, addr string, config *tls.Config, user, password string) (*Client, error) {
 	var conn net.Conn
 	var err error
-	dialer := &net.Dialer{Timeout: patience}
+	dialer := &net.Dialer{Timeout: timeout}
 	if config != nil {
 		conn, err = tls.DialWithDialer(dialer, "tcp", addr, config)
 	} else {
@@ -66,7 +65,7 @@ func DialAt(t testing.TB, addr string, config *tls.Config, user, password string
 	if err != nil {
 		return nil, fmt.Errorf("dial the test server: %w", err)
 	}
-	t.Cleanup(func() { conn.Close() }) // closed already by Close: no error to act on
+	t.Cleanup(func() { conn.Close() }) // it may be closed already
 	c := &Client{t: t, conn: conn, r: bufio.NewReaderSize(conn, 64<<10), w: bufio.NewWriterSize(conn, 64<<10)}
 	greeting, err := c.response(nil)
 	if err != nil {
@@ -88,9 +87,8 @@ func (c *Client) Close() {
 	}
 }
 
-// Do runs a command as it stands, without tag and final CRLF, and returns the
-// untagged responses, each with its literals in it. A command that does not end
-// in OK ends the test.
+// Do sends a command, given without tag and final CRLF, and returns the untagged
+// responses with their literals. A command that does not end in OK ends the test.
 func (c *Client) Do(command string) []string {
 	c.t.Helper()
 	responses, err := c.Try(command)
@@ -100,10 +98,10 @@ func (c *Client) Do(command string) []string {
 	return responses
 }
 
-// Try is Do for commands that may be refused: the error holds the server's words.
+// Try is Do for a command that may be refused: the error has the server's text.
 func (c *Client) Try(command string) ([]string, error) {
 	tag := c.send()
-	c.w.WriteString(command) // errors stick to the writer until its Flush
+	c.w.WriteString(command) // Flush returns any error
 	var responses []string
 	err := c.finish(tag, nil, func(response string) error {
 		responses = append(responses, response)
@@ -124,10 +122,10 @@ func (c *Client) send() string {
 	return tag
 }
 
-// finish ends a command and passes on the untagged responses to it. With body,
-// the literals go there and not into the text of the response.
+// finish ends a command and passes its untagged responses to a function. If body is
+// not nil, literals are written there and left out of the responses.
 func (c *Client) finish(tag string, body io.Writer, untagged func(string) error) error {
-	c.conn.SetDeadline(time.Now().Add(2 * time.Minute)) // on an open connection it cannot fail
+	c.conn.SetDeadline(time.Now().Add(timeout)) // cannot fail on an open connection
 	c.w.WriteString("\r\n")
 	if err := c.w.Flush(); err != nil {
 		return err
@@ -149,13 +147,13 @@ func (c *Client) finish(tag string, body io.Writer, untagged func(string) error)
 	}
 }
 
-// literalEnd is the announcement of a literal at the end of a line (RFC 9051 4.3).
+// literalEnd matches the size of a literal at the end of a line (RFC 9051 4.3).
 var literalEnd = regexp.MustCompile(`\{(\d+)\}$`)
 
-// response reads one response. Its literals go to body, or into the text where
-// body is nil.
+// response reads one response. Literals are written to body, or into the text if body
+// is nil.
 func (c *Client) response(body io.Writer) (string, error) {
-	c.conn.SetReadDeadline(time.Now().Add(2 * time.Minute))
+	c.conn.SetReadDeadline(time.Now().Add(timeout))
 	var text strings.Builder
 	for {
 		line, err := c.r.ReadString('\n')
@@ -183,6 +181,6 @@ func (c *Client) response(body io.Writer) (string, error) {
 	}
 }
 
-// literal returns s as a non-synchronising literal (RFC 7888), which holds any
+// literal returns s as a non-synchronising literal (RFC 7888), which may have any
 // octets but NUL.
 func literal(s string) string { return fmt.Sprintf("{%d+}\r\n%s", len(s), s) }

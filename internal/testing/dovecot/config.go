@@ -4,61 +4,47 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/user"
-	"path/filepath"
-	"strconv"
 	"strings"
+
+	"archiverd/internal/testing/process"
 )
 
-// Owner is the user that a mail server runs as.
-type Owner struct {
-	UID, GID    int
-	User, Group string
-}
-
-// FindOwner returns nobody for root, since no mail server reads mail as root, and
-// the user of this process for any other.
-func FindOwner() (Owner, error) {
-	find := user.Current
-	if os.Geteuid() == 0 {
-		find = func() (*user.User, error) { return user.Lookup("nobody") }
+// configuration returns the text of dovecot.conf, for Dovecot 2.3 or 2.4.
+func configuration(s *process.Server, o Options, v23 bool) string {
+	if o.Format == "" {
+		o.Format = "mdbox"
 	}
-	u, err := find()
-	if err != nil {
-		return Owner{}, err
-	}
-	g, err := user.LookupGroupId(u.Gid)
-	if err != nil {
-		return Owner{}, err // Dovecot wants names
-	}
-	uid, err := strconv.Atoi(u.Uid)
-	if err != nil {
-		return Owner{}, fmt.Errorf("user %s: %w", u.Username, err)
-	}
-	gid, err := strconv.Atoi(u.Gid)
-	if err != nil {
-		return Owner{}, fmt.Errorf("group %s: %w", g.Name, err)
-	}
-	return Owner{uid, gid, u.Username, g.Name}, nil
-}
-
-// configuration returns the text of dovecot.conf.
-func configuration(s *Server, o Options, v23 bool) string {
-	format := o.Format
-	if format == "" {
-		format = "mdbox"
-	}
-	own := func(name string) string { return filepath.Join(s.dir, name) }
 	var b strings.Builder
 	if v23 {
-		layout := ""
-		switch {
-		case format == "mbox":
-			layout = ":UTF-8"
-		case format == "maildir" && !o.Dotted:
-			layout = ":LAYOUT=fs"
-		}
-		fmt.Fprintf(&b, `
+		b.WriteString(storage23(s, o))
+	} else {
+		b.WriteString(storage24(s, o)) // its first two settings must be the first of the file
+	}
+	fmt.Fprintf(&b, settings, s.Path("run"), port(s.PlainAddr), port(s.Addr))
+	if os.Geteuid() != 0 {
+		b.WriteString(ordinaryUser(s.Owner))
+	}
+	if o.Quota > 0 {
+		b.WriteString(quota(o.Quota, v23))
+	}
+	if o.Deflate && v23 { // later versions always offer it
+		b.WriteString("protocol imap {\n  mail_plugins = $mail_plugins imap_zlib\n}\n")
+	}
+	fmt.Fprintln(&b, o.Extra)
+	return b.String()
+}
+
+// storage23 returns the settings of mail, users and certificate in the words of
+// Dovecot 2.3.
+func storage23(s *process.Server, o Options) string {
+	layout := ""
+	switch {
+	case o.Format == "mbox":
+		layout = ":UTF-8"
+	case o.Format == "maildir" && !o.Dotted:
+		layout = ":LAYOUT=fs"
+	}
+	return fmt.Sprintf(`
 disable_plaintext_auth = no
 ssl_cert = <%[1]s
 ssl_key = <%[2]s
@@ -74,14 +60,19 @@ userdb {
 service imap-login {
   service_count = 0
 }
-`, own("server.pem"), own("server.key"), format, layout, own("users/%{user}"))
-	} else {
-		layout := "fs"
-		if o.Dotted {
-			layout = "maildir++"
-		}
-		// these two must be the first settings
-		fmt.Fprintf(&b, `dovecot_config_version = 2.4.0
+`, s.Path("server.pem"), s.Path("server.key"), o.Format, layout, s.Path("users/%{user}"))
+}
+
+// storage24 is storage23 for Dovecot 2.4.
+func storage24(s *process.Server, o Options) string {
+	layout, utf8 := "fs", "no"
+	if o.Dotted {
+		layout = "maildir++"
+	}
+	if o.Format == "mbox" {
+		utf8 = "yes"
+	}
+	return fmt.Sprintf(`dovecot_config_version = 2.4.0
 dovecot_storage_version = 2.4.0
 auth_allow_cleartext = yes
 ssl_server_cert_file = %[1]s
@@ -99,9 +90,12 @@ userdb passwd-file {
 service imap-login {
   restart_request_count = unlimited
 }
-`, own("server.pem"), own("server.key"), format, own("users/%{user}"), layout, map[bool]string{true: "yes", false: "no"}[format == "mbox"])
-	}
-	fmt.Fprintf(&b, `
+`, s.Path("server.pem"), s.Path("server.key"), o.Format, s.Path("users/%{user}"), layout, utf8)
+}
+
+// settings are those that all versions share. Its verbs are the directory of the
+// sockets and the ports of plaintext and TLS.
+const settings = `
 base_dir = %[1]s
 state_dir = %[1]s
 log_path = /dev/stderr
@@ -110,10 +104,10 @@ listen = 127.0.0.1
 ssl = yes
 auth_mechanisms = plain login
 auth_failure_delay = 0
-# BODY[] goes out as it was saved, with its CRLFs, from few large files
+# BODY[] is sent as it was saved, with its CRLFs
 mail_save_crlf = yes
 mail_fsync = never
-# room for messages of hundreds of megabytes, and for many clients of one user
+# for messages of hundreds of megabytes, and for many clients of one user
 default_vsz_limit = 2G
 protocol imap {
   mail_max_userip_connections = 10000
@@ -135,7 +129,7 @@ namespace inbox {
   }
 }
 service imap-login {
-  # one process stays for all logins (above): a connection costs no fork
+  # one process serves all logins: a connection costs no fork
   process_min_avail = 1
   inet_listener imap {
     port = %[2]s
@@ -151,21 +145,9 @@ service anvil {
     mode = 0
   }
 }
-`, own("run"), port(s.PlainAddr), port(s.Addr))
-	if os.Geteuid() != 0 {
-		b.WriteString(asOrdinaryUser(s.mailOwner))
-	}
-	if o.Quota > 0 {
-		b.WriteString(quota(o.Quota, v23))
-	}
-	if o.Deflate && v23 { // later versions always can
-		b.WriteString("protocol imap {\n  mail_plugins = $mail_plugins imap_zlib\n}\n")
-	}
-	fmt.Fprintln(&b, o.Extra)
-	return b.String()
-}
+`
 
-// quota returns the settings by which each user has so many octets.
+// quota returns the settings that limit the octets of each user.
 func quota(octets int64, v23 bool) string {
 	if v23 {
 		return fmt.Sprintf(`
@@ -195,8 +177,9 @@ quota "User quota" {
 `, octets)
 }
 
-// asOrdinaryUser returns the settings by which no process changes user or root.
-func asOrdinaryUser(o Owner) string {
+// ordinaryUser returns the settings without which Dovecot needs root: no process
+// changes its user or its root directory.
+func ordinaryUser(o process.Owner) string {
 	return fmt.Sprintf(`
 default_internal_user = %[1]s
 default_login_user = %[1]s
@@ -215,7 +198,7 @@ service stats {
 `, o.User, o.Group, o.UID, o.GID)
 }
 
-// port returns the port of an address that net.Listener gave.
+// port returns the port of an address of [net.Listener].
 func port(addr string) string {
 	_, p, _ := net.SplitHostPort(addr)
 	return p

@@ -13,11 +13,11 @@ import (
 
 // Mailbox is a mailbox to make, with its messages.
 type Mailbox struct {
-	Name string // true name, separated by /
+	Name string // in UTF-8; / separates its components
 	Msgs []Msg
 }
 
-// Load makes the mailboxes (INBOX is there already) and appends their messages.
+// Load makes the mailboxes, except INBOX, which exists, and appends their messages.
 func (c *Client) Load(mailboxes []Mailbox) {
 	c.t.Helper()
 	for _, m := range mailboxes {
@@ -28,21 +28,22 @@ func (c *Client) Load(mailboxes []Mailbox) {
 	}
 }
 
-// Sizes are those of the messages of a corpus, in octets: log-normal, from 700 on.
+// Sizes is the log-normal distribution of the sizes of messages, in octets. The
+// smallest message has 700.
 type Sizes struct {
-	Median, Most float64
-	Spread       float64 // the standard deviation of the logarithm
+	Median, Max float64
+	Spread      float64 // standard deviation of the logarithm
 }
 
-// Corpus is CorpusOf with sizes as in most mail without its few large messages: a
-// median of 5 KB, up to 300 KB.
+// Corpus is CorpusOf with the sizes of usual mail without its few large messages: a
+// median of 5 KB, a maximum of 300 KB.
 func Corpus(seed uint64, n int) []Mailbox {
-	return CorpusOf(seed, n, Sizes{Median: 5000, Most: 300_000, Spread: 1})
+	return CorpusOf(seed, n, Sizes{Median: 5000, Max: 300_000, Spread: 1})
 }
 
-// CorpusOf returns n messages in mailboxes, one of them empty; the same seed gives
-// the same. All lines end in CRLF. One message in forty is a copy of an earlier
-// one, with flags and a date of its own. Size and SHA256 are set, UIDs are not.
+// CorpusOf returns n messages in mailboxes, one of which is empty. It depends on its
+// arguments only. All lines end in CRLF. One message in forty is a copy of an earlier
+// one with other flags and another date. Size and SHA256 are set, UIDs are not.
 func CorpusOf(seed uint64, n int, sizes Sizes) []Mailbox {
 	shares := []struct {
 		name    string
@@ -74,10 +75,10 @@ func CorpusOf(seed uint64, n int, sizes Sizes) []Mailbox {
 	}
 	var bodies [][]byte
 	for i := range n {
-		at, lot := 0, g.IntN(100)
-		for lot >= shares[at].percent {
-			lot -= shares[at].percent
-			at++
+		mailbox, lot := 0, g.IntN(100)
+		for lot >= shares[mailbox].percent {
+			lot -= shares[mailbox].percent
+			mailbox++
 		}
 		date := g.date()
 		var body []byte
@@ -87,21 +88,21 @@ func CorpusOf(seed uint64, n int, sizes Sizes) []Mailbox {
 			body = g.message(i, date)
 		}
 		bodies = append(bodies, body)
-		mailboxes[at].Msgs = append(mailboxes[at].Msgs, Msg{
+		mailboxes[mailbox].Msgs = append(mailboxes[mailbox].Msgs, Msg{
 			Flags: g.flags(), Date: date, Body: body, Size: int64(len(body)), SHA256: sha256.Sum256(body),
 		})
 	}
 	return mailboxes
 }
 
-// generator makes up the parts of messages.
+// generator invents the parts of messages.
 type generator struct {
 	*rand.Rand
 	sizes        Sizes
 	ascii, words []string
 }
 
-// date returns a time between 1998 and 2025 in any of the world's zones.
+// date returns a time between 1998 and 2025 in one of ten time zones.
 func (g *generator) date() time.Time {
 	zones := []int{-11 * 60, -8 * 60, -3*60 - 30, 0, 60, 120, 5*60 + 30, 5*60 + 45, 9 * 60, 13 * 60}
 	zone := time.FixedZone("", 60*zones[g.IntN(len(zones))])
@@ -110,7 +111,7 @@ func (g *generator) date() time.Time {
 	return time.Unix(from.Unix()+g.Int64N(to.Unix()-from.Unix()), 0).In(zone)
 }
 
-// flags returns the flags and keywords of a message, in order.
+// flags returns the flags and keywords of a message, sorted.
 func (g *generator) flags() []string {
 	var flags []string
 	for _, f := range []struct {
@@ -127,11 +128,11 @@ func (g *generator) flags() []string {
 	return flags
 }
 
-// message returns the number'th message.
+// message returns a message with a number in its Message-ID.
 func (g *generator) message(number int, date time.Time) []byte {
-	const least = 700
-	size := int(min(g.sizes.Median*math.Exp(g.sizes.Spread*g.NormFloat64()), g.sizes.Most-200)) // the last line may go over
-	size = max(size, least)
+	const minSize = 700
+	size := int(min(g.sizes.Median*math.Exp(g.sizes.Spread*g.NormFloat64()), g.sizes.Max-200)) // the last line may exceed the size
+	size = max(size, minSize)
 	var b bytes.Buffer
 	for hop := range 1 + g.IntN(3) {
 		fmt.Fprintf(&b, "Received: from mx%d.example.org (mx%d.example.org [192.0.2.%d])\r\n\tby in.example.net with ESMTPS id %08x;\r\n\t%s\r\n",
@@ -148,14 +149,14 @@ func (g *generator) message(number int, date time.Time) []byte {
 		g.text(&b, size)
 		return b.Bytes()
 	}
-	limit := fmt.Sprintf("=_%016x", g.Uint64())
-	fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=%q\r\n\r\n", limit)
-	fmt.Fprintf(&b, "--%s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n", limit)
+	boundary := fmt.Sprintf("=_%016x", g.Uint64())
+	fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=%q\r\n\r\n", boundary)
+	fmt.Fprintf(&b, "--%s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n", boundary)
 	g.text(&b, b.Len()+500+g.IntN(2000))
 	fmt.Fprintf(&b, "--%s\r\nContent-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=\"%s.bin\"\r\nContent-Transfer-Encoding: base64\r\n\r\n",
-		limit, g.person())
-	g.attachment(&b, size-len(limit))
-	fmt.Fprintf(&b, "--%s--\r\n", limit)
+		boundary, g.person())
+	g.attachment(&b, size-len(boundary))
+	fmt.Fprintf(&b, "--%s--\r\n", boundary)
 	return b.Bytes()
 }
 
@@ -163,9 +164,9 @@ func (g *generator) person() string { return g.ascii[g.IntN(len(g.ascii))] }
 
 func (g *generator) word() string { return g.words[g.IntN(len(g.words))] }
 
-// text writes lines until the message has the size, with what trips programs that
-// take mail for plain lines: "From " and dots at the start, spaces at the end,
-// lines longer than 998 octets.
+// text writes lines until the message has the size. Some are such as break programs
+// that handle mail as plain lines: "From " or a dot at the start, spaces at the end,
+// more than 998 octets.
 func (g *generator) text(b *bytes.Buffer, size int) {
 	for b.Len() < size {
 		width := 72

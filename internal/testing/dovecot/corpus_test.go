@@ -53,23 +53,6 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-func TestWireName(t *testing.T) {
-	for _, test := range []struct{ name, wire string }{
-		{"INBOX", "INBOX"},
-		{"Entwürfe", "Entw&APw-rfe"},
-		{"Проекты/日本語", "&BB8EQAQ+BDUEOgRCBEs-/&ZeVnLIqe-"},
-		{"Space & Ampersand", "Space &- Ampersand"},
-		{"~peter/mail/台北/日本語", "~peter/mail/&U,BTFw-/&ZeVnLIqe-"}, // RFC 3501 5.1.3
-		{"ü&ü", "&APw-&-&APw-"},
-		{"😀\x7f", "&2D3eAAB,-"},
-		{"", ""},
-	} {
-		if got := WireName(test.name); got != test.wire {
-			t.Errorf("WireName(%q) = %q, want %q", test.name, got, test.wire)
-		}
-	}
-}
-
 func TestSplitMbox(t *testing.T) {
 	got := splitMbox([]byte("From a\nA: 1\n\nx\n>From y\nFrom b\r\nB: 2\r\n\r\n"))
 	want := [][]byte{[]byte("A: 1\n\nx\n>From y\n"), []byte("B: 2\r\n\r\n")}

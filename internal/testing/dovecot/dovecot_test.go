@@ -2,12 +2,13 @@ package dovecot
 
 import (
 	"crypto/sha256"
-	"errors"
 	"net"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"archiverd/internal/testing/process"
 )
 
 // checkSame compares what is read with what was appended.
@@ -44,8 +45,8 @@ func TestCorpusGoesInAndComesOut(t *testing.T) {
 	}
 }
 
-// TestRealMail shows what the server makes of real mail: it refuses the empty
-// message and turns bare LF into CRLF, so that only what it sends can be compared.
+// TestRealMail loads real mail. Dovecot refuses an empty message and turns a bare LF
+// into CRLF, so only two readings of the server can be compared.
 func TestRealMail(t *testing.T) {
 	files := Mail(t)
 	if files == nil {
@@ -73,7 +74,7 @@ func TestRealMail(t *testing.T) {
 	t.Logf("%d files and messages, %d empty, %d not as they were appended", len(files), len(files)-len(msgs), changed)
 }
 
-func TestWitnessChangesMailboxes(t *testing.T) {
+func TestClientChangesMailboxes(t *testing.T) {
 	c := Start(t).User(t, "alice").Dial(t)
 	body := []byte("Subject: one\r\n\r\ntext\r\n")
 	c.Create("Проекты/日本語 & \"more\"")
@@ -134,11 +135,10 @@ func TestPasswords(t *testing.T) {
 		t.Errorf("with the new password there are %d messages, want 1", len(got))
 	}
 	c.Close()
-	if _, err := odd.connect(t, true); err == nil || !strings.Contains(err.Error(), "AUTHENTICATIONFAILED") {
+	if _, err := DialAt(t, s.Addr, s.TLS, odd.Name, odd.Password); err == nil || !strings.Contains(err.Error(), "AUTHENTICATIONFAILED") {
 		t.Errorf("with the old password: %v, want AUTHENTICATIONFAILED", err)
 	}
-	stranger := &User{Name: "stranger", Password: "x", server: s}
-	if _, err := stranger.connect(t, true); err == nil || !strings.Contains(err.Error(), "AUTHENTICATIONFAILED") {
+	if _, err := DialAt(t, s.Addr, s.TLS, "stranger", "x"); err == nil || !strings.Contains(err.Error(), "AUTHENTICATIONFAILED") {
 		t.Errorf("an unknown user: %v, want AUTHENTICATIONFAILED", err)
 	}
 }
@@ -153,38 +153,66 @@ func TestKillAndRestart(t *testing.T) {
 		t.Error("a killed server answers")
 	}
 	if conn, err := net.Dial("tcp", s.Addr); err == nil {
-		// A process about to die may still have listened.
+		// A process may listen until the kernel has ended it.
 		if _, err := conn.Read(make([]byte, 1)); err == nil {
-			t.Error("a killed server speaks")
+			t.Error("a killed server sends a greeting")
 		}
 		conn.Close()
 	}
-	for range 2 { // the second time from a server that runs
+	for range 2 { // the second time the server runs
 		s.Restart(t)
 		if got := u.Dial(t).Read("INBOX"); len(got) != 1 {
 			t.Errorf("after a restart there are %d messages, want 1", len(got))
 		}
 	}
 	if got, want := strings.Count(s.Log(), "starting up"), 3; got != want {
-		t.Errorf("the log knows of %d starts, want %d", got, want)
+		t.Errorf("the log has %d starts, want %d", got, want)
 	}
 }
 
-// TestPortTaken covers what Start and Restart try again after.
+// TestPortTaken starts a server while another process has its plaintext port: it gets
+// another one.
 func TestPortTaken(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	p := spec(program.Find(t), Options{})
+	configure, configured := p.Configure, 0
+	p.Configure = func(s *process.Server) error {
+		if configured++; configured == 1 {
+			s.PlainAddr = l.Addr().String()
+		}
+		return configure(s)
+	}
+	s := &Server{process.Start(t, p)}
+	s.User(t, "alice").DialPlain(t)
+	if configured != 2 {
+		t.Errorf("the server was configured %d times, want 2", configured)
+	}
+}
+
+// TestRestartWaitsForPort restarts a server whose port is free only after the first try.
+func TestRestartWaitsForPort(t *testing.T) {
 	s := Start(t)
 	s.Kill(t)
 	l, err := net.Listen("tcp", s.PlainAddr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	if err := s.run(); !errors.Is(err, errPortTaken) {
-		t.Errorf("with its port taken: %v, want %v", err, errPortTaken)
-	}
-	if err := l.Close(); err != nil {
+	released := make(chan error)
+	go func() {
+		for range time.Tick(5 * time.Millisecond) {
+			if strings.Contains(s.Log(), "Address already in use") {
+				break
+			}
+		}
+		released <- l.Close()
+	}()
+	s.Restart(t)
+	if err := <-released; err != nil {
 		t.Fatal(err)
 	}
-	s.Restart(t)
 	s.User(t, "alice").DialPlain(t)
 }

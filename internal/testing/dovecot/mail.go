@@ -8,23 +8,23 @@ import (
 	"testing"
 )
 
-// File is a real message, as it lies on disk: with any line ends, perhaps empty.
+// File is a real message as a file has it: with any line ends, and maybe empty.
 type File struct {
-	Name string // path below the folder; for a message of an mbox file that of the file
+	Name string // path below the directory, of the .eml or .mbox file
 	Data []byte
 }
 
-// Mail returns all messages below the folder that ARCHIVERD_TEST_MAIL names, in
-// a stable order: each .eml file is one, each .mbox file those between its
-// "From " lines. It returns nil where the variable is not set.
+// Mail returns all messages below the directory that ARCHIVERD_TEST_MAIL names,
+// always in the same order: each .eml file is one, an .mbox file has those between
+// its "From " lines. It returns nil if the variable is not set.
 func Mail(t testing.TB) []File {
 	t.Helper()
-	folder := os.Getenv("ARCHIVERD_TEST_MAIL")
-	if folder == "" {
+	dir := os.Getenv("ARCHIVERD_TEST_MAIL")
+	if dir == "" {
 		return nil
 	}
 	var files []File
-	root := os.DirFS(folder)
+	root := os.DirFS(dir)
 	err := fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {
 		kind := filepath.Ext(path)
 		if err != nil || d.IsDir() || kind != ".eml" && kind != ".mbox" {
@@ -47,12 +47,12 @@ func Mail(t testing.TB) []File {
 		t.Fatalf("read ARCHIVERD_TEST_MAIL: %v", err)
 	}
 	if len(files) == 0 {
-		t.Fatalf("ARCHIVERD_TEST_MAIL=%s holds no .eml and no .mbox file", folder)
+		t.Fatalf("ARCHIVERD_TEST_MAIL=%s has no .eml and no .mbox file", dir)
 	}
 	return files
 }
 
-// splitMbox cuts at each line that begins with "From ", and drops those lines.
+// splitMbox splits at each line that begins with "From ", and drops those lines.
 func splitMbox(data []byte) [][]byte {
 	var messages [][]byte
 	for line := range bytes.Lines(data) {

@@ -10,19 +10,21 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"archiverd/internal/utf7"
 )
 
-// Msg is a message to append, or one that the server has.
+// Msg is a message to append, or one that was read.
 type Msg struct {
-	UID    uint32            // as read
-	Flags  []string          // flags and keywords; as read sorted and without \Recent
-	Date   time.Time         // INTERNALDATE; zero: the server's clock
+	UID    uint32            // set by Read
+	Flags  []string          // flags and keywords; Read sorts them and leaves out \Recent
+	Date   time.Time         // INTERNALDATE; zero: the server sets it
 	Body   []byte            // to append; not set by Read
 	Size   int64             // octets of the body
 	SHA256 [sha256.Size]byte // of the body
 }
 
-// Create creates a mailbox. All names here are true names, in UTF-8.
+// Create creates a mailbox. All names of mailboxes are in UTF-8.
 func (c *Client) Create(mailbox string) {
 	c.t.Helper()
 	c.Do("CREATE " + name(mailbox))
@@ -40,8 +42,8 @@ func (c *Client) Rename(from, to string) {
 	c.Do("RENAME " + name(from) + " " + name(to))
 }
 
-// Append adds messages to a mailbox that exists, hundreds in a command
-// (MULTIAPPEND, RFC 3502). Dovecot takes no empty message.
+// Append adds messages to an existing mailbox, hundreds in a command (MULTIAPPEND,
+// RFC 3502). Dovecot refuses an empty message.
 func (c *Client) Append(mailbox string, msgs ...Msg) {
 	c.t.Helper()
 	for batch := range slices.Chunk(msgs, 500) {
@@ -61,12 +63,11 @@ func (c *Client) Append(mailbox string, msgs ...Msg) {
 	}
 }
 
-// fetched are the two forms of FETCH response to the command of Read, without the
-// literal's octets: Cyrus puts the flags first.
+// fetched matches a FETCH response to Read, without the octets of its literal. Cyrus
+// sends the flags before the UID.
 var fetched = regexp.MustCompile(`^\* \d+ FETCH \((?:UID (\d+) )?FLAGS \(([^)]*)\) (?:UID (\d+) )?INTERNALDATE "([^"]+)" BODY\[\] (?:\{(\d+)\}|NIL|"")\)$`)
 
-// Read returns all messages of a mailbox as the server gives them, in order of
-// their UIDs. It changes no flag.
+// Read fetches all messages of a mailbox, in order of their UIDs. It changes no flag.
 func (c *Client) Read(mailbox string) []Msg {
 	c.t.Helper()
 	exists := -1
@@ -97,7 +98,7 @@ func (c *Client) Read(mailbox string) []Msg {
 	return msgs
 }
 
-// digest takes the body of one message.
+// digest hashes the body of one message.
 type digest struct {
 	hash.Hash
 	size int64
@@ -109,8 +110,8 @@ func (d *digest) Write(p []byte) (int, error) {
 	return d.Hash.Write(p)
 }
 
-// message returns the message of a response, whose body the digest holds, and
-// makes the digest ready for the next.
+// message returns the message of a FETCH response, whose body was written to the
+// digest, and resets the digest.
 func (d *digest) message(response string) (Msg, error) {
 	f := fetched.FindStringSubmatch(response)
 	if f == nil {
@@ -132,12 +133,12 @@ func (d *digest) message(response string) (Msg, error) {
 	return m, nil
 }
 
-// Store changes flags; change is as in RFC 9051 6.4.6: "+FLAGS (\\Seen)".
+// Store changes flags by a STORE item (RFC 9051 6.4.6): "+FLAGS (\\Seen)".
 func (c *Client) Store(mailbox, change string, uids ...uint32) {
 	c.t.Helper()
 	c.Do("SELECT " + name(mailbox))
-	for some := range slices.Chunk(uids, 1000) {
-		c.Do("UID STORE " + set(some) + " " + change)
+	for chunk := range slices.Chunk(uids, 1000) {
+		c.Do("UID STORE " + set(chunk) + " " + change)
 	}
 	c.Do("UNSELECT")
 }
@@ -147,14 +148,14 @@ func (c *Client) Expunge(mailbox string, uids ...uint32) {
 	c.t.Helper()
 	c.Store(mailbox, `+FLAGS.SILENT (\Deleted)`, uids...)
 	c.Do("SELECT " + name(mailbox))
-	for some := range slices.Chunk(uids, 1000) {
-		c.Do("UID EXPUNGE " + set(some))
+	for chunk := range slices.Chunk(uids, 1000) {
+		c.Do("UID EXPUNGE " + set(chunk))
 	}
 	c.Do("UNSELECT")
 }
 
-// set returns a sequence set; 1,000 UIDs stay far below the 64 KB that Dovecot
-// takes in a line.
+// set returns a sequence set. One of 1,000 UIDs is far below the 64 KB that Dovecot
+// accepts in a line.
 func set(uids []uint32) string {
 	var b bytes.Buffer
 	for i, u := range uids {
@@ -166,5 +167,5 @@ func set(uids []uint32) string {
 	return b.String()
 }
 
-// name returns a mailbox's name for a command.
-func name(mailbox string) string { return literal(WireName(mailbox)) }
+// name returns a mailbox's name as an argument of a command.
+func name(mailbox string) string { return literal(utf7.Encode(mailbox)) }
