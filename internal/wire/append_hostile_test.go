@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"archiverd/internal/testing/hostile"
@@ -121,9 +122,9 @@ func TestAppendToHostileServers(t *testing.T) {
 		{"odd APPENDUID", multi, yes, []string{"TAG OK [APPENDUID 7 1:4294967295] x\r\n"}, "ddd", 0, ""},
 		{"no end of the code", multi, yes, []string{"TAG OK [APPENDUID 7 1:3\r\n"}, "ddd", 0, ""},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(c.name, inBubble(func(t *testing.T) {
 			x := script{literals: c.literals, ends: c.ends}
-			s := serve(t, x.options(c.caps))
+			s := serveInMemory(t, x.options(c.caps))
 			o := hasty(s)
 			o.Limits.Untagged = 1000
 			conn := connect(t, s, o)
@@ -149,7 +150,7 @@ func TestAppendToHostileServers(t *testing.T) {
 			if err := conn.Noop(t.Context()); (err == nil) != (c.class == 0) {
 				t.Errorf("Noop = %v", err)
 			}
-		})
+		}))
 	}
 }
 
@@ -197,16 +198,18 @@ func TestAppendByeInTheMidst(t *testing.T) {
 
 // A server that takes no octets any more ends in the time for a write.
 func TestAppendToDeafServer(t *testing.T) {
-	x := script{literals: []string{"+"}, ends: []string{"TAG OK x\r\n"}, unread: make(chan struct{})}
-	s := serve(t, x.options("LITERAL+ MULTIAPPEND"))
-	o := options(s)
-	o.Timeouts.Write = 200 * time.Millisecond
-	conn := connect(t, s, o)
-	out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{message("x"), {Size: 100 << 20, Body: &endless{100 << 20, io.EOF}}})
-	close(x.unread)
-	if Classify(err) != ClassTransient || states(out) != "nn" {
-		t.Errorf("%s, %v", states(out), err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		x := script{literals: []string{"+"}, ends: []string{"TAG OK x\r\n"}, unread: make(chan struct{})}
+		s := serveInMemory(t, x.options("LITERAL+ MULTIAPPEND"))
+		o := options(s)
+		o.Timeouts.Write = 200 * time.Millisecond
+		conn := connect(t, s, o)
+		out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{message("x"), {Size: 100 << 20, Body: &endless{100 << 20, io.EOF}}})
+		close(x.unread)
+		if Classify(err) != ClassTransient || states(out) != "nn" {
+			t.Errorf("%s, %v", states(out), err)
+		}
+	})
 }
 
 // A body that is not what was announced ends the connection: what was complete

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"archiverd/internal/testing/hostile"
@@ -334,44 +335,46 @@ func (b *breaking) Write(p []byte) (int, error) {
 // Wherever writing breaks off: a message that is not sent is one whose command the
 // server can't have whole, and one is unknown only if it might.
 func TestAppendBrokenWrites(t *testing.T) {
-	head := len("X2 APPEND \"INBOX\" {65000+}\r\n")
-	for _, size := range []int{1, appendBuffer - head - 3, appendBuffer - head - 2, appendBuffer - head - 1, appendBuffer - head, appendBuffer - head + 1, 3 * appendBuffer} {
-		for left := range 6 {
-			s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 LITERAL+", Mailboxes: inbox(), Script: func(s *hostile.Session, cmd hostile.Command) bool {
-				return cmd.Name == "APPEND" // says nothing
-			}})
-			o := hasty(s)
-			var wire *breaking
-			o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-				raw, err := new(net.Dialer).DialContext(ctx, network, address)
-				wire = &breaking{Conn: raw, left: left}
-				return wire, err
-			}
-			conn := connect(t, s, o)
-			conn.tag = 1
-			wire.armed = true
-			body := strings.Repeat("x", size)
-			out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{message(body), message(body)})
-			if Classify(err) != ClassTransient {
-				t.Fatalf("size %d, %d writes: %v", size, left, err)
-			}
-			whole := []byte{}
-			for i := range 2 {
-				whole = fmt.Appendf(whole, "X%d APPEND \"INBOX\" {%d+}\r\n%s\r\n", i+2, size, body)
-				want := AppendNotSent
-				if len(wire.got)+wire.tried >= len(whole) {
-					want = AppendUnknown
+	synctest.Test(t, func(t *testing.T) {
+		head := len("X2 APPEND \"INBOX\" {65000+}\r\n")
+		for _, size := range []int{1, appendBuffer - head - 3, appendBuffer - head - 2, appendBuffer - head - 1, appendBuffer - head, appendBuffer - head + 1, 3 * appendBuffer} {
+			for left := range 6 {
+				s := serveInMemory(t, hostile.Options{Capabilities: "IMAP4rev1 LITERAL+", Mailboxes: inbox(), Script: func(s *hostile.Session, cmd hostile.Command) bool {
+					return cmd.Name == "APPEND" // says nothing
+				}})
+				o := hasty(s)
+				var wire *breaking
+				o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+					raw, err := s.Dial(ctx, network, address)
+					wire = &breaking{Conn: raw, left: left}
+					return wire, err
 				}
-				if out[i].State != want {
-					t.Errorf("size %d, %d writes: message %d is %d with %d and %d octets of %d", size, left, i, out[i].State, len(wire.got), wire.tried, len(whole))
+				conn := connect(t, s, o)
+				conn.tag = 1
+				wire.armed = true
+				body := strings.Repeat("x", size)
+				out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{message(body), message(body)})
+				if Classify(err) != ClassTransient {
+					t.Fatalf("size %d, %d writes: %v", size, left, err)
 				}
-			}
-			if !bytes.HasPrefix(whole, wire.got) {
-				t.Errorf("size %d, %d writes: other octets", size, left)
-			}
-			if wire.tried == 0 { // all was written
-				break
+				whole := []byte{}
+				for i := range 2 {
+					whole = fmt.Appendf(whole, "X%d APPEND \"INBOX\" {%d+}\r\n%s\r\n", i+2, size, body)
+					want := AppendNotSent
+					if len(wire.got)+wire.tried >= len(whole) {
+						want = AppendUnknown
+					}
+					if out[i].State != want {
+						t.Errorf("size %d, %d writes: message %d is %d with %d and %d octets of %d", size, left, i, out[i].State, len(wire.got), wire.tried, len(whole))
+					}
+				}
+				if !bytes.HasPrefix(whole, wire.got) {
+					t.Errorf("size %d, %d writes: other octets", size, left)
+				}
+				if wire.tried == 0 { // all was written
+					break
+				}
 			}
 		}
-	}
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"archiverd/internal/testing/hostile"
@@ -78,8 +79,8 @@ func TestDialHostileServers(t *testing.T) {
 		{"STARTTLS hung up", StartTLS, hostile.Options{StartTLS: true, Script: startTLS("TAG OK x\r\n", hangUp)}, nil, ClassTransient},
 		{"STARTTLS drips", StartTLS, hostile.Options{StartTLS: true, Script: startTLS("", drip)}, nil, ClassTransient},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := serve(t, c.server)
+		t.Run(c.name, inBubble(func(t *testing.T) {
+			s := serveInMemory(t, c.server)
 			o := hasty(s)
 			o.Security = c.security
 			if c.trust != nil {
@@ -96,7 +97,7 @@ func TestDialHostileServers(t *testing.T) {
 			if err == nil || Classify(err) != c.class {
 				t.Errorf("error %v is %v, want %v", err, Classify(err), c.class)
 			}
-		})
+		}))
 	}
 }
 
@@ -217,8 +218,8 @@ func TestLoginRefused(t *testing.T) {
 		{"SASL client gives up", "IMAP4rev1", "+ eA==\r\n", Auth{SASL: func() sasl.Client { return sasl.NewPlainClient("", "a", password) }}, ClassProtocol, "broken off"},
 		{"silence", "IMAP4rev1", "* OK wait\r\n", Auth{}, ClassTransient, "silent"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := serve(t, hostile.Options{Capabilities: c.capabilities, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		t.Run(c.name, inBubble(func(t *testing.T) {
+			s := serveInMemory(t, hostile.Options{Capabilities: c.capabilities, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 				if cmd.Name == "LOGIN" || cmd.Name == "AUTHENTICATE" {
 					s.Send(strings.ReplaceAll(c.reply, "TAG", cmd.Tag))
 					if !strings.Contains(c.reply, "TAG") {
@@ -257,7 +258,7 @@ func TestLoginRefused(t *testing.T) {
 			if strings.HasPrefix(c.name, "LOGINDISABLED") && len(s.Commands()) > 0 {
 				t.Errorf("sent %q", s.Commands())
 			}
-		})
+		}))
 	}
 }
 
@@ -279,22 +280,24 @@ func TestPreauth(t *testing.T) {
 }
 
 func TestLogoutIsBounded(t *testing.T) {
-	for _, reply := range []string{"", "* BYE", "* BYE x\r\n", "* BYE x\r\nTAG OK x\r\n"} {
-		s := serve(t, hostile.Options{Mailboxes: inbox(), Script: func(s *hostile.Session, cmd hostile.Command) bool {
-			if cmd.Name != "LOGOUT" {
-				return false
+	synctest.Test(t, func(t *testing.T) {
+		for _, reply := range []string{"", "* BYE", "* BYE x\r\n", "* BYE x\r\nTAG OK x\r\n"} {
+			s := serveInMemory(t, hostile.Options{Mailboxes: inbox(), Script: func(s *hostile.Session, cmd hostile.Command) bool {
+				if cmd.Name != "LOGOUT" {
+					return false
+				}
+				s.Send(strings.ReplaceAll(reply, "TAG", cmd.Tag))
+				s.Stall()
+				return true
+			}})
+			c := connect(t, s, hasty(s))
+			start := time.Now()
+			err := c.Logout(t.Context())
+			if took := time.Since(start); took > 2*time.Second || (err == nil) != strings.Contains(reply, "x") {
+				t.Errorf("%q: %v after %v", reply, err, took)
 			}
-			s.Send(strings.ReplaceAll(reply, "TAG", cmd.Tag))
-			s.Stall()
-			return true
-		}})
-		c := connect(t, s, hasty(s))
-		start := time.Now()
-		err := c.Logout(t.Context())
-		if took := time.Since(start); took > 2*time.Second || (err == nil) != strings.Contains(reply, "x") {
-			t.Errorf("%q: %v after %v", reply, err, took)
 		}
-	}
+	})
 }
 
 func TestBackOff(t *testing.T) {

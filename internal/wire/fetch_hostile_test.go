@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"archiverd/internal/testing/hostile"
@@ -84,8 +85,8 @@ func TestBodiesFromHostileServers(t *testing.T) {
 		{"empty lines", "\r\n\r\n", nil, ClassProtocol, "hangup"},
 		{"star", "*\r\n", nil, ClassProtocol, "hangup"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := serve(t, hostile.Options{Mailboxes: inbox("one", "two"), Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		t.Run(c.name, inBubble(func(t *testing.T) {
+			s := serveInMemory(t, hostile.Options{Mailboxes: inbox("one", "two"), Script: func(s *hostile.Session, cmd hostile.Command) bool {
 				if cmd.Name != "UID FETCH" {
 					return false
 				}
@@ -113,7 +114,7 @@ func TestBodiesFromHostileServers(t *testing.T) {
 			if err != nil && strings.ContainsAny(err.Error(), "\r\n") {
 				t.Errorf("error is not one line: %q", err)
 			}
-		})
+		}))
 	}
 }
 
@@ -163,9 +164,9 @@ func TestFloodsAreBounded(t *testing.T) {
 		}, ClassTransient},
 	} {
 		for _, command := range []string{"Bodies", "Body", "Meta", "Search", "List"} {
-			t.Run(c.name+"/"+command, func(t *testing.T) {
+			t.Run(c.name+"/"+command, inBubble(func(t *testing.T) {
 				armed := false
-				s := serve(t, hostile.Options{Mailboxes: inbox("one"), Script: func(s *hostile.Session, cmd hostile.Command) bool {
+				s := serveInMemory(t, hostile.Options{Mailboxes: inbox("one"), Script: func(s *hostile.Session, cmd hostile.Command) bool {
 					if armed = armed || cmd.Name == "NOOP"; !armed || cmd.Name == "NOOP" {
 						return false
 					}
@@ -205,7 +206,7 @@ func TestFloodsAreBounded(t *testing.T) {
 				if used > 32<<20 {
 					t.Errorf("allocated %d octets in all", used)
 				}
-			})
+			}))
 		}
 	}
 }
@@ -228,24 +229,26 @@ func TestSearchResultsAreBounded(t *testing.T) {
 
 // A slow fn never trips a deadline: only the network's time counts.
 func TestSlowDiskIsNotASlowServer(t *testing.T) {
-	s := serve(t, hostile.Options{Mailboxes: inbox(strings.Repeat("x", 1<<20), "two")})
-	o := options(s)
-	o.Timeouts.Idle, o.Timeouts.Answer, o.Timeouts.Stall = 50*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond
-	o.MinRate = MinRate{Octets: 1 << 20, Window: 50 * time.Millisecond}
-	conn := connect(t, s, o)
-	n := 0
-	err := conn.FetchBodies(t.Context(), span(1, 2), func(_ uint32, _ int64, r io.Reader) error {
-		n++
-		if _, err := io.ReadFull(r, make([]byte, 3)); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		s := serveInMemory(t, hostile.Options{Mailboxes: inbox(strings.Repeat("x", 1<<20), "two")})
+		o := options(s)
+		o.Timeouts.Idle, o.Timeouts.Answer, o.Timeouts.Stall = 50*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond
+		o.MinRate = MinRate{Octets: 1 << 20, Window: 50 * time.Millisecond}
+		conn := connect(t, s, o)
+		n := 0
+		err := conn.FetchBodies(t.Context(), span(1, 2), func(_ uint32, _ int64, r io.Reader) error {
+			n++
+			if _, err := io.ReadFull(r, make([]byte, 3)); err != nil {
+				return err
+			}
+			<-time.After(300 * time.Millisecond) // the disk
+			_, err := io.Copy(io.Discard, r)
 			return err
+		})
+		if err != nil || n != 2 {
+			t.Errorf("%d bodies, %v", n, err)
 		}
-		<-time.After(300 * time.Millisecond) // the disk
-		_, err := io.Copy(io.Discard, r)
-		return err
 	})
-	if err != nil || n != 2 {
-		t.Errorf("%d bodies, %v", n, err)
-	}
 }
 
 // Cancelling ends a command wherever it is, with the cause; so does Close.

@@ -82,8 +82,8 @@ func TestSmallCommandsToHostileServers(t *testing.T) {
 			{"big literal", "* XFOO {1000000000}\r\n", ClassProtocol, false},
 			{"silence", "", ClassTransient, false},
 		} {
-			t.Run(cmd.line+" "+c.name, func(t *testing.T) {
-				s := serve(t, hostile.Options{
+			t.Run(cmd.line+" "+c.name, inBubble(func(t *testing.T) {
+				s := serveInMemory(t, hostile.Options{
 					Capabilities: "IMAP4rev1 AUTH=PLAIN UIDPLUS QUOTA NAMESPACE APPENDLIMIT", Mailboxes: inbox(),
 					Script: func(s *hostile.Session, sent hostile.Command) bool {
 						if strings.TrimSpace(sent.Name+" "+sent.Args) != cmd.line {
@@ -118,7 +118,7 @@ func TestSmallCommandsToHostileServers(t *testing.T) {
 				if !slices.Contains(s.Commands(), cmd.line) {
 					t.Errorf("sent %q", s.Commands())
 				}
-			})
+			}))
 		}
 	}
 }

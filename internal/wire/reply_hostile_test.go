@@ -40,8 +40,8 @@ func TestBodyAlone(t *testing.T) {
 		{"BAD", "TAG BAD can't\r\n", "", ClassMessage, nil},
 		{"cut off", "* 1 FETCH (UID 5 BODY[] {30}\r\none)\r\nTAG OK x\r\n", "one)\r\nX3 OK x\r\n", ClassTransient, nil},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := serve(t, hostile.Options{Mailboxes: inbox(), Script: answer("UID FETCH", c.reply)})
+		t.Run(c.name, inBubble(func(t *testing.T) {
+			s := serveInMemory(t, hostile.Options{Mailboxes: inbox(), Script: answer("UID FETCH", c.reply)})
 			conn := connect(t, s, hasty(s))
 			conn.tag = 2
 			var got bytes.Buffer
@@ -58,7 +58,7 @@ func TestBodyAlone(t *testing.T) {
 			if Classify(err) != c.class || (err != nil) != (c.class != 0) || c.is != nil && !errors.Is(err, c.is) {
 				t.Errorf("error %v is %v", err, Classify(err))
 			}
-		})
+		}))
 	}
 }
 

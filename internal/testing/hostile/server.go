@@ -15,19 +15,17 @@ package hostile
 import (
 	"bufio"
 	"compress/flate"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"archiverd/internal/testing/process"
 )
 
 // Message is one message. Date is an INTERNALDATE without its quotes.
@@ -71,6 +69,10 @@ type Options struct {
 	// size of a literal, and whether the client waits to be asked for it. It returns
 	// false if the literal does not come: then it has answered the command itself.
 	Literal func(s *Session, sent string, waits bool) (comes bool)
+	// InMemory makes a server without a socket, to which only Dial connects. A test in a
+	// bubble of package testing/synctest needs it, where time passes only while
+	// everybody waits: no deadline depends on how busy the machine is.
+	InMemory bool
 	// Drop is from how many octets on a literal is left out of what is given to
 	// Script, and so takes no memory; 0: none is.
 	Drop int
@@ -87,9 +89,10 @@ type Command struct {
 type Server struct {
 	opt      Options
 	listener net.Listener
-	cert     tls.Certificate
-	roots    *x509.CertPool
 	wait     sync.WaitGroup
+
+	serverTLS *tls.Config
+	clientTLS *tls.Config // nil without TLS
 
 	mu       sync.Mutex
 	closed   bool
@@ -108,51 +111,50 @@ func New(o Options) (*Server, error) {
 	if o.Password == "" {
 		o.Password = "secret"
 	}
-	s := &Server{opt: o, sessions: make(map[*Session]bool)}
+	s := &Server{opt: o, sessions: make(map[*Session]bool), serverTLS: &tls.Config{}}
 	if o.TLS || o.StartTLS {
-		if err := s.certify(); err != nil {
-			return nil, fmt.Errorf("make certificate: %w", err)
+		certificate, err := process.NewCertificate()
+		if err != nil {
+			return nil, err
+		}
+		s.clientTLS = certificate.ClientTLS()
+		if s.serverTLS, err = certificate.ServerTLS(); err != nil {
+			return nil, err
 		}
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
+	if o.InMemory {
+		s.listener = newMemoryListener()
+	} else {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		s.listener = listener
 	}
-	s.listener = listener
 	s.wait.Add(1)
 	go s.accept()
 	return s, nil
 }
 
-func (s *Server) certify() error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return err
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		return err
-	}
-	s.cert = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-	s.roots = x509.NewCertPool()
-	s.roots.AddCert(leaf)
-	return nil
-}
-
 // Address is host:port of the server.
 func (s *Server) Address() string { return s.listener.Addr().String() }
 
-// ClientTLS is a client's configuration that trusts the server.
+// Dial connects to the server, as a client's dialer. Address and network are ignored
+// by a server in memory.
+func (s *Server) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if l, ok := s.listener.(*memoryListener); ok {
+		return l.dial(ctx.Done())
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, address)
+}
+
+// ClientTLS returns the configuration of a client that trusts the server, or nobody
+// if the server has no TLS.
 func (s *Server) ClientTLS() *tls.Config {
-	return &tls.Config{ServerName: "localhost", RootCAs: s.roots, MinVersion: tls.VersionTLS12}
+	if s.clientTLS == nil {
+		return &tls.Config{ServerName: "localhost", RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+	}
+	return s.clientTLS.Clone()
 }
 
 // Commands returns all commands received so far, as "NAME args" without tags.
@@ -264,7 +266,7 @@ func (s *Session) Flood(text string) {
 func (s *Session) HangUp() { s.over = true }
 
 func (s *Session) secure() bool {
-	conn := tls.Server(s.raw, &tls.Config{Certificates: []tls.Certificate{s.Server.cert}})
+	conn := tls.Server(s.raw, s.Server.serverTLS)
 	if conn.Handshake() != nil {
 		return false
 	}
@@ -298,7 +300,7 @@ func (s *Session) serve() {
 
 // Capabilities is what the server can now.
 func (s *Session) Capabilities() string {
-	if _, plain := s.conn.(*net.TCPConn); plain && s.Server.opt.StartTLS {
+	if s.conn == s.raw && s.Server.opt.StartTLS {
 		return s.Server.opt.Capabilities + " STARTTLS"
 	}
 	if s.Server.opt.Deflate {
