@@ -7,7 +7,8 @@ import (
 	"archiverd/internal/message"
 )
 
-// column is a part of a message in which words are searched for.
+// column is a part of a message that a query can name. Its number is the number of
+// the column in the index.
 type column int
 
 const (
@@ -16,45 +17,45 @@ const (
 	ccColumn                      // Cc, Bcc
 	subjectColumn                 // Subject
 	messageIDColumn               // Message-ID
-	otherColumn                   // all other fields but those of isTraceField
-	textColumn                    // every text part, HTML as text; from 4 MiB on the rest is left out
-	filenameColumn                // the names of the parts
+	otherColumn                   // all other fields, except those of isTraceField
+	textColumn                    // the text parts, HTML converted to text, up to maxTextOctets
+	filenameColumn                // file names of the parts
 	numColumns      = iota
 )
 
-// document is a message as words: each column begins and ends with a space and has
-// one between two words, so that a phrase is a substring.
+// document is a message as words. A column begins and ends with a space and has one
+// space between two words: a phrase is a substring of it.
 type document struct {
 	words      [numColumns]string
 	attachment bool // see isAttachment
 }
 
-// maxTextOctets is how much text of a message is searched.
+// maxTextOctets is how much of a message's text is searched, in octets.
 const maxTextOctets = 4 << 20
 
-// documentReader makes documents. It belongs to one goroutine.
+// documentReader converts messages to documents. It belongs to one goroutine.
 type documentReader struct{ folder *wordFolder }
 
-// read reads a message to its end, or with header alone its header. The only errors
-// are those of r.
-func (d documentReader) read(r io.Reader, header bool) (*document, error) {
+// read reads a message from r to its end, or only its header. It returns only errors
+// of r: a malformed message is read as far as possible.
+func (d documentReader) read(r io.Reader, headerOnly bool) (*document, error) {
 	read := message.Read
-	if header {
+	if headerOnly {
 		read = message.ReadHeader
 	}
 	m, err := read(r, message.Options{TextOctets: maxTextOctets, AllText: true})
 	if err != nil {
 		return nil, err
 	}
-	var texts [numColumns]strings.Builder
-	add := func(c column, s string) {
-		b := &texts[c]
+	var columns [numColumns]strings.Builder
+	add := func(c column, text string) {
+		b := &columns[c]
 		if b.Len() == 0 {
 			b.WriteByte(' ')
 		} else {
 			b.WriteString(textBorder + " ")
 		}
-		d.folder.appendWords(b, s)
+		d.folder.appendWords(b, text)
 	}
 	for _, f := range m.Header {
 		if c, ok := columnOf(strings.ToLower(f.Name)); ok {
@@ -69,13 +70,14 @@ func (d documentReader) read(r io.Reader, header bool) (*document, error) {
 		}
 		doc.attachment = doc.attachment || isAttachment(p)
 	}
-	for c := range texts {
-		doc.words[c] = texts[c].String()
+	for c := range columns {
+		doc.words[c] = columns[c].String()
 	}
 	return doc, nil
 }
 
-// columnOf says in which column a header field is searched for.
+// columnOf returns the column of a header field, whose name is in lower case; false
+// if the field is not searched.
 func columnOf(name string) (column, bool) {
 	switch name {
 	case "from", "sender":
@@ -92,9 +94,9 @@ func columnOf(name string) (column, bool) {
 	return otherColumn, !isTraceField(name)
 }
 
-// isTraceField says whether a field, in lower case, is what servers wrote for each
-// other: the way, signatures, verdicts. Nobody searches there, and every host name
-// is in it.
+// isTraceField reports whether a header field, whose name is in lower case, was
+// written by servers for other servers: routes, signatures, spam scores. Such fields
+// are not searched: their host names and keys would match nearly every query.
 func isTraceField(name string) bool {
 	switch name {
 	case "received", "return-path", "received-spf", "authentication-results", "dkim-signature", "domainkey-signature",
@@ -109,8 +111,8 @@ func isTraceField(name string) bool {
 	return false
 }
 
-// isAttachment says whether a part is one for has:attachment: what says so itself,
-// and what has a file name, but for pictures that are shown in the text.
+// isAttachment reports whether has:attachment matches a part: one with the disposition
+// "attachment", or with a file name unless it is an inline image.
 func isAttachment(p message.Part) bool {
 	return p.Disposition == "attachment" ||
 		p.Name != "" && !(p.Disposition == "inline" && strings.HasPrefix(p.Type, "image/"))

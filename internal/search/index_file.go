@@ -11,25 +11,19 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
-	_ "modernc.org/sqlite" // the engine: SQLite with FTS5, in Go
+	_ "modernc.org/sqlite" // SQLite with FTS5, as database/sql driver "sqlite"
 
 	"archiverd/archive"
 )
 
-var (
-	// errNoIndex is returned where there is no index.
-	errNoIndex = errors.New("there is no index")
-	// errUnusable is returned for an index of another archive or version.
-	errUnusable = errors.New("it can't be used")
-	// errDamagedMessage is returned for a message whose octets are not those of the journal.
-	errDamagedMessage = errors.New("its octets are not those that were archived; `archiverd verify` tells more")
-)
+// errNoIndex is returned when there is no index file.
+var errNoIndex = errors.New("there is no index")
 
-// indexFile is an open index file. Close closes it.
+// indexFile is an open index. Close closes it.
 type indexFile struct{ db *sql.DB }
 
-// openIndex opens the index at path, which must be there. It is made ready for
-// archive a, or refused.
+// openIndex opens the existing index at path. It returns errNoIndex if there is no file,
+// and another error if the index is truncated or not of archive a and this schema.
 func openIndex(ctx context.Context, path string, a *archive.Archive, write bool) (*indexFile, error) {
 	st, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -42,32 +36,32 @@ func openIndex(ctx context.Context, path string, a *archive.Archive, write bool)
 	if write {
 		mode = "rw"
 	}
-	ix, err := openSQLite(path, mode)
+	file, err := openSQLite(path, mode)
 	if err != nil {
 		return nil, err
 	}
 	var id, version string
 	var octets int64
-	err = ix.db.QueryRowContext(ctx, `SELECT meta.archive, meta.schema, page_count * page_size
+	err = file.db.QueryRowContext(ctx, `SELECT meta.archive, meta.schema, page_count * page_size
 		FROM meta, pragma_page_count(), pragma_page_size()`).Scan(&id, &version, &octets)
 	switch {
 	case err != nil:
-		err = fmt.Errorf("%w: %w", errUnusable, err)
+		err = fmt.Errorf("read its header: %w", err)
 	case octets > st.Size():
-		err = fmt.Errorf("%w: it has %d octets of %d", errUnusable, st.Size(), octets)
+		err = fmt.Errorf("the file is truncated to %d of %d octets", st.Size(), octets)
 	case version != schemaVersion:
-		err = fmt.Errorf("%w: another version of archiverd made it", errUnusable)
+		err = errors.New("another version of archiverd made it")
 	case id != a.ID():
-		err = fmt.Errorf("%w: it is of archive %s, not %s", errUnusable, id, a.ID())
+		err = fmt.Errorf("it belongs to archive %s, not %s", id, a.ID())
 	}
 	if err != nil {
-		return nil, errors.Join(err, ix.Close())
+		return nil, errors.Join(err, file.Close())
 	}
-	return ix, nil
+	return file, nil
 }
 
-// openSQLite opens a file of SQLite's. There is one connection to it: statements see
-// the same transaction.
+// openSQLite opens an SQLite file with one connection, so that all statements see the
+// same transaction.
 func openSQLite(path, mode string, pragmas ...string) (*indexFile, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -86,10 +80,23 @@ func openSQLite(path, mode string, pragmas ...string) (*indexFile, error) {
 }
 
 // Close closes the file.
-func (ix *indexFile) Close() error { return ix.db.Close() }
+func (f *indexFile) Close() error { return f.db.Close() }
 
-// lockIndex keeps other writers of the index at path away, until release is called. A
-// reader needs no lock but SQLite's.
+// transact calls fn in a transaction. It commits if fn returns nil and rolls back
+// otherwise.
+func (f *indexFile) transact(ctx context.Context, fn func(*sql.Tx) error) error {
+	tx, err := f.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := fn(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
+}
+
+// lockIndex takes the writers' lock of the index at path; release frees it. The error is
+// ErrBusy if another writer has it. Readers use only the locks of SQLite.
 func lockIndex(path string, mode fs.FileMode) (release func() error, err error) {
 	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, mode)
 	if err != nil {

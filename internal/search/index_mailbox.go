@@ -11,51 +11,55 @@ import (
 	"archiverd/archive"
 )
 
-// mailboxIndex are what is known of a mailbox but for its messages.
+// mailboxIndex is what the index has of a mailbox, except its messages.
 type mailboxIndex struct {
 	dir        archive.MailboxDir
-	id         int64 // 0: not in the index
+	id         int64 // box.id; 0: not in the index
 	journal    string
-	position   archive.Position
-	lastEvent  int64 // the seconds of the latest event
-	placeCount int   // rows of it in the index
-	epochs     []epoch
+	position   archive.Position // up to which the journal is in the index; zero: nothing of it counts
+	lastEvent  int64            // seconds of the latest event
+	placeCount int              // rows of the mailbox in table place
+	epochs     []epoch          // in the order of the journal
 }
 
 // epoch is the time of one UIDVALIDITY.
 type epoch struct {
 	name              archive.Name
-	openedAt, endedAt int64 // seconds; ended 0: it has not
+	openedAt, endedAt int64 // seconds; endedAt 0: it has not ended
 }
 
-// placeRow is a place of a message as the index has it.
+// placeRow is a row of table place: a UID with a message in an epoch of a mailbox.
 type placeRow struct {
 	id         int64 // 0: not in the index
-	documentID int64 // 0: not known yet
+	documentID int64 // 0: not known
 	mailbox    *mailboxIndex
-	epochIndex int
-	addedAt, goneAt,
-	replacedAt int64 // seconds; 0: not gone, not archived again
-	sum         archive.Sum
-	size        int64
-	message     archive.Message // UID, Path, InternalDate
-	flags       string
+	epochIndex int   // in mailbox.epochs
+	addedAt    int64 // seconds
+	goneAt     int64 // seconds; 0: not gone
+	replacedAt int64 // seconds when the UID was archived again, in another row; 0: never
+	sum        archive.Sum
+	size       int64           // octets
+	message    archive.Message // only UID, Path and InternalDate
+	flags      string          // separated by spaces
+	// flagHistory is in order of time. A row has only the changes that a journalTail
+	// adds to it, unless the search is of an earlier time.
 	flagHistory []flagChange
 }
 
-// flagChange is the flags that a place had before a time.
+// flagChange is a change of a place's flags.
 type flagChange struct {
-	at          int64
+	at          int64 // seconds
 	flagsBefore string
 }
 
-// uidKey is what a row goes on under.
+// uidKey identifies the row of a UID in an epoch that is not replaced.
 type uidKey struct {
 	epochIndex int
 	uid        uint32
 }
 
-// endSecondOf is a time of a selection in seconds; without one, the end of time.
+// endSecondOf returns the time of a selection in seconds. Events of that second are
+// included. The zero time is the end of time.
 func endSecondOf(t time.Time) int64 {
 	if t.IsZero() {
 		return math.MaxInt64
@@ -63,10 +67,11 @@ func endSecondOf(t time.Time) int64 {
 	return t.Unix()
 }
 
-// epochIndexAt is the epoch of a time, -1 before the first.
-func (f *mailboxIndex) epochIndexAt(at int64) int {
+// epochIndexAt returns the index of the epoch that was the latest at a time, -1 if there
+// was none.
+func (m *mailboxIndex) epochIndexAt(at int64) int {
 	last := -1
-	for i, ep := range f.epochs {
+	for i, ep := range m.epochs {
 		if ep.openedAt <= at {
 			last = i
 		}
@@ -74,27 +79,28 @@ func (f *mailboxIndex) epochIndexAt(at int64) int {
 	return last
 }
 
-// isListed says whether the server listed the message at a time, in what was the
-// current epoch then.
+// selectRows returns the rows that [archive.Archive.Select] selects as listed by the
+// server. The rows are of this mailbox and of equal octets.
+func (m *mailboxIndex) selectRows(rows []*placeRow, s archive.Selection) []*placeRow {
+	at := endSecondOf(s.At)
+	current := m.epochIndexAt(at)
+	return slices.DeleteFunc(rows, func(r *placeRow) bool {
+		return r.addedAt > at || happenedBy(r.replacedAt, at) || !r.isListed(current, at)
+	})
+}
+
+// isListed reports whether the server listed the row's UID at a time, in the epoch that
+// was current then.
 func (r *placeRow) isListed(current int, at int64) bool {
 	return r.epochIndex == current && !happenedBy(r.goneAt, at) && !happenedBy(r.mailbox.epochs[r.epochIndex].endedAt, at)
 }
 
-// happenedBy says whether something, if it ever happened, had happened at a time.
+// happenedBy reports whether something that happened at second when, 0 for never, had
+// happened at second at.
 func happenedBy(when, at int64) bool { return when != 0 && when <= at }
 
-// selectRows are those rows, all of one mailbox and of equal octets, that
-// [archive.Archive.Select] would select as here.
-func (f *mailboxIndex) selectRows(rows []*placeRow, s archive.Selection) []*placeRow {
-	at := endSecondOf(s.At)
-	current := f.epochIndexAt(at)
-	rows = slices.DeleteFunc(rows, func(r *placeRow) bool {
-		return r.epochIndex > current || r.addedAt > at || happenedBy(r.replacedAt, at)
-	})
-	return slices.DeleteFunc(rows, func(r *placeRow) bool { return !r.isListed(current, at) })
-}
-
-// flagsAt are the flags that the place had at a time. Its history is whole.
+// flagsAt returns the flags of the place at a time. For a time in the past, flagHistory
+// must be complete.
 func (r *placeRow) flagsAt(at int64) []string {
 	for _, c := range r.flagHistory {
 		if c.at > at {
@@ -104,67 +110,76 @@ func (r *placeRow) flagsAt(at int64) []string {
 	return strings.Fields(r.flags)
 }
 
-// place is the place as a search finds it: one that is not gone.
+// place returns the row, of a UID that is not gone, as part of a result.
 func (r *placeRow) place(name archive.Name, flags []string) Place {
 	return Place{ID: path.Join(r.mailbox.dir.Dir, r.message.Path), Account: r.mailbox.dir.Account, Mailbox: name.Mailbox, UID: r.message.UID,
 		InternalDate: r.message.InternalDate, Flags: flags}
 }
 
+// placeColumns are the columns that scanPlaceRow reads.
 const placeColumns = `place.id, place.doc, place.box, place.epoch, place.uid, place.path, place.date, place.zone,
 	(SELECT text FROM flags WHERE flags.id = place.flags), place.added, place.gone, place.until`
 
-// scanPlaceRow reads a row of placeColumns, and the number of its mailbox.
-func scanPlaceRow(rows *sql.Rows) (r *placeRow, box int64, err error) {
+// scanPlaceRow scans the placeColumns of a row. It returns also the number of the
+// mailbox; the caller sets the row's mailbox.
+func scanPlaceRow(rows *sql.Rows) (r *placeRow, mailboxID int64, err error) {
 	r = &placeRow{}
-	var date, gone, until sql.NullInt64
+	var date, goneAt, replacedAt sql.NullInt64
 	var zone int
-	err = rows.Scan(&r.id, &r.documentID, &box, &r.epochIndex, &r.message.UID, &r.message.Path, &date, &zone, &r.flags, &r.addedAt, &gone, &until)
-	r.goneAt, r.replacedAt = gone.Int64, until.Int64
+	err = rows.Scan(&r.id, &r.documentID, &mailboxID, &r.epochIndex, &r.message.UID, &r.message.Path, &date, &zone,
+		&r.flags, &r.addedAt, &goneAt, &replacedAt)
+	r.goneAt, r.replacedAt = goneAt.Int64, replacedAt.Int64
 	if date.Valid {
 		r.message.InternalDate = time.Unix(date.Int64, 0).UTC()
 		if zone != 0 {
 			r.message.InternalDate = r.message.InternalDate.In(time.FixedZone("", zone))
 		}
 	}
-	return r, box, err
+	return r, mailboxID, err
 }
 
-// loadMailboxes reads what the index knows of the mailboxes, by directory.
+// loadMailboxes reads the mailboxes of the index with their epochs. The keys are their
+// directories.
 func loadMailboxes(tx *sql.Tx) (map[string]*mailboxIndex, error) {
-	out := map[string]*mailboxIndex{}
-	byID := map[int64]*mailboxIndex{}
+	byDir, byID := map[string]*mailboxIndex{}, map[int64]*mailboxIndex{}
 	rows, err := tx.Query("SELECT id, dir, account, journal, size, seal, latest, places FROM box")
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		f := &mailboxIndex{}
-		if err := rows.Scan(&f.id, &f.dir.Dir, &f.dir.Account, &f.journal, &f.position.Offset, &f.position.Seal, &f.lastEvent, &f.placeCount); err != nil {
+		m := &mailboxIndex{}
+		err := rows.Scan(&m.id, &m.dir.Dir, &m.dir.Account, &m.journal, &m.position.Offset, &m.position.Seal, &m.lastEvent, &m.placeCount)
+		if err != nil {
 			return nil, err
 		}
-		out[f.dir.Dir], byID[f.id] = f, f
+		byDir[m.dir.Dir], byID[m.id] = m, m
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	rows, err = tx.Query("SELECT box, opened, ended, mailbox, delimiter, raw FROM epoch ORDER BY box, n")
+	return byDir, loadEpochs(tx, byID)
+}
+
+// loadEpochs reads the epochs of mailboxes, whose keys are their numbers.
+func loadEpochs(tx *sql.Tx, mailboxes map[int64]*mailboxIndex) error {
+	rows, err := tx.Query("SELECT box, opened, ended, mailbox, delimiter, raw FROM epoch ORDER BY box, n")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var id int64
 		var ep epoch
-		var ended sql.NullInt64
-		var mailbox []byte
-		if err := rows.Scan(&id, &ep.openedAt, &ended, &mailbox, &ep.name.Delimiter, &ep.name.Raw); err != nil {
-			return nil, err
+		var endedAt sql.NullInt64
+		var name []byte
+		if err := rows.Scan(&id, &ep.openedAt, &endedAt, &name, &ep.name.Delimiter, &ep.name.Raw); err != nil {
+			return err
 		}
-		ep.endedAt, ep.name.Mailbox = ended.Int64, string(mailbox)
-		if f := byID[id]; f != nil {
-			f.epochs = append(f.epochs, ep)
+		ep.endedAt, ep.name.Mailbox = endedAt.Int64, string(name)
+		if m := mailboxes[id]; m != nil {
+			m.epochs = append(m.epochs, ep)
 		}
 	}
-	return out, rows.Err()
+	return rows.Err()
 }

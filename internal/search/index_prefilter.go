@@ -6,52 +6,52 @@ import (
 	"strings"
 )
 
-// maxPrefilter is how many places are gathered before the words are asked about.
+// maxPrefilter is the largest number of places that are collected before the words are
+// searched.
 const maxPrefilter = 50_000
 
-// prefilter is a statement of the documents that can be meant at all, where these are
-// few, and how many places these have; else empty. Without it a common word in a small
-// mailbox would be looked at in every message that has it.
-func (l *indexSearch) prefilter() (string, int, error) {
+// prefilter returns a SELECT of the documents that can match because of their mailbox or
+// flags, and the number of their places; "" if there are more than maxPrefilter. Without
+// it, searching a common word in a small mailbox would load the places of every message
+// with that word.
+func (x *indexSearch) prefilter() (string, int, error) {
 	best, least := "", maxPrefilter+1
-	try := func(query string) error {
-		n := 0
-		err := l.tx.QueryRow(fmt.Sprintf("SELECT count(*) FROM (%s LIMIT %d)", query, least)).Scan(&n)
-		if n < least {
-			best, least = query, n
-		}
-		return err
-	}
-	var boxes []string
+	var ids []string
 	total := 0
-	for id, f := range l.mailboxes {
-		total += f.placeCount
-		boxes = append(boxes, fmt.Sprint(id))
+	for id, m := range x.mailboxes {
+		total += m.placeCount
+		ids = append(ids, fmt.Sprint(id))
 	}
 	if total < least {
-		best, least = "SELECT doc FROM place WHERE box IN ("+strings.Join(boxes, ",")+")", total
+		best, least = "SELECT doc FROM place WHERE box IN ("+strings.Join(ids, ",")+")", total
 	}
-	if !l.Selection.At.IsZero() {
-		return best, least, nil // the flags are those of then
+	if !x.Selection.At.IsZero() {
+		return best, least, nil // table place has the present flags
 	}
-	for _, t := range l.Query.terms {
+	for _, t := range x.Query.terms {
 		if t.kind != flagKind {
 			continue
 		}
-		ids, err := l.flagSetIDs(&t)
+		sets, err := x.flagSetIDs(&t)
 		if err != nil {
 			return "", 0, err
 		}
-		if err := try("SELECT doc FROM place WHERE flags IN (" + ids + ")"); err != nil {
+		query := "SELECT doc FROM place WHERE flags IN (" + sets + ")"
+		n := 0
+		if err := x.tx.QueryRow(fmt.Sprintf("SELECT count(*) FROM (%s LIMIT %d)", query, least)).Scan(&n); err != nil {
 			return "", 0, err
+		}
+		if n < least {
+			best, least = query, n
 		}
 	}
 	return best, least, nil
 }
 
-// flagSetIDs are the numbers of the sets of flags for which a term holds.
-func (l *indexSearch) flagSetIDs(t *term) (string, error) {
-	rows, err := l.tx.Query("SELECT id, text FROM flags")
+// flagSetIDs returns the numbers in table flags for which a term about flags holds,
+// separated by commas.
+func (x *indexSearch) flagSetIDs(t *term) (string, error) {
+	rows, err := x.tx.Query("SELECT id, text FROM flags")
 	if err != nil {
 		return "", err
 	}
@@ -69,13 +69,14 @@ func (l *indexSearch) flagSetIDs(t *term) (string, error) {
 	return strings.Join(ids, ","), rows.Err()
 }
 
-// minSecond is the earliest second that the query and the selection mean.
-func (l *indexSearch) minSecond() (int64, bool) {
+// minSecond returns the first second of INTERNALDATE that the selection and the query
+// allow; false if they allow any.
+func (x *indexSearch) minSecond() (int64, bool) {
 	from, ok := int64(noDate), false
-	if !l.Selection.After.IsZero() {
-		from, ok = l.Selection.After.Unix(), true
+	if !x.Selection.After.IsZero() {
+		from, ok = x.Selection.After.Unix(), true
 	}
-	for _, t := range l.Query.terms {
+	for _, t := range x.Query.terms {
 		if t.kind == afterKind && !t.negated || t.kind == beforeKind && t.negated {
 			from, ok = max(from, t.time.Unix()), true
 		}
@@ -83,16 +84,17 @@ func (l *indexSearch) minSecond() (int64, bool) {
 	return from, ok
 }
 
-// endSecond is the second behind the last that they mean.
-func (l *indexSearch) endSecond() (int64, bool) {
-	to, ok := int64(1)<<40, false
-	if !l.Selection.Before.IsZero() {
-		to, ok = l.Selection.Before.Unix()+1, true
+// endSecond returns the second after the last one that the selection and the query
+// allow; false if they allow any.
+func (x *indexSearch) endSecond() (int64, bool) {
+	end, ok := int64(1)<<40, false
+	if !x.Selection.Before.IsZero() {
+		end, ok = x.Selection.Before.Unix()+1, true
 	}
-	for _, t := range l.Query.terms {
+	for _, t := range x.Query.terms {
 		if t.kind == beforeKind && !t.negated || t.kind == afterKind && t.negated {
-			to, ok = min(to, t.time.Unix()+1), true
+			end, ok = min(end, t.time.Unix()+1), true
 		}
 	}
-	return to, ok
+	return end, ok
 }

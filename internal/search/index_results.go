@@ -9,135 +9,144 @@ import (
 	"archiverd/archive"
 )
 
-// newestFirst takes the documents for which the terms about octets hold, the newest first,
-// until there are enough.
-func (l *indexSearch) newestFirst(ctx context.Context) error {
-	q := l.Query.documentQuery()
-	if after, ok := l.minSecond(); ok {
+// findNewestFirst finds the documents that are in order, the newest first, and stops
+// when no older one can be among the newest Limit+1 results.
+func (x *indexSearch) findNewestFirst(ctx context.Context) error {
+	q := x.Query.documentQuery()
+	if from, ok := x.minSecond(); ok {
 		q.where("%s >= ?", q.idColumn)
-		q.args = append(q.args, after<<secondBits)
+		q.args = append(q.args, from<<secondBits)
 	}
-	if before, ok := l.endSecond(); ok {
+	if to, ok := x.endSecond(); ok {
 		q.where("%s < ?", q.idColumn)
-		q.args = append(q.args, before<<secondBits)
+		q.args = append(q.args, to<<secondBits)
 	}
-	few, n, err := l.prefilter()
+	candidates, n, err := x.prefilter()
 	if err != nil || n == 0 {
 		return err
 	}
-	if few != "" {
-		// The plus keeps FTS5 from being asked about each number.
-		q.where("+%s IN (%s)", q.idColumn, few)
+	if candidates != "" {
+		// The unary plus keeps SQLite from querying FTS5 once for each number.
+		q.where("+%s IN (%s)", q.idColumn, candidates)
 	}
-	return l.eachDocument(ctx, q, func(id int64, sum archive.Sum, size int64) (bool, error) {
-		if n := l.Limit + 1; l.Limit > 0 && len(l.newestSeconds) == n && l.newestSeconds[n-1] > id>>secondBits {
-			return false, nil // no later one has a date so new
+	return x.eachDocument(ctx, q, func(id int64, sum archive.Sum, size int64) (bool, error) {
+		if n := x.Limit + 1; x.Limit > 0 && len(x.newestSeconds) == n && x.newestSeconds[n-1] > id>>secondBits {
+			return false, nil
 		}
-		if l.outOfOrder[id] {
+		if x.outOfOrder[id] {
 			return true, nil
 		}
-		return true, l.addDocument(id, sum, size)
+		return true, x.addDocument(id, sum, size)
 	})
 }
 
-// eachDocument gives fn the documents of a statement until it returns false.
-func (l *indexSearch) eachDocument(ctx context.Context, q *documentQuery, fn func(id int64, sum archive.Sum, size int64) (bool, error)) error {
-	rows, err := l.tx.QueryContext(ctx, q.String(), q.args...)
+// eachDocument calls fn for the documents of a query until it returns false or an error.
+func (x *indexSearch) eachDocument(ctx context.Context, q *documentQuery, fn func(id int64, sum archive.Sum, size int64) (bool, error)) error {
+	rows, err := x.tx.QueryContext(ctx, q.String(), q.args...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var id, size int64
-		var text sql.RawBytes
+		var octets sql.RawBytes
 		var sum archive.Sum
-		if err := rows.Scan(&id, &text, &size); err != nil {
+		if err := rows.Scan(&id, &octets, &size); err != nil {
 			return err
 		}
-		copy(sum[:], text)
-		if more, err := fn(id, sum, size); err != nil || !more {
+		copy(sum[:], octets)
+		if ok, err := fn(id, sum, size); err != nil || !ok {
 			return err
 		}
 	}
 	return rows.Err()
 }
 
-// addDocument takes a document if a place of it is meant.
-func (l *indexSearch) addDocument(id int64, sum archive.Sum, size int64) error {
-	r, err := l.withPlaces(id, sum, size)
+// addDocument adds a document for which the terms about octets hold to the results, if
+// one of its places matches.
+func (x *indexSearch) addDocument(id int64, sum archive.Sum, size int64) error {
+	r, err := x.withPlaces(id, sum, size)
 	if r != nil {
-		l.addResult(r)
+		x.addResult(r)
 	}
 	return err
 }
 
-func (l *indexSearch) addResult(r *Result) {
-	l.report.Results = append(l.report.Results, *r)
-	if l.Limit > 0 {
+// addResult adds a result.
+func (x *indexSearch) addResult(r *Result) {
+	x.report.Results = append(x.report.Results, *r)
+	if x.Limit > 0 {
 		date := unixSeconds(r.Date)
-		i, _ := slices.BinarySearchFunc(l.newestSeconds, date, func(a, b int64) int { return cmp.Compare(b, a) })
-		l.newestSeconds = slices.Insert(l.newestSeconds, i, date)
-		l.newestSeconds = l.newestSeconds[:min(len(l.newestSeconds), l.Limit+1)]
+		i, _ := slices.BinarySearchFunc(x.newestSeconds, date, func(a, b int64) int { return cmp.Compare(b, a) })
+		x.newestSeconds = slices.Insert(x.newestSeconds, i, date)
+		x.newestSeconds = x.newestSeconds[:min(len(x.newestSeconds), x.Limit+1)]
 	}
 }
 
-// withPlaces is a document with those of its places that are meant, nil if none is.
-func (l *indexSearch) withPlaces(id int64, sum archive.Sum, size int64) (*Result, error) {
-	of := map[*mailboxIndex][]*placeRow{}
+// withPlaces returns a document with its matching places, nil if it has none. Number 0
+// stands for a document that is not in the index.
+func (x *indexSearch) withPlaces(id int64, sum archive.Sum, size int64) (*Result, error) {
+	rows := map[*mailboxIndex][]*placeRow{}
 	if id != 0 {
-		rows, err := l.placesOfDocument.Query(id)
-		if err != nil {
-			return nil, err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			r, box, err := scanPlaceRow(rows)
-			if err != nil {
-				return nil, err
-			}
-			f := l.mailboxes[box]
-			if f == nil {
-				continue
-			}
-			var later []flagChange
-			if o := l.changedRows[r.id]; o != nil {
-				c := *o
-				r, later = &c, o.flagHistory
-			}
-			r.mailbox = f
-			if l.atSecond != endSecondOf(archive.Selection{}.At) {
-				if r.flagHistory, err = l.flagHistory(r.id); err != nil {
-					return nil, err
-				}
-				r.flagHistory = append(r.flagHistory, later...)
-			}
-			of[f] = append(of[f], r)
-		}
-		if err := rows.Err(); err != nil {
+		if err := x.loadPlaces(id, rows); err != nil {
 			return nil, err
 		}
 	}
-	for _, r := range l.newRows[sum] {
-		of[r.mailbox] = append(of[r.mailbox], r)
+	for _, r := range x.newRows[sum] {
+		rows[r.mailbox] = append(rows[r.mailbox], r)
 	}
-	res := &Result{Sum: sum, Size: size}
-	for f, rows := range of {
-		for _, r := range f.selectRows(rows, l.Selection) {
-			flags := r.flagsAt(l.atSecond)
-			if l.Selection.Within(r.message.InternalDate) && l.Query.matchesDate(r.message.InternalDate) && l.Query.matchesFlags(flags) {
-				res.Places = append(res.Places, r.place(l.mailboxNames[f], flags))
+	result := &Result{Sum: sum, Size: size}
+	for m, list := range rows {
+		for _, r := range m.selectRows(list, x.Selection) {
+			flags := r.flagsAt(x.atSecond)
+			if date := r.message.InternalDate; x.Selection.Within(date) && x.Query.matchesDate(date) && x.Query.matchesFlags(flags) {
+				result.Places = append(result.Places, r.place(x.names[m], flags))
 			}
 		}
 	}
-	if len(res.Places) == 0 {
+	if len(result.Places) == 0 {
 		return nil, nil
 	}
-	res.sortPlaces()
-	return res, nil
+	result.sortPlaces()
+	return result, nil
 }
 
-func (l *indexSearch) flagHistory(place int64) (out []flagChange, err error) {
-	rows, err := l.historyOfPlace.Query(place)
+// loadPlaces adds the rows of a document in the selected mailboxes to rows.
+func (x *indexSearch) loadPlaces(documentID int64, rows map[*mailboxIndex][]*placeRow) error {
+	places, err := x.placesOfDocument.Query(documentID)
+	if err != nil {
+		return err
+	}
+	defer places.Close()
+	for places.Next() {
+		r, mailboxID, err := scanPlaceRow(places)
+		if err != nil {
+			return err
+		}
+		m := x.mailboxes[mailboxID]
+		if m == nil {
+			continue
+		}
+		var laterHistory []flagChange
+		if changed := x.changedRows[r.id]; changed != nil {
+			c := *changed
+			r, laterHistory = &c, changed.flagHistory
+		}
+		r.mailbox = m
+		if !x.Selection.At.IsZero() {
+			if r.flagHistory, err = x.loadHistory(r.id); err != nil {
+				return err
+			}
+			r.flagHistory = append(r.flagHistory, laterHistory...)
+		}
+		rows[m] = append(rows[m], r)
+	}
+	return places.Err()
+}
+
+// loadHistory returns the changes of a place's flags that are in the index.
+func (x *indexSearch) loadHistory(placeID int64) (history []flagChange, err error) {
+	rows, err := x.historyOfPlace.Query(placeID)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +156,7 @@ func (l *indexSearch) flagHistory(place int64) (out []flagChange, err error) {
 		if err := rows.Scan(&c.at, &c.flagsBefore); err != nil {
 			return nil, err
 		}
-		out = append(out, c)
+		history = append(history, c)
 	}
-	return out, rows.Err()
+	return history, rows.Err()
 }

@@ -6,22 +6,27 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// schemaVersion is the version of the tables and of the words in them: an index with
-// another is made anew. A later Unicode may fold otherwise.
+// schemaVersion identifies the tables and the words in them. An index with another
+// version is rebuilt. The version of Unicode is part of it: the next one may fold
+// words differently.
 var schemaVersion = "3, Unicode " + norm.Version
 
-// secondBits are the bits of a document's number below the seconds of its date: so
-// many share a second before they count as later.
+// secondBits is the number of bits below the seconds in a document's number: 256
+// documents have numbers of one second, further ones get numbers of later seconds.
 const secondBits = 8
 
-// Seconds are Unix time; those of events are never less than those of an event
-// before, as in [archive.Archive.FoldAt]. A mailbox counts up to position (size,
-// seal) of its journal; size 0: what is known of it is not whole.
+// schemaStatements create the tables.
 //
-// A document's number is its date in seconds and secondBits more; that date is
-// never before any of its places', low is the earliest of them. attachment is
-// [document.attachment]; read is 0 while no good file of it could be read, and it
-// has no words then.
+// Times are seconds of Unix time. The time of an event is never less than the time of
+// the event before, as in [archive.Archive.FoldAt].
+//
+// Table box has the mailboxes. The index has a mailbox's journal up to the position
+// (size, seal); size 0 means that an update was interrupted and nothing counts.
+//
+// Table doc has the messages by SHA-256. The number of a document is a date in seconds,
+// shifted by secondBits, and a counter. No place of it has a later date; low is the
+// earliest date. attachment is [document.attachment]. read is 0 while no undamaged file
+// of the message could be read; the document has no words then.
 var schemaStatements = []string{
 	`CREATE TABLE meta (archive TEXT NOT NULL, schema TEXT NOT NULL)`,
 	`CREATE TABLE box (id INTEGER PRIMARY KEY, dir TEXT NOT NULL UNIQUE, account TEXT NOT NULL,
@@ -33,20 +38,20 @@ var schemaStatements = []string{
 	`CREATE INDEX doc_wide ON doc (low) WHERE low < (id >> ` + fmt.Sprint(secondBits) + `)`,
 	`CREATE INDEX doc_unread ON doc (id) WHERE read = 0`,
 	`CREATE TABLE flags (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)`,
-	// A UID of an epoch has one row that goes on, until IS NULL; others were archived
-	// before under the same UID, and are not counted as gone.
+	// The current row of a UID in an epoch has until IS NULL. Rows with until were
+	// replaced then by another message with the same UID; they do not count as gone.
 	`CREATE TABLE place (id INTEGER PRIMARY KEY, doc INTEGER NOT NULL, box INTEGER NOT NULL, epoch INTEGER NOT NULL,
 		uid INTEGER NOT NULL, path TEXT NOT NULL, date INTEGER, zone INTEGER NOT NULL, flags INTEGER NOT NULL,
 		added INTEGER NOT NULL, gone INTEGER, until INTEGER)`,
 	`CREATE INDEX place_doc ON place (doc)`,
 	`CREATE INDEX place_uid ON place (box, epoch, uid, doc)`,
 	`CREATE INDEX place_flags ON place (flags, doc)`,
-	// The flags of a place before they changed.
+	// Each row has the flags that a place had before a change.
 	`CREATE TABLE change (id INTEGER PRIMARY KEY, place INTEGER NOT NULL, at INTEGER NOT NULL, flags INTEGER NOT NULL)`,
 	`CREATE INDEX change_place ON change (place)`,
-	// A column each of document.words, by document number; nothing but the index of
-	// words is stored. The words are made by folder, and cut at spaces here. Those that
-	// begin with one or two characters are gathered: else all their places are put in
-	// order first.
+	// The columns are those of document.words, rowid is the document's number. The table
+	// stores only the index, not the text. The words are already folded: the tokenizer
+	// only splits at spaces. The prefix indexes serve queries such as a*, which would
+	// otherwise sort the rows of all words with this beginning.
 	`CREATE VIRTUAL TABLE words USING fts5 (c0, c1, c2, c3, c4, c5, c6, c7, content='', contentless_delete=1, tokenize='ascii', prefix='1 2')`,
 }

@@ -9,87 +9,102 @@ import (
 	"archiverd/archive"
 )
 
-// searchIndex searches with the index. It returns false where there is none that can be
-// used, and a note says why.
-func (s *Search) searchIndex(ctx context.Context, found *Report) (bool, error) {
+// searchIndex searches with the index. It returns false, with a note in the report if
+// there is an index that can't be used, if the archive must be searched instead.
+func (s *Search) searchIndex(ctx context.Context, report *Report) (bool, error) {
 	if s.Index == "" {
 		return false, nil
 	}
-	ix, err := openIndex(ctx, s.Index, s.Archive, false)
+	file, err := openIndex(ctx, s.Index, s.Archive, false)
 	if errors.Is(err, errNoIndex) {
 		return false, nil
 	}
 	if err == nil {
-		l := &indexSearch{Search: s, changedRows: map[int64]*placeRow{}, outOfOrder: map[int64]bool{}, newRows: map[archive.Sum][]*placeRow{}, atSecond: endSecondOf(s.Selection.At)}
-		if s.Selection.Gone {
-			err = l.findGone(ctx, ix)
-		} else {
-			err = l.findListed(ctx, ix)
-		}
-		err = errors.Join(err, ix.Close())
+		x := &indexSearch{Search: s, names: map[*mailboxIndex]archive.Name{}, mailboxes: map[int64]*mailboxIndex{}, changedRows: map[int64]*placeRow{},
+			newRows: map[archive.Sum][]*placeRow{}, outOfOrder: map[int64]bool{}, atSecond: endSecondOf(s.Selection.At)}
+		err = errors.Join(x.run(ctx, file), file.Close())
 		if err == nil {
-			found.Results, found.Errors, found.UsedIndex = l.report.Results, l.report.Errors, true
+			*report = x.report
+			report.UsedIndex = true
 			return true, nil
 		}
 	}
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	found.Notes = append(found.Notes, fmt.Sprintf("the index %s is not used, the archive itself is read: %v; `archiverd index --rebuild` makes it anew", s.Index, err))
+	report.Notes = append(report.Notes, fmt.Sprintf("the index %s is not used, the archive itself is read: %v; `archiverd index --rebuild` rebuilds it", s.Index, err))
 	return false, nil
 }
 
-// indexSearch is a search of the index on its way, in one transaction.
+// indexSearch is one search of the index, in one read transaction. It belongs to one
+// goroutine, but for what matchUnread says.
 type indexSearch struct {
 	*Search
 	tx       *sql.Tx
-	report   Report
-	atSecond int64
+	report   Report // copied to the caller's only if the whole search succeeds
+	atSecond int64  // Selection.At, see endSecondOf
 
-	mailboxes        map[int64]*mailboxIndex // the mailboxes that are meant, by number
-	mailboxNames     map[*mailboxIndex]archive.Name
-	changedRows      map[int64]*placeRow         // rows that are not as the index has them
-	newRows          map[archive.Sum][]*placeRow // rows that it has not
-	outOfOrder       map[int64]bool              // documents that are judged by themselves, for the order of their numbers is not theirs
+	names     map[*mailboxIndex]archive.Name // names of the selected mailboxes at that time
+	mailboxes map[int64]*mailboxIndex        // selected mailboxes with rows in the index, by number
+
+	// What the tails of the journals add to the index.
+	changedRows map[int64]*placeRow         // rows of the index with new values, by number
+	newRows     map[archive.Sum][]*placeRow // rows that the index lacks
+	// outOfOrder has the numbers of documents that may have an older or a newer selected
+	// place than their numbers say. findOutOfOrder finds them, newestFirst skips them.
+	outOfOrder map[int64]bool
+
 	placesOfDocument *sql.Stmt
 	historyOfPlace   *sql.Stmt
-	newestSeconds    []int64 // the newest of the results so far, as many as are wanted and one
+
+	newestSeconds []int64 // dates of the newest results, in descending order, at most Limit+1
 }
 
-func (l *indexSearch) findListed(ctx context.Context, ix *indexFile) (err error) {
-	if l.tx, err = ix.db.BeginTx(ctx, nil); err != nil {
+// run executes the search in one transaction, which is rolled back: its only writes are
+// to temporary tables.
+func (x *indexSearch) run(ctx context.Context, file *indexFile) (err error) {
+	if x.tx, err = file.db.BeginTx(ctx, nil); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.rollback()) }()
-	if err := l.catchUpMailboxes(); err != nil {
-		return err
+	defer func() {
+		if e := x.tx.Rollback(); !errors.Is(e, sql.ErrTxDone) {
+			err = errors.Join(err, e)
+		}
+	}()
+	if x.Selection.Gone {
+		return x.findGone(ctx)
 	}
-	if l.placesOfDocument, err = l.tx.Prepare("SELECT " + placeColumns + " FROM place WHERE place.doc = ?"); err != nil {
-		return err
-	}
-	if l.historyOfPlace, err = l.tx.Prepare("SELECT at, (SELECT text FROM flags WHERE flags.id = change.flags) FROM change WHERE place = ? ORDER BY id"); err != nil {
-		return err
-	}
-	if err := l.findOutOfOrder(ctx); err != nil {
-		return err
-	}
-	return l.newestFirst(ctx)
+	return x.findListed(ctx)
 }
 
-// findGone searches what is gone. What counts as gone is the archive's to say, of all
-// mailboxes together; so the journals are read, and only the words are the index's.
-func (l *indexSearch) findGone(ctx context.Context, ix *indexFile) (err error) {
-	if l.tx, err = ix.db.BeginTx(ctx, nil); err != nil {
+// findListed searches the messages that the server lists, or listed at Selection.At.
+func (x *indexSearch) findListed(ctx context.Context) (err error) {
+	if err := x.catchUpMailboxes(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.rollback()) }()
-	v := newMatchCache(l.Archive, l.Query)
-	if header, _ := l.Query.needs(); header {
-		no := &documentQuery{idColumn: "doc.id", tables: "doc"}
-		no.where("doc.read")
-		for _, s := range []*documentQuery{no, l.Query.documentQuery()} {
-			err := l.eachDocument(ctx, s, func(_ int64, sum archive.Sum, _ int64) (bool, error) {
-				v.matched[sum] = s != no
+	if x.placesOfDocument, err = x.tx.Prepare("SELECT " + placeColumns + " FROM place WHERE place.doc = ?"); err != nil {
+		return err
+	}
+	if x.historyOfPlace, err = x.tx.Prepare("SELECT at, (SELECT text FROM flags WHERE flags.id = change.flags) FROM change WHERE place = ? ORDER BY id"); err != nil {
+		return err
+	}
+	if err := x.findOutOfOrder(ctx); err != nil {
+		return err
+	}
+	return x.findNewestFirst(ctx)
+}
+
+// findGone searches the messages that are gone. Whether a message is gone or was moved
+// depends on the journals of all mailboxes: they are read, and only the words are taken
+// from the index.
+func (x *indexSearch) findGone(ctx context.Context) error {
+	cache := newMatchCache(x.Archive, x.Query)
+	if header, _ := x.Query.needs(); header {
+		all := &documentQuery{idColumn: "doc.id", tables: "doc"}
+		all.where("doc.read")
+		for _, q := range []*documentQuery{all, x.Query.documentQuery()} {
+			err := x.eachDocument(ctx, q, func(_ int64, sum archive.Sum, _ int64) (bool, error) {
+				cache.setMatch(sum, q != all)
 				return true, nil
 			})
 			if err != nil {
@@ -97,82 +112,74 @@ func (l *indexSearch) findGone(ctx context.Context, ix *indexFile) (err error) {
 			}
 		}
 	}
-	return l.searchArchiveWith(ctx, v, &l.report)
+	return x.searchArchive(ctx, cache, &x.report)
 }
 
-// rollback ends the transaction: nothing was written but what only this connection sees.
-func (l *indexSearch) rollback() error {
-	if err := l.tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
-		return err
-	}
-	return nil
-}
-
-// catchUpMailboxes brings what the index knows of the mailboxes up to their journals.
-func (l *indexSearch) catchUpMailboxes() error {
-	known, err := loadMailboxes(l.tx)
+// catchUpMailboxes loads the mailboxes of the index and replays the tails of their
+// journals, and of the mailboxes that the index lacks.
+func (x *indexSearch) catchUpMailboxes() error {
+	indexed, err := loadMailboxes(x.tx)
 	if err != nil {
 		return err
 	}
-	boxes, err := l.Archive.Mailboxes(l.Selection.Account)
+	mailboxes, err := x.Archive.Mailboxes(x.Selection.Account)
 	if err != nil {
 		return err
 	}
-	l.mailboxes, l.mailboxNames = map[int64]*mailboxIndex{}, map[*mailboxIndex]archive.Name{}
-	for _, b := range boxes {
-		if !l.Query.matchesAccount(b.Account) {
+	for _, b := range mailboxes {
+		if !x.Query.matchesAccount(b.Account) {
 			continue
 		}
-		f := known[b.Dir]
-		if f == nil {
-			f = &mailboxIndex{dir: b}
+		m := indexed[b.Dir]
+		if m == nil {
+			m = &mailboxIndex{dir: b}
 		}
-		if f, err = l.catchUpMailbox(f); err != nil {
+		if err := x.catchUpMailbox(m); err != nil {
 			return err
-		}
-		if f != nil && f.position.Offset != 0 && f.id != 0 {
-			l.mailboxes[f.id] = f
 		}
 	}
 	return nil
 }
 
-// catchUpMailbox brings one mailbox up to its journal. It returns nil if none of its rows
-// in the index is meant.
-func (l *indexSearch) catchUpMailbox(f *mailboxIndex) (*mailboxIndex, error) {
-	at, size, err := l.Archive.HasPosition(f.dir, f.journal, f.position)
+// catchUpMailbox replays the tail of a mailbox's journal and adds the mailbox to the
+// search, if it is selected.
+func (x *indexSearch) catchUpMailbox(m *mailboxIndex) error {
+	valid, size, err := x.Archive.HasPosition(m.dir, m.journal, m.position)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if !at || f.position.Offset == 0 { // another journal, or what is known is not whole
-		f = &mailboxIndex{dir: f.dir}
+	if !valid || m.position.Offset == 0 { // another journal, or an update was interrupted
+		m = &mailboxIndex{dir: m.dir}
 	}
-	t := newJournalTail(l.tx, f)
-	if size > f.position.Offset {
-		err := t.replay(l.Archive)
+	t := newJournalTail(x.tx, m)
+	if size > m.position.Offset {
+		err := t.replay(x.Archive)
 		switch {
-		case errors.Is(err, archive.ErrCorrupt) && l.Selection.At.IsZero():
-			l.report.addError(fmt.Errorf("select from mailbox %s: %w", f.dir.Dir, err))
-			return nil, nil
+		case errors.Is(err, archive.ErrCorrupt) && x.Selection.At.IsZero():
+			x.report.addError(fmt.Errorf("select from mailbox %s: %w", m.dir.Dir, err))
+			return nil
 		case err != nil:
-			return nil, err
+			return err
 		}
 	}
-	i := f.epochIndexAt(l.atSecond)
+	i := m.epochIndexAt(x.atSecond)
 	if i < 0 {
-		return nil, nil
+		return nil
 	}
-	name := f.epochs[i].name
-	if !l.Query.matchesMailbox(name) || l.Selection.Mailbox != nil && !l.Selection.Mailbox(name) {
-		return nil, nil
+	name := m.epochs[i].name
+	if !x.Query.matchesMailbox(name) || x.Selection.Mailbox != nil && !x.Selection.Mailbox(name) {
+		return nil
 	}
-	l.mailboxNames[f] = name
+	x.names[m] = name
+	if m.id != 0 && m.position.Offset != 0 {
+		x.mailboxes[m.id] = m
+	}
 	for _, r := range t.changedRows {
-		l.changedRows[r.id] = r
-		l.outOfOrder[r.documentID] = true
+		x.changedRows[r.id] = r
+		x.outOfOrder[r.documentID] = true
 	}
 	for _, r := range t.newRows {
-		l.newRows[r.sum] = append(l.newRows[r.sum], r)
+		x.newRows[r.sum] = append(x.newRows[r.sum], r)
 	}
-	return f, nil
+	return nil
 }

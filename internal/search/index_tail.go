@@ -4,67 +4,57 @@ import (
 	"database/sql"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 
 	"archiverd/archive"
 )
 
-// journalTail is what a journal says behind the position up to which the index knows a
-// mailbox. A search puts it over what it finds there, an update stores it.
+// journalTail replays the part of a journal after the position that the index has. A
+// search lays its rows over those of the index; an update stores them.
 type journalTail struct {
-	mailbox    *mailboxIndex
+	mailbox    *mailboxIndex // apply changes it, but for the position
 	tx         *sql.Tx
-	notIndexed bool // the index has no row of the mailbox
+	notIndexed bool // the index has no rows of the mailbox: it is not queried
 
-	currentRows map[uidKey]*placeRow // those that go on, as far as they were looked at
-	newRows     []*placeRow          // not in the index
-	changedRows []*placeRow          // of the index, with other values or more history
+	currentRows map[uidKey]*placeRow // rows that are not replaced; those of the index only once they were loaded
+	newRows     []*placeRow          // rows that the index lacks
+	changedRows []*placeRow          // rows of the index whose values changed; a row may occur more than once
 }
 
-func newJournalTail(tx *sql.Tx, f *mailboxIndex) *journalTail {
-	return &journalTail{mailbox: f, tx: tx, notIndexed: f.position.Offset == 0, currentRows: map[uidKey]*placeRow{}}
+func newJournalTail(tx *sql.Tx, m *mailboxIndex) *journalTail {
+	return &journalTail{mailbox: m, tx: tx, notIndexed: m.position.Offset == 0, currentRows: map[uidKey]*placeRow{}}
 }
 
-// replay folds the journal in up to its end.
+// replay applies the events of the journal up to its end and moves the position there.
 func (t *journalTail) replay(a *archive.Archive) error {
-	pos, err := a.Replay(t.mailbox.dir, t.mailbox.position, t.apply)
+	position, err := a.Replay(t.mailbox.dir, t.mailbox.position, t.apply)
 	if err == nil {
-		t.mailbox.position = pos
+		t.mailbox.position = position
 	}
 	return err
 }
 
-// apply folds an event in, as [archive.View.Apply] does.
+// apply applies an event, with the same rules as [archive.View.Apply].
 func (t *journalTail) apply(e archive.Event) error {
-	f := t.mailbox
-	f.lastEvent = max(f.lastEvent, e.At.Unix(), 1) // 0 means never
-	at := f.lastEvent
-	current := len(f.epochs) - 1
+	m := t.mailbox
+	m.lastEvent = max(m.lastEvent, e.At.Unix(), 1) // 0 means never
+	at := m.lastEvent
+	current := len(m.epochs) - 1
 	if current < 0 && e.Kind != archive.Opened {
 		return nil
 	}
 	switch e.Kind {
 	case archive.Opened:
-		if f.journal == "" {
-			f.journal = e.Journal
+		if m.journal == "" {
+			m.journal = e.Journal
 		}
-		if current >= 0 && f.epochs[current].endedAt == 0 {
-			f.epochs[current].endedAt = at
+		if current >= 0 && m.epochs[current].endedAt == 0 {
+			m.epochs[current].endedAt = at
 		}
-		f.epochs = append(f.epochs, epoch{name: e.Name, openedAt: at})
+		m.epochs = append(m.epochs, epoch{name: e.Name, openedAt: at})
 	case archive.Added:
-		old, err := t.currentRow(uidKey{current, e.UID})
-		if err != nil {
-			return err
-		}
-		if old != nil {
-			old.replacedAt = at
-			t.markChanged(old)
-		}
-		r := &placeRow{mailbox: f, epochIndex: current, sum: e.Sum, size: e.Size, addedAt: at, flags: strings.Join(e.Flags, " "),
-			message: archive.Message{UID: e.UID, Path: e.Path, InternalDate: e.InternalDate}}
-		t.currentRows[uidKey{current, e.UID}] = r
-		t.newRows = append(t.newRows, r)
+		return t.applyAdded(e, uidKey{current, e.UID}, at)
 	case archive.Flags:
 		r, err := t.currentRow(uidKey{current, e.UID})
 		if err != nil || r == nil {
@@ -76,13 +66,31 @@ func (t *journalTail) apply(e archive.Event) error {
 	case archive.Gone:
 		return t.applyGone(e, current, at)
 	case archive.Vanished:
-		if ep := &f.epochs[current]; ep.endedAt == 0 {
+		if ep := &m.epochs[current]; ep.endedAt == 0 {
 			ep.endedAt = at
 		}
 	}
 	return nil
 }
 
+// applyAdded adds a row. It replaces the row that the UID has so far.
+func (t *journalTail) applyAdded(e archive.Event, k uidKey, at int64) error {
+	old, err := t.currentRow(k)
+	if err != nil {
+		return err
+	}
+	if old != nil {
+		old.replacedAt = at
+		t.markChanged(old)
+	}
+	r := &placeRow{mailbox: t.mailbox, epochIndex: k.epochIndex, sum: e.Sum, size: e.Size, addedAt: at, flags: strings.Join(e.Flags, " "),
+		message: archive.Message{UID: e.UID, Path: e.Path, InternalDate: e.InternalDate}}
+	t.currentRows[k] = r
+	t.newRows = append(t.newRows, r)
+	return nil
+}
+
+// applyGone marks the rows of the event's UIDs as gone. The first time counts.
 func (t *journalTail) applyGone(e archive.Event, current int, at int64) error {
 	for r := range e.UIDs.Ranges() {
 		uids, err := t.uidsInRange(current, r.First, r.Last)
@@ -103,47 +111,49 @@ func (t *journalTail) applyGone(e archive.Event, current int, at int64) error {
 	return nil
 }
 
-// uidsInRange are the UIDs of rows in a range, which may be as wide as 32 bits.
-func (t *journalTail) uidsInRange(epoch int, first, last uint32) ([]uint32, error) {
+// uidsInRange returns the UIDs in first:last that have a current row, in any order. The
+// cost does not depend on the width of the range, which may be all 32 bits.
+func (t *journalTail) uidsInRange(epochIndex int, first, last uint32) ([]uint32, error) {
 	set := map[uint32]bool{}
 	if int(last-first) < len(t.currentRows) {
 		for i := range last - first + 1 {
-			if _, ok := t.currentRows[uidKey{epoch, first + i}]; ok {
+			if _, ok := t.currentRows[uidKey{epochIndex, first + i}]; ok {
 				set[first+i] = true
 			}
 		}
 	} else {
 		for k := range t.currentRows {
-			if k.epochIndex == epoch && k.uid >= first && k.uid <= last {
+			if k.epochIndex == epochIndex && k.uid >= first && k.uid <= last {
 				set[k.uid] = true
 			}
 		}
 	}
 	if !t.notIndexed {
-		rows, err := t.tx.Query("SELECT uid FROM place WHERE box = ? AND epoch = ? AND uid BETWEEN ? AND ? AND until IS NULL", t.mailbox.id, epoch, first, last)
-		if err != nil {
-			return nil, err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var u uint32
-			if err := rows.Scan(&u); err != nil {
-				return nil, err
-			}
-			set[u] = true
-		}
-		if err := rows.Err(); err != nil {
+		if err := t.addIndexedUIDs(set, epochIndex, first, last); err != nil {
 			return nil, err
 		}
 	}
-	var out []uint32
-	for u := range maps.Keys(set) {
-		out = append(out, u)
-	}
-	return out, nil
+	return slices.Collect(maps.Keys(set)), nil
 }
 
-// currentRow is the row that goes on under a key, nil if there is none.
+// addIndexedUIDs adds the UIDs in first:last that have a current row in the index.
+func (t *journalTail) addIndexedUIDs(set map[uint32]bool, epochIndex int, first, last uint32) error {
+	rows, err := t.tx.Query("SELECT uid FROM place WHERE box = ? AND epoch = ? AND uid BETWEEN ? AND ? AND until IS NULL", t.mailbox.id, epochIndex, first, last)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var u uint32
+		if err := rows.Scan(&u); err != nil {
+			return err
+		}
+		set[u] = true
+	}
+	return rows.Err()
+}
+
+// currentRow returns the row of a UID that is not replaced, nil if there is none.
 func (t *journalTail) currentRow(k uidKey) (*placeRow, error) {
 	if r, ok := t.currentRows[k]; ok || t.notIndexed {
 		return r, nil
@@ -164,7 +174,7 @@ func (t *journalTail) currentRow(k uidKey) (*placeRow, error) {
 	return r, errors.Join(rows.Err(), rows.Close())
 }
 
-// markChanged notes that a row is not as the index has it.
+// markChanged records that a row of the index has other values now.
 func (t *journalTail) markChanged(r *placeRow) {
 	if r.id != 0 {
 		t.changedRows = append(t.changedRows, r)

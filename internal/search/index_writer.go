@@ -1,238 +1,208 @@
 package search
 
 import (
+	"context"
 	"database/sql"
 	"errors"
+	"path"
+	"slices"
+
+	"archiverd/archive"
 )
 
-// documentWriter puts documents into the index, in one transaction.
-type documentWriter struct {
-	tx                                      *sql.Tx
-	maxID, insertWords, insertDocument      *sql.Stmt
-	nextSecond                              map[int64]int64 // by second: a number from which on to look for a free one
-	deleteDocument, deleteWords, movePlaces *sql.Stmt
+// indexWriter writes to an open index during one update. It belongs to one goroutine.
+type indexWriter struct {
+	*Indexer
+	file   *indexFile
+	report *IndexReport
 }
 
-func newDocumentWriter(tx *sql.Tx) (*documentWriter, error) {
-	ins := &documentWriter{tx: tx, nextSecond: map[int64]int64{}}
-	for _, s := range []struct {
-		to   **sql.Stmt
-		text string
-	}{
-		{&ins.maxID, "SELECT max(id) FROM doc WHERE id BETWEEN ? AND ?"},
-		{&ins.insertWords, "INSERT INTO words (rowid, c0, c1, c2, c3, c4, c5, c6, c7) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"},
-		{&ins.insertDocument, "INSERT INTO doc (id, sum, size, low, attachment, read) VALUES (?, ?, ?, ?, ?, ?)"},
-		{&ins.deleteDocument, "DELETE FROM doc WHERE id = ?"},
-		{&ins.deleteWords, "DELETE FROM words WHERE rowid = ?"},
-		{&ins.movePlaces, "UPDATE place SET doc = ? WHERE doc = ?"},
-	} {
-		var err error
-		if *s.to, err = tx.Prepare(s.text); err != nil {
-			return nil, err
-		}
-	}
-	return ins, nil
-}
+// A batch of events is written when it reaches one of these limits. They bound the
+// memory that an update takes.
+const (
+	batchEvents = 20_000
+	batchOctets = 32 << 20 // of messages
+)
 
-// write puts a document in, in the place of the one that has its number now.
-func (ins *documentWriter) write(w *newDocument) error {
-	old := w.id
-	date := w.newestSecond
-	if old != 0 {
-		date = max(date, old>>secondBits)
-		if _, err := ins.deleteDocument.Exec(old); err != nil {
-			return err
-		}
-		if _, err := ins.deleteWords.Exec(old); err != nil {
-			return err
-		}
-	}
-	id, err := ins.freeID(date)
+// catchUp brings the index up to date with the journals, one mailbox after the other.
+func (w *indexWriter) catchUp(ctx context.Context) error {
+	var indexed map[string]*mailboxIndex
+	err := w.file.transact(ctx, func(tx *sql.Tx) (err error) {
+		indexed, err = loadMailboxes(tx)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	w.id = id
-	d := w.document
-	if d == nil {
-		d = &document{}
-	}
-	if _, err := ins.insertDocument.Exec(id, w.sum[:], w.size, w.oldestSecond, d.attachment, w.err == nil); err != nil {
+	mailboxes, err := w.Archive.Mailboxes("")
+	if err != nil {
 		return err
 	}
-	if w.err == nil {
-		args := []any{id}
-		for _, c := range d.words {
-			args = append(args, c)
+	for _, b := range mailboxes {
+		m := indexed[b.Dir]
+		delete(indexed, b.Dir)
+		if m == nil {
+			m = &mailboxIndex{dir: b}
 		}
-		if _, err := ins.insertWords.Exec(args...); err != nil {
+		err := w.updateMailbox(ctx, m)
+		if errors.Is(err, archive.ErrCorrupt) {
+			w.report.Errors = append(w.report.Errors, err)
+		} else if err != nil {
 			return err
 		}
 	}
-	if old != 0 {
-		_, err = ins.movePlaces.Exec(id, old)
-	}
-	return err
-}
-
-// freeID is a free number of a date, or the next behind it; never 0.
-func (ins *documentWriter) freeID(date int64) (int64, error) {
-	second, ok := ins.nextSecond[date]
-	if !ok {
-		second = date
-	}
-	for ; ; second++ {
-		first, last := second<<secondBits, second<<secondBits|(1<<secondBits-1)
-		var top sql.NullInt64
-		if err := ins.maxID.QueryRow(first, last).Scan(&top); err != nil {
-			return 0, err
-		}
-		if top.Valid && top.Int64 == last {
-			continue
-		}
-		ins.nextSecond[date] = second
-		id := first
-		if top.Valid {
-			id = top.Int64 + 1
-		}
-		if id == 0 {
-			id = 1
-		}
-		return id, nil
-	}
-}
-
-// deleteMailbox drops what is known of a mailbox. Its documents stay: other mailboxes may
-// have them, and it may come back.
-func deleteMailbox(tx *sql.Tx, f *mailboxIndex) error {
-	for _, text := range []string{
-		"DELETE FROM change WHERE place IN (SELECT id FROM place WHERE box = ?)",
-		"DELETE FROM place WHERE box = ?",
-		"DELETE FROM epoch WHERE box = ?",
-		"DELETE FROM box WHERE id = ?",
-	} {
-		if _, err := tx.Exec(text, f.id); err != nil {
+	for _, m := range indexed { // their directories do not exist
+		if err := w.file.transact(ctx, func(tx *sql.Tx) error { return deleteMailbox(tx, m) }); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := w.retryUnread(ctx); err != nil {
+		return err
+	}
+	return w.file.db.QueryRowContext(ctx, "SELECT count(*) FROM doc WHERE read").Scan(&w.report.Documents)
 }
 
-// store puts what the tail says into the index: rows, epochs and the position.
-func (t *journalTail) store() error {
-	w := &placeWriter{tx: t.tx, flagSetIDs: map[string]int64{}}
-	stored := map[*placeRow]bool{}
-	for _, r := range t.newRows {
-		if err := w.insert(r); err != nil {
-			return err
-		}
-		stored[r] = true
+// updateMailbox brings one mailbox up to date with its journal. The words of new
+// messages are written first and stay if a later step fails; the events of the journal
+// are written after them, together with the new position.
+func (w *indexWriter) updateMailbox(ctx context.Context, m *mailboxIndex) error {
+	valid, size, err := w.Archive.HasPosition(m.dir, m.journal, m.position)
+	if err != nil {
+		return err
 	}
-	for _, r := range t.changedRows {
-		if !stored[r] {
-			if err := w.update(r); err != nil {
+	if !valid || m.position.Offset == 0 { // another journal, or an update was interrupted
+		if m.id != 0 {
+			if err := w.file.transact(ctx, func(tx *sql.Tx) error { return deleteMailbox(tx, m) }); err != nil {
 				return err
 			}
-			stored[r] = true
 		}
+		m = &mailboxIndex{dir: m.dir}
 	}
-	f := t.mailbox
-	f.placeCount += len(t.newRows)
-	for n, ep := range f.epochs {
-		_, err := t.tx.Exec("INSERT OR REPLACE INTO epoch (box, n, opened, ended, mailbox, delimiter, raw) VALUES (?, ?, ?, ?, ?, ?, ?)",
-			f.id, n, ep.openedAt, nullIfZero(ep.endedAt), []byte(ep.name.Mailbox), ep.name.Delimiter, ep.name.Raw)
-		if err != nil {
+	if size == m.position.Offset {
+		return nil
+	}
+	mw := &mailboxWriter{indexWriter: w, mailbox: m, fromStart: m.position.Offset == 0}
+	var events []archive.Event
+	octets := int64(0)
+	position, err := w.Archive.Replay(m.dir, m.position, func(e archive.Event) error {
+		events = append(events, e)
+		if e.Kind == archive.Added {
+			octets += e.Size
+		}
+		if len(events) < batchEvents && octets < batchOctets {
+			return nil
+		}
+		err := mw.writeEvents(ctx, events, nil)
+		events, octets = events[:0], 0
+		return err
+	})
+	if err != nil || position == m.position {
+		return err
+	}
+	return mw.writeEvents(ctx, events, &position)
+}
+
+// retryUnread tries again to read the messages that no update could read.
+func (w *indexWriter) retryUnread(ctx context.Context) error {
+	rows, err := w.file.db.QueryContext(ctx, `SELECT box.dir, place.path, doc.sum, doc.size FROM doc
+		JOIN place ON place.doc = doc.id JOIN box ON box.id = place.box WHERE doc.read = 0 GROUP BY doc.id`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var list []*newDocument
+	for rows.Next() {
+		d := &newDocument{newestSecond: noDate, oldestSecond: noDate}
+		var dir, file string
+		var sum []byte
+		if err := rows.Scan(&dir, &file, &sum, &d.size); err != nil {
 			return err
 		}
+		d.path = path.Join(dir, file)
+		copy(d.sum[:], sum)
+		list = append(list, d)
 	}
-	_, err := t.tx.Exec("UPDATE box SET journal = ?, size = ?, seal = ?, latest = ?, places = ? WHERE id = ?",
-		f.journal, f.position.Offset, f.position.Seal, f.lastEvent, f.placeCount, f.id)
+	// Close the rows first: the index has one connection.
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil || len(list) == 0 {
+		return err
+	}
+	w.report.Errors = slices.DeleteFunc(w.report.Errors, func(err error) bool { return errors.Is(err, errNotIndexed) })
+	return w.writeDocuments(ctx, list)
+}
+
+// mailboxWriter writes the events of one mailbox to the index.
+type mailboxWriter struct {
+	*indexWriter
+	mailbox   *mailboxIndex
+	fromStart bool // the journal is replayed from its start
+
+	pendingEvents []archive.Event // not written yet; only if not fromStart
+}
+
+// writeEvents writes a batch of events. The last batch has the position after it, the
+// others have nil. Events of a journal from its start are written at once: until the
+// position is written they do not count. Others are kept and written in one transaction
+// with the position.
+func (w *mailboxWriter) writeEvents(ctx context.Context, events []archive.Event, end *archive.Position) error {
+	if err := w.writeMessages(ctx, events); err != nil {
+		return err
+	}
+	if !w.fromStart && end == nil {
+		w.pendingEvents = append(w.pendingEvents, events...)
+		return nil
+	}
+	events = append(w.pendingEvents, events...)
+	return w.file.transact(ctx, func(tx *sql.Tx) error {
+		if err := w.insertMailbox(tx); err != nil {
+			return err
+		}
+		t := newJournalTail(tx, w.mailbox)
+		t.notIndexed = w.fromStart && w.mailbox.placeCount == 0
+		for _, e := range events {
+			if err := t.apply(e); err != nil {
+				return err
+			}
+		}
+		if end != nil {
+			w.mailbox.position = *end
+		}
+		return t.store()
+	})
+}
+
+// insertMailbox inserts the mailbox, with no position, if the index lacks it.
+func (w *mailboxWriter) insertMailbox(tx *sql.Tx) error {
+	if w.mailbox.id != 0 {
+		return nil
+	}
+	res, err := tx.Exec("INSERT INTO box (dir, account, journal, size, seal, latest, places) VALUES (?, ?, '', 0, '', 0, 0)", w.mailbox.dir.Dir, w.mailbox.dir.Account)
+	if err != nil {
+		return err
+	}
+	w.mailbox.id, err = res.LastInsertId()
 	return err
 }
 
-// placeWriter writes rows.
-type placeWriter struct {
-	tx         *sql.Tx
-	flagSetIDs map[string]int64
-	statements map[string]*sql.Stmt
-}
-
-// exec runs a statement, which it prepares once.
-func (w *placeWriter) exec(text string, args ...any) (sql.Result, error) {
-	if w.statements == nil {
-		w.statements = map[string]*sql.Stmt{}
-	}
-	s := w.statements[text]
-	if s == nil {
-		var err error
-		if s, err = w.tx.Prepare(text); err != nil {
-			return nil, err
+// writeMessages writes the messages of events that the index lacks.
+func (w *mailboxWriter) writeMessages(ctx context.Context, events []archive.Event) error {
+	bySum := map[archive.Sum]*newDocument{}
+	var list []*newDocument
+	for _, e := range events {
+		if e.Kind != archive.Added {
+			continue
 		}
-		w.statements[text] = s
-	}
-	return s.Exec(args...)
-}
-
-func (w *placeWriter) insert(r *placeRow) error {
-	flags, err := w.flagSetID(r.flags)
-	if err != nil {
-		return err
-	}
-	var date any
-	_, zone := r.message.InternalDate.Zone()
-	if !r.message.InternalDate.IsZero() {
-		date = r.message.InternalDate.Unix()
-	}
-	res, err := w.exec(`INSERT INTO place (doc, box, epoch, uid, path, date, zone, flags, added, gone, until)
-		VALUES ((SELECT id FROM doc WHERE sum = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.sum[:], r.mailbox.id, r.epochIndex, r.message.UID, r.message.Path, date, zone, flags, r.addedAt, nullIfZero(r.goneAt), nullIfZero(r.replacedAt))
-	if err != nil {
-		return err
-	}
-	if r.id, err = res.LastInsertId(); err != nil {
-		return err
-	}
-	return w.insertHistory(r)
-}
-
-func (w *placeWriter) update(r *placeRow) error {
-	flags, err := w.flagSetID(r.flags)
-	if err != nil {
-		return err
-	}
-	_, err = w.exec("UPDATE place SET flags = ?, gone = ?, until = ? WHERE id = ?", flags, nullIfZero(r.goneAt), nullIfZero(r.replacedAt), r.id)
-	return errors.Join(err, w.insertHistory(r))
-}
-
-func (w *placeWriter) insertHistory(r *placeRow) error {
-	for _, c := range r.flagHistory {
-		flags, err := w.flagSetID(c.flagsBefore)
-		if err != nil {
-			return err
+		date := unixSeconds(e.InternalDate)
+		d := bySum[e.Sum]
+		if d == nil {
+			d = &newDocument{sum: e.Sum, size: e.Size, newestSecond: date, oldestSecond: date}
+			bySum[e.Sum] = d
+			list = append(list, d)
 		}
-		if _, err := w.exec("INSERT INTO change (place, at, flags) VALUES (?, ?, ?)", r.id, c.at, flags); err != nil {
-			return err
+		d.path = path.Join(w.mailbox.dir.Dir, e.Path)
+		d.newestSecond = max(d.newestSecond, date)
+		if date != noDate && (d.oldestSecond == noDate || date < d.oldestSecond) {
+			d.oldestSecond = date
 		}
 	}
-	return nil
-}
-
-func (w *placeWriter) flagSetID(text string) (int64, error) {
-	if id, ok := w.flagSetIDs[text]; ok {
-		return id, nil
-	}
-	if _, err := w.exec("INSERT OR IGNORE INTO flags (text) VALUES (?)", text); err != nil {
-		return 0, err
-	}
-	var id int64
-	err := w.tx.QueryRow("SELECT id FROM flags WHERE text = ?", text).Scan(&id)
-	w.flagSetIDs[text] = id
-	return id, err
-}
-
-// nullIfZero is a time in seconds, or NULL for 0.
-func nullIfZero(seconds int64) any {
-	if seconds == 0 {
-		return nil
-	}
-	return seconds
+	return w.writeDocuments(ctx, list)
 }

@@ -12,29 +12,42 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// SyntaxError is a query that can't be understood. It names the word.
+// SyntaxError describes a query that Parse can't read.
 type SyntaxError struct {
-	Word    string // as it was written
-	Offset  int    // octets of the query before it
-	Message string // what is wrong, and what to write
+	Word    string // the faulty term as it was written; "" for the query as a whole
+	Offset  int    // of Word in the query, in octets
+	Message string // what is wrong, and what to write instead
 }
 
 func (e *SyntaxError) Error() string { return fmt.Sprintf("query, at %q: %s", e.Word, e.Message) }
 
-// fieldNames are the fields of a query, for people.
+// fieldNames lists the fields of a query, for messages.
 const fieldNames = "from: to: cc: subject: text: filename: message-id: after: before: larger: smaller: flag: mailbox: account: has:attachment"
 
-// maxQueryOctets bounds a query, in octets: it is typed by a person.
+// wordFields are the fields whose value is words, with the columns to search. Without
+// a field all columns are searched.
+var wordFields = map[string][]column{
+	"":           nil,
+	"from":       {fromColumn},
+	"to":         {toColumn, ccColumn},
+	"cc":         {ccColumn},
+	"subject":    {subjectColumn},
+	"message-id": {messageIDColumn},
+	"text":       {textColumn},
+	"filename":   {filenameColumn},
+}
+
+// maxQueryOctets limits the length of a query.
 const maxQueryOctets = 10_000
 
-// Parse reads a query. readTime reads the times of after: and before:, which it is
-// given as they are written. The error is an *Error.
-func Parse(text string, readTime func(field, text string) (time.Time, error)) (*Query, error) {
+// Parse parses a query. It calls parseTime for the values of after: and before:. The
+// error is a *SyntaxError.
+func Parse(text string, parseTime func(field, text string) (time.Time, error)) (*Query, error) {
 	q := &Query{text: text}
 	if len(text) > maxQueryOctets || !utf8.ValidString(text) {
 		return nil, &SyntaxError{"", 0, fmt.Sprintf("a query is valid UTF-8 of at most %d octets", maxQueryOctets)}
 	}
-	p := parser{rest: text, folder: newWordFolder(), parseTime: readTime}
+	p := parser{rest: text, folder: newWordFolder(), parseTime: parseTime}
 	for {
 		p.rest = strings.TrimLeftFunc(p.rest, unicode.IsSpace)
 		if p.rest == "" {
@@ -54,14 +67,14 @@ func Parse(text string, readTime func(field, text string) (time.Time, error)) (*
 	return q, nil
 }
 
-// parser is a query on its way.
+// parser is the state of one call of Parse.
 type parser struct {
-	rest      string
+	rest      string // what is not parsed yet
 	folder    *wordFolder
 	parseTime func(field, text string) (time.Time, error)
 }
 
-// parseTerm reads the next term, which the rest begins with.
+// parseTerm cuts the next term from the rest, which does not begin with a space.
 func (p *parser) parseTerm() (t term, err error) {
 	if rest, ok := strings.CutPrefix(p.rest, "-"); ok {
 		t.negated, p.rest = true, rest
@@ -73,34 +86,15 @@ func (p *parser) parseTerm() (t term, err error) {
 	}
 	if value == "" && !quoted {
 		if field == "" {
-			return t, errors.New("a - stands right before the word that is not to be there")
+			return t, errors.New("write the - directly before the term to exclude")
 		}
-		return t, errors.New("a value follows the colon, without a space between")
+		return t, errors.New("write a value after the colon, without a space between")
+	}
+	if columns, ok := wordFields[field]; ok {
+		t.columns = columns
+		return t, p.setWords(&t, value)
 	}
 	switch field {
-	case "":
-		return t, p.setWords(&t, value)
-	case "from":
-		t.columns = []column{fromColumn}
-		return t, p.setWords(&t, value)
-	case "to":
-		t.columns = []column{toColumn, ccColumn}
-		return t, p.setWords(&t, value)
-	case "cc":
-		t.columns = []column{ccColumn}
-		return t, p.setWords(&t, value)
-	case "subject":
-		t.columns = []column{subjectColumn}
-		return t, p.setWords(&t, value)
-	case "message-id":
-		t.columns = []column{messageIDColumn}
-		return t, p.setWords(&t, value)
-	case "text":
-		t.columns = []column{textColumn}
-		return t, p.setWords(&t, value)
-	case "filename":
-		t.columns = []column{filenameColumn}
-		return t, p.setWords(&t, value)
 	case "after", "before":
 		t.kind = afterKind
 		if field == "before" {
@@ -124,23 +118,24 @@ func (p *parser) parseTerm() (t term, err error) {
 	case "flag":
 		t.kind, t.pattern = flagKind, value
 		return t, nil
-	case "mailbox", "account":
+	case "mailbox":
 		t.kind, t.pattern = mailboxKind, p.folder.fold(value)
-		if field == "account" {
-			t.kind = accountKind
-		}
+		return t, nil
+	case "account":
+		t.kind, t.pattern = accountKind, p.folder.fold(value)
 		return t, nil
 	case "has":
 		t.kind = attachmentKind
 		if !strings.EqualFold(value, "attachment") {
-			return t, errors.New("has: knows only has:attachment")
+			return t, errors.New("the only value of has: is attachment")
 		}
 		return t, nil
 	}
-	return t, fmt.Errorf("there is no field %s:; there are %s; a word with a colon is searched for in quotes", field, fieldNames)
+	return t, fmt.Errorf("there is no field %s:; the fields are %s; to search for a word with a colon, put it in quotes", field, fieldNames)
 }
 
-// cutField cuts the name of a field and its colon, "" if there is none.
+// cutField cuts the name of a field and its colon from the rest. It returns the name in
+// lower case, "" if there is none.
 func (p *parser) cutField() string {
 	i := strings.IndexFunc(p.rest, func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r == '-')
@@ -153,31 +148,32 @@ func (p *parser) cutField() string {
 	return field
 }
 
-// cutValue cuts what follows: text in quotes, with a star behind it perhaps, or all up
-// to a space.
+// cutValue cuts a value from the rest: text in quotes, which a star may follow, or
+// everything up to a space.
 func (p *parser) cutValue() (value string, quoted bool, err error) {
-	if rest, ok := strings.CutPrefix(p.rest, `"`); ok {
-		value, rest, ok := strings.Cut(rest, `"`)
-		if !ok {
-			p.rest = ""
-			return "", true, errors.New("the quote is not closed")
-		}
-		if after, ok := strings.CutPrefix(rest, "*"); ok {
-			value, rest = value+"*", after
-		}
-		p.rest = rest
-		if r, _ := utf8.DecodeRuneInString(rest); rest != "" && !unicode.IsSpace(r) {
-			p.skipToSpace()
-			return "", true, errors.New("a space follows the closing quote")
-		}
-		return value, true, nil
+	rest, quoted := strings.CutPrefix(p.rest, `"`)
+	if !quoted {
+		before := p.rest
+		p.skipToSpace()
+		return before[:len(before)-len(p.rest)], false, nil
 	}
-	before := p.rest
-	p.skipToSpace()
-	return before[:len(before)-len(p.rest)], false, nil
+	value, rest, closed := strings.Cut(rest, `"`)
+	if !closed {
+		p.rest = ""
+		return "", true, errors.New("the quote is not closed")
+	}
+	if after, ok := strings.CutPrefix(rest, "*"); ok {
+		value, rest = value+"*", after
+	}
+	p.rest = rest
+	if r, _ := utf8.DecodeRuneInString(rest); rest != "" && !unicode.IsSpace(r) {
+		p.skipToSpace()
+		return "", true, errors.New("write a space after the closing quote")
+	}
+	return value, true, nil
 }
 
-// skipToSpace passes over what comes before a space.
+// skipToSpace cuts everything before the next space from the rest.
 func (p *parser) skipToSpace() {
 	i := strings.IndexFunc(p.rest, unicode.IsSpace)
 	if i < 0 {
@@ -186,20 +182,20 @@ func (p *parser) skipToSpace() {
 	p.rest = p.rest[i:]
 }
 
-// setWords makes the term one of words.
+// setWords sets the words of a term from its value.
 func (p *parser) setWords(t *term, value string) error {
 	value, t.prefix = strings.CutSuffix(value, "*")
 	if strings.Contains(value, "*") {
-		return errors.New("a star stands only at the end, for words that begin so")
+		return errors.New("write a star only at the end, where it matches words with this beginning")
 	}
 	var b strings.Builder
 	p.folder.appendWords(&b, value)
 	t.words = strings.TrimSuffix(b.String(), " ")
 	if t.words == "" {
-		return errors.New("there is no letter or digit in it to search for")
+		return errors.New("there is no letter or digit to search for")
 	}
 	if r, _ := utf8.DecodeLastRuneInString(value); t.prefix && !unicode.In(r, unicode.L, unicode.M, unicode.N) {
-		return errors.New("the star stands right behind the beginning of a word")
+		return errors.New("write the star directly after a letter or digit")
 	}
 	return nil
 }

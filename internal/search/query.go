@@ -6,50 +6,42 @@ import (
 	"time"
 
 	"archiverd/archive"
-	"archiverd/internal/pattern"
 )
 
-// Query is what messages are searched for: all of its terms must hold. It does
-// not change, and any number of goroutines may use it.
+// Query is a parsed query: a message matches if all of its terms hold. A Query is
+// immutable, and any number of goroutines may use it.
 type Query struct {
 	text  string
 	terms []term
 }
 
-// String is the query as it was written.
+// String returns the query as it was written.
 func (q *Query) String() string { return q.text }
 
-// termKind is what a term is about.
-type termKind int
-
-const (
-	wordsKind termKind = iota // of the octets
-	largerKind
-	smallerKind
-	attachmentKind
-	afterKind // of a place
-	beforeKind
-	flagKind
-	mailboxKind
-	accountKind
-)
-
-// term is a condition, or with not its contrary.
-type term struct {
-	kind    termKind
-	negated bool
-	columns []column  // of words: any of these; nil: of all
-	words   string    // folded, with a space between two
-	prefix  bool      // the last word is only the beginning of one
-	size    int64     // octets
-	time    time.Time // of INTERNALDATE
-	pattern string    // folded: a flag, or a pattern of LIST
+// Restrict returns s restricted to the messages that the query matches: it sets
+// Mailbox and Match. Match reads messages from a, equal octets once.
+func (q *Query) Restrict(a *archive.Archive, s archive.Selection) archive.Selection {
+	cache := newMatchCache(a, q)
+	mailbox, match := s.Mailbox, s.Match
+	s.Mailbox = func(n archive.Name) bool {
+		return (mailbox == nil || mailbox(n)) && q.matchesMailbox(n)
+	}
+	s.Match = func(b archive.MailboxDir, m *archive.Message) (bool, error) {
+		if match != nil {
+			if ok, err := match(b, m); !ok || err != nil {
+				return false, err
+			}
+		}
+		if !q.matchesAccount(b.Account) || !q.matchesFlags(m.Flags) || !q.matchesDate(m.InternalDate) {
+			return false, nil
+		}
+		return cache.matches(b.ID(m), m.Sum, m.Size)
+	}
+	return s
 }
 
-// isAboutPlace says whether the term is about a place, not the octets.
-func (t *term) isAboutPlace() bool { return t.kind >= afterKind }
-
-// needs says what of a message must be read: nothing, its header, or all.
+// needs reports which parts of a message the terms about octets need: the header,
+// the text or neither. Who needs the text needs the header too.
 func (q *Query) needs() (header, text bool) {
 	for _, t := range q.terms {
 		switch {
@@ -62,54 +54,51 @@ func (q *Query) needs() (header, text bool) {
 	return header || text, text
 }
 
-// matchesMailbox says whether the terms about mailboxes hold for one. Its name is
-// matched with its own delimiter, and with a slash.
-func (q *Query) matchesMailbox(n archive.Name) bool {
-	return q.allMatch(mailboxKind, func(t *term) bool {
-		return t.matchesName(n.Mailbox, n.Delimiter) || n.Delimiter != "/" && t.matchesName(strings.Join(n.Levels(), "/"), "/")
-	})
-}
-
-// matchesAccount says whether the terms about accounts hold for one.
-func (q *Query) matchesAccount(account string) bool {
-	return q.allMatch(accountKind, func(t *term) bool { return t.matchesName(account, "") })
-}
-
-// matchesFlags says whether the terms about flags hold.
-func (q *Query) matchesFlags(flags []string) bool {
-	return q.allMatch(flagKind, func(t *term) bool { return slices.ContainsFunc(flags, t.matchesFlag) })
-}
-
-// allMatch says whether every term of a kind holds, or does not where it must not.
-func (q *Query) allMatch(k termKind, holds func(*term) bool) bool {
+// matchesDocument reports whether the terms about octets hold for a document of a
+// message of size octets. The document may lack the parts that [Query.needs] excludes.
+func (q *Query) matchesDocument(d *document, size int64) bool {
 	for i := range q.terms {
-		if t := &q.terms[i]; t.kind == k && holds(t) == t.negated {
+		if t := &q.terms[i]; !t.isAboutPlace() && t.matchesDocument(d, size) == t.negated {
 			return false
 		}
 	}
 	return true
 }
 
-func (t *term) matchesName(name, delimiter string) bool {
-	return pattern.Match(t.pattern, newWordFolder().fold(name), delimiter)
+// matchesMailbox reports whether the terms about mailboxes hold for n. A pattern
+// matches the name with the mailbox's own delimiter or with a slash as delimiter.
+func (q *Query) matchesMailbox(n archive.Name) bool {
+	return q.allMatch(mailboxKind, func(t *term) bool {
+		return t.matchesName(n.Mailbox, n.Delimiter) || n.Delimiter != "/" && t.matchesName(strings.Join(n.Levels(), "/"), "/")
+	})
 }
 
-// matchesFlag compares without case (RFC 9051 2.3.2), and without a backslash where
-// none was written.
-func (t *term) matchesFlag(flag string) bool {
-	return strings.EqualFold(flag, t.pattern) || strings.EqualFold(strings.TrimPrefix(flag, `\`), t.pattern)
+// matchesAccount reports whether the terms about accounts hold for the directory of one.
+func (q *Query) matchesAccount(account string) bool {
+	return q.allMatch(accountKind, func(t *term) bool { return t.matchesName(account, "") })
 }
 
-// matchesDate says whether the terms about INTERNALDATE hold. Without one none does, nor
-// its contrary.
+// matchesFlags reports whether the terms about flags hold.
+func (q *Query) matchesFlags(flags []string) bool {
+	return q.allMatch(flagKind, func(t *term) bool { return slices.ContainsFunc(flags, t.matchesFlag) })
+}
+
+// matchesDate reports whether the terms about INTERNALDATE hold. Without a date
+// neither after: and before: nor their negations hold.
 func (q *Query) matchesDate(date time.Time) bool {
-	for _, k := range []termKind{afterKind, beforeKind} {
-		if !q.allMatch(k, func(t *term) bool {
-			if date.IsZero() {
-				return t.negated
-			}
-			return date.Before(t.time) == (k == beforeKind)
-		}) {
+	isBefore := func(t *term) bool { return date.Before(t.time) }
+	isAfter := func(t *term) bool { return !isBefore(t) }
+	if date.IsZero() {
+		return !slices.ContainsFunc(q.terms, func(t term) bool { return t.kind == afterKind || t.kind == beforeKind })
+	}
+	return q.allMatch(beforeKind, isBefore) && q.allMatch(afterKind, isAfter)
+}
+
+// allMatch reports whether each term of a kind holds: matches returns true for it, or
+// false if the term is negated.
+func (q *Query) allMatch(k termKind, matches func(*term) bool) bool {
+	for i := range q.terms {
+		if t := &q.terms[i]; t.kind == k && matches(t) == t.negated {
 			return false
 		}
 	}

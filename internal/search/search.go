@@ -14,82 +14,68 @@ import (
 type Search struct {
 	Archive *archive.Archive
 	Query   *Query
-	// Selection says among which messages: its Match is not asked.
+	// Selection restricts the places that are searched. Its Match is ignored.
 	Selection archive.Selection
-	// Index is the path of the index, "" to read the archive alone.
+	// Index is the path of the index; "": the archive itself is read.
 	Index string
-	// Limit is how many results are wanted, the newest; 0: all.
+	// Limit is the maximum number of results, the newest ones; 0: no limit.
 	Limit int
 }
 
-// Report is what a search found.
+// Report is the result of a search.
 type Report struct {
-	Results   []Result // the newest first; those of one date by ID
-	HasMore   bool     // there are more than Limit
-	UsedIndex bool     // the index was used
-	Notes     []string // what a person should know of the index
-	// Errors are of mailboxes and messages that could not be read: they are not
-	// among the results, and may belong there.
+	Results   []Result // newest first; equal dates by ID
+	HasMore   bool     // there are more results than Limit
+	UsedIndex bool
+	Notes     []string // remarks about the index, for people
+	// Errors has one error for each mailbox and message that could not be read. They
+	// are not in Results, although they might match.
 	Errors []error
 }
 
-// Result is a message, once for all places with equal octets.
+// Result is a message that matches. Equal octets are one result.
 type Result struct {
 	Sum    archive.Sum
 	Size   int64     // octets
-	Date   time.Time // INTERNALDATE of the newest place; zero: none has one
-	Places []Place   // where it is, the newest first; those of one date by ID
+	Date   time.Time // INTERNALDATE of the newest place; zero if no place has one
+	Places []Place   // the places that match, newest first; equal dates by ID
 }
 
-// Place is where the archive has a message.
+// Place is a UID of a mailbox that has the octets of a result.
 type Place struct {
-	ID           string // its path in the archive
-	Account      string // the account's directory
-	Mailbox      string // its true name
+	ID           string // path of the message in the archive
+	Account      string // directory of the account
+	Mailbox      string // name of the mailbox, not its directory
 	UID          uint32
-	InternalDate time.Time // zero: none
+	InternalDate time.Time // zero if there is none
 	Flags        []string
-	Gone         time.Time // when the server no longer listed the UID; zero: it does, or the mailbox or epoch ended
+	Gone         time.Time // when the UID disappeared from the server; zero if it did not, or with its mailbox or epoch
 }
 
-// Run searches. The error is of the archive as a whole, or the context's; those of
-// single mailboxes and messages are in Found.
+// Run executes the search. It returns an error if the archive as a whole can't be read
+// or ctx ends; the errors of single mailboxes and messages are in the Report.
 func (s *Search) Run(ctx context.Context) (*Report, error) {
-	found := &Report{}
-	ok, err := s.searchIndex(ctx, found)
+	report := &Report{}
+	ok, err := s.searchIndex(ctx, report)
 	if err == nil && !ok {
-		err = s.searchArchive(ctx, found)
+		err = s.searchArchive(ctx, newMatchCache(s.Archive, s.Query), report)
 	}
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(found.Results, func(a, b Result) int {
+	slices.SortFunc(report.Results, func(a, b Result) int {
 		return cmp.Or(-compareDates(a.Date, b.Date), strings.Compare(a.Places[0].ID, b.Places[0].ID))
 	})
-	if s.Limit > 0 && len(found.Results) > s.Limit {
-		found.Results, found.HasMore = found.Results[:s.Limit], true
+	if s.Limit > 0 && len(report.Results) > s.Limit {
+		report.Results, report.HasMore = report.Results[:s.Limit], true
 	}
-	return found, nil
+	return report, nil
 }
 
-// addError keeps what is wrong with one mailbox or message.
-func (f *Report) addError(err error) { f.Errors = append(f.Errors, err) }
+// addError adds the error of a mailbox or message.
+func (r *Report) addError(err error) { r.Errors = append(r.Errors, err) }
 
-// compareDates compares to the second, for a journal has no more; no date is the
-// oldest.
-func compareDates(a, b time.Time) int { return cmp.Compare(unixSeconds(a), unixSeconds(b)) }
-
-// noDate is the seconds of a message without INTERNALDATE: before any.
-const noDate = -1 << 40
-
-func unixSeconds(t time.Time) int64 {
-	if t.IsZero() {
-		return noDate
-	}
-	return t.Unix()
-}
-
-// sortPlaces puts the places in order.
+// sortPlaces sorts the places and sets the date.
 func (r *Result) sortPlaces() {
 	slices.SortFunc(r.Places, func(a, b Place) int {
 		return cmp.Or(-compareDates(a.InternalDate, b.InternalDate), strings.Compare(a.ID, b.ID))
@@ -97,24 +83,17 @@ func (r *Result) sortPlaces() {
 	r.Date = r.Places[0].InternalDate
 }
 
-// Restrict returns s narrowed to what the query finds: its Mailbox and Match are set.
-// It reads messages of a as they are asked for, equal octets once.
-func (q *Query) Restrict(a *archive.Archive, s archive.Selection) archive.Selection {
-	v := newMatchCache(a, q)
-	mailbox, match := s.Mailbox, s.Match
-	s.Mailbox = func(n archive.Name) bool {
-		return (mailbox == nil || mailbox(n)) && q.matchesMailbox(n)
+// compareDates compares dates in whole seconds, the resolution of a journal. No date is
+// older than every date.
+func compareDates(a, b time.Time) int { return cmp.Compare(unixSeconds(a), unixSeconds(b)) }
+
+// noDate stands for no INTERNALDATE, in seconds. It is before every date.
+const noDate = -1 << 40
+
+// unixSeconds returns t in seconds of Unix time, noDate for the zero time.
+func unixSeconds(t time.Time) int64 {
+	if t.IsZero() {
+		return noDate
 	}
-	s.Match = func(b archive.MailboxDir, m *archive.Message) (bool, error) {
-		if match != nil {
-			if ok, err := match(b, m); !ok || err != nil {
-				return false, err
-			}
-		}
-		if !q.matchesAccount(b.Account) || !q.matchesFlags(m.Flags) || !q.matchesDate(m.InternalDate) {
-			return false, nil
-		}
-		return v.matches(b.ID(m), m.Sum, m.Size)
-	}
-	return s
+	return t.Unix()
 }

@@ -1,92 +1,72 @@
 package search
 
 import (
-	"fmt"
+	"slices"
 	"strings"
+	"time"
+
+	"archiverd/internal/pattern"
 )
 
-// documentQuery is a query's terms about octets, as a statement of the index: the
-// documents for which they hold, the newest first.
-type documentQuery struct {
-	idColumn   string // what is the number of a document
-	tables     string
-	conditions []string
-	args       []any
+// termKind is what a term is about. The kinds up to attachmentKind are about octets, the
+// others about a place.
+type termKind int
+
+const (
+	wordsKind termKind = iota
+	largerKind
+	smallerKind
+	attachmentKind
+	afterKind
+	beforeKind
+	flagKind
+	mailboxKind
+	accountKind
+)
+
+// term is one condition of a query.
+type term struct {
+	kind    termKind
+	negated bool
+	columns []column  // wordsKind: one of these must have the words; nil: any column
+	words   string    // wordsKind: folded, with one space between two words
+	prefix  bool      // wordsKind: the last word matches by its beginning
+	size    int64     // largerKind, smallerKind: octets
+	time    time.Time // afterKind, beforeKind
+	pattern string    // flagKind: a flag; mailboxKind, accountKind: folded, with the wildcards of LIST
 }
 
-func (s *documentQuery) where(format string, args ...any) {
-	s.conditions = append(s.conditions, fmt.Sprintf(format, args...))
+// isAboutPlace reports whether the term is about a place, not about octets.
+func (t *term) isAboutPlace() bool { return t.kind >= afterKind }
+
+// matchesDocument reports whether a term about octets holds for a document of a message
+// of size octets, without regard to negated.
+func (t *term) matchesDocument(d *document, size int64) bool {
+	switch t.kind {
+	case largerKind:
+		return size > t.size
+	case smallerKind:
+		return size < t.size
+	case attachmentKind:
+		return d.attachment
+	}
+	phrase := " " + t.words
+	if !t.prefix {
+		phrase += " "
+	}
+	if t.columns == nil {
+		return slices.ContainsFunc(d.words[:], func(words string) bool { return strings.Contains(words, phrase) })
+	}
+	return slices.ContainsFunc(t.columns, func(c column) bool { return strings.Contains(d.words[c], phrase) })
 }
 
-func (s *documentQuery) String() string {
-	text := "SELECT doc.id, doc.sum, doc.size FROM " + s.tables
-	if len(s.conditions) > 0 {
-		text += " WHERE " + strings.Join(s.conditions, " AND ")
-	}
-	return text + " ORDER BY " + s.idColumn + " DESC"
+// matchesName reports whether the pattern matches the name of a mailbox or account.
+func (t *term) matchesName(name, delimiter string) bool {
+	return pattern.Match(t.pattern, newWordFolder().fold(name), delimiter)
 }
 
-// documentQuery makes one of the terms about octets. Documents without words in the
-// index are not in it.
-func (q *Query) documentQuery() *documentQuery {
-	var must, mustNot []string
-	s := &documentQuery{idColumn: "doc.id", tables: "doc"}
-	s.where("doc.read")
-	for _, t := range q.terms {
-		cond := ""
-		switch t.kind {
-		case wordsKind:
-			if t.negated {
-				mustNot = append(mustNot, t.ftsExpression())
-			} else {
-				must = append(must, t.ftsExpression())
-			}
-			continue
-		case largerKind:
-			cond = fmt.Sprintf("doc.size > %d", t.size)
-		case smallerKind:
-			cond = fmt.Sprintf("doc.size < %d", t.size)
-		case attachmentKind:
-			cond = "doc.attachment"
-		default:
-			continue
-		}
-		if t.negated {
-			cond = "NOT (" + cond + ")"
-		}
-		s.where("%s", cond)
-	}
-	switch {
-	case len(must) > 0:
-		// FTS5 first, by descending number: so it stops where nobody asks on.
-		s.idColumn, s.tables = "words.rowid", "words CROSS JOIN doc ON doc.id = words.rowid"
-		match := strings.Join(must, " AND ")
-		if len(mustNot) > 0 {
-			match = "(" + match + ") NOT (" + strings.Join(mustNot, " OR ") + ")"
-		}
-		s.where("words MATCH ?")
-		s.args = append(s.args, match)
-	case len(mustNot) > 0:
-		s.where("doc.id NOT IN (SELECT rowid FROM words WHERE words MATCH ?)")
-		s.args = append(s.args, strings.Join(mustNot, " OR "))
-	}
-	return s
-}
-
-// ftsExpression is the term in FTS5's language. Its words hold letters, digits and marks
-// only, so that quotes are all they need.
-func (t *term) ftsExpression() string {
-	var b strings.Builder
-	if t.columns != nil {
-		b.WriteString("{")
-		for _, c := range t.columns {
-			fmt.Fprintf(&b, " c%d", c)
-		}
-		b.WriteString(" } : ")
-	}
-	b.WriteString(`"` + t.words + `"`)
-	if t.prefix {
-		b.WriteString("*")
-	}
-	return "(" + b.String() + ")"
+// matchesFlag reports whether the pattern is a flag. Case does not matter (RFC 9051
+// 2.3.2), and the backslash of a system flag may be omitted.
+func (t *term) matchesFlag(flag string) bool {
+	return strings.EqualFold(flag, t.pattern) || strings.EqualFold(strings.TrimPrefix(flag, `\`), t.pattern)
 }
