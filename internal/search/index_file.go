@@ -10,10 +10,10 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
 	_ "modernc.org/sqlite" // SQLite with FTS5, as database/sql driver "sqlite"
 
 	"archiverd/archive"
+	"archiverd/internal/durable"
 )
 
 // errNoIndex is returned when there is no index file.
@@ -102,8 +102,8 @@ func lockIndex(path string, mode fs.FileMode) (release func() error, err error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		if errors.Is(err, unix.EWOULDBLOCK) {
+	if err := durable.TryLock(f); err != nil {
+		if errors.Is(err, durable.ErrLocked) {
 			err = ErrBusy
 		}
 		return nil, errors.Join(err, f.Close())

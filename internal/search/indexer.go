@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"archiverd/archive"
+	"archiverd/internal/durable"
 )
 
 // ErrBusy is returned when another process writes to the index.
@@ -115,14 +115,7 @@ func (x *Indexer) rebuild(ctx context.Context, report *IndexReport) (err error) 
 	if err := errors.Join(removeIfExists(x.Path), removeIfExists(x.Path+"-journal")); err != nil {
 		return err
 	}
-	if err := os.Rename(temp, x.Path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(x.Path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return durable.Rename(temp, x.Path)
 }
 
 // removeIfExists removes a file. A file that does not exist is no error.
