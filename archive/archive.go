@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"archiverd/internal/durable"
 )
 
 var (
@@ -25,8 +27,9 @@ var (
 	ErrNewer = errors.New("written by a newer archiverd, which this one must not write to")
 	// ErrBroken is returned by a mailbox that a failed write has left in doubt.
 	ErrBroken = errors.New("an earlier write to this mailbox failed")
-	// ErrNoSpace is returned when the reserve of free space or inodes is reached.
-	ErrNoSpace = errors.New("the file system is nearly full")
+	// ErrNoSpace is returned when a write would use the reserve of free space or
+	// inodes.
+	ErrNoSpace = durable.ErrNoSpace
 )
 
 // Archive is an archive opened for reading. Any number of readers work beside

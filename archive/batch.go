@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"archiverd/internal/durable"
 	"archiverd/internal/uid"
 )
 
@@ -83,7 +84,7 @@ var ErrWrite = errors.New("write to the archive")
 func (b *Batch) Add(uidValidity uint32, e Event, size int64, body io.Reader) error {
 	e.InternalDate = usable(e.InternalDate)
 	name := b.tmpFile(uidValidity, e.UID)
-	f, err := b.m.create(name)
+	f, err := durable.CreateAt(b.m.tmpDir, name, b.m.w.fileMode())
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrWrite, err)
 	}
@@ -164,7 +165,7 @@ func (b *Batch) receive(f *os.File, body io.Reader) (int64, error) {
 func (b *Batch) finish(f *os.File, name string, date time.Time) error {
 	var err error
 	if !date.IsZero() {
-		err = b.m.setTime(name, date)
+		err = durable.SetTimeAt(b.m.tmpDir, name, date)
 	}
 	if b.syncs == nil {
 		err = errors.Join(err, f.Close())

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"archiverd/internal/durable"
 )
 
 // The steps of a commit, in their order, as Options.Step gets them.
@@ -145,13 +147,13 @@ func (w *Writer) syncNames(batches []*Batch, dirs map[string]bool) error {
 		// from it on an ext4 that has given up. The fsync of a directory after
 		// it, and of the journals, on the same file system, do fail then.
 		if err = w.flushAll(batches[0].dir); err == nil {
-			err = syncDir(batches[0].dir)
+			err = durable.SyncDir(batches[0].dir)
 		}
 	} else {
 		var g errgroup.Group
 		g.SetLimit(fileSyncs)
 		for _, d := range list {
-			g.Go(func() error { return w.syncDirs(d) })
+			g.Go(func() error { return durable.SyncDirIn(w.root, d) })
 		}
 		err = g.Wait()
 	}

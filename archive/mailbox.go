@@ -18,7 +18,7 @@ type Mailbox struct {
 	w       *Writer
 	root    *os.Root // the mailbox directory
 	tmp     *os.Root
-	tmpDir  *os.File // the same, for renames out of it
+	tmpDir  *os.File // the same, for the functions of package durable
 	journal *os.File
 	id      string
 

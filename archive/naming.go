@@ -16,6 +16,8 @@ import (
 	gosync "sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"archiverd/internal/durable"
 )
 
 // naming gives the files of one commit their names. Its paths are relative to
@@ -155,7 +157,7 @@ func (b *Batch) nameIn(month string, files []received, n *naming) error {
 	case !errors.Is(err, fs.ErrExist):
 		return err
 	}
-	dir, err := openMonth(b.dir, month)
+	dir, err := durable.OpenDirAt(b.dir, month)
 	if err != nil { // a link to another place in the archive, perhaps
 		dir, err = b.m.root.Open(month)
 	}
@@ -230,7 +232,7 @@ func (a *Archive) sum(path string) (sum Sum, size int64, err error) {
 func (b *Batch) move(tmp string, dir *os.File, e *Event, n *naming) error {
 	plain := e.Path
 	for i := 2; ; i++ {
-		err := renameNoReplace(b.m, tmp, dir, e.Path)
+		err := durable.RenameNoReplaceAt(b.m.tmpDir, tmp, dir, path.Base(e.Path))
 		if !errors.Is(err, fs.ErrExist) {
 			return err
 		}

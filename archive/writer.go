@@ -7,10 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 	gosync "sync"
 	"time"
+
+	"archiverd/internal/durable"
 )
 
 // Options say how a Writer writes.
@@ -59,7 +60,7 @@ func OpenWriter(dir string, o Options) (*Writer, error) {
 	}
 	w := &Writer{opts: o, boxes: map[string]*Mailbox{}, dirty: map[string]bool{}}
 	if o.KnownID == "" {
-		if err := makeDir(dir, w.dirMode()); err != nil {
+		if err := durable.MkdirAll(dir, w.dirMode()); err != nil {
 			return nil, fmt.Errorf("make archive: %w", err)
 		}
 	}
@@ -77,27 +78,6 @@ func OpenWriter(dir string, o Options) (*Writer, error) {
 	return w, nil
 }
 
-// makeDir makes dir and its missing parents, and their entries durable.
-func makeDir(dir string, mode fs.FileMode) error {
-	if _, err := os.Stat(dir); err == nil {
-		return nil
-	}
-	parent := filepath.Dir(dir)
-	if parent != dir {
-		if err := makeDir(parent, 0o755); err != nil {
-			return err
-		}
-	}
-	if err := os.Mkdir(dir, mode); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	p, err := os.Open(parent)
-	if err != nil {
-		return err
-	}
-	return errors.Join(syncDir(p), p.Close())
-}
-
 func (w *Writer) open() error {
 	known := w.readInfo()
 	if known != nil && !errors.Is(known, ErrNotArchive) {
@@ -113,12 +93,14 @@ func (w *Writer) open() error {
 		return err
 	}
 	w.lock = lock
-	if err := flock(lock); err != nil {
+	if err := durable.TryLock(lock); errors.Is(err, durable.ErrLocked) {
 		holder := make([]byte, holderSize)
 		n, _ := lock.ReadAt(holder, 0)
-		return fmt.Errorf("%w (process %s)", err, strings.TrimSpace(string(holder[:n])))
+		return fmt.Errorf("%w (process %s)", ErrLocked, strings.TrimSpace(string(holder[:n])))
+	} else if err != nil {
+		return fmt.Errorf("lock %s: %w", lockName, err) // no writer without a lock
 	}
-	// Of one size, for to cut a file off is slow.
+	// The lock file has a fixed size: truncating it costs an extra metadata write.
 	if err := writeAt(lock, fmt.Sprintf("%-*d\n", holderSize-1, os.Getpid())); err != nil {
 		return err
 	}
@@ -133,7 +115,7 @@ func (w *Writer) open() error {
 	if id := w.opts.KnownID; id != "" && id != w.info.ID {
 		return fmt.Errorf("this is archive %s, but %s is expected: is the right disk mounted? If it is, `archiverd rebuild` makes the state database anew", w.info.ID, id)
 	}
-	w.syncfs = !w.opts.PerFile && syncfsWorks(w.lock)
+	w.syncfs = !w.opts.PerFile && durable.CanSyncFS(w.lock)
 	return nil
 }
 
@@ -175,28 +157,16 @@ func (w *Writer) begin() error {
 	return nil
 }
 
-// replace puts a new file in the place of dir/name, durably: its data before
-// its name, its name before it returns.
+// replace puts a new file in the place of dir/name, durably (see durable.Replace).
 func (w *Writer) replace(dir, name string, fill func(*os.File) error) error {
-	temp := path.Join(dir, "."+name+".new")
-	f, err := w.root.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, w.fileMode())
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(fill(f), f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, w.root.Remove(temp))
-	}
-	if err := w.root.Rename(temp, path.Join(dir, name)); err != nil {
-		return errors.Join(err, w.root.Remove(temp))
-	}
-	return w.syncDirs(dir)
+	return durable.Replace(w.root, path.Join(dir, name), path.Join(dir, "."+name+".new"), w.fileMode(), fill)
 }
 
 // flushAll makes all that was written to the file system of d durable. A failure
 // concerns every batch that is being received, whoever asked: the octets that
 // were lost may be its own, and its own syncfs may not hear of it any more.
 func (w *Writer) flushAll(d *os.File) error {
-	err := syncfs(d)
+	err := durable.SyncFS(d)
 	if err != nil {
 		w.mu.Lock()
 		w.lost, w.why = w.lost+1, err
@@ -210,20 +180,6 @@ func (w *Writer) losses() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.lost
-}
-
-// syncDirs makes the entries of each directory durable.
-func (w *Writer) syncDirs(dirs ...string) error {
-	for _, dir := range dirs {
-		d, err := w.root.Open(dir)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(syncDir(d), d.Close()); err != nil {
-			return fmt.Errorf("sync directory %s: %w", dir, err)
-		}
-	}
-	return nil
 }
 
 func (w *Writer) dirMode() fs.FileMode {
@@ -251,7 +207,7 @@ func (w *Writer) step(name string) error {
 // free space or inodes on the archive's file system than journals and database
 // may need.
 func (w *Writer) CheckFreeSpace(octets int64) error {
-	if err := reserve(w.lock, octets); err != nil {
+	if err := durable.CheckFreeSpace(w.lock, octets); err != nil {
 		return fmt.Errorf("archive %s: %w", w.path, err)
 	}
 	return nil
