@@ -31,6 +31,7 @@ import (
 	bberrors "go.etcd.io/bbolt/errors"
 
 	"archiverd/archive"
+	"archiverd/internal/durable"
 )
 
 // schema is the version of the layout below. Another one is rebuilt.
@@ -231,10 +232,7 @@ func (db *DB) Rebuild() (notes []string, err error) {
 	notes, err = db.fill(fresh, notes)
 	err = errors.Join(err, fresh.Close())
 	if err == nil {
-		err = os.Rename(temp, db.path)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(db.path))
+		err = durable.Rename(temp, db.path) // bbolt has synced the file's octets
 	}
 	if err == nil {
 		db.bolt, err = openBolt(db.path, false)
@@ -246,14 +244,6 @@ func (db *DB) Rebuild() (notes []string, err error) {
 	db.broken, db.recent = false, newRecent(db.bolt)
 	db.rewriteTraffic()
 	return notes, nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // fill lays out a new database and folds every journal in.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"archiverd/internal/durable"
 )
 
 // Drill is what became of a restore rehearsal of an account.
@@ -72,13 +74,18 @@ func SaveDrill(statePath string, d Drill) (err error) {
 			err = fmt.Errorf("store the result of the drill: %w", err)
 		}
 	}()
-	// The directory is locked, not the file, which is replaced.
-	dir, err := os.Open(filepath.Dir(statePath))
+	root, err := os.OpenRoot(filepath.Dir(statePath))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	// Lock the directory, not the file: the file is replaced.
+	dir, err := root.Open(".")
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	if err := lockDirectory(dir); err != nil {
+	if err := durable.Lock(dir); err != nil {
 		return err
 	}
 	drills, err := Drills(statePath)
@@ -94,35 +101,13 @@ func SaveDrill(statePath string, d Drill) (err error) {
 	if err != nil {
 		return err
 	}
-	return replaceFile(dir, drillsPath(statePath), append(text, '\n'))
-}
-
-// lockDirectory waits for the lock of an open directory, which closing it releases.
-func lockDirectory(dir *os.File) error {
-	for {
-		err := unix.Flock(int(dir.Fd()), unix.LOCK_EX)
-		if !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
-}
-
-// replaceFile puts text in the place of the file at path, in dir, so that it is
-// whole after a crash. The caller holds dir's lock.
-func replaceFile(dir *os.File, path string, text []byte) error {
-	name := path + ".new"
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o640) // less the umask
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err := errors.Join(err, giveAway(f, dir), f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(name))
-	}
-	if err := os.Rename(name, path); err != nil {
-		return errors.Join(err, os.Remove(name))
-	}
-	return dir.Sync()
+	name := filepath.Base(drillsPath(statePath))
+	// The umask applies to the mode. Replace follows no link that somebody put in
+	// the directory, which matters where root runs the drill.
+	return durable.Replace(root, name, name+".new", 0o640, func(f *os.File) error {
+		_, err := f.Write(append(text, '\n'))
+		return errors.Join(err, giveAway(f, dir))
+	})
 }
 
 // giveAway gives a file of root's to the owner of the directory: a drill by root
