@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
+	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -17,21 +16,21 @@ import (
 	"archiverd/internal/uid"
 )
 
-// startTime is the time at which the tests' archives begin.
+// startTime is the time of the first commit to a test's archive.
 var startTime = time.Date(2026, 11, 22, 18, 30, 0, 0, time.UTC)
 
-// testArchive is an archive being written, with its index.
+// testArchive is an open archive with an index.
 type testArchive struct {
 	t            testing.TB
 	dir          string
 	w            *archive.Writer
-	now          time.Time
-	pathBySum    map[archive.Sum]string
+	now          time.Time              // the writer's clock
+	pathBySum    map[archive.Sum]string // messages that a commit can link
 	indexer      *Indexer
-	withoutFiles bool // there are messages without files
+	withoutFiles bool // the journals have messages that have no files
 }
 
-// newTestArchive makes an archive, which must verify when the test ends.
+// newTestArchive creates an archive. It is verified when the test ends.
 func newTestArchive(t testing.TB) *testArchive {
 	t.Helper()
 	s := &testArchive{t: t, dir: t.TempDir(), now: startTime, pathBySum: map[archive.Sum]string{}}
@@ -42,23 +41,8 @@ func newTestArchive(t testing.TB) *testArchive {
 	s.w = w
 	s.indexer = &Indexer{Archive: w.Archive, Path: filepath.Join(s.dir, "state.db.index")}
 	t.Cleanup(func() {
-		boxes, err := w.Mailboxes("")
-		if err != nil {
-			t.Error(err)
-		}
-		for _, b := range boxes {
-			if s.withoutFiles {
-				break
-			}
-			v, err := w.Verify(context.Background(), b, archive.VerifyOptions{})
-			if err != nil {
-				t.Error(err)
-			}
-			for _, f := range v.Findings {
-				if f.Damage {
-					t.Errorf("damage: %s: %s", f.Path, f.What)
-				}
-			}
+		if !s.withoutFiles {
+			s.verify()
 		}
 		if err := w.Close(); err != nil {
 			t.Error(err)
@@ -67,7 +51,34 @@ func newTestArchive(t testing.TB) *testArchive {
 	return s
 }
 
-// openMailbox opens a mailbox as its journal has it.
+// reportTo makes t the test that helpers fail, until t ends.
+func (s *testArchive) reportTo(t *testing.T) {
+	outer := s.t
+	s.t = t
+	t.Cleanup(func() { s.t = outer })
+}
+
+// verify fails the test if a mailbox is damaged.
+func (s *testArchive) verify() {
+	s.t.Helper()
+	mailboxes, err := s.w.Mailboxes("")
+	if err != nil {
+		s.t.Error(err)
+	}
+	for _, b := range mailboxes {
+		v, err := s.w.Verify(context.Background(), b, archive.VerifyOptions{})
+		if err != nil {
+			s.t.Error(err)
+		}
+		for _, f := range v.Findings {
+			if f.Damage {
+				s.t.Errorf("damage: %s: %s", f.Path, f.What)
+			}
+		}
+	}
+}
+
+// openMailbox opens a mailbox for writing.
 func (s *testArchive) openMailbox(account, name string) *archive.Mailbox {
 	s.t.Helper()
 	b, err := s.w.DirectoryOf(account, archive.Name{Mailbox: name, Delimiter: "/"})
@@ -85,7 +96,7 @@ func (s *testArchive) openMailbox(account, name string) *archive.Mailbox {
 	return m
 }
 
-// testMessage is a message to be stored.
+// testMessage is a message to be committed.
 type testMessage struct {
 	uid   uint32
 	date  time.Time
@@ -94,20 +105,20 @@ type testMessage struct {
 }
 
 // commit commits events and messages to a mailbox.
-func (s *testArchive) commit(account, name string, epoch uint32, events []archive.Event, letters ...testMessage) {
+func (s *testArchive) commit(account, name string, epoch uint32, events []archive.Event, messages ...testMessage) {
 	s.t.Helper()
-	m := s.openMailbox(account, name)
-	b, err := m.Batch()
+	mailbox := s.openMailbox(account, name)
+	b, err := mailbox.Batch()
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	for _, e := range events {
 		b.Record(e)
 	}
-	for _, l := range letters {
-		slices.Sort(l.flags)
-		e := archive.Event{UID: l.uid, InternalDate: l.date, Flags: l.flags}
-		if err := b.Add(epoch, e, int64(len(l.text)), strings.NewReader(l.text)); err != nil {
+	for _, m := range messages {
+		slices.Sort(m.flags)
+		e := archive.Event{UID: m.uid, InternalDate: m.date, Flags: m.flags}
+		if err := b.Add(epoch, e, int64(len(m.text)), strings.NewReader(m.text)); err != nil {
 			s.t.Fatal(err)
 		}
 	}
@@ -117,183 +128,123 @@ func (s *testArchive) commit(account, name string, epoch uint32, events []archiv
 	}
 	for _, e := range b.Events {
 		if e.Kind == archive.Added && !s.withoutFiles {
-			s.pathBySum[e.Sum] = m.Dir + "/" + e.Path
+			s.pathBySum[e.Sum] = mailbox.Dir + "/" + e.Path
 		}
 	}
-	if err := m.Release(); err != nil {
+	if err := mailbox.Release(); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-// commitWithoutFiles commits events alone: of messages that have no files, so that the
-// archive is not verified.
+// fill commits n random messages to a new mailbox.
+func (s *testArchive) fill(seed uint64, account, name string, n int) {
+	g := newGenerator(seed)
+	var messages []testMessage
+	for i := range n {
+		messages = append(messages, testMessage{uint32(i + 1), g.day(), g.flags(), g.message()})
+	}
+	s.commit(account, name, 1, []archive.Event{openedEvent(name, 1)}, messages...)
+}
+
+// commitWithoutFiles commits events of messages that have no files. The archive is not
+// verified then.
 func (s *testArchive) commitWithoutFiles(account, name string, events []archive.Event) {
 	s.t.Helper()
 	s.withoutFiles = true
 	s.commit(account, name, 1, events)
 }
 
+// openedEvent returns the event that opens an epoch.
 func openedEvent(name string, epoch uint32) archive.Event {
 	return archive.Event{Kind: archive.Opened, Name: archive.Name{Mailbox: name, Delimiter: "/"}, UIDValidity: epoch}
+}
+
+// goneEvent returns the event for UIDs that disappeared.
+func goneEvent(uids ...uint32) archive.Event {
+	return archive.Event{Kind: archive.Gone, UIDs: uid.Of(uids...)}
 }
 
 // updateIndex brings the index up to date.
 func (s *testArchive) updateIndex() *IndexReport {
 	s.t.Helper()
-	done, err := s.indexer.Update(context.Background())
+	report, err := s.indexer.Update(context.Background())
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return done
+	return report
 }
 
-// parse reads a query whose times are dates or RFC 3339.
+// parse parses a query whose times are dates or RFC 3339.
 func parse(t testing.TB, text string) *Query {
 	t.Helper()
-	q, err := Parse(text, readTime)
+	q, err := Parse(text, parseTestTime)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return q
 }
 
-func readTime(_, text string) (time.Time, error) {
+// parseTestTime parses a date or an RFC 3339 time.
+func parseTestTime(_, text string) (time.Time, error) {
 	if t, err := time.Parse(time.DateOnly, text); err == nil {
 		return t, nil
 	}
 	return time.Parse(time.RFC3339, text)
 }
 
-// search searches, with the index or without it.
-func (s *testArchive) search(query string, sel archive.Selection, limit int, indexed bool) *Report {
+// search searches with the index or without it.
+func (s *testArchive) search(query string, selection archive.Selection, limit int, useIndex bool) *Report {
 	s.t.Helper()
-	search := &Search{Archive: s.w.Archive, Query: parse(s.t, query), Selection: sel, Limit: limit}
-	if indexed {
+	search := &Search{Archive: s.w.Archive, Query: parse(s.t, query), Selection: selection, Limit: limit}
+	if useIndex {
 		search.Index = s.indexer.Path
 	}
-	found, err := search.Run(context.Background())
+	report, err := search.Run(context.Background())
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return found
+	return report
 }
 
-// searchBothWays fails unless the index gives the answers that the archive itself gives.
-func (s *testArchive) searchBothWays(query string, sel archive.Selection, limit int) *Report {
+// searchBothWays searches with the index and without it. It fails the test if the
+// reports differ or the index was not used.
+func (s *testArchive) searchBothWays(query string, selection archive.Selection, limit int) *Report {
 	s.t.Helper()
-	got, want := s.search(query, sel, limit, true), s.search(query, sel, limit, false)
+	got, want := s.search(query, selection, limit, true), s.search(query, selection, limit, false)
 	if !got.UsedIndex || len(got.Notes) > 0 {
 		s.t.Fatalf("%s: the index is not used: %q", query, got.Notes)
 	}
-	if got.HasMore != want.HasMore || !reflect.DeepEqual(describe(got), describe(want)) {
-		s.t.Errorf("%s (%+v, limit %d): with the index\n%s%v\nwithout\n%s%v", query, sel, limit,
+	if got.HasMore != want.HasMore || !slices.Equal(describe(got), describe(want)) {
+		s.t.Errorf("%s (%+v, limit %d): with the index\n%s%v\nwithout\n%s%v", query, selection, limit,
 			strings.Join(describe(got), "\n"), got.HasMore, strings.Join(describe(want), "\n"), want.HasMore)
 	}
 	return want
 }
 
-// describe are results for comparison.
-func describe(f *Report) []string {
-	out := []string{}
-	for _, r := range f.Results {
-		text := fmt.Sprintf("%s %d %s:", r.Sum.String()[:8], r.Size, r.Date.Format(time.RFC3339))
+// describe returns each result as a line.
+func describe(report *Report) (lines []string) {
+	for _, r := range report.Results {
+		line := fmt.Sprintf("%s %d %s:", r.Sum.String()[:8], r.Size, r.Date.Format(time.RFC3339))
 		for _, p := range r.Places {
-			text += fmt.Sprintf(" [%s %s %d %s %q %s]", p.ID, p.Mailbox, p.UID, p.InternalDate.Format(time.RFC3339), p.Flags, p.Gone.Format(time.RFC3339))
+			line += fmt.Sprintf(" [%s %s %d %s %q %s]", p.ID, p.Mailbox, p.UID, p.InternalDate.Format(time.RFC3339), p.Flags, p.Gone.Format(time.RFC3339))
 		}
-		out = append(out, text)
+		lines = append(lines, line)
 	}
-	return out
+	return lines
 }
 
-// generator makes up messages: the same for one seed.
-type generator struct{ *rand.Rand }
-
-func newGenerator(seed uint64) generator { return generator{rand.New(rand.NewPCG(seed, 7))} }
-
-func (a generator) word() string {
-	words := []string{"invoice", "Rechnung", "Größe", "naïve", "meeting", "in", "Invoices", "東京都庁", "かばん", "Straße", "İstanbul", "ελιά", "ΕΛΙΆ", "v2", "ok", "a", "Привет", "ice"}
-	return words[a.IntN(len(words))]
-}
-
-func (a generator) words(n int) string {
-	var list []string
-	for range n {
-		list = append(list, a.word())
+func readFile(t testing.TB, path string) []byte {
+	t.Helper()
+	octets, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return strings.Join(list, []string{" ", " ", " ", "-", ", "}[a.IntN(5)])
+	return octets
 }
 
-func (a generator) message() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "From: %s <%s@example.com>\r\nTo: %s\r\nSubject: %s\r\nMessage-ID: <%d@example.net>\r\n", a.word(), []string{"alice", "bob"}[a.IntN(2)], a.word(), a.words(1+a.IntN(3)), a.IntN(1000))
-	b.WriteString("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n")
-	b.WriteString(a.words(1 + a.IntN(12)))
-	if a.IntN(3) == 0 {
-		fmt.Fprintf(&b, "\r\n--x\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename=%s.pdf\r\n\r\n%%PDF", []string{"report", "invoice"}[a.IntN(2)])
+func writeFile(t testing.TB, path string, octets []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, octets, 0o600); err != nil {
+		t.Fatal(err)
 	}
-	b.WriteString("\r\n--x--\r\n")
-	return b.String()
-}
-
-func (a generator) flags() []string {
-	var out []string
-	for _, f := range []string{`\Seen`, `\Flagged`, "$Forwarded"} {
-		if a.IntN(3) == 0 {
-			out = append(out, f)
-		}
-	}
-	return out
-}
-
-// query makes up a query.
-func (a generator) query() string {
-	var list []string
-	for range 1 + a.IntN(3) {
-		t := a.word()
-		switch a.IntN(16) {
-		case 0:
-			t = "from:" + t
-		case 1:
-			t = "subject:" + t
-		case 2:
-			t = "to:" + t
-		case 3:
-			t = `"` + a.word() + " " + a.word() + `"`
-		case 4:
-			t = string([]rune(t)[:1]) + "*"
-		case 5:
-			t = "text:" + t
-		case 6:
-			t = "filename:invoice"
-		case 7:
-			t = "has:attachment"
-		case 8:
-			t = fmt.Sprintf("larger:%d", 250+a.IntN(200))
-		case 9:
-			t = "after:" + a.day().Format(time.DateOnly)
-		case 10:
-			t = "before:" + a.day().Format(time.DateOnly)
-		case 11:
-			t = "flag:" + []string{"seen", `\Flagged`, "$forwarded"}[a.IntN(3)]
-		case 12:
-			t = "mailbox:" + []string{"INBOX", "lists*", "%"}[a.IntN(3)]
-		case 13:
-			t = "account:" + []string{"alice", "bob", "*"}[a.IntN(3)]
-		case 14:
-			t = "京"
-		}
-		if a.IntN(4) == 0 {
-			t = "-" + t
-		}
-		list = append(list, t)
-	}
-	return strings.Join(list, " ")
-}
-
-func (a generator) day() time.Time {
-	return time.Date(2026, 1, 1+a.IntN(20), a.IntN(3), 0, 0, 0, time.FixedZone("", 3600*(a.IntN(3)-1)))
-}
-
-func goneEvent(uids ...uint32) archive.Event {
-	return archive.Event{Kind: archive.Gone, UIDs: uid.Of(uids...)}
 }

@@ -12,19 +12,8 @@ import (
 	"archiverd/archive"
 )
 
-// fill fills a mailbox with made-up mail, the same for one seed.
-func (s *testArchive) fill(seed uint64, account, name string, n int) {
-	a := newGenerator(seed)
-	var letters []testMessage
-	for i := range n {
-		letters = append(letters, testMessage{uint32(i + 1), a.day(), a.flags(), a.message()})
-	}
-	s.commit(account, name, 1, []archive.Event{openedEvent(name, 1)}, letters...)
-}
-
-// An index that is lost, cut, half written, overwritten, of another archive or of
-// another version is passed over with a note, and the answers are complete; an
-// update makes it anew.
+// A damaged index is not used: the archive is searched, with a note. An update
+// rebuilds the index.
 func TestDamagedIndex(t *testing.T) {
 	other := newTestArchive(t)
 	other.fill(2, "alice", "INBOX", 40)
@@ -33,183 +22,184 @@ func TestDamagedIndex(t *testing.T) {
 	s.fill(1, "alice", "INBOX", 200)
 	s.updateIndex()
 	path := s.indexer.Path
-	good, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	intact := readFile(t, path)
 	want := len(s.searchBothWays("invoice*", archive.Selection{}, 0).Results)
 	if want < 20 {
 		t.Fatalf("only %d results", want)
 	}
-	write := func(name string, text []byte) {
-		t.Helper()
-		if err := os.WriteFile(name, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for name, spoil := range map[string]func(){
-		"lost":             func() { os.Remove(path) },
-		"empty":            func() { write(path, nil) },
-		"cut":              func() { write(path, good[:len(good)/2]) },
-		"cut in a page":    func() { write(path, good[:len(good)-100]) },
-		"zeros":            func() { write(path, make([]byte, len(good))) },
-		"text":             func() { write(path, []byte("hello")) },
-		"overwritten":      func() { write(path, append(bytes.Clone(good[:1024]), bytes.Repeat([]byte{0xa5}, len(good)-1024)...)) },
-		"of another":       func() { text, _ := os.ReadFile(other.indexer.Path); write(path, text) },
-		"of a version":     func() { write(path, bytes.Replace(good, []byte(schemaVersion), []byte("0"+schemaVersion[1:]), 1)) },
-		"a transaction on": func() { write(path, good); write(path+".good", good); writeHalf(t, path) },
+	write := func(octets []byte) func(*testing.T) { return func(t *testing.T) { writeFile(t, path, octets) } }
+	for _, damage := range []struct {
+		name  string
+		apply func(*testing.T)
+	}{
+		{"missing", func(*testing.T) { os.Remove(path) }},
+		{"empty", write(nil)},
+		{"truncated to half", write(intact[:len(intact)/2])},
+		{"truncated within a page", write(intact[:len(intact)-100])},
+		{"zeros", write(make([]byte, len(intact)))},
+		{"not an SQLite file", write([]byte("hello"))},
+		{"overwritten after the header", write(append(bytes.Clone(intact[:1024]), bytes.Repeat([]byte{0xa5}, len(intact)-1024)...))},
+		{"of another archive", write(readFile(t, other.indexer.Path))},
+		{"of another schema", write(bytes.Replace(intact, []byte(schemaVersion), []byte("0"+schemaVersion[1:]), 1))},
 	} {
-		spoil()
-		found := s.search("invoice*", archive.Selection{}, 0, true)
-		if len(found.Results) != want || len(found.Errors) > 0 {
-			t.Errorf("%s: %d results, want %d; %v", name, len(found.Results), want, found.Errors)
-		}
-		if name != "lost" && (found.UsedIndex || len(found.Notes) != 1) {
-			t.Errorf("%s: indexed %v, %q", name, found.UsedIndex, found.Notes)
-		}
-		done := s.updateIndex()
-		if made := done.Added == 200; !made && name != "a transaction on" || done.Documents != 200 || len(done.Errors) > 0 {
-			t.Errorf("%s: made anew: %+v", name, done)
-		}
-		s.searchBothWays("invoice*", archive.Selection{}, 0)
+		t.Run(damage.name, func(t *testing.T) {
+			s.reportTo(t)
+			damage.apply(t)
+			report := s.search("invoice*", archive.Selection{}, 0, true)
+			if len(report.Results) != want || len(report.Errors) > 0 {
+				t.Errorf("%d results, want %d; errors %v", len(report.Results), want, report.Errors)
+			}
+			if damage.name != "missing" && (report.UsedIndex || len(report.Notes) != 1) {
+				t.Errorf("UsedIndex is %v, notes %q", report.UsedIndex, report.Notes)
+			}
+			if update := s.updateIndex(); update.Added != 200 || update.Documents != 200 || len(update.Errors) > 0 {
+				t.Errorf("the rebuild reports %+v", update)
+			}
+			s.searchBothWays("invoice*", archive.Selection{}, 0)
+		})
 	}
 }
 
-// writeHalf leaves an index as a writer does that was killed within a transaction,
-// whose pages have begun to go to the file.
-func writeHalf(t *testing.T, path string) {
+// A writer that is killed within a transaction leaves the index with a rollback journal.
+// A search does not use it, and an update rolls back and goes on.
+func TestIndexOfKilledWriter(t *testing.T) {
+	s := newTestArchive(t)
+	s.fill(1, "alice", "INBOX", 200)
+	s.updateIndex()
+	want := len(s.searchBothWays("invoice*", archive.Selection{}, 0).Results)
+	leaveTransaction(t, s.indexer.Path)
+	report := s.search("invoice*", archive.Selection{}, 0, true)
+	if len(report.Results) != want || len(report.Errors) > 0 || report.UsedIndex || len(report.Notes) != 1 {
+		t.Errorf("%d results, want %d; errors %v, UsedIndex %v, notes %q", len(report.Results), want, report.Errors, report.UsedIndex, report.Notes)
+	}
+	if update := s.updateIndex(); update.Documents != 200 || len(update.Errors) > 0 {
+		t.Errorf("the update reports %+v", update)
+	}
+	s.searchBothWays("invoice*", archive.Selection{}, 0)
+}
+
+// leaveTransaction leaves an index and its rollback journal as a writer does that is
+// killed within a transaction after its first pages went to the file.
+func leaveTransaction(t *testing.T, path string) {
 	t.Helper()
-	ix, err := openSQLite(path, "rw", "cache_size(1)", "cache_spill(1)")
+	intact := readFile(t, path)
+	file, err := openSQLite(path, "rw", "cache_size(1)", "cache_spill(1)")
 	if err != nil {
 		t.Fatal(err)
 	}
-	tx, err := ix.db.Begin()
+	tx, err := file.db.Begin()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"UPDATE place SET flags = flags + 1, path = path || path", "INSERT INTO doc SELECT id + abs(random() % 1000000000), randomblob(32), size, low, attachment, read FROM doc", "DELETE FROM words", "INSERT INTO words (words) VALUES ('optimize')"} {
+	for _, statement := range []string{
+		"UPDATE place SET flags = flags + 1, path = path || path",
+		"INSERT INTO doc SELECT id + abs(random() % 1000000000), randomblob(32), size, low, attachment, read FROM doc",
+		"DELETE FROM words",
+		"INSERT INTO words (words) VALUES ('optimize')",
+	} {
 		for range 3 {
-			if _, err := tx.Exec(text); err != nil {
+			if _, err := tx.Exec(statement); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	names := []string{path, path + "-journal"}
-	var texts [][]byte
-	for _, name := range names {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		texts = append(texts, text)
+	index, journal := readFile(t, path), readFile(t, path+"-journal")
+	if bytes.Equal(index, intact) {
+		t.Fatal("no page went to the file")
 	}
-	if good, err := os.ReadFile(path + ".good"); err != nil || bytes.Equal(texts[0], good) {
-		t.Fatalf("nothing went to the file yet: %v", err)
-	}
-	if err := errors.Join(tx.Rollback(), ix.Close()); err != nil {
+	if err := errors.Join(tx.Rollback(), file.Close()); err != nil {
 		t.Fatal(err)
 	}
-	for i, name := range names {
-		if err := os.WriteFile(name, texts[i], 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	writeFile(t, path, index)
+	writeFile(t, path+"-journal", journal)
 }
 
-// An index is old in every way that an archive can change under it: mail has come,
-// a mailbox was renumbered, put back from a backup, taken away, made.
-func TestStaleIndex(t *testing.T) {
+// An index that is older than the archive, in every way that an archive changes, gives
+// the results of the archive, before and after an update.
+func TestOutdatedIndex(t *testing.T) {
 	s := newTestArchive(t)
 	s.fill(1, "alice", "INBOX", 60)
 	s.fill(2, "alice", "Old", 20)
-	backup, err := os.ReadFile(filepath.Join(s.dir, "alice/INBOX/journal.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.updateIndex()
-	a := newGenerator(3)
-	check := func(what string) {
-		t.Helper()
-		for range 12 {
-			s.searchBothWays(a.query(), archive.Selection{Gone: a.IntN(3) == 0}, a.IntN(4))
-		}
-		if found := s.searchBothWays("-zzz", archive.Selection{}, 0); len(found.Results) < 10 {
-			t.Errorf("%s: %d results", what, len(found.Results))
-		}
-		if t.Failed() {
-			t.Fatal(what)
-		}
-	}
-	s.now = s.now.Add(time.Minute)
-	s.commit("alice", "INBOX", 1, nil, testMessage{100, a.day(), nil, a.message()}, testMessage{101, startTime, nil, a.message()})
-	check("new mail")
-	s.updateIndex()
-	check("new mail in the index")
-	text, err := os.ReadFile(filepath.Join(s.dir, "alice/INBOX/journal.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	journal := filepath.Join(s.dir, "alice/INBOX/journal.jsonl")
-	if err := os.WriteFile(journal, backup, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	check("an older journal")
+	backup := readFile(t, journal)
+	var latest []byte
 	s.updateIndex()
-	check("an older journal in the index")
-	if err := os.WriteFile(journal, text, 0o600); err != nil {
-		t.Fatal(err)
+	g := newGenerator(3)
+	for _, change := range []struct {
+		name  string
+		apply func()
+	}{
+		{"new mail", func() {
+			s.now = s.now.Add(time.Minute)
+			s.commit("alice", "INBOX", 1, nil, testMessage{100, g.day(), nil, g.message()}, testMessage{101, startTime, nil, g.message()})
+			latest = readFile(t, journal)
+		}},
+		{"a journal restored from a backup", func() { writeFile(t, journal, backup) }},
+		{"a new UIDVALIDITY", func() {
+			writeFile(t, journal, latest)
+			s.fill(4, "alice", "New", 20)
+			text := g.message()
+			s.commit("alice", "INBOX", 2, []archive.Event{openedEvent("INBOX", 2)},
+				testMessage{1, startTime.AddDate(1, 0, 0), nil, text}, testMessage{2, g.day(), nil, text})
+		}},
+		{"a renamed directory", func() {
+			if err := os.Rename(filepath.Join(s.dir, "alice/Old"), filepath.Join(s.dir, "alice/Renamed")); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		ok := t.Run(change.name, func(t *testing.T) {
+			s.reportTo(t)
+			change.apply()
+			s.searchAtRandom(g)
+			s.updateIndex()
+			s.searchAtRandom(g)
+		})
+		if !ok {
+			break // the next change builds on this one
+		}
 	}
-	s.fill(4, "alice", "New", 20)
-	b := a.message()
-	s.commit("alice", "INBOX", 2, []archive.Event{openedEvent("INBOX", 2)}, testMessage{1, startTime.AddDate(1, 0, 0), nil, b}, testMessage{2, a.day(), nil, b})
-	check("renumbered")
-	s.updateIndex()
-	check("renumbered, in the index")
-	if err := os.Rename(filepath.Join(s.dir, "alice/Old"), filepath.Join(s.dir, "alice/Renamed")); err != nil {
-		t.Fatal(err)
-	}
-	check("a mailbox that is elsewhere")
-	s.updateIndex()
-	check("a mailbox that is elsewhere in the index")
 }
 
-// A damaged message is not taken for good by the index, and found again when it is
-// put back.
+// searchAtRandom compares the results with and without the index for random queries.
+func (s *testArchive) searchAtRandom(g generator) {
+	s.t.Helper()
+	for range 12 {
+		s.searchBothWays(g.query(), archive.Selection{Gone: g.IntN(3) == 0}, g.IntN(4))
+	}
+	if report := s.searchBothWays("-zzz", archive.Selection{}, 0); len(report.Results) < 10 {
+		s.t.Errorf("-zzz has only %d results", len(report.Results))
+	}
+}
+
+// The words of a damaged message do not enter the index. Its message is found again
+// after the file is repaired.
 func TestDamagedMessage(t *testing.T) {
 	s := newTestArchive(t)
 	s.fill(1, "alice", "INBOX", 10)
-	found := s.search("-zzz", archive.Selection{}, 1, false)
-	path := filepath.Join(s.dir, found.Results[0].Places[0].ID)
-	good, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
+	path := filepath.Join(s.dir, s.search("-zzz", archive.Selection{}, 1, false).Results[0].Places[0].ID)
+	intact := readFile(t, path)
+	writeFile(t, path, []byte("Subject: zzz\r\n\r\n"))
+	if update := s.updateIndex(); len(update.Errors) != 1 || !errors.Is(update.Errors[0], errDamagedMessage) || update.Documents != 9 {
+		t.Errorf("the update with a damaged message reports %+v", update)
 	}
-	if err := os.WriteFile(path, []byte("Subject: zzz\r\n\r\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if done := s.updateIndex(); len(done.Errors) != 1 || !errors.Is(done.Errors[0], errDamagedMessage) || done.Documents != 9 {
-		t.Errorf("indexed %+v", done)
-	}
-	if found := s.searchBothWays("zzz", archive.Selection{}, 0); len(found.Results) != 1 {
-		t.Errorf("what is there is not found: %+v", found)
+	if report := s.searchBothWays("zzz", archive.Selection{}, 0); len(report.Results) != 1 {
+		t.Errorf("the words of the damaged file have %d results, want 1", len(report.Results))
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if found := s.search("zzz", archive.Selection{}, 0, true); len(found.Errors) != 1 || !found.UsedIndex {
-		t.Errorf("a missing message: %+v", found)
+	if report := s.search("zzz", archive.Selection{}, 0, true); len(report.Errors) != 1 || !report.UsedIndex {
+		t.Errorf("the search with a missing message reports %+v", report)
 	}
-	if err := os.WriteFile(path, good, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if done := s.updateIndex(); len(done.Errors) != 0 || done.Documents != 10 || done.Added != 1 {
-		t.Errorf("indexed %+v", done)
+	writeFile(t, path, intact)
+	if update := s.updateIndex(); len(update.Errors) != 0 || update.Documents != 10 || update.Added != 1 {
+		t.Errorf("the update with the repaired message reports %+v", update)
 	}
 	s.searchBothWays("-zzz", archive.Selection{}, 0)
 }
 
-// Two writers of one index do not meet, and one that is interrupted leaves what was
-// there.
+// A second writer gets ErrBusy.
 func TestIndexHasOneWriter(t *testing.T) {
 	s := newTestArchive(t)
 	s.fill(1, "alice", "INBOX", 5)
@@ -218,29 +208,36 @@ func TestIndexHasOneWriter(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := s.indexer.Update(context.Background()); !errors.Is(err, ErrBusy) {
-		t.Errorf("beside another it says %v", err)
+		t.Errorf("Update beside another writer: %v, want %v", err, ErrBusy)
 	}
 	if err := release(); err != nil {
 		t.Fatal(err)
 	}
 	s.updateIndex()
+}
+
+// A rebuild that is interrupted leaves the old index.
+func TestInterruptedRebuild(t *testing.T) {
+	s := newTestArchive(t)
+	s.fill(1, "alice", "INBOX", 5)
+	s.updateIndex()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	s.indexer.Rebuild = true
 	if _, err := s.indexer.Update(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("interrupted it says %v", err)
+		t.Errorf("an interrupted rebuild: %v, want %v", err, context.Canceled)
 	}
 	s.indexer.Rebuild = false
 	s.searchBothWays("-zzz", archive.Selection{}, 0)
 }
 
-// A message that gets a newer date, being in another mailbox too, is counted once.
+// A message that gets a newer date, because it is also in another mailbox, is counted once.
 func TestIndexCountsEqualMessagesOnce(t *testing.T) {
 	s := newTestArchive(t)
 	text := "Subject: zzz\r\n\r\nbody\r\n"
 	s.commit("alice", "A", 1, []archive.Event{openedEvent("A", 1)}, testMessage{1, startTime, nil, text})
 	s.commit("alice", "B", 1, []archive.Event{openedEvent("B", 1)}, testMessage{1, startTime.AddDate(1, 0, 0), nil, text})
-	if done := s.updateIndex(); done.Documents != 1 || done.Added != 1 {
-		t.Errorf("indexed %+v", done)
+	if update := s.updateIndex(); update.Documents != 1 || update.Added != 1 {
+		t.Errorf("the update reports %+v", update)
 	}
 }

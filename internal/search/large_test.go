@@ -15,18 +15,18 @@ import (
 	"archiverd/archive"
 )
 
-var messageCount = flag.Int("messages", 0, "messages of TestManyMessages; 0: it is left out")
+var messageCount = flag.Int("messages", 0, "number of messages of TestManyMessages; 0 skips it")
 
-// generatedDocument is the n-th message of a large archive that has no files: some 60 words,
-// common and rare as in a language.
+// generatedDocument returns the n-th message of a large archive without files: some 60
+// words with frequencies as in a natural language.
 func generatedDocument(n uint64) *document {
 	r := rand.New(rand.NewPCG(n, 1))
-	common := rand.NewZipf(r, 1.1, 3, 200_000)
+	zipf := rand.NewZipf(r, 1.1, 3, 200_000)
 	text := func(words int) string {
 		var b strings.Builder
 		b.WriteByte(' ')
 		for range words {
-			fmt.Fprintf(&b, "w%d ", common.Uint64())
+			fmt.Fprintf(&b, "w%d ", zipf.Uint64())
 		}
 		return b.String()
 	}
@@ -39,59 +39,40 @@ func generatedDocument(n uint64) *document {
 	return d
 }
 
-// With -messages N: an archive of N messages, whose journals are real and whose
-// messages are made up as the index asks for them, and what searches of it take.
+// With -messages N, TestManyMessages measures the index of an archive with N messages.
+// The journals are real; the messages have no files and are generated when the index
+// reads them.
 //
 //	go test -run ManyMessages -v -timeout 1h ./internal/search -messages 1000000
 func TestManyMessages(t *testing.T) {
 	if *messageCount == 0 {
-		return
+		t.Skip("-messages is not set")
 	}
 	s := newTestArchive(t)
-	boxes := []string{"INBOX", "Archive", "Lists/go", "Sent", "Rare"}
-	shares := []int{50, 30, 15, 5, 0}
-	n := 0
-	for i, name := range boxes {
-		count := max(*messageCount*shares[i]/100, 50)
-		events := []archive.Event{openedEvent(name, 1)}
-		for u := range count {
-			e := archive.Event{Kind: archive.Added, UID: uint32(u + 1), Size: 5000, Flags: []string{`\Seen`},
-				InternalDate: startTime.AddDate(-10, 0, 0).Add(time.Duration(u) * 10 * 365 * 24 * time.Hour / time.Duration(count)), Matched: "found"}
-			if u%1000 == 0 {
-				e.Flags = []string{`\Flagged`, `\Seen`}
-			}
-			copy(e.Sum[:], fmt.Sprintf("%032d", n))
-			e.Path = fmt.Sprintf("2016-01/%d.eml", u)
-			events = append(events, e)
-			n++
-		}
-		for part := range slices.Chunk(events, 50_000) {
-			s.commitWithoutFiles("alice", name, part)
-		}
-	}
+	s.fillWithoutFiles(*messageCount)
 	s.indexer.readMessage = func(_ documentReader, _ string, sum archive.Sum) (*document, error) {
 		var n uint64
 		_, err := fmt.Sscanf(string(sum[:]), "%d", &n)
 		return generatedDocument(n), err
 	}
-	began := time.Now()
-	done := s.updateIndex()
-	took := time.Since(began)
+	started := time.Now()
+	report := s.updateIndex()
+	elapsed := time.Since(started)
 	st, err := os.Stat(s.indexer.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
-	t.Logf("%d messages indexed in %v, %d MiB, %d octets a message; %d MiB of memory from the system", done.Documents, took.Round(time.Millisecond),
-		st.Size()>>20, st.Size()/int64(done.Documents), mem.Sys>>20)
-	began = time.Now()
+	t.Logf("%d messages indexed in %v, %d MiB, %d octets a message; %d MiB of memory from the system", report.Documents,
+		elapsed.Round(time.Millisecond), st.Size()>>20, st.Size()/int64(report.Documents), mem.Sys>>20)
+	started = time.Now()
 	s.updateIndex()
-	t.Logf("nothing new: %v", time.Since(began).Round(time.Millisecond))
-	table := "\n| query | with the index | least to most | found |\n|---|---|---|---|\n"
+	t.Logf("update without changes: %v", time.Since(started).Round(time.Millisecond))
+	table := "\n| query | median | fastest to slowest | results |\n|---|---|---|---|\n"
 	for _, q := range []struct {
-		text string
-		sel  archive.Selection
+		text      string
+		selection archive.Selection
 	}{
 		{"rare5", archive.Selection{}},
 		{"w0", archive.Selection{}},
@@ -112,61 +93,94 @@ func TestManyMessages(t *testing.T) {
 		{"-w0", archive.Selection{}},
 		{"smaller:1kB", archive.Selection{}},
 	} {
-		var times []time.Duration
-		var found *Report
-		for range 5 {
-			began := time.Now()
-			f, err := (&Search{Archive: s.w.Archive, Query: parse(t, q.text), Selection: q.sel, Index: s.indexer.Path, Limit: 20}).Run(context.Background())
-			if err != nil || !f.UsedIndex || len(f.Errors) > 0 {
-				t.Fatalf("%s: %v, %+v", q.text, err, f)
-			}
-			times = append(times, time.Since(began))
-			found = f
-		}
-		slices.Sort(times)
-		more := ""
-		if found.HasMore {
-			more = " and more"
-		}
-		options := ""
-		if !q.sel.At.IsZero() {
-			options = "--at " + q.sel.At.Format(time.DateOnly) + " "
-		}
-		if q.sel.Gone {
-			options += "--gone "
-		}
-		table += fmt.Sprintf("| `%s%s` | %v | %v to %v | %d%s |\n", options, q.text, times[2].Round(10*time.Microsecond),
-			times[0].Round(10*time.Microsecond), times[4].Round(10*time.Microsecond), len(found.Results), more)
+		table += s.timeSearch(q.text, q.selection)
 	}
 	t.Log(table)
 }
 
-// Reading an archive without an index, a message of 5 KB in six.
-func BenchmarkStream(b *testing.B) {
-	s := newTestArchive(b)
-	a := newGenerator(1)
-	var letters []testMessage
-	for i := range 2000 {
-		letters = append(letters, testMessage{uint32(i + 1), a.day(), nil, a.message() + a.words(600)})
+// fillWithoutFiles commits the events of n messages in five mailboxes. The sum of a
+// message is its number as text.
+func (s *testArchive) fillWithoutFiles(n int) {
+	number := 0
+	for _, mailbox := range []struct {
+		name    string
+		percent int
+	}{{"INBOX", 50}, {"Archive", 30}, {"Lists/go", 15}, {"Sent", 5}, {"Rare", 0}} {
+		count := max(n*mailbox.percent/100, 50)
+		interval := 10 * 365 * 24 * time.Hour / time.Duration(count)
+		events := []archive.Event{openedEvent(mailbox.name, 1)}
+		for i := range count {
+			e := archive.Event{Kind: archive.Added, UID: uint32(i + 1), Size: 5000, Flags: []string{`\Seen`},
+				InternalDate: startTime.AddDate(-10, 0, 0).Add(time.Duration(i) * interval), Matched: "found"}
+			if i%1000 == 0 {
+				e.Flags = []string{`\Flagged`, `\Seen`}
+			}
+			copy(e.Sum[:], fmt.Sprintf("%032d", number))
+			e.Path = fmt.Sprintf("2016-01/%d.eml", i)
+			events = append(events, e)
+			number++
+		}
+		for part := range slices.Chunk(events, 50_000) {
+			s.commitWithoutFiles("alice", mailbox.name, part)
+		}
 	}
-	s.commit("alice", "INBOX", 1, []archive.Event{openedEvent("INBOX", 1)}, letters...)
+}
+
+// timeSearch returns a row of the table: how long five searches with the index took.
+func (s *testArchive) timeSearch(query string, selection archive.Selection) string {
+	s.t.Helper()
+	search := &Search{Archive: s.w.Archive, Query: parse(s.t, query), Selection: selection, Index: s.indexer.Path, Limit: 20}
+	var times []time.Duration
+	var report *Report
+	for range 5 {
+		started := time.Now()
+		var err error
+		report, err = search.Run(context.Background())
+		if err != nil || !report.UsedIndex || len(report.Errors) > 0 {
+			s.t.Fatalf("%s: %v, %+v", query, err, report)
+		}
+		times = append(times, time.Since(started).Round(10*time.Microsecond))
+	}
+	slices.Sort(times)
+	more := ""
+	if report.HasMore {
+		more = " and more"
+	}
+	options := ""
+	if !selection.At.IsZero() {
+		options = "--at " + selection.At.Format(time.DateOnly) + " "
+	}
+	if selection.Gone {
+		options += "--gone "
+	}
+	return fmt.Sprintf("| `%s%s` | %v | %v to %v | %d%s |\n", options, query, times[2], times[0], times[4], len(report.Results), more)
+}
+
+// BenchmarkSearchWithoutIndex searches 2000 messages of some 5 KB.
+func BenchmarkSearchWithoutIndex(b *testing.B) {
+	s := newTestArchive(b)
+	g := newGenerator(1)
+	var messages []testMessage
+	for i := range 2000 {
+		messages = append(messages, testMessage{uint32(i + 1), g.day(), nil, g.message() + g.words(600)})
+	}
+	s.commit("alice", "INBOX", 1, []archive.Event{openedEvent("INBOX", 1)}, messages...)
 	b.ResetTimer()
 	for b.Loop() {
-		if found := s.search("invoice -rechnung", archive.Selection{}, 0, false); len(found.Errors) > 0 {
-			b.Fatal(found.Errors)
+		if report := s.search("invoice -rechnung", archive.Selection{}, 0, false); len(report.Errors) > 0 {
+			b.Fatal(report.Errors)
 		}
 	}
 	b.ReportMetric(float64(b.N)*2000/b.Elapsed().Seconds(), "messages/s")
 }
 
-// Making the words of a text.
+// BenchmarkWords splits a text into words.
 func BenchmarkWords(b *testing.B) {
-	a := newGenerator(1)
-	text := a.words(1000)
+	text := newGenerator(1).words(1000)
 	f := newWordFolder()
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
-		var out strings.Builder
-		f.appendWords(&out, text)
+		var words strings.Builder
+		f.appendWords(&words, text)
 	}
 }

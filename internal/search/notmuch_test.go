@@ -18,60 +18,58 @@ import (
 	"archiverd/internal/message"
 )
 
-// notmuch is another searcher of mail, over a folder of messages.
+// notmuch is a database of the mail indexer notmuch.
 type notmuch struct {
 	t            *testing.T
 	program, dir string
 }
 
-// newNotmuch indexes the files of a folder, below which it writes. Its settings are
-// its own, not those of whoever runs the test.
-func newNotmuch(t *testing.T, mail string) *notmuch {
+// newNotmuch indexes the files of a directory, below which notmuch writes. The user's
+// configuration is not used.
+func newNotmuch(t *testing.T, mailDir string) *notmuch {
 	t.Helper()
 	n := &notmuch{t, requireProgram(t, "notmuch"), t.TempDir()}
-	settings := "[database]\npath=" + mail + "\n[user]\nname=Ann\nprimary_email=ann@example.com\n[new]\ntags=\n[search]\nexclude_tags=\n"
-	if err := os.WriteFile(filepath.Join(n.dir, "config"), []byte(settings), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	settings := "[database]\npath=" + mailDir + "\n[user]\nname=Ann\nprimary_email=ann@example.com\n[new]\ntags=\n[search]\nexclude_tags=\n"
+	writeFile(t, filepath.Join(n.dir, "config"), []byte(settings))
 	n.run("new", "--quiet", "--no-hooks")
 	return n
 }
 
+// run returns the output of a notmuch command.
 func (n *notmuch) run(args ...string) []byte {
 	n.t.Helper()
 	cmd := exec.Command(n.program, args...)
 	cmd.Env = append(os.Environ(), "NOTMUCH_CONFIG="+filepath.Join(n.dir, "config"), "HOME="+n.dir, "XDG_CONFIG_HOME="+n.dir, "XDG_DATA_HOME="+n.dir)
-	var log strings.Builder
-	cmd.Stderr = &log
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		n.t.Fatalf("notmuch %q: %v: %s", args, err, &log)
+		n.t.Fatalf("notmuch %q: %v: %s", args, err, &stderr)
 	}
 	return out
 }
 
-// find returns the files that it finds. In capitals, for so it looks for the word and not
-// for its stem.
+// find returns the files with a word in a field. A word in capitals is not stemmed.
 func (n *notmuch) find(field, word string) []string {
 	n.t.Helper()
 	return strings.Fields(string(n.run("search", "--output=files", field+`:"`+strings.ToUpper(word)+`"`)))
 }
 
-// uniqueFiles are the files that it knows, but for those that share a Message-ID: it takes
-// them for one message.
+// uniqueFiles returns the files whose Message-ID no other file has. Files with the same
+// Message-ID are one message to notmuch.
 func (n *notmuch) uniqueFiles() []string {
 	n.t.Helper()
-	var all any
-	if err := json.Unmarshal(n.run("show", "--format=json", "--body=false", "*"), &all); err != nil {
+	var threads any
+	if err := json.Unmarshal(n.run("show", "--format=json", "--body=false", "*"), &threads); err != nil {
 		n.t.Fatal(err)
 	}
 	var files []string
-	var walk func(any)
-	walk = func(v any) {
+	var visit func(any)
+	visit = func(v any) {
 		switch v := v.(type) {
-		case []any: // threads, and answers
+		case []any: // threads, messages with their replies
 			for _, e := range v {
-				walk(e)
+				visit(e)
 			}
 		case map[string]any:
 			if names, ok := v["filename"].([]any); ok && len(names) == 1 {
@@ -79,117 +77,109 @@ func (n *notmuch) uniqueFiles() []string {
 			}
 		}
 	}
-	walk(all)
+	visit(threads)
 	return files
 }
 
-// emptyWord is an encoded word without text, which RFC 2047 2 does not allow: notmuch
-// loses others beside it.
+// emptyWord is an encoded word without text, which RFC 2047 2 does not allow. notmuch
+// loses the encoded words beside it.
 var emptyWord = regexp.MustCompile(`(?i)\?[bq]\?\?=`)
 
-// readByNotmuch says what a field of a message holds, and whether notmuch may read it otherwise. So it is where our reader finds fault with the message, where octets are of
-// no charset; in text that is made readable here: HTML, reports, messages within;
-// in a list of addresses with comments, groups or anything else (RFC 5322 3.2.2, 3.4),
-// which notmuch leaves out; and Sender is no From to it.
-func readByNotmuch(t *testing.T, body, field string) (text string, apart bool) {
+// fieldText returns the text of a query's field in a message, and whether notmuch may read
+// it differently: if the message has problems or invalid UTF-8; if its text is not only
+// text/plain, or in addresses with comments, groups or faults (RFC 5322 3.2.2, 3.4).
+// notmuch does not search Sender as From.
+func fieldText(t *testing.T, raw, field string) (text string, mayDiffer bool) {
 	t.Helper()
-	m, err := message.Read(strings.NewReader(body), message.Options{AllText: true})
+	m, err := message.Read(strings.NewReader(raw), message.Options{AllText: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	apart = len(m.Problems) > 0 || !utf8.ValidString(body)
+	mayDiffer = len(m.Problems) > 0 || !utf8.ValidString(raw)
 	if field == "text" {
-		return m.Text, apart || slices.ContainsFunc(m.Parts, func(p message.Part) bool { return p.Type != "text/plain" })
+		return m.Text, mayDiffer || slices.ContainsFunc(m.Parts, func(p message.Part) bool { return p.Type != "text/plain" })
 	}
 	for _, f := range m.Header {
 		c, _ := columnOf(strings.ToLower(f.Name))
-		if field == "subject" && c == subjectColumn || field == "from" && c == fromColumn || field == "to" && (c == toColumn || c == ccColumn) {
-			text += f.Value + "\n"
-			apart = apart || strings.EqualFold(f.Name, "Sender") ||
-				c != subjectColumn && (strings.ContainsAny(f.Value, "(;") || !isAddresses(f.Value))
+		if !slices.Contains(wordFields[field], c) {
+			continue
 		}
+		text += f.Value + "\n"
+		mayDiffer = mayDiffer || strings.EqualFold(f.Name, "Sender") ||
+			c != subjectColumn && (strings.ContainsAny(f.Value, "(;") || !isAddressList(f.Value))
 	}
-	return text, apart || emptyWord.MatchString(body)
+	return text, mayDiffer || emptyWord.MatchString(raw)
 }
 
-func isAddresses(s string) bool {
+func isAddressList(s string) bool {
 	_, err := mail.ParseAddressList(s)
 	return err == nil
 }
 
-// containsWord says whether a word stands in a text as notmuch finds it: with its accents,
+// containsWord reports whether a text has a word as notmuch splits words: with accents,
 // and not joined to others by ' _ or &.
-func containsWord(word, text string) bool {
+func containsWord(text, word string) bool {
 	return regexp.MustCompile(`(?i)(^|[^\pL\pM\pN'’_&])` + word + `($|[^\pL\pM\pN'’_&])`).MatchString(text)
 }
 
-// What notmuch finds in made-up mail, and in that of ARCHIVERD_TEST_MAIL if it is set, is
-// what is found here: words of ASCII, for it keeps accents.
-func TestMatchesAsInNotmuch(t *testing.T) {
-	var bodies []string
-	author := newGenerator(9)
-	for range 60 {
-		bodies = append(bodies, author.message())
-	}
-	if os.Getenv("ARCHIVERD_TEST_MAIL") != "" {
-		bodies = append(bodies, realMail(t)...)
-	}
-	dir := t.TempDir()
-	var files []string
-	var docs []*document
-	for i, body := range bodies {
-		d, err := documentReader{newWordFolder()}.read(strings.NewReader(body), false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f := filepath.Join(dir, fmt.Sprintf("%04d", i))
-		if err := os.WriteFile(f, []byte(body), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		docs, files = append(docs, d), append(files, f)
-	}
-	n := newNotmuch(t, dir)
-	alone := n.uniqueFiles()
-	a := rand.New(rand.NewPCG(6, 6))
-	plain := regexp.MustCompile(`^[a-z]{3,}$`)
-	some, excused := 0, 0
-	for _, field := range []struct {
-		name, theirs string
-		columns      []column
-	}{{"from", "from", []column{fromColumn}}, {"to", "to", []column{toColumn, ccColumn}}, {"subject", "subject", []column{subjectColumn}}, {"text", "body", []column{textColumn}}} {
-		set := map[string]bool{}
-		for _, d := range docs {
-			for _, c := range field.columns {
-				for _, w := range strings.Fields(d.words[c]) {
-					if plain.MatchString(w) {
-						set[w] = true
-					}
+// randomWords returns 30 ASCII words of a field.
+func randomWords(r *rand.Rand, documents []*document, field string) []string {
+	ascii := regexp.MustCompile(`^[a-z]{3,}$`)
+	set := map[string]bool{}
+	for _, d := range documents {
+		for _, c := range wordFields[field] {
+			for _, w := range strings.Fields(d.words[c]) {
+				if ascii.MatchString(w) {
+					set[w] = true
 				}
 			}
 		}
-		words := slices.Sorted(maps.Keys(set))
-		a.Shuffle(len(words), func(i, j int) { words[i], words[j] = words[j], words[i] })
-		for _, w := range words[:min(len(words), 30)] {
-			found := n.find(field.theirs, w)
+	}
+	words := slices.Sorted(maps.Keys(set))
+	r.Shuffle(len(words), func(i, j int) { words[i], words[j] = words[j], words[i] })
+	return words[:min(len(words), 30)]
+}
+
+// Queries for ASCII words match generated and real mail exactly when notmuch finds it.
+// Other words differ: notmuch keeps accents.
+func TestMatchesAsInNotmuch(t *testing.T) {
+	var messages []string
+	g := newGenerator(9)
+	for range 60 {
+		messages = append(messages, g.message())
+	}
+	if os.Getenv("ARCHIVERD_TEST_MAIL") != "" {
+		messages = append(messages, realMail(t)...)
+	}
+	documents := readDocuments(t, messages)
+	dir := t.TempDir()
+	files := writeMessages(t, dir, messages)
+	n := newNotmuch(t, dir)
+	unique := n.uniqueFiles()
+	r := rand.New(rand.NewPCG(6, 6))
+	agreed, differences := 0, 0
+	for _, field := range []struct{ name, notmuch string }{{"from", "from"}, {"to", "to"}, {"subject", "subject"}, {"text", "body"}} {
+		for _, w := range randomWords(r, documents, field.name) {
+			found := n.find(field.notmuch, w)
 			q := parse(t, field.name+":"+w)
 			for i, f := range files {
-				ours, theirs := q.matchesDocument(docs[i], int64(len(bodies[i]))), slices.Contains(found, f)
-				if !slices.Contains(alone, f) || theirs == ours {
+				ours, theirs := q.matchesDocument(documents[i], int64(len(messages[i]))), slices.Contains(found, f)
+				if !slices.Contains(unique, f) || theirs == ours {
 					if theirs {
-						some++
+						agreed++
 					}
 					continue
 				}
-				if text, apart := readByNotmuch(t, bodies[i], field.name); apart || ours && !containsWord(w, text) {
-					excused++
+				if text, mayDiffer := fieldText(t, messages[i], field.name); mayDiffer || ours && !containsWord(text, w) {
+					differences++
 				} else {
-					t.Errorf("%s: %s:%s finds it: %v; notmuch: %v", filepath.Base(f), field.name, w, ours, theirs)
+					t.Errorf("message %s matches %s:%s: %v; with notmuch: %v", filepath.Base(f), field.name, w, ours, theirs)
 				}
 			}
 		}
 	}
-	t.Logf("%d messages, of which notmuch knows %d each by itself; %d results, %d that differ for a reason", len(bodies), len(alone), some, excused)
-	if len(alone) < len(bodies)/2 || some < 100 {
-		t.Errorf("of %d messages notmuch knows %d; %d results", len(bodies), len(alone), some)
+	t.Logf("%d messages, %d with a Message-ID of their own; %d matches agree, %d differ for a known reason", len(messages), len(unique), agreed, differences)
+	if len(unique) < len(messages)/2 || agreed < 100 {
+		t.Errorf("too few comparisons: %d of %d messages, %d matches", len(unique), len(messages), agreed)
 	}
 }

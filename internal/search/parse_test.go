@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// TestWords: what the words of a text are.
+// The words of a text.
 func TestWords(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                 "",
@@ -42,7 +42,7 @@ func TestWords(t *testing.T) {
 	}
 }
 
-// TestParse: what a query means, and what is wrong with one, and where.
+// The words of a query as an expression for FTS5.
 func TestParse(t *testing.T) {
 	for text, want := range map[string]string{
 		`invoice`:                       `("invoice")`,
@@ -57,15 +57,19 @@ func TestParse(t *testing.T) {
 		`12:30`:                         `("12 30")`,
 		`"NEAR" OR`:                     `("near") AND ("or")`,
 	} {
-		q, err := Parse(text, readTime)
+		q, err := Parse(text, parseTestTime)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
 		if got := q.documentQuery().args[0]; got != want {
-			t.Errorf("%s is %s, want %s", text, got, want)
+			t.Errorf("%s: expression %s, want %s", text, got, want)
 		}
 	}
+}
+
+// The message of a query that can't be parsed names the faulty word.
+func TestParseErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		``:               "what to search for",
 		`  `:             "what to search for",
@@ -86,24 +90,24 @@ func TestParse(t *testing.T) {
 		"a\xff":          "valid UTF-8",
 		`flag:`:          `"flag:": write a value after the colon`,
 	} {
-		_, err := Parse(text, readTime)
+		_, err := Parse(text, parseTestTime)
 		var e *SyntaxError
 		if !errors.As(err, &e) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", text, err, want)
 		} else if text[e.Offset:e.Offset+len(e.Word)] != e.Word {
-			t.Errorf("%s: %q does not stand at %d", text, e.Word, e.Offset)
+			t.Errorf("%s: the word at offset %d is not %q", text, e.Offset, e.Word)
 		}
 	}
 }
 
-// FuzzQuery: no query panics or makes a statement that FTS5 would read otherwise;
-// an error names a word that is there.
+// No query panics or becomes an FTS5 expression with other operators; an error names a
+// word of the query.
 func FuzzQuery(f *testing.F) {
 	for _, s := range []string{`from:"a b"* -x* after:2026-01-01`, `larger:1e3 京都`, `"`, `-`, `a:b`, "\u0301*", `flag:\Seen mailbox:*`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		q, err := Parse(text, readTime)
+		q, err := Parse(text, parseTestTime)
 		var e *SyntaxError
 		if err != nil {
 			if !errors.As(err, &e) || len(text) < e.Offset+len(e.Word) || text[e.Offset:e.Offset+len(e.Word)] != e.Word {
@@ -123,8 +127,8 @@ func FuzzQuery(f *testing.F) {
 	})
 }
 
-// FuzzWords: the words of any text are separated by one space each, are no longer
-// than they may be, and folding a word again changes nothing.
+// The words of any text are separated by one space, have no ASCII character but lower
+// case letters and digits, and are not too long.
 func FuzzWords(f *testing.F) {
 	for _, s := range []string{"Hello, World", "Straße", "İı", "東京ガｷﾞ", "e\u0301\u0301", "\xff\xfe", "a\u00adb", "ﷺ"} {
 		f.Add(s)

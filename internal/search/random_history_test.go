@@ -1,111 +1,126 @@
 package search
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"archiverd/archive"
 )
 
-// mailboxHistory is a mailbox on its way through a history at random.
+// mailboxHistory is a mailbox whose contents change at random.
 type mailboxHistory struct {
 	account, name string
-	epoch         uint32
-	uids          []uint32
-	nextUID       uint32
 	exists        bool
+	uidValidity   uint32
+	nextUID       uint32
+	uids          []uint32 // that the server lists
 }
 
-// step lets something happen: mail arrives (equal mail too), flags change, mail and
-// mailboxes disappear, mailboxes are renumbered and renamed, the clock goes back.
-func (l *mailboxHistory) step(s *testArchive, a generator, bodies *[]string) {
-	s.now = s.now.Add(time.Duration(a.IntN(40)-4) * time.Second)
-	if !l.exists {
-		l.epoch, l.uids, l.nextUID, l.exists = l.epoch+1, nil, 1, true
-		s.commit(l.account, l.name, l.epoch, []archive.Event{openedEvent(l.name, l.epoch)})
+// step commits one random change: mail arrives (also mail equal to earlier mail), flags
+// change, messages and mailboxes disappear, or UIDVALIDITY changes. The clock may go
+// back. texts are the messages of all mailboxes so far.
+func (h *mailboxHistory) step(s *testArchive, g generator, texts *[]string) {
+	s.now = s.now.Add(time.Duration(g.IntN(40)-4) * time.Second)
+	if !h.exists {
+		h.uidValidity, h.uids, h.nextUID, h.exists = h.uidValidity+1, nil, 1, true
+		s.commit(h.account, h.name, h.uidValidity, []archive.Event{openedEvent(h.name, h.uidValidity)})
 		return
 	}
-	switch n := a.IntN(20); {
+	switch n := g.IntN(20); {
 	case n == 0:
-		l.exists = false // renumbered at once, or after it was away
-		if a.IntN(2) == 0 {
-			s.commit(l.account, l.name, l.epoch, []archive.Event{{Kind: archive.Vanished}})
+		h.exists = false // the next step opens a new epoch, with or without a vanished event before it
+		if g.IntN(2) == 0 {
+			s.commit(h.account, h.name, h.uidValidity, []archive.Event{{Kind: archive.Vanished}})
 		}
-	case n < 4 && len(l.uids) > 0:
-		s.commit(l.account, l.name, l.epoch, []archive.Event{{Kind: archive.Flags, UID: l.uids[a.IntN(len(l.uids))], Flags: a.flags()}})
-	case n < 7 && len(l.uids) > 0:
-		i := a.IntN(len(l.uids))
-		j := i + 1 + a.IntN(len(l.uids)-i)
-		s.commit(l.account, l.name, l.epoch, []archive.Event{goneEvent(l.uids[i:j]...)})
-		l.uids = append(l.uids[:i:i], l.uids[j:]...)
+	case n < 4 && len(h.uids) > 0:
+		s.commit(h.account, h.name, h.uidValidity, []archive.Event{{Kind: archive.Flags, UID: h.uids[g.IntN(len(h.uids))], Flags: g.flags()}})
+	case n < 7 && len(h.uids) > 0:
+		i := g.IntN(len(h.uids))
+		j := i + 1 + g.IntN(len(h.uids)-i)
+		s.commit(h.account, h.name, h.uidValidity, []archive.Event{goneEvent(h.uids[i:j]...)})
+		h.uids = append(h.uids[:i:i], h.uids[j:]...)
 	default:
-		var letters []testMessage
-		for range 1 + a.IntN(4) {
-			body := a.message()
-			if len(*bodies) > 0 && a.IntN(3) == 0 {
-				body = (*bodies)[a.IntN(len(*bodies))]
-			}
-			*bodies = append(*bodies, body)
-			date := a.day()
-			if a.IntN(12) == 0 {
-				date = time.Time{}
-			}
-			letters = append(letters, testMessage{l.nextUID, date, a.flags(), body})
-			l.uids = append(l.uids, l.nextUID)
-			l.nextUID++
-		}
-		s.commit(l.account, l.name, l.epoch, nil, letters...)
+		h.addMessages(s, g, texts)
 	}
 }
 
-// With the index, however old it is, and without it the answers are the same: for
-// queries, selections and limits at random over histories at random.
+// addMessages commits up to four messages.
+func (h *mailboxHistory) addMessages(s *testArchive, g generator, texts *[]string) {
+	var messages []testMessage
+	for range 1 + g.IntN(4) {
+		text := g.message()
+		if len(*texts) > 0 && g.IntN(3) == 0 {
+			text = (*texts)[g.IntN(len(*texts))]
+		}
+		*texts = append(*texts, text)
+		date := g.day()
+		if g.IntN(12) == 0 {
+			date = time.Time{}
+		}
+		messages = append(messages, testMessage{h.nextUID, date, g.flags(), text})
+		h.uids = append(h.uids, h.nextUID)
+		h.nextUID++
+	}
+	s.commit(h.account, h.name, h.uidValidity, nil, messages...)
+}
+
+// selection returns a random selection.
+func (g generator) selection() (s archive.Selection) {
+	if g.IntN(3) == 0 {
+		s.At = startTime.Add(time.Duration(g.IntN(1000)) * time.Second)
+	}
+	if g.IntN(3) == 0 {
+		s.Gone = true
+		if g.IntN(2) == 0 {
+			s.Since = startTime.Add(time.Duration(g.IntN(500)) * time.Second)
+		}
+	}
+	if g.IntN(6) == 0 {
+		s.Account = "alice"
+	}
+	if g.IntN(6) == 0 {
+		s.After = g.day()
+	}
+	if g.IntN(6) == 0 {
+		s.Before = g.day()
+	}
+	return s
+}
+
+// The results are the same with the index, whatever its age, and without it: for random
+// queries, selections and limits over random histories.
 func TestSameAnswersWithAndWithoutIndex(t *testing.T) {
 	for seed := range uint64(2) {
-		a := newGenerator(seed)
-		s := newTestArchive(t)
-		lives := []*mailboxHistory{{account: "alice", name: "INBOX"}, {account: "alice", name: "Lists/go"}, {account: "bob", name: "INBOX"}, {account: "bob", name: "Büro"}}
-		var bodies []string
-		some := 0
-		for round := range 60 {
-			lives[a.IntN(len(lives))].step(s, a, &bodies)
-			if round == 5 || round > 5 && a.IntN(12) == 0 {
-				if done := s.updateIndex(); len(done.Errors) > 0 || len(done.Notes) > 0 {
-					t.Fatalf("seed %d: %q %q", seed, done.Errors, done.Notes)
-				}
-			}
-			if round < 10 {
-				continue
-			}
-			for range 3 {
-				var sel archive.Selection
-				if a.IntN(3) == 0 {
-					sel.At = startTime.Add(time.Duration(a.IntN(1000)) * time.Second)
-				}
-				if a.IntN(3) == 0 {
-					sel.Gone = true
-					if a.IntN(2) == 0 {
-						sel.Since = startTime.Add(time.Duration(a.IntN(500)) * time.Second)
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			g := newGenerator(seed)
+			s := newTestArchive(t)
+			mailboxes := []*mailboxHistory{{account: "alice", name: "INBOX"}, {account: "alice", name: "Lists/go"},
+				{account: "bob", name: "INBOX"}, {account: "bob", name: "Büro"}}
+			var texts []string
+			results := 0
+			for step := range 60 {
+				mailboxes[g.IntN(len(mailboxes))].step(s, g, &texts)
+				if step == 5 || step > 5 && g.IntN(12) == 0 {
+					if report := s.updateIndex(); len(report.Errors) > 0 || len(report.Notes) > 0 {
+						t.Fatalf("the update has errors %q, notes %q", report.Errors, report.Notes)
 					}
 				}
-				if a.IntN(6) == 0 {
-					sel.Account = "alice"
+				if step < 10 {
+					continue
 				}
-				if a.IntN(6) == 0 {
-					sel.After = a.day()
+				for range 3 {
+					selection := g.selection()
+					report := s.searchBothWays(g.query(), selection, []int{0, 0, 1, 3, 10}[g.IntN(5)])
+					results += len(report.Results)
 				}
-				if a.IntN(6) == 0 {
-					sel.Before = a.day()
+				if t.Failed() {
+					t.Fatalf("after step %d", step)
 				}
-				found := s.searchBothWays(a.query(), sel, []int{0, 0, 1, 3, 10}[a.IntN(5)])
-				some += len(found.Results)
 			}
-			if t.Failed() {
-				t.Fatalf("seed %d, round %d", seed, round)
+			if results < 100 {
+				t.Errorf("only %d results in all", results)
 			}
-		}
-		if some < 100 {
-			t.Errorf("seed %d: only %d results in all", seed, some)
-		}
+		})
 	}
 }

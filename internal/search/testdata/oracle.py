@@ -1,13 +1,15 @@
-"""Answers queries about messages by Python's email package: the search of
-archiverd, told a second time. Reads {"files": [...], "queries": [[term, ...]]} with
-terms {"field", "words", "prefix", "not"}, writes {"answers": [[file, ...]],
-"words": {file: {field: [word, ...]}}, "doubtful": [file, ...], "rendered": [file, ...]}:
-doubtful are messages that Python itself finds defective, and not answered; rendered
-those with text that is made readable: HTML, reports, messages within.
+"""Answers queries about messages with Python's email package: a second, independent
+implementation of archiverd's search.
 
-Fields are read as unstructured ones. As what they are Python writes them again its own
-way: dates in another form, with the right day of the week; addresses without their
-comments (RFC 5322 3.2.2), with a space between two encoded words (RFC 2047 6.2 has none)."""
+Reads {"files": [...], "queries": [[term, ...]]} with terms {"field", "words", "prefix",
+"not"}. Writes {"answers": [[file, ...]], "words": {file: {field: [word, ...]}},
+"doubtful": [file, ...], "rendered": [file, ...]}. Python finds the doubtful messages
+malformed; they have neither words nor answers. The rendered ones have text that is
+converted: HTML, reports, attached messages.
+
+All header fields are parsed as unstructured text. Python would change structured fields:
+it corrects the day of the week of a date, drops the comments of addresses (RFC 5322
+3.2.2) and puts a space between two encoded words (RFC 2047 6.2 has none)."""
 
 import email, email.headerregistry, email.policy, html.parser, json, re, sys, unicodedata
 
@@ -38,7 +40,7 @@ def fold(s):
 
 
 def words(s):
-    if s.isascii():  # the same, quickly
+    if s.isascii():  # faster, with the same result
         return [w[:64] for w in re.findall("[a-z0-9]+", s.lower())]
     out, word = [], ""
     for c in fold(s) + " ":
@@ -136,7 +138,7 @@ def main():
     for file in task["files"]:
         try:
             doc, bad, made = document(file)
-        except Exception as e:  # Python's own faults with hostile mail
+        except Exception as e:  # Python fails on some malformed messages
             print(file, repr(e), file=sys.stderr)
             doc, bad, made = {}, True, False
         if bad:
