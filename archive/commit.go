@@ -22,11 +22,6 @@ const (
 	StepDone    = "done"    // nothing is left to do, or to fail
 )
 
-// Steps are all steps of a commit in their order.
-func Steps() []string {
-	return []string{StepData, StepNames, StepDirs, StepAppend, StepJournal, StepDone}
-}
-
 // manyDirs is the number of changed directories from which one more syncfs is
 // cheaper than an fsync of each.
 const manyDirs = 8

@@ -62,10 +62,10 @@ func TestCommit(t *testing.T) {
 			if err != nil || !st.ModTime().Equal(date(1)) {
 				t.Errorf("its file's time is %v, %v, want INTERNALDATE", st.ModTime(), err)
 			}
-			if v.Epoch().Messages[2].Listed() || v.Epoch().Failed[9] != "r" || v.Journal != m.JournalID() {
+			if v.Epoch().Messages[2].Listed() || v.Epoch().Failed[9] != "r" || v.Journal != m.id {
 				t.Errorf("the view is %+v", v.Epoch())
 			}
-			if end := m.End(); b.From != (Position{}) || b.To != end || end.Offset != int64(len(read(t, dir, "alice/INBOX", journalName))) {
+			if end := m.end(); b.From != (Position{}) || b.To != end || end.Offset != int64(len(read(t, dir, "alice/INBOX", journalName))) {
 				t.Errorf("the batch goes from %v to %v, the journal's end is %v", b.From, b.To, end)
 			}
 			if left := inTmp(t, dir, "alice/INBOX"); len(left) > 0 {
@@ -414,7 +414,7 @@ func TestGroupCommit(t *testing.T) {
 	commit(t, w, batches...)
 	for i := range 12 {
 		one, two := batches[2*i], batches[2*i+1]
-		if one.To != two.From || two.To != one.Mailbox().End() {
+		if one.To != two.From || two.To != one.Mailbox().end() {
 			t.Errorf("the batches go from %v to %v, from %v to %v", one.From, one.To, two.From, two.To)
 		}
 		holds(t, dir, fmt.Sprint("alice/box", i), map[uint32]string{1: fmt.Sprint("a", i), 2: fmt.Sprint("b", i)})

@@ -33,7 +33,7 @@ func (f *failAt) Step(step string) error {
 // the mailbox is opened again the same messages commit.
 func TestFailureAtEachStep(t *testing.T) {
 	for _, perFile := range []bool{false, true} {
-		for _, step := range Steps() {
+		for _, step := range steps {
 			if step == StepDone {
 				continue // nothing is left to fail
 			}
@@ -43,7 +43,7 @@ func TestFailureAtEachStep(t *testing.T) {
 				w := open(t, dir, Options{PerFile: perFile, Step: f.Step})
 				m := mailbox(t, w, "INBOX")
 				commit(t, w, first(t, m, "one"))
-				end, text := m.End(), string(read(t, dir, "alice/INBOX", journalName))
+				end, text := m.end(), string(read(t, dir, "alice/INBOX", journalName))
 
 				f.step, f.n = step, 1
 				b := begin(t, m)
@@ -54,8 +54,8 @@ func TestFailureAtEachStep(t *testing.T) {
 					t.Fatalf("the batch's error is %v", b.Err)
 				}
 				holds(t, dir, "alice/INBOX", map[uint32]string{1: "one"})
-				if m.End() != end {
-					t.Errorf("the end is %v, want %v", m.End(), end)
+				if m.end() != end {
+					t.Errorf("the end is %v, want %v", m.end(), end)
 				}
 				if left := inTmp(t, dir, "alice/INBOX"); len(left) > 0 {
 					t.Errorf("tmp/ holds %q", left)
@@ -286,7 +286,7 @@ func TestHalfWrittenJournal(t *testing.T) {
 	}})
 	m := mailbox(t, w, "INBOX")
 	commit(t, w, first(t, m, "one"))
-	end := m.End()
+	end := m.end()
 	cut = end.Offset + 100
 	b := begin(t, m)
 	add(t, b, 2, "two")
@@ -306,10 +306,10 @@ func TestHalfWrittenJournal(t *testing.T) {
 }
 
 func TestStepsInOrder(t *testing.T) {
-	var steps []string
-	w := open(t, t.TempDir(), Options{Step: func(s string) error { steps = append(steps, s); return nil }})
+	var got []string
+	w := open(t, t.TempDir(), Options{Step: func(s string) error { got = append(got, s); return nil }})
 	commit(t, w, first(t, mailbox(t, w, "INBOX"), "one"))
-	if !slices.Equal(steps, Steps()) {
-		t.Errorf("the steps are %q, want %q", steps, Steps())
+	if !slices.Equal(got, steps) {
+		t.Errorf("the steps are %q, want %q", got, steps)
 	}
 }

@@ -216,6 +216,21 @@ func show(m map[uint32]string) string {
 	return b.String()
 }
 
+// steps are the steps of a commit in their order.
+var steps = []string{StepData, StepNames, StepDirs, StepAppend, StepJournal, StepDone}
+
+// end is the position after the journal's last commit.
+func (m *Mailbox) end() Position {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.pos
+}
+
+// isDamaged reports whether any finding of v is damage.
+func isDamaged(v *VerifyResult) bool {
+	return slices.ContainsFunc(v.Findings, func(f Finding) bool { return f.Damage })
+}
+
 // inTmp are the names in a mailbox's tmp/.
 func inTmp(t testing.TB, dir, box string) []string {
 	t.Helper()

@@ -332,7 +332,7 @@ func TestCorruptIsNotWrittenTo(t *testing.T) {
 	add(t, two, 2, "b")
 	add(t, three, 3, "c")
 	commit(t, w, one, two, three)
-	box, id := m.MailboxDir, m.JournalID()
+	box, id := m.MailboxDir, m.id
 	shut(t, w)
 	name := filepath.Join(dir, box.Dir, journalName)
 	text := bytes.Replace(read(t, name), []byte(`"uid":2`), []byte(`"uid":9`), 1)
@@ -355,7 +355,7 @@ func TestUnknownCommitsAreNotCutOff(t *testing.T) {
 	one, two := first(t, m, "a"), begin(t, m)
 	add(t, two, 2, "b")
 	commit(t, w, one, two)
-	box, id := m.MailboxDir, m.JournalID()
+	box, id := m.MailboxDir, m.id
 	shut(t, w)
 	w = open(t, dir, Options{})
 	if _, err := w.Mailbox(box, id, one.To); err == nil {
@@ -423,7 +423,7 @@ func TestAt(t *testing.T) {
 	one, two := first(t, m, "a"), begin(t, m)
 	add(t, two, 2, "b")
 	commit(t, w, one, two)
-	id := m.JournalID()
+	id := m.id
 	for _, c := range []struct {
 		name string
 		id   string

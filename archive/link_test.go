@@ -154,7 +154,7 @@ func TestLinkAsCopy(t *testing.T) {
 // A commit of links that fails at any step leaves what they are of, and the same
 // links can be made again.
 func TestLinkFailsAtEachStep(t *testing.T) {
-	for _, at := range Steps()[:len(Steps())-1] {
+	for _, at := range steps[:len(steps)-1] {
 		t.Run(at, func(t *testing.T) {
 			dir := t.TempDir()
 			armed := false
@@ -185,7 +185,7 @@ func TestLinkFailsAtEachStep(t *testing.T) {
 			holds(t, dir, "alice/a", map[uint32]string{1: "one", 2: "two"})
 			holds(t, dir, "alice/b", map[uint32]string{})
 			var err error
-			if b, err = w.Mailbox(b.MailboxDir, b.JournalID(), b.End()); err != nil {
+			if b, err = w.Mailbox(b.MailboxDir, b.id, b.end()); err != nil {
 				t.Fatal(err)
 			}
 			commit(t, w, links())

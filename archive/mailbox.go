@@ -236,16 +236,6 @@ func (m *Mailbox) poison(err error) {
 	}
 }
 
-// End is the position behind the journal's last commit.
-func (m *Mailbox) End() Position {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.pos
-}
-
-// JournalID is the id of the mailbox's journal.
-func (m *Mailbox) JournalID() string { return m.id }
-
 func (m *Mailbox) close() error {
 	var errs []error
 	if m.journal != nil {

@@ -22,7 +22,7 @@ func TestReleaseClosesFiles(t *testing.T) {
 	for i := range 40 {
 		m := mailbox(t, w, fmt.Sprintf("box%d", i))
 		commit(t, w, first(t, m, "one"))
-		again, err := w.Mailbox(m.MailboxDir, m.JournalID(), m.End())
+		again, err := w.Mailbox(m.MailboxDir, m.id, m.end())
 		if err != nil || again != m {
 			t.Fatalf("opened twice: %v", err)
 		}

@@ -53,15 +53,6 @@ func (v *View) Listed(ep *Epoch, m *Message) bool {
 	return ep == v.Epoch() && m.Listed() && v.Vanished.IsZero()
 }
 
-// GoneAt is when a message of one of the view's epochs disappeared: by itself, or
-// with its mailbox or epoch. Zero: the server still has it.
-func (v *View) GoneAt(ep *Epoch, m *Message) time.Time {
-	if !m.Listed() {
-		return m.Gone
-	}
-	return ep.Ended
-}
-
 // Selected yields what s means, one mailbox after the other by directory, also
 // those that it means with no message in them. An error is of one mailbox, as
 // that of Select, and the next is yielded all the same; only with a nil

@@ -32,16 +32,6 @@ type VerifyResult struct {
 	Findings []Finding `json:"findings,omitempty"`
 }
 
-// Damaged says whether any of the findings is damage.
-func (v *VerifyResult) Damaged() bool {
-	for _, f := range v.Findings {
-		if f.Damage {
-			return true
-		}
-	}
-	return false
-}
-
 // VerifyOptions say what Verify expects.
 type VerifyOptions struct {
 	GroupRead bool // the group may read

@@ -153,7 +153,7 @@ func TestModes(t *testing.T) {
 		w := open(t, dir, Options{GroupRead: c.group})
 		m := mailbox(t, w, "INBOX/Lists")
 		commit(t, w, first(t, m, "one", "two"))
-		if err := w.rewrite(m.Dir, m.End()); err != nil {
+		if err := w.rewrite(m.Dir, m.end()); err != nil {
 			t.Fatal(err)
 		}
 		n := 0
@@ -183,7 +183,7 @@ func TestModes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if found := len(v.Findings) > 0; found != (c.group && !group) || v.Damaged() {
+			if found := len(v.Findings) > 0; found != (c.group && !group) || isDamaged(v) {
 				t.Errorf("group %v, expected %v: %v", c.group, group, v.Findings)
 			}
 		}
@@ -288,7 +288,7 @@ func TestVerifyFinds(t *testing.T) {
 		}
 		delete(want, rel)
 	}
-	if len(want) > 0 || perms != 1 || !v.Damaged() || v.Messages != 4 || v.Name != "alice/INBOX" || v.Seal != m.End().Seal {
+	if len(want) > 0 || perms != 1 || !isDamaged(v) || v.Messages != 4 || v.Name != "alice/INBOX" || v.Seal != m.end().Seal {
 		t.Errorf("not found: %v; %d permissions; %+v", want, perms, v)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

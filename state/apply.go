@@ -71,7 +71,7 @@ func apply(tx *bbolt.Tx, c Change, group []byte) ([]byte, error) {
 
 // openBox returns a mailbox's bucket, made if it is new.
 func openBox(tx *bbolt.Tx, b archive.MailboxDir) (*bbolt.Bucket, Mailbox, error) {
-	boxes := tx.Bucket(boxesBucket)
+	boxes := tx.Bucket(mailboxesBucket)
 	if box := boxes.Bucket([]byte(b.Dir)); box != nil {
 		info, err := getMailbox(box)
 		return box, info, err
@@ -83,7 +83,7 @@ func openBox(tx *bbolt.Tx, b archive.MailboxDir) (*bbolt.Bucket, Mailbox, error)
 	if _, err := box.CreateBucket(uidsBucket); err != nil {
 		return nil, Mailbox{}, err
 	}
-	numbers := tx.Bucket(numbersBucket)
+	numbers := tx.Bucket(directoriesBucket)
 	n, err := numbers.NextSequence()
 	if err != nil {
 		return nil, Mailbox{}, err
@@ -236,7 +236,7 @@ func (db *DB) PathOf(s archive.Sum) (file string, ok bool) {
 			}
 		}
 		if where != nil {
-			file, ok = place(tx.Bucket(numbersBucket), where)
+			file, ok = place(tx.Bucket(directoriesBucket), where)
 		}
 		return nil
 	})
@@ -279,7 +279,7 @@ func (db *DB) forget(bolt *bbolt.DB, boxes []archive.MailboxDir) (notes []string
 	}
 	var lost [][]byte
 	err = view(bolt, func(tx *bbolt.Tx) error {
-		return tx.Bucket(boxesBucket).ForEachBucket(func(dir []byte) error {
+		return tx.Bucket(mailboxesBucket).ForEachBucket(func(dir []byte) error {
 			if !there[string(dir)] {
 				lost = append(lost, slices.Clone(dir))
 			}
@@ -294,7 +294,7 @@ func (db *DB) forget(bolt *bbolt.DB, boxes []archive.MailboxDir) (notes []string
 	}
 	err = update(bolt, func(tx *bbolt.Tx) error {
 		for _, dir := range lost {
-			if err := tx.Bucket(boxesBucket).DeleteBucket(dir); err != nil {
+			if err := tx.Bucket(mailboxesBucket).DeleteBucket(dir); err != nil {
 				return fmt.Errorf("%w: %w", ErrDamaged, err)
 			}
 		}
@@ -316,7 +316,7 @@ func (db *DB) catchUp(r *recent, b archive.MailboxDir) (notes []string, err erro
 	var info Mailbox
 	known := false
 	err = view(bolt, func(tx *bbolt.Tx) error {
-		if box := tx.Bucket(boxesBucket).Bucket([]byte(b.Dir)); box != nil {
+		if box := tx.Bucket(mailboxesBucket).Bucket([]byte(b.Dir)); box != nil {
 			known = true
 			info, err = getMailbox(box)
 		}
@@ -334,7 +334,7 @@ func (db *DB) catchUp(r *recent, b archive.MailboxDir) (notes []string, err erro
 		info = Mailbox{}
 	}
 	if known && info.Applied.Offset == 0 { // to be dropped, or a refill that did not end
-		if err := update(bolt, func(tx *bbolt.Tx) error { return tx.Bucket(boxesBucket).DeleteBucket([]byte(b.Dir)) }); err != nil {
+		if err := update(bolt, func(tx *bbolt.Tx) error { return tx.Bucket(mailboxesBucket).DeleteBucket([]byte(b.Dir)) }); err != nil {
 			return notes, fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 	}

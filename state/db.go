@@ -34,27 +34,37 @@ import (
 	"archiverd/internal/durable"
 )
 
-// schema is the version of the layout below. Another one is rebuilt.
-const schema = "2"
+// schema is the version of the layout below. A database of another version is rebuilt.
+const schema = "3"
 
-// The buckets. boxes has a bucket a mailbox, named by its directory, with the
-// key info and the bucket uids (UID, big-endian: a kind and the rest). sums has
-// the first half of a SHA-256: the mailbox's number and the path there. known has
-// a bucket an account: by INTERNALDATE and size, which SHA-256s such messages have
-// (see Key).
+// The top-level buckets. A new database has them all.
 var (
-	metaBucket    = []byte("meta")
-	boxesBucket   = []byte("boxes")
-	uidsBucket    = []byte("uids")
-	sumsBucket    = []byte("sums")
-	knownBucket   = []byte("known")
-	numbersBucket = []byte("numbers")
-	runsBucket    = []byte("runs")
-	trafficBucket = []byte("traffic") // made when there is any: schema 1 did without
+	// metaBucket maps archiveKey to the archive's ID and schemaKey to schema.
+	metaBucket = []byte("meta")
+	// mailboxesBucket has one bucket per mailbox, named by its directory. That
+	// maps recordKey to a Mailbox in JSON and has uidsBucket, which maps a UID,
+	// big-endian, to a kind and the flags or the reason.
+	mailboxesBucket = []byte("mailboxes")
+	uidsBucket      = []byte("uids") // not at the top level
+	// sumsBucket maps the first half of a SHA-256 to a DirID and the path there.
+	sumsBucket = []byte("sums")
+	// candidatesBucket has one bucket per account: INTERNALDATE, size and SHA-256
+	// of its messages (see Key).
+	candidatesBucket = []byte("candidates")
+	// bufferBucket has what sumsBucket and candidatesBucket have yet to take in.
+	bufferBucket = []byte("index_buffer")
+	// directoriesBucket maps a DirID to the mailbox's directory.
+	directoriesBucket = []byte("directories")
+	// runsBucket maps an account to its last runs in JSON.
+	runsBucket = []byte("runs")
+	// trafficBucket maps an account to its Traffic in JSON.
+	trafficBucket = []byte("traffic")
+
+	topBuckets = [][]byte{metaBucket, mailboxesBucket, sumsBucket, candidatesBucket, bufferBucket, directoriesBucket, runsBucket, trafficBucket}
 
 	archiveKey = []byte("archive")
 	schemaKey  = []byte("schema")
-	infoKey    = []byte("info")
+	recordKey  = []byte("record")
 )
 
 var (
@@ -80,6 +90,7 @@ type DB struct {
 	recent *recent // of bolt
 	broken bool
 	stuck  bool // a panic left bbolt's locks held: the file can't be closed
+	isNew  bool // Rebuild has made the file since OpenStale was called
 
 	spent   gosync.Mutex // of traffic
 	traffic map[string]*traffic
@@ -103,26 +114,11 @@ func ArchiveID(path string) string {
 	return id
 }
 
-// Open opens the database at path for the archive of w, and brings it up to the
-// journals. One that is missing, damaged or of another layout is made anew; the
-// error is ErrLocked while another process has it open. The notes say what a
-// person should know: what was rebuilt, and why.
-func Open(path string, w *archive.Writer) (db *DB, notes []string, err error) {
-	db, notes, err = OpenStale(path, w)
-	if err != nil {
-		return db, notes, err
-	}
-	more, err := db.CatchUp()
-	notes = append(notes, more...)
-	if err != nil {
-		return nil, notes, errors.Join(err, db.Close())
-	}
-	return db, notes, nil
-}
-
-// OpenStale is Open, but for what the journals may have beyond what the database
-// knows. Until CatchUp has returned nothing may be asked of it but the last runs
-// and the traffic.
+// OpenStale opens the database at path for the archive of w. It does not read
+// what the journals have since: call CatchUp before anything but Runs and Traffic.
+// A database that is missing, damaged or of another layout is rebuilt. The error
+// is ErrLocked while another process has it open. The notes are for people: what
+// was rebuilt, and why.
 func OpenStale(path string, w *archive.Writer) (db *DB, notes []string, err error) {
 	db = &DB{path: path, w: w}
 	db.bolt, err = openBolt(path, false)
@@ -154,7 +150,7 @@ func OpenStale(path string, w *archive.Writer) (db *DB, notes []string, err erro
 }
 
 // CatchUp brings the database up to the journals, and makes it anew where that
-// shows that it is damaged. The notes are Open's.
+// shows that it is damaged. The notes are as OpenStale's.
 func (db *DB) CatchUp() (notes []string, err error) {
 	notes, err = db.catchUpAll()
 	if errors.Is(err, ErrDamaged) {
@@ -241,7 +237,7 @@ func (db *DB) Rebuild() (notes []string, err error) {
 		db.broken = true
 		return notes, fmt.Errorf("rebuild state database: %w", err)
 	}
-	db.broken, db.recent = false, newRecent(db.bolt)
+	db.broken, db.isNew, db.recent = false, true, newRecent(db.bolt)
 	db.rewriteTraffic()
 	return notes, nil
 }
@@ -249,8 +245,8 @@ func (db *DB) Rebuild() (notes []string, err error) {
 // fill lays out a new database and folds every journal in.
 func (db *DB) fill(fresh *bbolt.DB, notes []string) ([]string, error) {
 	err := fresh.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{metaBucket, boxesBucket, sumsBucket, knownBucket, numbersBucket, runsBucket} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+		for _, name := range topBuckets {
+			if _, err := tx.CreateBucket(name); err != nil {
 				return err
 			}
 		}
@@ -296,6 +292,13 @@ func (db *DB) Broken() bool {
 	db.mu.RLock()
 	defer db.mu.RUnlock()
 	return db.broken || db.bolt == nil
+}
+
+// IsRebuilt reports whether the database has been rebuilt since it was opened.
+func (db *DB) IsRebuilt() bool {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	return db.isNew
 }
 
 // view runs a read transaction. After ErrDamaged the database is broken.

@@ -357,7 +357,7 @@ func TestArchiveID(t *testing.T) {
 
 func TestLocked(t *testing.T) {
 	h := newHouse(t)
-	if _, _, err := Open(h.path(), h.w); !errors.Is(err, ErrLocked) {
+	if _, _, err := OpenStale(h.path(), h.w); !errors.Is(err, ErrLocked) {
 		t.Errorf("a second opener: %v, want ErrLocked", err)
 	}
 	if _, err := OpenReader(h.path()); !errors.Is(err, ErrLocked) {

@@ -57,7 +57,12 @@ func (h *house) open() []string {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	db, notes, err := Open(h.path(), w)
+	db, notes, err := OpenStale(h.path(), w)
+	if err == nil {
+		var more []string
+		more, err = db.CatchUp()
+		notes = append(notes, more...)
+	}
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 type Mailbox struct {
 	Account string       `json:"account"` // the account's directory
 	Name    archive.Name `json:"name"`
-	DirID   uint64       `json:"number"` // stands for the directory in the index of sums
+	DirID   uint64       `json:"dir_id"` // stands for the directory in the index of sums
 
 	// The journal, and how much of it is folded in.
 	Journal string           `json:"journal"`
@@ -24,14 +24,14 @@ type Mailbox struct {
 
 	// The current epoch.
 	UIDValidity       uint32   `json:"uidvalidity"`
-	PastUIDValidities []uint32 `json:"past,omitempty"` // UIDVALIDITY of the epochs before
-	Archived          int      `json:"archived"`       // UIDs archived and still listed
+	PastUIDValidities []uint32 `json:"past_uidvalidities,omitempty"` // UIDVALIDITY of the epochs before
+	Archived          int      `json:"archived"`                     // UIDs archived and still listed
 	Failed            int      `json:"failed"`
 	Gone              int      `json:"gone"`
 	Vanished          bool     `json:"vanished,omitempty"`
-	Verified          int      `json:"compared,omitempty"` // messages that were downloaded although they seemed known
-	Mistrusted        bool     `json:"doubt,omitempty"`    // one of these had other octets: nothing here may be taken for known
-	UIDChecksum       uint64   `json:"check"`              // XOR of the hashes of the epoch's UIDs, for bbolt's pages have none
+	Verified          int      `json:"verified,omitempty"`   // messages that were downloaded although they seemed known
+	Mistrusted        bool     `json:"mistrusted,omitempty"` // one of these had other octets: nothing here may be taken for known
+	UIDChecksum       uint64   `json:"uid_checksum"`         // XOR of the hashes of the epoch's UIDs, for bbolt's pages have none
 
 	Cursor Cursor `json:"cursor"`
 }
@@ -60,7 +60,7 @@ const (
 
 func getMailbox(box *bbolt.Bucket) (Mailbox, error) {
 	var info Mailbox
-	if err := json.Unmarshal(box.Get(infoKey), &info); err != nil {
+	if err := json.Unmarshal(box.Get(recordKey), &info); err != nil {
 		return Mailbox{}, fmt.Errorf("%w: info of a mailbox: %w", ErrDamaged, err)
 	}
 	return info, nil
@@ -71,13 +71,13 @@ func putMailbox(box *bbolt.Bucket, info Mailbox) error {
 	if err != nil {
 		return err
 	}
-	return box.Put(infoKey, text)
+	return box.Put(recordKey, text)
 }
 
 // Mailbox returns what is known of the mailbox in directory dir; false if nothing is.
 func (db *DB) Mailbox(dir string) (info Mailbox, ok bool, err error) {
 	err = db.view(func(tx *bbolt.Tx) error {
-		box := tx.Bucket(boxesBucket).Bucket([]byte(dir))
+		box := tx.Bucket(mailboxesBucket).Bucket([]byte(dir))
 		if box == nil {
 			return nil
 		}
@@ -100,7 +100,7 @@ func (db *DB) Mailboxes(account string) (map[string]Mailbox, error) {
 
 func mailboxes(tx *bbolt.Tx, account string) (map[string]Mailbox, error) {
 	out := map[string]Mailbox{}
-	boxes := tx.Bucket(boxesBucket)
+	boxes := tx.Bucket(mailboxesBucket)
 	err := boxes.ForEachBucket(func(dir []byte) error {
 		info, err := getMailbox(boxes.Bucket(dir))
 		if err == nil && info.Account == account {
@@ -116,7 +116,7 @@ func mailboxes(tx *bbolt.Tx, account string) (map[string]Mailbox, error) {
 // archived would never be.
 func (db *DB) UIDs(dir string) (u UIDs, err error) {
 	err = db.view(func(tx *bbolt.Tx) error {
-		box := tx.Bucket(boxesBucket).Bucket([]byte(dir))
+		box := tx.Bucket(mailboxesBucket).Bucket([]byte(dir))
 		if box == nil {
 			return nil
 		}
@@ -154,7 +154,7 @@ type MessageFlags struct {
 // ChangedFlags returns those of list whose message is archived with other flags.
 func (db *DB) ChangedFlags(dir string, list []MessageFlags) (changed []MessageFlags, err error) {
 	err = db.view(func(tx *bbolt.Tx) error {
-		box := tx.Bucket(boxesBucket).Bucket([]byte(dir))
+		box := tx.Bucket(mailboxesBucket).Bucket([]byte(dir))
 		if box == nil {
 			return nil
 		}
@@ -173,7 +173,7 @@ func (db *DB) ChangedFlags(dir string, list []MessageFlags) (changed []MessageFl
 func (db *DB) Failures(dir string) (out map[uint32]string, err error) {
 	out = map[uint32]string{}
 	err = db.view(func(tx *bbolt.Tx) error {
-		box := tx.Bucket(boxesBucket).Bucket([]byte(dir))
+		box := tx.Bucket(mailboxesBucket).Bucket([]byte(dir))
 		if box == nil {
 			return nil
 		}
@@ -190,7 +190,7 @@ func (db *DB) Failures(dir string) (out map[uint32]string, err error) {
 // setCursors stores the cursors of mailboxes that a run has completed, by directory.
 func setCursors(tx *bbolt.Tx, cursors map[string]Cursor) error {
 	for dir, c := range cursors {
-		box := tx.Bucket(boxesBucket).Bucket([]byte(dir))
+		box := tx.Bucket(mailboxesBucket).Bucket([]byte(dir))
 		if box == nil {
 			continue
 		}

@@ -109,8 +109,8 @@ const (
 func (db *DB) Candidates(account string, keys map[uint32]Key) (map[uint32][]Candidate, error) {
 	out := map[uint32][]Candidate{}
 	err := db.find(func(tx *bbolt.Tx, r *recent) error {
-		l := lookup{account: account, recent: r, sums: tx.Bucket(sumsBucket).Cursor(), numbers: tx.Bucket(numbersBucket)}
-		if b := tx.Bucket(knownBucket).Bucket([]byte(account)); b != nil {
+		l := lookup{account: account, recent: r, sums: tx.Bucket(sumsBucket).Cursor(), numbers: tx.Bucket(directoriesBucket)}
+		if b := tx.Bucket(candidatesBucket).Bucket([]byte(account)); b != nil {
 			l.known = b.Cursor()
 		}
 		key := make([]byte, 0, keyLength)

@@ -26,13 +26,13 @@ func (h *house) entries() string {
 	}
 	var out []string
 	err := h.db.view(func(tx *bbolt.Tx) error {
-		return tx.Bucket(knownBucket).ForEachBucket(func(account []byte) error {
-			return tx.Bucket(knownBucket).Bucket(account).ForEach(func(k, v []byte) error {
+		return tx.Bucket(candidatesBucket).ForEachBucket(func(account []byte) error {
+			return tx.Bucket(candidatesBucket).Bucket(account).ForEach(func(k, v []byte) error {
 				dir := ""
 				head, number := k[:keyLength+sumLength], k[keyLength+sumLength:]
 				if len(number) > 0 {
 					head, number = k[:keyLength+sumLength+idLength], number[idLength:]
-					dir = string(tx.Bucket(numbersBucket).Get(number))
+					dir = string(tx.Bucket(directoriesBucket).Get(number))
 				}
 				out = append(out, fmt.Sprintf("%s %x %s %x", account, head, dir, v))
 				return nil
@@ -187,7 +187,7 @@ func index(t testing.TB) (*DB, func(...archive.Event)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, _, err := Open(filepath.Join(t.TempDir(), "state.db"), w)
+	db, _, err := OpenStale(filepath.Join(t.TempDir(), "state.db"), w)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +249,7 @@ func TestOlderSchema(t *testing.T) {
 	h := newHouse(t)
 	h.simple()
 	err := h.db.update(func(tx *bbolt.Tx) error {
-		return errors.Join(tx.DeleteBucket(knownBucket), tx.Bucket(metaBucket).Put(schemaKey, []byte("1")))
+		return errors.Join(tx.DeleteBucket(candidatesBucket), tx.Bucket(metaBucket).Put(schemaKey, []byte("2")))
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -12,14 +12,13 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// recentBucket has what the indexes of sums and of sizes and dates have yet to take
-// in: by number, the entries of one transaction each. They count as if they were
+// The bucket index_buffer has what the indexes of sums and of sizes and dates have yet
+// to take in: by number, the entries of one transaction each. They count as if they were
 // there, since whoever looks something up asks recent too.
 //
 // Sums come in no order, and dates often do not: put where it belongs, each message
 // would cost a page of the one index and a page of the other. Some thousands, put
 // there in their order, share pages.
-var recentBucket = []byte("recent") // made when there is any: schema 2 was without at first
 
 // recentMost is how many entries are left in it, two for most messages.
 const recentMost = 20_000
@@ -59,7 +58,7 @@ func (e *entry) prefix() []byte {
 	return e.key[:min(keyLength, len(e.key))]
 }
 
-// recent are the entries of recentBucket in memory, some 70 octets each. One who looks
+// recent are the entries of bufferBucket in memory, some 70 octets each. One who looks
 // up holds the mutex for reading until the transaction has begun that he reads the
 // indexes in: what has left the one is then in the others.
 type recent struct {
@@ -115,11 +114,7 @@ func (r *recent) load() error {
 	}
 	r.drop() // half of them
 	err := view(r.bolt, func(tx *bbolt.Tx) error {
-		b := tx.Bucket(recentBucket)
-		if b == nil {
-			return nil
-		}
-		return b.ForEach(func(_, group []byte) error { return r.add(slices.Clone(group)) })
+		return tx.Bucket(bufferBucket).ForEach(func(_, group []byte) error { return r.add(slices.Clone(group)) })
 	})
 	r.loaded = err == nil
 	return err
@@ -160,10 +155,7 @@ func putRecent(tx *bbolt.Tx, group []byte) error {
 	if len(group) == 0 {
 		return nil
 	}
-	b, err := tx.CreateBucketIfNotExists(recentBucket)
-	if err != nil {
-		return err
-	}
+	b := tx.Bucket(bufferBucket)
 	n, err := b.NextSequence()
 	if err != nil {
 		return err

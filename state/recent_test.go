@@ -14,7 +14,7 @@ func (h *house) recents() int {
 	h.t.Helper()
 	n := 0
 	err := h.db.view(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(recentBucket)
+		b := tx.Bucket(bufferBucket)
 		if b == nil {
 			return nil
 		}

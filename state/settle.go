@@ -25,7 +25,7 @@ func (r *recent) sorted() []entry {
 }
 
 // settle puts the entries in their places, if there are more than most, in several
-// transactions of update's. Until the last they stay in recentBucket as well: a crash
+// transactions of update's. Until the last they stay in bufferBucket as well: a crash
 // costs the work alone.
 func (r *recent) settle(most int, update updater) error {
 	if err := r.read(); err != nil {
@@ -48,7 +48,11 @@ func (r *recent) settle(most int, update updater) error {
 			if entries = entries[part:]; len(entries) > 0 {
 				return nil
 			}
-			return tx.DeleteBucket(recentBucket)
+			if err := tx.DeleteBucket(bufferBucket); err != nil {
+				return err
+			}
+			_, err := tx.CreateBucket(bufferBucket)
+			return err
 		})
 		if err != nil {
 			return err
@@ -74,7 +78,7 @@ func (e *entry) put(tx *bbolt.Tx) error {
 	if e.account == "" {
 		return tx.Bucket(sumsBucket).Put(e.key, e.value)
 	}
-	b, err := tx.Bucket(knownBucket).CreateBucketIfNotExists([]byte(e.account))
+	b, err := tx.Bucket(candidatesBucket).CreateBucketIfNotExists([]byte(e.account))
 	if err != nil {
 		return err
 	}

@@ -104,9 +104,7 @@ func (db *DB) loadTraffic(account string) error {
 	}
 	t := &traffic{}
 	err := db.view(func(tx *bbolt.Tx) error {
-		if b := tx.Bucket(trafficBucket); b != nil {
-			t.Traffic = decodeTraffic(b.Get([]byte(account)))
-		}
+		t.Traffic = decodeTraffic(tx.Bucket(trafficBucket).Get([]byte(account)))
 		return nil
 	})
 	if err != nil {
@@ -149,13 +147,9 @@ func (db *DB) putTraffic(tx *bbolt.Tx) (done func(error), err error) {
 		if !t.dirty {
 			continue
 		}
-		b, err := tx.CreateBucketIfNotExists(trafficBucket)
-		if err != nil {
-			return done, fmt.Errorf("traffic of %s: %w", account, err)
-		}
 		text, err := json.Marshal(t.Traffic)
 		if err == nil {
-			err = b.Put([]byte(account), text)
+			err = tx.Bucket(trafficBucket).Put([]byte(account), text)
 		}
 		if err != nil {
 			return done, fmt.Errorf("traffic of %s: %w", account, err)

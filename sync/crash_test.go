@@ -35,10 +35,13 @@ func (h *house) failAt(step string, nth int64, forever bool, err error) {
 	h.step.Store(&f)
 }
 
+// commitSteps are the steps of a commit in their order.
+var commitSteps = []string{archive.StepData, archive.StepNames, archive.StepDirs, archive.StepAppend, archive.StepJournal, archive.StepDone}
+
 // Whatever step of whichever commit fails: it is said, nothing of it is
 // recorded, and the next run completes the archive.
 func TestCommitFails(t *testing.T) {
-	for _, step := range archive.Steps() {
+	for _, step := range commitSteps {
 		for nth := int64(1); nth <= 4; nth++ {
 			t.Run(fmt.Sprintf("%s %d", step, nth), func(t *testing.T) {
 				h := newHouse(t)

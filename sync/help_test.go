@@ -91,7 +91,12 @@ func (h *house) open() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	db, notes, err := state.Open(h.dir+".db", w)
+	db, notes, err := state.OpenStale(h.dir+".db", w)
+	if err == nil {
+		var more []string
+		more, err = db.CatchUp()
+		notes = append(notes, more...)
+	}
 	if err != nil {
 		h.t.Fatal(err)
 	}

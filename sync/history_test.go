@@ -270,7 +270,10 @@ func history(t *testing.T, seed uint64, rounds int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, _, err := state.Open(filepath.Join(dir, "state.db"), w)
+	db, _, err := state.OpenStale(filepath.Join(dir, "state.db"), w)
+	if err == nil {
+		_, err = db.CatchUp()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

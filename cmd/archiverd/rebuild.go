@@ -32,16 +32,12 @@ that the archive has.
 			if err := r.Close(); err != nil {
 				return err
 			}
-			h, err := caughtUp(openKnown(cfg, id, a.logger(cfg)))
+			began := time.Now()
+			h, err := openKnown(cfg, id, a.logger(cfg))
 			if err != nil {
 				return err
 			}
-			began := time.Now()
-			notes, err := h.store.State.Rebuild()
-			for _, n := range notes {
-				h.log.Warn(n)
-			}
-			if err != nil {
+			if err := h.rebuild(); err != nil {
 				h.Close()
 				return err
 			}
@@ -49,4 +45,22 @@ that the archive has.
 			return h.Close()
 		},
 	}
+}
+
+// rebuild makes the state database anew, unless opening it or bringing it up to
+// the archive has done so already.
+func (h *house) rebuild() error {
+	if !h.store.State.IsRebuilt() {
+		if err := h.catchUp(); err != nil {
+			return err
+		}
+	}
+	if h.store.State.IsRebuilt() {
+		return nil
+	}
+	notes, err := h.store.State.Rebuild()
+	for _, n := range notes {
+		h.log.Warn(n)
+	}
+	return err
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -61,7 +60,6 @@ func (a *app) verify(ctx context.Context, dir string, names []string) error {
 	for _, v := range all {
 		messages += v.Messages
 		octets += v.Octets
-		slices.SortFunc(v.Findings, func(a, b archive.Finding) int { return cmp.Compare(a.Path, b.Path) })
 		for _, f := range v.Findings {
 			if f.Damage {
 				damaged++
