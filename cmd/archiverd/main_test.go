@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rogpeppe/go-internal/testscript"
+
 	"archiverd/internal/testing/dovecot"
 	"archiverd/state"
 )
@@ -29,7 +31,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(beMain) != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	testscript.Main(m, map[string]func(){"archiverd": main})
 }
 
 // patience is how long anything may take that is to happen at all.
