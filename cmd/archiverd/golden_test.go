@@ -178,7 +178,7 @@ var (
 	scrubTime    = regexp.MustCompile(`20\d\d-\d\d-\d\d(?:([T ])\d\d:\d\d(?::\d\d)?(\.\d+)?(Z)?)?`)
 	scrubElapsed = regexp.MustCompile(`\b(\d+h)?(\d+m)?\d+(\.\d+)? ?(ns|µs|ms|s)\b`)
 	scrubAgo     = regexp.MustCompile(`\b\d+ (second|minute)s? ago\b`)
-	scrubJSON    = regexp.MustCompile(`("elapsed_ns": )\d+`)
+	scrubJSON    = regexp.MustCompile(`("(?:elapsed_ns|last_day)": )\d+`)
 	scrubSpeed   = regexp.MustCompile(`[\d.,]+ ([KM]i)?B/s`)
 	scrubSeal    = regexp.MustCompile(`(seal"?:? "?)[0-9a-f]{64}`)
 	scrubID      = regexp.MustCompile(`("id": ")[a-z2-7]{26}"`)
@@ -189,6 +189,7 @@ var (
 // scrub replaces what differs from run to run in the output of a test that began at start:
 //   - the site's directory and ports,
 //   - the times at which the test ran (0000-00-00T00:00:00Z), elapsed times and speeds,
+//   - the traffic of the day, which depends on how the connections waited,
 //   - the archive's ID and the seals of its journals, which have those times,
 //   - the random UIDVALIDITYs of the imported account, old.
 func scrub(text, dir string, start time.Time) string {
