@@ -50,6 +50,13 @@ func serve(t testing.TB, o hostile.Options) *server {
 	return s
 }
 
+// alice is the account at the server.
+func (s *server) alice() Account {
+	acc := alice(s.Address())
+	acc.Wire.Dial = s.Dial
+	return acc
+}
+
 // readsOnly fails on a command that could change anything.
 func readsOnly(t testing.TB, commands []string) {
 	t.Helper()

@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"time"
@@ -55,6 +56,7 @@ type Restore struct {
 	Log         *slog.Logger
 
 	meter meter
+	sleep func(context.Context, time.Duration) error // nil: the real clock
 }
 
 // RestorePlan says what a restore would do.

@@ -233,7 +233,11 @@ func (s *restoring) find(ctx context.Context, c *wire.Conn, b *restoreBox) error
 		moment = time.Until(s.began.Add(moment))
 	}
 	if moment > 0 {
-		if err := sleep(ctx, moment); err != nil {
+		wait := sleep
+		if s.r.sleep != nil {
+			wait = s.r.sleep
+		}
+		if err := wait(ctx, moment); err != nil {
 			return err
 		}
 		if err := c.Noop(ctx); err != nil {

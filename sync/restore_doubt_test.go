@@ -2,6 +2,7 @@ package sync
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"regexp"
@@ -159,8 +160,10 @@ func TestRestoreAfterOneKilled(t *testing.T) {
 	}}
 	meddle(t, s.PlainAddr, m)
 	to := plain(loginAt("", user.Name, user.Password, nil), m.Addr)
-	to.Retry.First = 250 * time.Millisecond // the time in which it looks again
-	out := restored(t, h.restoreOf(to))
+	to.Retry.First = time.Hour // the time in which it looks again
+	r := h.restoreOf(to)
+	r.sleep = func(context.Context, time.Duration) error { return nil }
+	out := restored(t, r)
 	if !out.OK() || out.Sum.Present != 4 || out.Sum.Appended != 0 || !once.Load() {
 		t.Errorf("%s", showRestored(out))
 	}
