@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	appendBuffer = 64 << 10 // octets of one write
-	appendAhead  = 64       // commands whose answers may be awaited at once
-	octetsAhead  = 4 << 20  // octets of them
-	literalMinus = 4096     // octets that LITERAL- lets go unasked (RFC 7888 5)
-	longestHead  = 4096     // octets before a literal that goes unasked: a server may refuse a longer line
+	appendBufferSize    = 64 << 10 // octets of one write
+	maxUnanswered       = 64       // commands whose answers may be awaited at once
+	maxUnansweredOctets = 4 << 20  // octets of them
+	maxLiteralMinus     = 4096     // octets that LITERAL- lets go unasked (RFC 7888 5)
+	maxNonSyncHead      = 4096     // octets before a literal that goes unasked: a server may refuse a longer line
 )
 
 // AppendMessage is a message to append.
@@ -56,15 +56,15 @@ type Appended struct {
 // sent: then nothing was. An error of a Body, or one of another length than Size,
 // ends the connection and is returned as it is.
 func (c *Conn) Append(ctx context.Context, wireName string, msgs []AppendMessage) ([]Appended, error) {
-	cmd := command{name: cmdAppend, wait: c.opt.Timeouts.Answer, no: ClassMessage, bad: ClassMessage}
+	cmd := command{name: cmdAppend, answerWait: c.options.Timeouts.Answer, onNO: ClassMessage, onBAD: ClassMessage}
 	out := make([]Appended, len(msgs))
 	name, ok := quote(wireName)
 	if !ok {
-		return out, c.explain(cmd, errUnsendable)
+		return out, c.annotate(cmd, errUnsendable)
 	}
 	for i, m := range msgs {
 		if err := m.check(); err != nil {
-			return out, c.explain(cmd, &Error{Class: ClassMessage, Err: fmt.Errorf("message %d of %d: %w", i+1, len(msgs), err)})
+			return out, c.annotate(cmd, &Error{Class: ClassMessage, Err: fmt.Errorf("message %d of %d: %w", i+1, len(msgs), err)})
 		}
 	}
 	if len(msgs) == 0 {
@@ -102,10 +102,10 @@ func (m *AppendMessage) head() string {
 	return head
 }
 
-// plain says whether every server can read the flags. Some refuse an unknown system
+// hasKnownFlags says whether every server can read the flags. Some refuse an unknown system
 // flag, and then read a literal that they have not asked for as commands: seen with
 // Dovecot 2.3. A mail must never be that.
-func (m *AppendMessage) plain() bool {
+func (m *AppendMessage) hasKnownFlags() bool {
 	return !slices.ContainsFunc(m.Flags, func(flag string) bool {
 		known := func(system string) bool { return strings.EqualFold(system, flag) }
 		return strings.HasPrefix(flag, `\`) && !slices.ContainsFunc(systemFlags[:], known)

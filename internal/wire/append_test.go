@@ -337,7 +337,7 @@ func (b *breaking) Write(p []byte) (int, error) {
 func TestAppendBrokenWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		head := len("X2 APPEND \"INBOX\" {65000+}\r\n")
-		for _, size := range []int{1, appendBuffer - head - 3, appendBuffer - head - 2, appendBuffer - head - 1, appendBuffer - head, appendBuffer - head + 1, 3 * appendBuffer} {
+		for _, size := range []int{1, appendBufferSize - head - 3, appendBufferSize - head - 2, appendBufferSize - head - 1, appendBufferSize - head, appendBufferSize - head + 1, 3 * appendBufferSize} {
 			for left := range 6 {
 				s := serveInMemory(t, hostile.Options{Capabilities: "IMAP4rev1 LITERAL+", Mailboxes: inbox(), Script: func(s *hostile.Session, cmd hostile.Command) bool {
 					return cmd.Name == "APPEND" // says nothing

@@ -10,20 +10,20 @@ import (
 // leave of the server's is sent ahead of the answers to those before it, but not
 // so far that both sides could be stuck in writing.
 type appender struct {
-	*talk
-	cmd  command
-	name string
-	msgs []AppendMessage
-	out  []Appended
-	w    *bufio.Writer
+	*pipeline
+	cmd    command
+	name   string
+	msgs   []AppendMessage
+	out    []Appended
+	buffer *bufio.Writer
 
-	commands []appendCommand
-	complete int   // commands whose last octet is in w
-	sent     int   // commands whose last octet was given to the network
-	open     int   // commands without an answer
-	ahead    int64 // octets of them
-	broken   error // of a write
-	deaf     bool  // no answer can be read any more
+	commands         []appendCommand
+	written          int   // commands whose last octet is in w
+	sent             int   // commands whose last octet was given to the network
+	unanswered       int   // commands without an answer
+	unansweredOctets int64 // octets of them
+	writeErr         error // of a write
+	readFailed       bool  // no answer can be read any more
 }
 
 // appendCommand is one command, with the messages from first to before end.
@@ -33,8 +33,8 @@ type appendCommand struct {
 }
 
 func newAppender(c *Conn, cmd command, name string, msgs []AppendMessage, out []Appended) *appender {
-	a := &appender{talk: c.talk(0, 2*len(msgs), nil, nil), cmd: cmd, name: name, msgs: msgs, out: out}
-	a.w = bufio.NewWriterSize(a, appendBuffer)
+	a := &appender{pipeline: c.newPipeline(0, 2*len(msgs), nil, nil), cmd: cmd, name: name, msgs: msgs, out: out}
+	a.buffer = bufio.NewWriterSize(a, appendBufferSize)
 	return a
 }
 
@@ -47,12 +47,12 @@ func (a *appender) run() error {
 			_ = a.c.Close() // never fails
 		}
 	}()
-	err := a.all()
+	err := a.appendAll()
 	whole = true
 	if err == nil {
 		return nil
 	}
-	a.rescue()
+	a.readLateAnswers()
 	a.c.fail(err)
 	if _, ours := err.(*Error); ours {
 		return a.c.failure()
@@ -60,11 +60,11 @@ func (a *appender) run() error {
 	return err
 }
 
-func (a *appender) all() error {
+func (a *appender) appendAll() error {
 	for first := 0; first < len(a.msgs); {
-		p := a.group(first)
-		for a.open > 0 && (a.open >= appendAhead || a.ahead+p.octets > octetsAhead) {
-			if err := a.await(); err != nil {
+		p := a.nextCommand(first)
+		for a.unanswered > 0 && (a.unanswered >= maxUnanswered || a.unansweredOctets+p.octets > maxUnansweredOctets) {
+			if err := a.awaitAnswer(); err != nil {
 				return err
 			}
 		}
@@ -73,16 +73,16 @@ func (a *appender) all() error {
 		}
 		first = p.end
 	}
-	for a.open > 0 {
-		if err := a.await(); err != nil {
+	for a.unanswered > 0 {
+		if err := a.awaitAnswer(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// group is the command that begins with a message.
-func (a *appender) group(first int) appendCommand {
+// nextCommand is the command that begins with a message.
+func (a *appender) nextCommand(first int) appendCommand {
 	p := appendCommand{first, first + 1, a.msgs[first].Size}
 	if p.octets > 0 && a.c.HasCapability("MULTIAPPEND") {
 		for ; p.end < len(a.msgs) && a.msgs[p.end].Size > 0; p.end++ {
@@ -96,64 +96,64 @@ func (a *appender) group(first int) appendCommand {
 // stick to w.
 func (a *appender) send(p appendCommand) error {
 	a.commands, a.answers = append(a.commands, p), append(a.answers, status{})
-	a.open++
-	a.ahead += p.octets
-	a.w.WriteString(a.c.nextTag() + " APPEND " + a.name)
+	a.unanswered++
+	a.unansweredOctets += p.octets
+	a.buffer.WriteString(a.c.nextTag() + " APPEND " + a.name)
 	for i := p.first; i < p.end; i++ {
 		m := &a.msgs[i]
-		if a.unasked(m) {
-			fmt.Fprintf(a.w, "%s{%d+}\r\n", m.head(), m.Size)
+		if a.isNonSynchronising(m) {
+			fmt.Fprintf(a.buffer, "%s{%d+}\r\n", m.head(), m.Size)
 		} else {
-			fmt.Fprintf(a.w, "%s{%d}\r\n", m.head(), m.Size)
-			if wanted, err := a.ask(); err != nil || !wanted {
-				a.complete++ // the line was its last
+			fmt.Fprintf(a.buffer, "%s{%d}\r\n", m.head(), m.Size)
+			if wanted, err := a.awaitContinuation(); err != nil || !wanted {
+				a.written++ // the line was its last
 				return err
 			}
 		}
-		if err := a.body(m); err != nil {
+		if err := a.sendBody(m); err != nil {
 			return err
 		}
 	}
-	if a.w.Available() < len("\r\n") { // so that the last octet is not in a write that comes before it
-		a.w.Flush()
+	if a.buffer.Available() < len("\r\n") { // so that the last octet is not in a write that comes before it
+		a.buffer.Flush()
 	}
-	a.complete++
-	a.w.WriteString("\r\n")
+	a.written++
+	a.buffer.WriteString("\r\n")
 	return nil
 }
 
-// unasked says whether a message goes without the server's leave (RFC 7888).
-func (a *appender) unasked(m *AppendMessage) bool {
-	able := a.c.HasCapability("LITERAL+") || a.c.HasCapability("LITERAL-") && m.Size <= literalMinus
-	return able && m.plain() && isASCII(a.name) && len(a.name)+len(m.head()) <= longestHead
+// isNonSynchronising says whether a message goes without the server's leave (RFC 7888).
+func (a *appender) isNonSynchronising(m *AppendMessage) bool {
+	able := a.c.HasCapability("LITERAL+") || a.c.HasCapability("LITERAL-") && m.Size <= maxLiteralMinus
+	return able && m.hasKnownFlags() && isASCII(a.name) && len(a.name)+len(m.head()) <= maxNonSyncHead
 }
 
-// ask waits until the server asks for a literal; not wanted: it has refused the
+// awaitContinuation waits until the server asks for a literal; not wanted: it has refused the
 // command instead (RFC 9051 7.6). The answers to the commands before come first: a
 // "+" among them is not meant for this one.
-func (a *appender) ask() (wanted bool, err error) {
-	if err := a.w.Flush(); err != nil {
+func (a *appender) awaitContinuation() (wanted bool, err error) {
+	if err := a.buffer.Flush(); err != nil {
 		return false, err
 	}
-	a.waits = true
-	defer func() { a.waits = false }()
+	a.awaitingContinuation = true
+	defer func() { a.awaitingContinuation = false }()
 	for {
-		i, err := a.answer()
-		if err == nil && i == goOn && a.open > 1 {
+		i, err := a.readAnswer()
+		if err == nil && i == continuation && a.unanswered > 1 {
 			err = protocolError("server asks for a literal before it is offered one")
 		}
-		if err != nil || i == goOn || i == len(a.commands)-1 {
-			return i == goOn, err
+		if err != nil || i == continuation || i == len(a.commands)-1 {
+			return i == continuation, err
 		}
 	}
 }
 
-// body sends the octets of a message.
-func (a *appender) body(m *AppendMessage) error {
-	n, err := a.w.ReadFrom(io.LimitReader(m.Body, m.Size))
+// sendBody sends the octets of a message.
+func (a *appender) sendBody(m *AppendMessage) error {
+	n, err := a.buffer.ReadFrom(io.LimitReader(m.Body, m.Size))
 	switch {
-	case a.broken != nil:
-		return a.broken
+	case a.writeErr != nil:
+		return a.writeErr
 	case err != nil:
 		return err
 	case n < m.Size:
@@ -173,50 +173,50 @@ func (a *appender) body(m *AppendMessage) error {
 // from the moment that its last octet is in a write.
 func (a *appender) Write(p []byte) (int, error) {
 	a.c.in.throttle(len(p))
-	if a.broken = a.c.failure(); a.broken != nil {
-		return 0, a.broken
+	if a.writeErr = a.c.failure(); a.writeErr != nil {
+		return 0, a.writeErr
 	}
-	for ; a.sent < a.complete; a.sent++ {
+	for ; a.sent < a.written; a.sent++ {
 		for i := a.commands[a.sent].first; i < a.commands[a.sent].end; i++ {
 			if a.out[i].State == AppendNotSent {
 				a.out[i].State = AppendUnknown
 			}
 		}
 	}
-	if a.broken = a.c.put(p); a.broken != nil {
-		return 0, a.broken
+	if a.writeErr = a.c.send(p); a.writeErr != nil {
+		return 0, a.writeErr
 	}
 	return len(p), nil
 }
 
-// await sends what is ready and reads the answer to one command.
-func (a *appender) await() error {
-	if err := a.w.Flush(); err != nil {
+// awaitAnswer sends what is ready and reads the answer to one command.
+func (a *appender) awaitAnswer() error {
+	if err := a.buffer.Flush(); err != nil {
 		return err
 	}
-	_, err := a.answer()
+	_, err := a.readAnswer()
 	return err
 }
 
-// answer reads the answer to one command, which the server may have to work for,
-// or goOn if that is waited for.
-func (a *appender) answer() (int, error) {
-	a.c.in.wait = a.cmd.wait
-	i, err := a.next()
-	if err == nil && i != goOn {
-		err = a.settle(i)
+// readAnswer reads the answer to one command, which the server may have to work for,
+// or continuation if that is waited for.
+func (a *appender) readAnswer() (int, error) {
+	a.c.in.readWait = a.cmd.answerWait
+	i, err := a.nextAnswer()
+	if err == nil && i != continuation {
+		err = a.recordAnswer(i)
 	}
-	a.deaf = err != nil
+	a.readFailed = err != nil
 	return i, err
 }
 
-// settle takes down what became of a command's messages.
-func (a *appender) settle(i int) error {
+// recordAnswer takes down what became of a command's messages.
+func (a *appender) recordAnswer(i int) error {
 	p, s := a.commands[i], a.answers[i]
 	a.answers[i] = status{kind: s.kind} // the text may be long
-	a.open--
-	a.ahead -= p.octets
-	result := Appended{State: AppendRefused, Err: a.c.explain(a.cmd, a.c.refusal(s, a.cmd))}
+	a.unanswered--
+	a.unansweredOctets -= p.octets
+	result := Appended{State: AppendRefused, Err: a.c.annotate(a.cmd, a.c.refusal(s, a.cmd))}
 	var uids []uint32
 	switch s.kind {
 	case "NO", "BAD":
@@ -240,19 +240,19 @@ func (a *appender) settle(i int) error {
 	return nil
 }
 
-// rescue reads, once sending has come to an end, what the server still says: an
+// readLateAnswers reads, once sending has come to an end, what the server still says: an
 // answer spares the caller a doubt, a BYE tells why.
-func (a *appender) rescue() {
-	if a.broken != nil {
-		a.c.in.hurry(afterBye)
+func (a *appender) readLateAnswers() {
+	if a.writeErr != nil {
+		a.c.in.capDeadline(byeTimeout)
 	}
-	for !a.deaf && a.c.failure() == nil && (a.broken != nil || a.owed()) {
-		_, _ = a.answer() // what matters is in out, or with the connection
+	for !a.readFailed && a.c.failure() == nil && (a.writeErr != nil || a.hasUnanswered()) {
+		_, _ = a.readAnswer() // what matters is in out, or with the connection
 	}
 }
 
-// owed says whether a command that was sent has no answer.
-func (a *appender) owed() bool {
+// hasUnanswered says whether a command that was sent has no answer.
+func (a *appender) hasUnanswered() bool {
 	for i := range a.sent {
 		if a.answers[i].kind == "" {
 			return true

@@ -24,13 +24,13 @@ import (
 //
 // An error of fn ends the connection and is returned as it is.
 func (c *Conn) FetchBodies(ctx context.Context, set uid.Set, fn func(uid uint32, size int64, body io.Reader) error) error {
-	cmd := command{name: cmdFetch, wait: c.opt.Timeouts.Answer, no: ClassMessage, bad: ClassProtocol}
-	for _, part := range split(set) {
+	cmd := command{name: cmdFetch, answerWait: c.options.Timeouts.Answer, onNO: ClassMessage, onBAD: ClassProtocol}
+	for _, part := range splitSet(set) {
 		var numbers imap.UIDSet
 		for r := range part.Ranges() {
 			numbers = append(numbers, imap.UIDRange{Start: imap.UID(r.First), Stop: imap.UID(r.Last)})
 		}
-		err := c.goimap(ctx, cmd, part, func(client *imapclient.Client) error {
+		err := c.runGoIMAP(ctx, cmd, part, func(client *imapclient.Client) error {
 			return c.bodies(client, numbers, fn)
 		})
 		if err != nil {
@@ -48,7 +48,7 @@ func (c *Conn) bodies(client *imapclient.Client, set imap.UIDSet, fn func(uint32
 	whole := false
 	defer func() {
 		if !whole { // an error, or fn panics
-			c.breakOff(client, fetch, &body)
+			c.abandonFetch(client, fetch, &body)
 		}
 	}()
 	for m := fetch.Next(); m != nil; m = fetch.Next() {
@@ -59,10 +59,10 @@ func (c *Conn) bodies(client *imapclient.Client, set imap.UIDSet, fn func(uint32
 				u = item.UID
 			case imapclient.FetchItemDataBodySection:
 				size := item.Literal.Size()
-				body = bodyReader{r: item.Literal, left: size, end: func() error { return c.ended(m, uint32(u)) }}
+				body = bodyReader{r: item.Literal, left: size, confirmEnd: func() error { return c.awaitBodyEnd(m, uint32(u)) }}
 				err := fn(uint32(u), size, &body)
 				if err == nil {
-					err = body.finish()
+					err = body.drain()
 				}
 				if err != nil {
 					c.fail(err)
@@ -75,12 +75,12 @@ func (c *Conn) bodies(client *imapclient.Client, set imap.UIDSet, fn func(uint32
 	return fetch.Close()
 }
 
-// ended reads the reply of a body to its end. Without that the octets may be too
+// awaitBodyEnd reads the reply of a body to its end. Without that the octets may be too
 // few and those behind them have been taken for theirs.
-func (c *Conn) ended(m *imapclient.FetchMessageData, u uint32) error {
+func (c *Conn) awaitBodyEnd(m *imapclient.FetchMessageData, u uint32) error {
 	for m.Next() != nil { // none but the end: the guard lets no other item through
 	}
-	if c.guard.isWhole(u) {
+	if c.guard.hasEnded(u) {
 		return nil
 	}
 	if err := c.failure(); err != nil {
@@ -89,13 +89,13 @@ func (c *Conn) ended(m *imapclient.FetchMessageData, u uint32) error {
 	return protocolError("UID %d: its body has no end", u)
 }
 
-// breakOff ends a FETCH in the middle of a body. The connection is closed first:
+// abandonFetch ends a FETCH in the middle of a body. The connection is closed first:
 // draining the command would download the rest, or wait for it forever. Once
 // reading the body has failed, go-imap's reader is off with the same buffer, and
 // the command may be drained only when that is gone.
-func (c *Conn) breakOff(client *imapclient.Client, fetch *imapclient.FetchCommand, body *bodyReader) {
+func (c *Conn) abandonFetch(client *imapclient.Client, fetch *imapclient.FetchCommand, body *bodyReader) {
 	_ = c.Close() // never fails
-	if body.finish() != nil {
+	if body.drain() != nil {
 		<-client.Closed()
 	}
 	_ = fetch.Close() // its error follows from ours
@@ -104,18 +104,18 @@ func (c *Conn) breakOff(client *imapclient.Client, fetch *imapclient.FetchComman
 // bodyReader gives fn exactly the announced octets of a body, or an error, and
 // that forever.
 type bodyReader struct {
-	r    io.Reader
-	left int64
-	end  func() error // says, once all came, whether they were the body; nil: nobody knows yet
-	err  error
+	r          io.Reader
+	left       int64
+	confirmEnd func() error // says, once all came, whether they were the body; nil: nobody knows yet
+	err        error
 }
 
 func (b *bodyReader) Read(p []byte) (int, error) {
 	switch {
 	case b.err != nil:
 		return 0, b.err
-	case b.left == 0 && b.end != nil:
-		b.err, b.end = b.end(), nil
+	case b.left == 0 && b.confirmEnd != nil:
+		b.err, b.confirmEnd = b.confirmEnd(), nil
 		if b.err == nil {
 			b.err = io.EOF
 		}
@@ -133,8 +133,8 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	return n, b.err
 }
 
-// finish drains what fn has left of the body.
-func (b *bodyReader) finish() error {
+// drain drains what fn has left of the body.
+func (b *bodyReader) drain() error {
 	_, err := io.Copy(io.Discard, b)
 	return err
 }

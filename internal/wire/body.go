@@ -16,21 +16,21 @@ import (
 // The error says why there is none: ErrNoBody, ErrNotSent, or an *Error with the
 // server's words. An error of fn ends the connection and is returned as it is.
 func (c *Conn) FetchBody(ctx context.Context, u uint32, fn func(size int64, body io.Reader) error) error {
-	cmd := command{name: cmdFetch, wait: c.opt.Timeouts.Answer, no: ClassMessage, bad: ClassMessage}
+	cmd := command{name: cmdFetch, answerWait: c.options.Timeouts.Answer, onNO: ClassMessage, onBAD: ClassMessage}
 	return c.exclusive(ctx, cmd, func() error {
-		one := single{c: c, uid: u, fn: fn}
-		answers, err := c.exchange([]string{fmt.Sprintf("UID FETCH %d (UID BODY.PEEK[])", u)}, 0, one.reply, one.literal)
+		one := bodyFetch{c: c, uid: u, fn: fn}
+		answers, err := c.exchange([]string{fmt.Sprintf("UID FETCH %d (UID BODY.PEEK[])", u)}, 0, one.handleUntagged, one.handleLiteral)
 		if err == nil {
 			err = c.refusal(answers[0], cmd)
 		}
 		switch {
 		case err != nil:
 			return err
-		case one.torn:
+		case one.unterminated:
 			return &Error{Class: ClassMessage, Err: fmt.Errorf("the body is not followed by the end of its reply: %w", ErrNotSent)}
-		case one.given && (one.confirmed || one.bodySeq != 0 && one.bodySeq == one.uidSeq):
+		case one.delivered && (one.confirmed || one.bodySeq != 0 && one.bodySeq == one.uidSeq):
 			return nil
-		case one.given:
+		case one.delivered:
 			return &Error{Class: ClassMessage, Err: fmt.Errorf("server sent a body without its UID: %w", ErrNotSent)}
 		case one.isNil:
 			return &Error{Class: ClassMessage, Err: ErrNoBody}
@@ -39,45 +39,45 @@ func (c *Conn) FetchBody(ctx context.Context, u uint32, fn func(size int64, body
 	})
 }
 
-// single is the state of one Body.
-type single struct {
+// bodyFetch is the state of one Body.
+type bodyFetch struct {
 	c   *Conn
 	uid uint32
 	fn  func(size int64, body io.Reader) error
 
-	given     bool   // fn has got a body
-	confirmed bool   // and its reply named our UID
-	bodySeq   uint32 // the sequence number of that reply
-	uidSeq    uint32 // the sequence number that some reply gave our UID
-	inReply   bool   // the body was in the reply that is being read
-	isNil     bool
-	torn      bool // what followed the body was not the end of its reply
+	delivered    bool   // fn has got a body
+	confirmed    bool   // and its reply named our UID
+	bodySeq      uint32 // the sequence number of that reply
+	uidSeq       uint32 // the sequence number that some reply gave our UID
+	inReply      bool   // the body was in the reply that is being read
+	isNil        bool
+	unterminated bool // what followed the body was not the end of its reply
 }
 
-// literal is given the body's literal, with what stands before it.
-func (s *single) literal(head []byte, size int64) (outcome, error) {
+// handleLiteral is given the body's literal, with what stands before it.
+func (s *bodyFetch) handleLiteral(head []byte, size int64) (bodyOutcome, error) {
 	u := parseUntagged(head)
 	f := parseFetch(u)
-	if s.given || f.uid != s.uid && f.uid != 0 || !u.is("FETCH") {
-		return bodySkip, nil
+	if s.delivered || f.uid != s.uid && f.uid != 0 || !u.is("FETCH") {
+		return bodySkipped, nil
 	}
-	s.given, s.inReply, s.bodySeq = true, true, u.number
-	s.c.in.enter()
-	defer s.c.in.leave()
-	return bodyRead, s.give(streamReader{s.c}, size)
+	s.delivered, s.inReply, s.bodySeq = true, true, u.number
+	s.c.in.beginUnit()
+	defer s.c.in.endUnit()
+	return bodyRead, s.deliver(literalReader{s.c}, size)
 }
 
-func (s *single) give(r io.Reader, size int64) error {
+func (s *bodyFetch) deliver(r io.Reader, size int64) error {
 	body := bodyReader{r: r, left: size}
 	err := s.fn(size, &body)
 	if err == nil {
-		err = body.finish()
+		err = body.drain()
 	}
 	return err
 }
 
-// reply is given each whole reply.
-func (s *single) reply(u untagged) (bool, error) {
+// handleUntagged is given each whole reply.
+func (s *bodyFetch) handleUntagged(u untagged) (bool, error) {
 	if u.is("EXPUNGE") { // sequence numbers mean other messages from here on
 		s.bodySeq, s.uidSeq = 0, 0
 		return false, nil
@@ -85,16 +85,16 @@ func (s *single) reply(u untagged) (bool, error) {
 	f := parseFetch(u)
 	mine := s.inReply
 	s.inReply = false
-	if mine && (f.broken || f.odd) {
-		s.torn = true
+	if mine && (f.broken || f.badItemName) {
+		s.unterminated = true
 	}
 	if f.uid == s.uid {
 		s.uidSeq = u.number
 		s.confirmed = s.confirmed || mine
 		s.isNil = s.isNil || f.body.isNil()
-		if f.body.kind == text && !s.given { // a quoted string
-			s.given, s.confirmed = true, true
-			return true, s.give(bytes.NewReader(f.body.octets), int64(len(f.body.octets)))
+		if f.body.kind == text && !s.delivered { // a quoted string
+			s.delivered, s.confirmed = true, true
+			return true, s.deliver(bytes.NewReader(f.body.octets), int64(len(f.body.octets)))
 		}
 	} else if mine && f.uid != 0 {
 		s.bodySeq = 0
@@ -102,11 +102,11 @@ func (s *single) reply(u untagged) (bool, error) {
 	return mine || f.uid == s.uid, nil
 }
 
-// streamReader reads a literal straight from the stream.
-type streamReader struct{ c *Conn }
+// literalReader reads a literal straight from the stream.
+type literalReader struct{ c *Conn }
 
-func (r streamReader) Read(p []byte) (int, error) {
-	n, err := r.c.in.octets(p)
+func (r literalReader) Read(p []byte) (int, error) {
+	n, err := r.c.in.readLiteral(p)
 	if err != nil {
 		r.c.fail(err)
 	}

@@ -11,14 +11,14 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// A link is slow if octets come at less than slowLink a second, of at least
-// slowSample of them and slowTime spent waiting. Mail packs to a half or less, and a
+// A link is slow if octets come at less than slowLinkSpeed a second, of at least
+// slowLinkMinOctets of them and slowLinkMinTime spent waiting. Mail packs to a half or less, and a
 // server's processor deflates some 20 MiB/s: below a fifth of that its work is little
 // beside what it saves. A faster link is left alone.
 const (
-	slowLink   = 4 << 20
-	slowSample = 256 << 10
-	slowTime   = time.Second / 2
+	slowLinkSpeed     = 4 << 20
+	slowLinkMinOctets = 256 << 10
+	slowLinkMinTime   = time.Second / 2
 )
 
 // IsSlow says whether the link was measured to be so slow that it pays to compress.
@@ -26,7 +26,7 @@ const (
 // a round trip, nor a server that thinks, nor a slow disk of ours makes a link slow.
 func (c *Conn) IsSlow() bool {
 	s := c.in
-	return s.got >= slowSample && s.took >= slowTime && float64(s.got) < slowLink*s.took.Seconds()
+	return s.measuredOctets >= slowLinkMinOctets && s.measuredTime >= slowLinkMinTime && float64(s.measuredOctets) < slowLinkSpeed*s.measuredTime.Seconds()
 }
 
 // Compress turns compression on in both directions (RFC 4978), if the server announces
@@ -36,11 +36,11 @@ func (c *Conn) IsSlow() bool {
 // All limits and the minimum rate count octets after inflation, so that a bomb is worth
 // no more than the same octets sent as they are.
 func (c *Conn) Compress(ctx context.Context) error {
-	if c.compressed || c.opt.Compress == CompressNever || !c.HasCapability("COMPRESS=DEFLATE") {
+	if c.compressSent || c.options.Compress == CompressNever || !c.HasCapability("COMPRESS=DEFLATE") {
 		return nil
 	}
-	c.compressed = true // or asked for in vain
-	cmd := command{name: cmdCompress, wait: c.opt.Timeouts.Idle, no: ClassMessage, bad: ClassMessage}
+	c.compressSent = true // or asked for in vain
+	cmd := command{name: cmdCompress, answerWait: c.options.Timeouts.Idle, onNO: ClassMessage, onBAD: ClassMessage}
 	return c.exclusive(ctx, cmd, func() error {
 		answers, err := c.exchange([]string{"COMPRESS DEFLATE"}, 0, nil, nil)
 		if err != nil {
@@ -60,7 +60,7 @@ func (c *Conn) Compress(ctx context.Context) error {
 		// read behind the OK is compressed.
 		behind := bytes.Clone(c.in.buf[c.in.r:c.in.w])
 		c.in.r, c.in.w = 0, 0
-		packed := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(behind), c.out), readAhead/4)
+		packed := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(behind), c.out), readBufferSize/4)
 		d := &deflated{Conn: c.out, r: flate.NewReaderOpts(packed, flate.WithPartialBlock())}
 		c.in.conn, c.out = d, d
 		return nil

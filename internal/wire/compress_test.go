@@ -138,7 +138,7 @@ func TestCompressRubbish(t *testing.T) {
 			}
 			// Real time: the client is never idle while it reads blocks of nothing. The
 			// short timeouts begin here, so that a busy machine fails no step before.
-			c.opt.Timeouts, c.in.timeouts = short, short
+			c.options.Timeouts, c.in.timeouts = short, short
 			if err := c.Noop(t.Context()); Classify(err) != ClassTransient {
 				t.Errorf("error is %v", err)
 			}
@@ -176,13 +176,13 @@ func TestSlow(t *testing.T) {
 		slow bool
 	}{
 		{0, 0, false},
-		{slowSample - 1, time.Hour, false},
-		{slowSample, slowTime - 1, false},
-		{slowSample, slowTime, true},
-		{slowLink, time.Second, false},
-		{slowLink - 1, time.Second, true},
+		{slowLinkMinOctets - 1, time.Hour, false},
+		{slowLinkMinOctets, slowLinkMinTime - 1, false},
+		{slowLinkMinOctets, slowLinkMinTime, true},
+		{slowLinkSpeed, time.Second, false},
+		{slowLinkSpeed - 1, time.Second, true},
 	} {
-		conn := &Conn{in: &stream{got: c.got, took: c.took}}
+		conn := &Conn{in: &stream{measuredOctets: c.got, measuredTime: c.took}}
 		if got := conn.IsSlow(); got != c.slow {
 			t.Errorf("%d octets in %v: %v", c.got, c.took, got)
 		}
@@ -204,7 +204,7 @@ func TestSlowLink(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !conn.IsSlow() {
-			t.Errorf("%d octets in %v", conn.in.got, conn.in.took)
+			t.Errorf("%d octets in %v", conn.in.measuredOctets, conn.in.measuredTime)
 		}
 	})
 }

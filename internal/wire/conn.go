@@ -19,19 +19,19 @@ import (
 // Close may be called from any, at any time. A function given to a command must
 // not call the connection, Close apart.
 type Conn struct {
-	opt    Options
-	raw    net.Conn // the TCP connection: closing it ends everything
-	in     *stream
-	out    net.Conn // raw or the TLS over it
-	guard  guard
-	client *imapclient.Client // nil until Dial is nearly done
-	turn   chan struct{}      // holds one element while a command runs
-	done   chan struct{}      // closed with the first error
-	tag    int                // of the last raw command
-	asm    []byte             // a reply with its literals in place
+	options     Options
+	tcp         net.Conn // the TCP connection: closing it ends everything
+	in          *stream
+	out         net.Conn // raw or the TLS over it
+	guard       guard
+	client      *imapclient.Client // nil until Dial is nearly done
+	commandSlot chan struct{}      // holds one element while a command runs
+	done        chan struct{}      // closed with the first error
+	tag         int                // of the last raw command
+	replyBuffer []byte             // a reply with its literals in place
 
-	noIDs      bool // the server refused FETCH items that it announces
-	compressed bool // COMPRESS was sent
+	objectIDsRefused bool // the server refused FETCH items that it announces
+	compressSent     bool // COMPRESS was sent
 
 	readOnly bool // the mailbox that is open is so for reading only
 
@@ -46,10 +46,10 @@ type Conn struct {
 
 // command is what the connection must know of a command.
 type command struct {
-	name    string
-	wait    time.Duration // until the first octet of the answer
-	no, bad Class         // what NO and BAD mean if they give no code
-	replies int           // how many an honest server may send, chatter apart
+	name        string
+	answerWait  time.Duration // until the first octet of the answer
+	onNO, onBAD Class         // what NO and BAD mean if they give no code
+	maxReplies  int           // how many an honest server may send, chatter apart
 }
 
 // The names that errors carry.
@@ -79,7 +79,7 @@ const (
 )
 
 func newConn(raw net.Conn, o Options) *Conn {
-	c := &Conn{opt: o, raw: raw, out: raw, turn: make(chan struct{}, 1), done: make(chan struct{})}
+	c := &Conn{options: o, tcp: raw, out: raw, commandSlot: make(chan struct{}, 1), done: make(chan struct{})}
 	c.in = newStream(raw, o, c.done)
 	c.guard = guard{c: c}
 	c.guard.cond.L = &c.guard.mu
@@ -96,7 +96,7 @@ func (c *Conn) fail(err error) {
 	}
 	c.mu.Unlock()
 	if first {
-		_ = c.raw.Close() // aborts all reads and writes; the error that matters is err
+		_ = c.tcp.Close() // aborts all reads and writes; the error that matters is err
 		c.guard.wake()
 	}
 }
@@ -120,18 +120,18 @@ func protocolError(format string, args ...any) error {
 // it, the connection is closed.
 func (c *Conn) exclusive(ctx context.Context, cmd command, fn func() error) error {
 	select {
-	case c.turn <- struct{}{}:
+	case c.commandSlot <- struct{}{}:
 	case <-ctx.Done():
-		return c.explain(cmd, canceled(ctx))
+		return c.annotate(cmd, canceled(ctx))
 	case <-c.done:
-		return c.explain(cmd, c.failure())
+		return c.annotate(cmd, c.failure())
 	}
-	defer func() { <-c.turn }()
+	defer func() { <-c.commandSlot }()
 	if err := c.failure(); err != nil {
-		return c.explain(cmd, err)
+		return c.annotate(cmd, err)
 	}
 	if ctx.Err() != nil {
-		return c.explain(cmd, canceled(ctx))
+		return c.annotate(cmd, canceled(ctx))
 	}
 	defer func() {
 		if c.client != nil && c.failure() != nil {
@@ -140,12 +140,12 @@ func (c *Conn) exclusive(ctx context.Context, cmd command, fn func() error) erro
 	}()
 	stop := context.AfterFunc(ctx, func() { c.fail(canceled(ctx)) })
 	defer stop()
-	c.in.begin(cmd.wait)
+	c.in.startCommand(cmd.answerWait)
 	err := fn()
 	if _, ours := err.(*Error); ours && ctx.Err() != nil {
 		err = canceled(ctx) // whatever broke first because of it
 	}
-	return c.explain(cmd, err)
+	return c.annotate(cmd, err)
 }
 
 // abort makes err the connection's error and returns what that is now.
@@ -154,9 +154,9 @@ func (c *Conn) abort(err error) error {
 	return c.failure()
 }
 
-// explain adds to an error of this package what the connection knows: the
+// annotate adds to an error of this package what the connection knows: the
 // command, the server's farewell and its last alert.
-func (c *Conn) explain(cmd command, err error) error {
+func (c *Conn) annotate(cmd command, err error) error {
 	e, ok := err.(*Error)
 	if !ok {
 		return err // nil, or the caller's own
@@ -166,9 +166,9 @@ func (c *Conn) explain(cmd command, err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.bye != nil && full.Class == ClassTransient {
-		full.Class = classOf(*c.bye, cmd.name, ClassBusy)
+		full.Class = classifyStatus(*c.bye, cmd.name, ClassBusy)
 		full.Code, full.Text = c.cleanLocked(c.bye.code), c.cleanLocked(c.bye.text)
-		full.Retry = backOff(c.bye.text)
+		full.Retry = statedBackoff(c.bye.text)
 	}
 	if n := len(c.alerts); n > 0 {
 		full.Alert = c.alerts[n-1]
@@ -178,20 +178,20 @@ func (c *Conn) explain(cmd command, err error) error {
 
 // write sends octets of a command. An error ends the connection.
 func (c *Conn) write(p []byte) error {
-	if err := c.put(p); err != nil {
+	if err := c.send(p); err != nil {
 		return c.abort(err)
 	}
 	return nil
 }
 
-// put is one write to the network.
-func (c *Conn) put(p []byte) error {
-	err := c.out.SetWriteDeadline(time.Now().Add(c.opt.Timeouts.Write))
+// send is one write to the network.
+func (c *Conn) send(p []byte) error {
+	err := c.out.SetWriteDeadline(time.Now().Add(c.options.Timeouts.Write))
 	if err == nil {
 		_, err = c.out.Write(p)
 	}
 	if err != nil {
-		return broken(err)
+		return connectionBroken(err)
 	}
 	return nil
 }
@@ -202,20 +202,20 @@ func (c *Conn) nextTag() string {
 	return "X" + strconv.Itoa(c.tag)
 }
 
-// goimap runs one command of go-imap's; the guard lets the bodies of wanted through.
-func (c *Conn) goimap(ctx context.Context, cmd command, wanted uid.Set, fn func(*imapclient.Client) error) error {
+// runGoIMAP runs one command of go-imap's; the guard lets the bodies of wanted through.
+func (c *Conn) runGoIMAP(ctx context.Context, cmd command, wanted uid.Set, fn func(*imapclient.Client) error) error {
 	return c.exclusive(ctx, cmd, func() error {
-		c.guard.open(wanted)
+		c.guard.openGate(wanted)
 		err := fn(c.client)
 		switch own := c.failure(); {
-		case errors.Is(own, errParser):
-			return protocolError("%w: %s", errParser, c.clean(fmt.Sprint(err)))
+		case errors.Is(own, errUnreadableReply):
+			return protocolError("%w: %s", errUnreadableReply, c.sanitize(fmt.Sprint(err)))
 		case own != nil:
 			return own
 		}
 		answer, ended := c.guard.answer()
 		if !ended { // fn gave up in the middle of the command
-			return c.abort(protocolError("command broken off: %s", c.clean(fmt.Sprint(err))))
+			return c.abort(protocolError("command broken off: %s", c.sanitize(fmt.Sprint(err))))
 		}
 		return c.refusal(answer, cmd)
 	})
@@ -223,7 +223,7 @@ func (c *Conn) goimap(ctx context.Context, cmd command, wanted uid.Set, fn func(
 
 // Noop asks the server for a sign of life (RFC 9051 6.1.2).
 func (c *Conn) Noop(ctx context.Context) error {
-	cmd := command{name: cmdNoop, wait: c.opt.Timeouts.Idle, no: ClassTransient, bad: ClassProtocol}
+	cmd := command{name: cmdNoop, answerWait: c.options.Timeouts.Idle, onNO: ClassTransient, onBAD: ClassProtocol}
 	_, err := c.run(ctx, cmd, "NOOP", nil)
 	return err
 }
@@ -231,10 +231,10 @@ func (c *Conn) Noop(ctx context.Context) error {
 // Logout says good-bye and closes the connection (RFC 9051 6.1.3). It takes no
 // longer than the timeout for it; the connection is closed whatever it returns.
 func (c *Conn) Logout(ctx context.Context) error {
-	cmd := command{name: cmdLogout, wait: c.opt.Timeouts.Logout, no: ClassTransient, bad: ClassProtocol}
-	ctx, cancel := context.WithTimeout(ctx, c.opt.Timeouts.Logout)
+	cmd := command{name: cmdLogout, answerWait: c.options.Timeouts.Logout, onNO: ClassTransient, onBAD: ClassProtocol}
+	ctx, cancel := context.WithTimeout(ctx, c.options.Timeouts.Logout)
 	defer cancel()
-	err := c.goimap(ctx, cmd, uid.Set{}, func(client *imapclient.Client) error { return client.Logout().Wait() })
+	err := c.runGoIMAP(ctx, cmd, uid.Set{}, func(client *imapclient.Client) error { return client.Logout().Wait() })
 	c.mu.Lock()
 	if c.bye != nil { // some hang up without the tagged OK
 		err = nil
@@ -248,12 +248,12 @@ func (c *Conn) Logout(ctx context.Context) error {
 // round trip to nobody whose commands are all answered. The server reads LOGOUT
 // before it sees the end.
 func (c *Conn) LogoutNoWait(ctx context.Context) error {
-	cmd := command{name: cmdLogout, wait: c.opt.Timeouts.Logout}
+	cmd := command{name: cmdLogout, answerWait: c.options.Timeouts.Logout}
 	err := c.exclusive(ctx, cmd, func() error {
-		if err := c.put([]byte(c.nextTag() + " LOGOUT\r\n")); err != nil {
+		if err := c.send([]byte(c.nextTag() + " LOGOUT\r\n")); err != nil {
 			return err
 		}
-		for _, conn := range []net.Conn{c.out, c.raw} {
+		for _, conn := range []net.Conn{c.out, c.tcp} {
 			if half, ok := conn.(interface{ CloseWrite() error }); ok {
 				_ = half.CloseWrite() // all that matters has been said
 			}
@@ -269,11 +269,11 @@ func (c *Conn) LogoutNoWait(ctx context.Context) error {
 func (c *Conn) Close() error {
 	c.fail(&Error{Class: ClassCanceled, Err: net.ErrClosed})
 	select {
-	case c.turn <- struct{}{}:
+	case c.commandSlot <- struct{}{}:
 		if c.client != nil {
 			<-c.client.Closed()
 		}
-		<-c.turn
+		<-c.commandSlot
 	default: // the command in flight waits for go-imap itself
 	}
 	return nil

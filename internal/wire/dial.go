@@ -36,32 +36,32 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 		return nil, &Error{Class: ClassTransient, Err: fmt.Errorf("connect: %w", err)}
 	}
 	if o.Received != nil {
-		raw = &countedConn{raw, o.Received}
+		raw = &countingConn{raw, o.Received}
 	}
 	c := newConn(raw, o)
-	err = c.exclusive(ctx, command{wait: o.Timeouts.Greeting}, func() error { return c.start(ctx) })
-	if err == nil && !c.known() {
+	err = c.exclusive(ctx, command{answerWait: o.Timeouts.Greeting}, func() error { return c.negotiate(ctx) })
+	if err == nil && !c.hasCapabilities() {
 		_, err = c.Capabilities(ctx)
 	}
 	if err != nil {
 		_ = c.Close()
 		return nil, err
 	}
-	c.handOver()
+	c.startGoIMAP()
 	return c, nil
 }
 
-// start brings a fresh connection up to its greeting, under TLS if so wanted.
-func (c *Conn) start(ctx context.Context) error {
-	if c.opt.Security == TLS {
+// negotiate brings a fresh connection up to its greeting, under TLS if so wanted.
+func (c *Conn) negotiate(ctx context.Context) error {
+	if c.options.Security == TLS {
 		if err := c.handshake(ctx); err != nil {
 			return c.abort(err)
 		}
 	}
-	if err := c.greeting(); err != nil {
+	if err := c.readGreeting(); err != nil {
 		return c.abort(err)
 	}
-	if c.opt.Security == StartTLS {
+	if c.options.Security == StartTLS {
 		if err := c.startTLS(ctx); err != nil {
 			return c.abort(err)
 		}
@@ -69,25 +69,25 @@ func (c *Conn) start(ctx context.Context) error {
 	return nil
 }
 
-// greeting reads the server's first line (RFC 9051 7.1).
-func (c *Conn) greeting() error {
-	c.in.begin(c.opt.Timeouts.Greeting)
-	c.in.hurry(c.opt.Timeouts.Greeting)
-	line, err := c.in.line()
+// readGreeting reads the server's first line (RFC 9051 7.1).
+func (c *Conn) readGreeting() error {
+	c.in.startCommand(c.options.Timeouts.Greeting)
+	c.in.capDeadline(c.options.Timeouts.Greeting)
+	line, err := c.in.readLine()
 	if err != nil {
 		return err
 	}
 	rest, untagged := bytes.CutPrefix(line, []byte("* "))
 	s, ok := parseStatus(rest)
 	if !untagged || !ok {
-		return protocolError("not an IMAP greeting: %s", c.clean(string(line[:min(len(line), maxText)])))
+		return protocolError("not an IMAP greeting: %s", c.sanitize(string(line[:min(len(line), maxTextOctets)])))
 	}
 	if s.kind != "OK" && s.kind != "PREAUTH" {
-		e := c.refusal(status{kind: "NO", code: s.code, args: s.args, text: s.text}, command{no: ClassBusy}).(*Error)
+		e := c.refusal(status{kind: "NO", code: s.code, args: s.args, text: s.text}, command{onNO: ClassBusy}).(*Error)
 		e.Err = &imap.Error{Type: imap.StatusResponseType(s.kind), Code: imap.ResponseCode(e.Code), Text: e.Text}
 		return e
 	}
-	c.note(s)
+	c.handleStatus(s)
 	c.authenticated = s.kind == "PREAUTH"
 	return nil
 }
@@ -99,9 +99,9 @@ func (c *Conn) startTLS(ctx context.Context) error {
 	if c.authenticated { // RFC 9051 7.1.4: STARTTLS is not possible any more
 		return &Error{Class: ClassTLS, Err: errors.New("server greets with PREAUTH, which rules out STARTTLS")}
 	}
-	cmd := command{name: cmdStartTLS, no: ClassTLS, bad: ClassTLS}
-	c.in.begin(c.opt.Timeouts.Greeting)
-	c.in.hurry(c.opt.Timeouts.Greeting)
+	cmd := command{name: cmdStartTLS, onNO: ClassTLS, onBAD: ClassTLS}
+	c.in.startCommand(c.options.Timeouts.Greeting)
+	c.in.capDeadline(c.options.Timeouts.Greeting)
 	answers, err := c.exchange([]string{"STARTTLS"}, 0, nil, nil)
 	if err == nil {
 		err = c.refusal(answers[0], cmd)
@@ -120,37 +120,37 @@ func (c *Conn) startTLS(ctx context.Context) error {
 
 // handshake puts TLS over the TCP connection and a fresh stream over that.
 func (c *Conn) handshake(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, c.opt.Timeouts.Handshake)
+	ctx, cancel := context.WithTimeout(ctx, c.options.Timeouts.Handshake)
 	defer cancel()
-	config := c.opt.TLS.Clone()
+	config := c.options.TLS.Clone()
 	if config.NextProtos == nil {
 		config.NextProtos = []string{"imap"} // RFC 7595
 	}
-	secure := tls.Client(&aheadConn{c.raw, bufio.NewReaderSize(c.raw, readAhead)}, config)
+	secure := tls.Client(&bufferedConn{c.tcp, bufio.NewReaderSize(c.tcp, readBufferSize)}, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return &Error{Class: handshakeClass(err), Err: fmt.Errorf("TLS handshake: %w", err)}
 	}
 	c.out = secure
-	c.in = newStream(secure, c.opt, c.done)
-	c.in.begin(c.opt.Timeouts.Greeting)
+	c.in = newStream(secure, c.options, c.done)
+	c.in.startCommand(c.options.Timeouts.Greeting)
 	return nil
 }
 
-// aheadConn reads ahead beneath TLS: some records in one system call.
-type aheadConn struct {
+// bufferedConn reads ahead beneath TLS: some records in one system call.
+type bufferedConn struct {
 	net.Conn
 	r *bufio.Reader
 }
 
-func (c *aheadConn) Read(p []byte) (int, error) { return c.r.Read(p) }
+func (c *bufferedConn) Read(p []byte) (int, error) { return c.r.Read(p) }
 
-// countedConn counts what comes from the network.
-type countedConn struct {
+// countingConn counts what comes from the network.
+type countingConn struct {
 	net.Conn
 	received *atomic.Int64
 }
 
-func (c *countedConn) Read(p []byte) (int, error) {
+func (c *countingConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.received.Add(int64(n))
 	return n, err
@@ -178,18 +178,18 @@ func handshakeClass(err error) Class {
 	return ClassTLS
 }
 
-// handOver starts go-imap, which is greeted by us: it needs to know no more.
-func (c *Conn) handOver() {
+// startGoIMAP starts go-imap, which is greeted by us: it needs to know no more.
+func (c *Conn) startGoIMAP() {
 	kind := "OK"
 	if c.authenticated {
 		kind = "PREAUTH"
 	}
-	c.guard.give("* " + kind + " [CAPABILITY " + c.capabilities() + "] ready\r\n")
+	c.guard.toClient("* " + kind + " [CAPABILITY " + c.capabilityList() + "] ready\r\n")
 	c.client = imapclient.New(&c.guard, nil)
 }
 
-// capabilities is the server's list as go-imap may see it.
-func (c *Conn) capabilities() string {
+// capabilityList is the server's list as go-imap may see it.
+func (c *Conn) capabilityList() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	list := []string{"IMAP4REV1"}
@@ -202,8 +202,8 @@ func (c *Conn) capabilities() string {
 	return strings.Join(list, " ")
 }
 
-// known says whether the server has told its capabilities.
-func (c *Conn) known() bool {
+// hasCapabilities says whether the server has told its capabilities.
+func (c *Conn) hasCapabilities() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.caps != nil
@@ -212,7 +212,7 @@ func (c *Conn) known() bool {
 // Capabilities asks the server anew what it can (RFC 9051 6.1.1): in upper case,
 // sorted. A server that says OK without telling ends the connection.
 func (c *Conn) Capabilities(ctx context.Context) ([]string, error) {
-	cmd := command{name: cmdCapability, wait: c.opt.Timeouts.Idle, no: ClassProtocol, bad: ClassProtocol}
+	cmd := command{name: cmdCapability, answerWait: c.options.Timeouts.Idle, onNO: ClassProtocol, onBAD: ClassProtocol}
 	var caps map[string]bool
 	_, err := c.run(ctx, cmd, "CAPABILITY", func(u untagged) (bool, error) {
 		if !u.is("CAPABILITY") {
@@ -230,7 +230,7 @@ func (c *Conn) Capabilities(ctx context.Context) ([]string, error) {
 		c.mu.Unlock()
 	}
 	if caps == nil {
-		return nil, c.explain(cmd, c.abort(protocolError("server said OK without its capabilities")))
+		return nil, c.annotate(cmd, c.abort(protocolError("server said OK without its capabilities")))
 	}
 	return slices.Sorted(maps.Keys(caps)), nil
 }

@@ -312,7 +312,7 @@ func TestBackOff(t *testing.T) {
 		"Suggested Backoff Time: 86400001 milliseconds":                     24 * time.Hour,
 		"Suggested Backoff Time: -5":                                        0, "Suggested Backoff Time:": 0, "Suggested Backoff Time: x": 0, "later": 0,
 	} {
-		if got := backOff(text); got != want {
+		if got := statedBackoff(text); got != want {
 			t.Errorf("backOff(%q) = %v, want %v", text, got, want)
 		}
 	}

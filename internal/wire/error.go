@@ -108,10 +108,10 @@ func RetryAfter(err error) time.Duration {
 	return 0
 }
 
-// classOf sorts a server's refusal by its text, then by its code; fallback is
+// classifyStatus sorts a server's refusal by its text, then by its code; fallback is
 // what it means where neither tells. RFC 5530, RFC 9738, and what Exchange,
 // Gmail, Dovecot and Yahoo write in words.
-func classOf(s status, command string, fallback Class) Class {
+func classifyStatus(s status, command string, fallback Class) Class {
 	text := strings.ToLower(s.text)
 	for _, word := range []string{
 		"throttled", "suggested backoff time", "bandwidth limit", "too many simultaneous connections",
@@ -148,9 +148,9 @@ func classOf(s status, command string, fallback Class) Class {
 	return fallback
 }
 
-// backOff reads "Suggested Backoff Time: 299950 milliseconds" (Exchange): at most
+// statedBackoff reads "Suggested Backoff Time: 299950 milliseconds" (Exchange): at most
 // a day, 0 where there is none.
-func backOff(text string) time.Duration {
+func statedBackoff(text string) time.Duration {
 	m := regexp.MustCompile(`(?i)suggested back-?off time:? *([0-9]+) *([a-z]*)`).FindStringSubmatch(text)
 	if m == nil {
 		return 0

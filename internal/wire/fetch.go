@@ -10,24 +10,24 @@ import (
 	"unicode/utf8"
 )
 
-// fetched is what one FETCH reply holds (RFC 9051 7.5.2). Its values point into the reply.
-type fetched struct {
-	uid    uint32 // 0: not told, or told differently twice
-	flags  value
-	date   value
-	size   value
-	modSeq value
-	email  value // EMAILID
-	gmail  value // X-GM-MSGID
-	labels value // X-GM-LABELS
-	body   value
-	header value
-	broken bool // something in it could not be read
-	odd    bool // the name of an item is none
+// fetchReply is what one FETCH reply holds (RFC 9051 7.5.2). Its values point into the reply.
+type fetchReply struct {
+	uid         uint32 // 0: not told, or told differently twice
+	flags       value
+	date        value
+	size        value
+	modSeq      value
+	email       value // EMAILID
+	gmail       value // X-GM-MSGID
+	labels      value // X-GM-LABELS
+	body        value
+	header      value
+	broken      bool // something in it could not be read
+	badItemName bool // the name of an item is none
 }
 
 // parseFetch reads what can be read of a FETCH reply, or of the head of one.
-func parseFetch(u untagged) (f fetched) {
+func parseFetch(u untagged) (f fetchReply) {
 	if !u.is("FETCH") {
 		return f
 	}
@@ -45,7 +45,7 @@ func parseFetch(u untagged) (f fetched) {
 			f.broken = f.broken || string(bytes.TrimRight(c.b, " ")) != ")"
 			break
 		}
-		f.odd = f.odd || !c.follows(key)
+		f.badItemName = f.badItemName || !c.isItemName(key)
 		v := c.value()
 		if v.kind == none {
 			f.broken = true
@@ -95,7 +95,7 @@ func endsReply(rest []byte, u uint32) bool {
 			return len(bytes.Trim(c.b[1:], " ")) == 0
 		}
 		key := c.key()
-		if !c.follows(key) || isKey(key, "BODY[]") {
+		if !c.isItemName(key) || isKey(key, "BODY[]") {
 			return false
 		}
 		v := c.value()
@@ -108,15 +108,15 @@ func endsReply(rest []byte, u uint32) bool {
 	}
 }
 
-// items are names of FETCH items, or what they begin with.
-var items = []string{"UID", "FLAGS", "MODSEQ", "INTERNALDATE", "RFC822", "BODY", "BINARY", "ENVELOPE"}
+// fetchItems are names of FETCH items, or what they begin with.
+var fetchItems = []string{"UID", "FLAGS", "MODSEQ", "INTERNALDATE", "RFC822", "BODY", "BINARY", "ENVELOPE"}
 
-// follows says whether key, of which the cursor stands before the value, may be
+// isItemName says whether key, of which the cursor stands before the value, may be
 // the name of a FETCH item and not a word of a text: one that is known; or another
 // in upper case, but without a literal.
-func (c *cursor) follows(key []byte) bool {
+func (c *cursor) isItemName(key []byte) bool {
 	c.space()
-	for _, name := range items {
+	for _, name := range fetchItems {
 		if len(key) >= len(name) && isKey(key[:len(name)], name) {
 			return true
 		}
@@ -155,7 +155,7 @@ func parseFlags(v value) ([]string, error) {
 			break
 		}
 		name := string(f.octets)
-		if f.kind == list || !visible(name) {
+		if f.kind == list || !isVisible(name) {
 			err = errFlags
 			continue
 		}
@@ -175,12 +175,12 @@ func parseFlags(v value) ([]string, error) {
 	return slices.Compact(flags), err
 }
 
-func visible(name string) bool {
-	return printable(name) && !strings.ContainsFunc(name, unicode.IsSpace)
+func isVisible(name string) bool {
+	return isPrintable(name) && !strings.ContainsFunc(name, unicode.IsSpace)
 }
 
-// printable is visible, but for spaces.
-func printable(name string) bool {
+// isPrintable is visible, but for spaces.
+func isPrintable(name string) bool {
 	return name != "" && utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
 }
 

@@ -143,12 +143,12 @@ func FuzzReply(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, reply []byte) {
 		u := parseUntagged(reply)
-		m := parseFetch(u).meta(u.number)
+		m := parseFetch(u).metadata(u.number)
 		if !m.InternalDate.IsZero() && m.InternalDate.Year() < 1900 || m.Size < 0 || !m.HasFlags && len(m.Flags) > 0 {
 			t.Errorf("Meta = %+v", m)
 		}
-		s := finder{room: 1 << 20}
-		if _, err := s.reply(u); err == nil {
+		s := searchResult{octetsLeft: 1 << 20}
+		if _, err := s.handleUntagged(u); err == nil {
 			set := s.set()
 			if again, err := uid.Parse(set.String()); err != nil || again.Len() != set.Len() {
 				t.Errorf("set %q: %v", set, err)
@@ -165,7 +165,7 @@ func FuzzReply(f *testing.F) {
 		}
 		if s, ok := parseStatus(reply); ok {
 			var e Selected
-			e.note(s)
+			e.applyStatus(s)
 			for _, flag := range e.PermanentFlags {
 				if !ValidFlag(flag) {
 					t.Errorf("flag %q", flag)

@@ -16,10 +16,10 @@ import (
 //
 // An error of fn ends the connection and is returned as it is.
 func (c *Conn) FetchHeaders(ctx context.Context, set uid.Set, fn func(uid uint32, header []byte) error) error {
-	cmd := command{name: cmdFetch, wait: c.opt.Timeouts.Answer, no: ClassMessage, bad: ClassProtocol}
-	for _, part := range split(set) {
+	cmd := command{name: cmdFetch, answerWait: c.options.Timeouts.Answer, onNO: ClassMessage, onBAD: ClassProtocol}
+	for _, part := range splitSet(set) {
 		var given uid.Set
-		cmd.replies = part.Len()
+		cmd.maxReplies = part.Len()
 		_, err := c.run(ctx, cmd, "UID FETCH "+part.String()+" (UID BODY.PEEK[HEADER])", func(u untagged) (bool, error) {
 			f := parseFetch(u)
 			if f.broken || f.header.kind != text || !part.Contains(f.uid) || given.Contains(f.uid) {

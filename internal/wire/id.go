@@ -10,14 +10,14 @@ import (
 	"archiverd/internal/utf7"
 )
 
-// mostLabels is the octets that the labels of one message may have together.
-const mostLabels = 64 << 10
+// maxLabelOctets is the octets that the labels of one message may have together.
+const maxLabelOctets = 64 << 10
 
-// idItems are the FETCH items by which the server tells what a message is known
+// objectIDItems are the FETCH items by which the server tells what a message is known
 // by to it: EMAILID (RFC 8474 5.1), else those of Gmail's X-GM-EXT-1.
-func (c *Conn) idItems() string {
+func (c *Conn) objectIDItems() string {
 	switch {
-	case c.noIDs:
+	case c.objectIDsRefused:
 		return ""
 	case c.HasCapability("OBJECTID") && c.HasCapability("X-GM-EXT-1"):
 		return " EMAILID X-GM-LABELS"
@@ -29,15 +29,15 @@ func (c *Conn) idItems() string {
 	return ""
 }
 
-// withoutIDs says whether err may be the server's refusal of items that it
+// refusedObjectIDs says whether err may be the server's refusal of items that it
 // announces and can't tell.
-func (c *Conn) withoutIDs(q MetadataQuery, err error) bool {
+func (c *Conn) refusedObjectIDs(q MetadataQuery, err error) bool {
 	var refusal *imap.Error
-	return q.IDs && c.idItems() != "" && errors.As(err, &refusal) && c.failure() == nil
+	return q.IDs && c.objectIDItems() != "" && errors.As(err, &refusal) && c.failure() == nil
 }
 
 // emailID is the message's EMAILID, or X-GM-MSGID; empty if it is neither.
-func (f fetched) emailID() string {
+func (f fetchReply) emailID() string {
 	if f.email.kind == list {
 		inner := cursor{f.email.octets}
 		if v := inner.value(); v.kind != list && isObjectID(v.octets) {
@@ -65,7 +65,7 @@ func isObjectID(id []byte) bool {
 // a backslash. Sorted, each once; an error if any is no visible text or they are
 // too many.
 func parseLabels(v value) (labels []string, err error) {
-	if v.kind != list || len(v.octets) > mostLabels {
+	if v.kind != list || len(v.octets) > maxLabelOctets {
 		return nil, errLabels
 	}
 	labels = []string{}
@@ -81,7 +81,7 @@ func parseLabels(v value) (labels []string, err error) {
 		if decoded, derr := utf7.Decode(name); derr == nil {
 			name = decoded
 		}
-		if l.kind == list || !printable(name) {
+		if l.kind == list || !isPrintable(name) {
 			return nil, errLabels
 		}
 		labels = append(labels, name)

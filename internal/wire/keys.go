@@ -25,20 +25,20 @@ var textKeys = map[string]int{
 //
 // A refusal is the error of the keys: the connection stays.
 func (c *Conn) SearchKeys(ctx context.Context, keys []string) (uid.Set, error) {
-	cmd := command{name: cmdSearch, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassMailbox}
+	cmd := command{name: cmdSearch, answerWait: c.options.Timeouts.Answer, onNO: ClassMailbox, onBAD: ClassMailbox}
 	if len(keys) == 0 {
 		keys = []string{"ALL"}
 	}
 	parts, err := c.searchParts(keys)
 	if err != nil {
-		return uid.Set{}, c.explain(cmd, err)
+		return uid.Set{}, c.annotate(cmd, err)
 	}
 	return c.search(ctx, cmd, parts)
 }
 
 // searchParts writes a search; each part but the last ends in the size of a literal.
 func (c *Conn) searchParts(keys []string) ([]string, error) {
-	line := c.searchHead()
+	line := c.searchCommand()
 	for _, k := range keys {
 		if !utf8.ValidString(k) || strings.ContainsAny(k, "\x00\r\n") {
 			return nil, &Error{Class: ClassMailbox, Err: fmt.Errorf("search for %q: not one line of UTF-8 text", k)}
@@ -54,7 +54,7 @@ func (c *Conn) searchParts(keys []string) ([]string, error) {
 		switch quoted, _ := quote(k); {
 		case !isASCII(k):
 			parts, line = append(parts, fmt.Sprintf("%s{%d}", line, len(k))), k
-		case texts > 0 || !bare(k):
+		case texts > 0 || !isBareKey(k):
 			line += quoted
 		default:
 			line += k
@@ -66,9 +66,9 @@ func (c *Conn) searchParts(keys []string) ([]string, error) {
 	return append(parts, line), nil
 }
 
-// bare says whether a key can be sent as it is: visible ASCII that neither begins
+// isBareKey says whether a key can be sent as it is: visible ASCII that neither begins
 // a string nor ends in a literal's size.
-func bare(key string) bool {
+func isBareKey(key string) bool {
 	for i := range len(key) {
 		if b := key[i]; b <= ' ' || b >= 0x7f || strings.IndexByte("\"\\{}%", b) >= 0 {
 			return false

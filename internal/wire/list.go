@@ -30,22 +30,22 @@ type Status struct {
 	HighestModSeq                  uint64
 }
 
-// has says whether the mailbox carries the attribute.
-func (m *Mailbox) has(attr string) bool {
+// hasAttr says whether the mailbox carries the attribute.
+func (m *Mailbox) hasAttr(attr string) bool {
 	return slices.ContainsFunc(m.Attrs, func(a string) bool { return strings.EqualFold(a, attr) })
 }
 
 const (
-	statusOctets = 32 << 10 // of STATUS commands sent in one write
-	unnamed      = "(unreadable LIST reply)"
+	maxStatusOctets = 32 << 10 // of STATUS commands sent in one write
+	unreadableName  = "(unreadable LIST reply)"
 )
 
 // List lists all mailboxes, each with its STATUS if it can be selected. What is
 // wrong with one mailbox, be it its name or its STATUS, is in that Mailbox.
 func (c *Conn) List(ctx context.Context) ([]Mailbox, error) {
-	var l lister
-	l.limit = c.opt.Limits.Mailboxes
-	cmd := command{name: cmdList, wait: c.opt.Timeouts.Answer, no: ClassProtocol, bad: ClassProtocol, replies: 2 * l.limit}
+	var l listReplies
+	l.maxMailboxes = c.options.Limits.Mailboxes
+	cmd := command{name: cmdList, answerWait: c.options.Timeouts.Answer, onNO: ClassProtocol, onBAD: ClassProtocol, maxReplies: 2 * l.maxMailboxes}
 	extended := c.HasCapability("LIST-STATUS")
 	line := `LIST "" "*"`
 	if extended { // RFC 5258, RFC 5819, RFC 6154
@@ -55,34 +55,34 @@ func (c *Conn) List(ctx context.Context) ([]Mailbox, error) {
 		}
 		line += " RETURN (" + options + ")"
 	}
-	_, err := c.run(ctx, cmd, line, l.reply)
+	_, err := c.run(ctx, cmd, line, l.handleUntagged)
 	var refusal *imap.Error
 	if extended && errors.As(err, &refusal) && refusal.Type == imap.StatusResponseTypeBad && c.failure() == nil { // announced, but not understood
-		l = lister{limit: l.limit}
-		_, err = c.run(ctx, cmd, `LIST "" "*"`, l.reply)
+		l = listReplies{maxMailboxes: l.maxMailboxes}
+		_, err = c.run(ctx, cmd, `LIST "" "*"`, l.handleUntagged)
 	}
 	if err != nil {
 		return nil, err
 	}
-	l.assign()
+	l.assignStatuses()
 	var missing []*Mailbox
-	for i := range l.found {
-		if m := &l.found[i]; m.Status == nil && m.StatusErr == nil && !m.has(`\Noselect`) && !m.has(`\NonExistent`) {
+	for i := range l.mailboxes {
+		if m := &l.mailboxes[i]; m.Status == nil && m.StatusErr == nil && !m.hasAttr(`\Noselect`) && !m.hasAttr(`\NonExistent`) {
 			missing = append(missing, m)
 		}
 	}
 	for len(missing) > 0 {
 		n, octets := 0, 0
-		for n < len(missing) && (n == 0 || octets < statusOctets) {
+		for n < len(missing) && (n == 0 || octets < maxStatusOctets) {
 			octets += len(missing[n].Wire) + len(`X1 STATUS "" `+c.statusItems()+"\r\n")
 			n++
 		}
-		if err := c.statuses(ctx, missing[:n]); err != nil {
+		if err := c.fetchStatuses(ctx, missing[:n]); err != nil {
 			return nil, err
 		}
 		missing = missing[n:]
 	}
-	return l.found, nil
+	return l.mailboxes, nil
 }
 
 func (c *Conn) statusItems() string {
@@ -92,9 +92,9 @@ func (c *Conn) statusItems() string {
 	return "(MESSAGES UIDNEXT UIDVALIDITY)"
 }
 
-// statuses asks for the STATUS of some mailboxes in one go.
-func (c *Conn) statuses(ctx context.Context, group []*Mailbox) error {
-	cmd := command{name: cmdStatus, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassMailbox}
+// fetchStatuses asks for the STATUS of some mailboxes in one go.
+func (c *Conn) fetchStatuses(ctx context.Context, group []*Mailbox) error {
+	cmd := command{name: cmdStatus, answerWait: c.options.Timeouts.Answer, onNO: ClassMailbox, onBAD: ClassMailbox}
 	var lines []string
 	var asked []*Mailbox
 	for _, m := range group {
@@ -125,9 +125,9 @@ func (c *Conn) statuses(ctx context.Context, group []*Mailbox) error {
 		}
 		for i, m := range asked {
 			if err := c.refusal(answers[i], cmd); err != nil {
-				m.Status, m.StatusErr = nil, c.explain(cmd, err)
+				m.Status, m.StatusErr = nil, c.annotate(cmd, err)
 			} else if m.Status == nil {
-				m.StatusErr = c.explain(cmd, protocolError("server said OK without the STATUS"))
+				m.StatusErr = c.annotate(cmd, protocolError("server said OK without the STATUS"))
 			}
 		}
 		return nil
@@ -136,19 +136,19 @@ func (c *Conn) statuses(ctx context.Context, group []*Mailbox) error {
 
 var errUnsendable = &Error{Class: ClassMailbox, Err: errors.New("mailbox name holds NUL or a line end and can't be sent")}
 
-// lister gathers the replies to LIST.
-type lister struct {
-	limit    int
-	found    []Mailbox
-	statuses map[string]*Status
+// listReplies gathers the replies to LIST.
+type listReplies struct {
+	maxMailboxes int
+	mailboxes    []Mailbox
+	statuses     map[string]*Status
 }
 
-func (l *lister) reply(u untagged) (bool, error) {
+func (l *listReplies) handleUntagged(u untagged) (bool, error) {
 	if name, s, ok := parseStatusReply(u); ok {
 		if l.statuses == nil {
 			l.statuses = make(map[string]*Status)
 		}
-		if len(l.statuses) < l.limit {
+		if len(l.statuses) < l.maxMailboxes {
 			l.statuses[pattern.FoldInbox(name)] = s
 		}
 		return true, nil
@@ -156,25 +156,25 @@ func (l *lister) reply(u untagged) (bool, error) {
 	if !u.is("LIST") {
 		return false, nil
 	}
-	if len(l.found) == l.limit {
-		return true, protocolError("over %d mailboxes: %w", l.limit, ErrLimit)
+	if len(l.mailboxes) == l.maxMailboxes {
+		return true, protocolError("over %d mailboxes: %w", l.maxMailboxes, ErrLimit)
 	}
 	if m := parseList(u.rest); m.Wire != "" {
-		l.found = append(l.found, m)
+		l.mailboxes = append(l.mailboxes, m)
 	}
 	return true, nil
 }
 
-// assign drops what was listed twice and gives each mailbox its status.
-func (l *lister) assign() {
+// assignStatuses drops what was listed twice and gives each mailbox its status.
+func (l *listReplies) assignStatuses() {
 	seen := make(map[string]bool)
-	l.found = slices.DeleteFunc(l.found, func(m Mailbox) bool {
+	l.mailboxes = slices.DeleteFunc(l.mailboxes, func(m Mailbox) bool {
 		again := seen[m.Wire]
 		seen[m.Wire] = true
 		return again
 	})
-	for i := range l.found {
-		l.found[i].Status = l.statuses[pattern.FoldInbox(l.found[i].Wire)]
+	for i := range l.mailboxes {
+		l.mailboxes[i].Status = l.statuses[pattern.FoldInbox(l.mailboxes[i].Wire)]
 	}
 }
 
@@ -188,7 +188,7 @@ func parseList(rest []byte) Mailbox {
 	if attrs.kind != list || delimiter.kind == none || delimiter.kind == list || len(c.b) == 0 {
 		octets := string(bytes.TrimLeft(rest, " "))
 		if octets == "" {
-			octets = unnamed
+			octets = unreadableName
 		}
 		return Mailbox{Wire: octets, Name: octets, Raw: true, StatusErr: protocolError("unreadable reply to LIST")}
 	}
@@ -221,7 +221,7 @@ func parseList(rest []byte) Mailbox {
 
 // parseStatusReply reads "* STATUS name (…)" (RFC 9051 7.3.4).
 func parseStatusReply(u untagged) (name string, s *Status, ok bool) {
-	name, items, ok := statusReply(u)
+	name, items, ok := splitStatusReply(u)
 	if !ok {
 		return "", nil, false
 	}
@@ -249,8 +249,8 @@ func parseStatusReply(u untagged) (name string, s *Status, ok bool) {
 	}
 }
 
-// statusReply cuts a STATUS reply into the name and the items.
-func statusReply(u untagged) (name string, items cursor, ok bool) {
+// splitStatusReply cuts a STATUS reply into the name and the items.
+func splitStatusReply(u untagged) (name string, items cursor, ok bool) {
 	if !u.is("STATUS") {
 		return "", cursor{}, false
 	}

@@ -39,34 +39,34 @@ func (c *Conn) Login(ctx context.Context, a Auth) error {
 	if c.authenticated {
 		return nil
 	}
-	cmd := command{name: cmdLogin, wait: c.opt.Timeouts.Answer, no: ClassLogin, bad: ClassLogin}
-	c.hide(a)
-	login, err := c.method(a)
+	cmd := command{name: cmdLogin, answerWait: c.options.Timeouts.Answer, onNO: ClassLogin, onBAD: ClassLogin}
+	c.hideSecrets(a)
+	login, err := c.loginMethod(a)
 	if err != nil {
-		return c.explain(cmd, c.abort(&Error{Class: ClassLogin, Err: err}))
+		return c.annotate(cmd, c.abort(&Error{Class: ClassLogin, Err: err}))
 	}
 	c.mu.Lock()
 	c.caps = nil // they end with the login (RFC 9051 6.2.2)
 	c.mu.Unlock()
-	if err := c.goimap(ctx, cmd, uid.Set{}, login); err != nil {
+	if err := c.runGoIMAP(ctx, cmd, uid.Set{}, login); err != nil {
 		_ = c.Close() // never fails
 		return err
 	}
 	c.authenticated = true
-	if !c.known() {
+	if !c.hasCapabilities() {
 		if _, err := c.Capabilities(ctx); err != nil {
 			return err
 		}
 	}
-	if c.opt.Compress == CompressAlways {
+	if c.options.Compress == CompressAlways {
 		return c.Compress(ctx)
 	}
 	return nil
 }
 
-// method chooses how to log in. No password leaves where the server has said
+// loginMethod chooses how to log in. No password leaves where the server has said
 // that it does not want it.
-func (c *Conn) method(a Auth) (func(*imapclient.Client) error, error) {
+func (c *Conn) loginMethod(a Auth) (func(*imapclient.Client) error, error) {
 	authenticate := func(client func() sasl.Client) func(*imapclient.Client) error {
 		return func(c *imapclient.Client) error { return c.Authenticate(client()) }
 	}
@@ -78,7 +78,7 @@ func (c *Conn) method(a Auth) (func(*imapclient.Client) error, error) {
 	switch {
 	case a.SASL != nil:
 		return authenticate(a.SASL), nil
-	case disabled && (c.opt.Security == Plaintext || !c.HasCapability("AUTH=PLAIN") && !c.HasCapability("AUTH=LOGIN")):
+	case disabled && (c.options.Security == Plaintext || !c.HasCapability("AUTH=PLAIN") && !c.HasCapability("AUTH=LOGIN")):
 		return nil, errLoginDisabled
 	}
 	switch a.Mechanism {
@@ -126,8 +126,8 @@ func (l *loginClient) Next([]byte) ([]byte, error) {
 	return nil, sasl.ErrUnexpectedServerChallenge
 }
 
-// hide remembers in which forms the password could come back.
-func (c *Conn) hide(a Auth) {
+// hideSecrets remembers in which forms the password could come back.
+func (c *Conn) hideSecrets(a Auth) {
 	password := string(a.Password)
 	if password == "" {
 		return

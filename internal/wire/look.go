@@ -29,19 +29,19 @@ type Opened struct {
 // the mailbox that the queries were meant for, UIDVALIDITY tells only in the end.
 // A query that the server refuses is no error: what is missing, Meta asks for.
 func (c *Conn) Open(ctx context.Context, l OpenQuery, fn func(Metadata) error) (Opened, error) {
-	cmd := command{name: cmdExamine, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassMailbox}
-	line, err := c.openLine(cmd, l.Wire, l.CondStore)
+	cmd := command{name: cmdExamine, answerWait: c.options.Timeouts.Answer, onNO: ClassMailbox, onBAD: ClassMailbox}
+	line, err := c.openCommand(cmd, l.Wire, l.CondStore)
 	if err != nil {
 		return Opened{}, err
 	}
 	lines := []string{line}
 	if l.Search {
-		lines = append(lines, c.searchHead()+" ALL")
+		lines = append(lines, c.searchCommand()+" ALL")
 	}
 	first, most, sent := len(lines), 0, true // of the queries
 	for _, q := range l.Metadata {
-		for _, line := range c.lines(q) {
-			if len(lines) == flightLines {
+		for _, line := range c.metadataCommands(q) {
+			if len(lines) == maxPipelined {
 				sent = false
 				break
 			}
@@ -50,22 +50,22 @@ func (c *Conn) Open(ctx context.Context, l OpenQuery, fn func(Metadata) error) (
 		most += q.Set.Len()
 	}
 	var opened Selected
-	found := finder{room: c.opt.Limits.Search}
+	found := searchResult{octetsLeft: c.options.Limits.Search}
 	looked := Opened{AllAnswered: sent}
 	err = c.exclusive(ctx, cmd, func() error {
-		c.in.search = l.Search
-		defer func() { c.in.search = false }()
-		t := c.talk(len(lines), min(most, mostReplies), nil, nil)
-		t.fn = func(u untagged) (bool, error) {
+		c.in.allowLongSearch = l.Search
+		defer func() { c.in.allowLongSearch = false }()
+		t := c.newPipeline(len(lines), min(most, maxMetadataReplies), nil, nil)
+		t.onUntagged = func(u untagged) (bool, error) {
 			switch {
 			case t.answers[0].kind == "": // all but what the opening tells is of the mailbox before
-				return opened.reply(u)
+				return opened.handleUntagged(u)
 			case l.Search && (u.is("SEARCH") || u.is("ESEARCH")):
-				return found.reply(u)
+				return found.handleUntagged(u)
 			}
-			return metaReply(u, fn)
+			return handleMetadata(u, fn)
 		}
-		if err := t.send(lines); err != nil {
+		if err := t.exchange(lines); err != nil {
 			return err
 		}
 		if err := c.refusal(t.answers[0], cmd); err != nil {
@@ -73,17 +73,17 @@ func (c *Conn) Open(ctx context.Context, l OpenQuery, fn func(Metadata) error) (
 		}
 		opened.ReadOnly, c.readOnly = t.answers[0].code == "READ-ONLY", true
 		if l.Search {
-			cmd := command{name: cmdSearch, no: ClassMailbox, bad: ClassProtocol}
-			if looked.UIDs, err = c.searched(&found, t.answers[1], cmd); err != nil {
-				return c.explain(cmd, err)
+			cmd := command{name: cmdSearch, onNO: ClassMailbox, onBAD: ClassProtocol}
+			if looked.UIDs, err = c.searchedUIDs(&found, t.answers[1], cmd); err != nil {
+				return c.annotate(cmd, err)
 			}
 		}
 		for _, s := range t.answers[first:] {
-			cmd := command{name: cmdFetch, no: ClassMessage, bad: ClassMessage}
+			cmd := command{name: cmdFetch, onNO: ClassMessage, onBAD: ClassMessage}
 			err := c.refusal(s, cmd)
 			switch Classify(err) {
 			case ClassBusy, ClassThrottled, ClassLogin: // of the server, not of the query
-				return c.explain(cmd, err)
+				return c.annotate(cmd, err)
 			}
 			looked.AllAnswered = looked.AllAnswered && err == nil
 		}
@@ -96,6 +96,6 @@ func (c *Conn) Open(ctx context.Context, l OpenQuery, fn func(Metadata) error) (
 	return looked, nil
 }
 
-// flightLines is how many commands are sent in one write, with sets of maxSet
+// maxPipelined is how many commands are sent in one write, with sets of maxSetOctets
 // octets: few enough that they fit into the server's buffer while it answers.
-const flightLines = 8
+const maxPipelined = 8

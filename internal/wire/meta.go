@@ -10,8 +10,8 @@ import (
 	"archiverd/internal/uid"
 )
 
-// maxSet is the octets of a UID set in one command; Dovecot refuses lines of 64 KiB.
-const maxSet = 8000
+// maxSetOctets is the octets of a UID set in one command; Dovecot refuses lines of 64 KiB.
+const maxSetOctets = 8000
 
 // MetadataQuery says what to ask of which messages.
 type MetadataQuery struct {
@@ -43,22 +43,22 @@ type Metadata struct {
 // A server that refuses what it has announced is asked again without IDs; what it
 // had told by then comes twice.
 func (c *Conn) FetchMetadata(ctx context.Context, q MetadataQuery, fn func(Metadata) error) error {
-	err := c.meta(ctx, q, fn)
-	if c.withoutIDs(q, err) {
+	err := c.fetchMetadata(ctx, q, fn)
+	if c.refusedObjectIDs(q, err) {
 		q.IDs = false
-		if err = c.meta(ctx, q, fn); err == nil {
-			c.noIDs = true
+		if err = c.fetchMetadata(ctx, q, fn); err == nil {
+			c.objectIDsRefused = true
 		}
 	}
 	return err
 }
 
-func (c *Conn) meta(ctx context.Context, q MetadataQuery, fn func(Metadata) error) error {
-	cmd := command{name: cmdFetch, wait: c.opt.Timeouts.Answer, no: ClassMessage, bad: ClassProtocol}
-	most := min(q.Set.Len(), mostReplies)
-	for lines := range slices.Chunk(c.lines(q), flightLines) {
+func (c *Conn) fetchMetadata(ctx context.Context, q MetadataQuery, fn func(Metadata) error) error {
+	cmd := command{name: cmdFetch, answerWait: c.options.Timeouts.Answer, onNO: ClassMessage, onBAD: ClassProtocol}
+	most := min(q.Set.Len(), maxMetadataReplies)
+	for lines := range slices.Chunk(c.metadataCommands(q), maxPipelined) {
 		err := c.exclusive(ctx, cmd, func() error {
-			answers, err := c.exchange(lines, most, func(u untagged) (bool, error) { return metaReply(u, fn) }, nil)
+			answers, err := c.exchange(lines, most, func(u untagged) (bool, error) { return handleMetadata(u, fn) }, nil)
 			for _, s := range answers {
 				if err == nil {
 					err = c.refusal(s, cmd)
@@ -73,15 +73,15 @@ func (c *Conn) meta(ctx context.Context, q MetadataQuery, fn func(Metadata) erro
 	return nil
 }
 
-// mostReplies is how many replies a query of a very wide set may have: as many as
+// maxMetadataReplies is how many replies a query of a very wide set may have: as many as
 // a mailbox may have messages here.
-const mostReplies = 1 << 27
+const maxMetadataReplies = 1 << 27
 
-// lines are the commands of a query.
-func (c *Conn) lines(q MetadataQuery) []string {
+// metadataCommands are the commands of a query.
+func (c *Conn) metadataCommands(q MetadataQuery) []string {
 	items := "(UID FLAGS INTERNALDATE RFC822.SIZE)"
 	if q.IDs {
-		items = "(UID FLAGS INTERNALDATE RFC822.SIZE" + c.idItems() + ")"
+		items = "(UID FLAGS INTERNALDATE RFC822.SIZE" + c.objectIDItems() + ")"
 	}
 	if q.FlagsOnly {
 		items = "(UID FLAGS)"
@@ -90,25 +90,25 @@ func (c *Conn) lines(q MetadataQuery) []string {
 		items += fmt.Sprintf(" (CHANGEDSINCE %d)", q.ChangedSince)
 	}
 	var lines []string
-	for _, part := range split(q.Set) {
+	for _, part := range splitSet(q.Set) {
 		lines = append(lines, "UID FETCH "+part.String()+" "+items)
 	}
 	return lines
 }
 
-// metaReply gives fn what a FETCH reply with a UID says.
-func metaReply(u untagged, fn func(Metadata) error) (bool, error) {
+// handleMetadata gives fn what a FETCH reply with a UID says.
+func handleMetadata(u untagged, fn func(Metadata) error) (bool, error) {
 	f := parseFetch(u)
 	if f.uid == 0 {
 		return false, nil
 	}
-	return true, fn(f.meta(u.number))
+	return true, fn(f.metadata(u.number))
 }
 
-// mostSize is what no message has: whoever adds sizes up must not overflow.
-const mostSize = 1 << 40
+// maxMessageSize is what no message has: whoever adds sizes up must not overflow.
+const maxMessageSize = 1 << 40
 
-func (f fetched) meta(seq uint32) Metadata {
+func (f fetchReply) metadata(seq uint32) Metadata {
 	m := Metadata{UID: f.uid, Seq: seq}
 	var problems []string
 	if f.broken {
@@ -129,7 +129,7 @@ func (f fetched) meta(seq uint32) Metadata {
 	}
 	if f.size.kind != none {
 		n, ok := f.size.number()
-		if m.Size, m.HasSize = int64(n), ok && n < mostSize; !m.HasSize {
+		if m.Size, m.HasSize = int64(n), ok && n < maxMessageSize; !m.HasSize {
 			m.Size, problems = 0, append(problems, "unreadable RFC822.SIZE")
 		}
 	}
@@ -148,8 +148,8 @@ func (f fetched) meta(seq uint32) Metadata {
 	return m
 }
 
-// split cuts a set into parts that are short enough to send.
-func split(set uid.Set) []uid.Set {
+// splitSet cuts a set into parts that are short enough to send.
+func splitSet(set uid.Set) []uid.Set {
 	if set.Empty() {
 		return nil
 	}
@@ -158,7 +158,7 @@ func split(set uid.Set) []uid.Set {
 	octets := 0
 	for r := range set.Ranges() {
 		n := len(uid.Of(r.First).String()) + len(uid.Of(r.Last).String()) + 2
-		if octets+n > maxSet {
+		if octets+n > maxSetOctets {
 			parts = append(parts, part)
 			part, octets = uid.Set{}, 0
 		}

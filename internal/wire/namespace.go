@@ -18,7 +18,7 @@ func (c *Conn) Namespace(ctx context.Context) (Namespace, error) {
 	var space Namespace
 	told := false
 	if c.HasCapability("NAMESPACE") {
-		cmd := command{name: cmdNamespace, wait: c.opt.Timeouts.Answer, no: ClassProtocol, bad: ClassProtocol}
+		cmd := command{name: cmdNamespace, answerWait: c.options.Timeouts.Answer, onNO: ClassProtocol, onBAD: ClassProtocol}
 		_, err := c.run(ctx, cmd, "NAMESPACE", func(u untagged) (bool, error) {
 			if !u.is("NAMESPACE") {
 				return false, nil
@@ -30,7 +30,7 @@ func (c *Conn) Namespace(ctx context.Context) (Namespace, error) {
 			return space, err
 		}
 	}
-	cmd := command{name: cmdList, wait: c.opt.Timeouts.Answer, no: ClassProtocol, bad: ClassProtocol}
+	cmd := command{name: cmdList, answerWait: c.options.Timeouts.Answer, onNO: ClassProtocol, onBAD: ClassProtocol}
 	_, err := c.run(ctx, cmd, `LIST "" ""`, func(u untagged) (bool, error) {
 		if !u.is("LIST") {
 			return false, nil
@@ -40,7 +40,7 @@ func (c *Conn) Namespace(ctx context.Context) (Namespace, error) {
 		return true, nil
 	})
 	if err == nil && !told {
-		err = c.explain(cmd, protocolError("server said OK without the delimiter of mailbox names"))
+		err = c.annotate(cmd, protocolError("server said OK without the delimiter of mailbox names"))
 	}
 	return space, err
 }

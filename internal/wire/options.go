@@ -86,7 +86,7 @@ type Limits struct {
 }
 
 // greatest nesting of a list that is read; deeper ones make their reply unreadable.
-const nesting = 32
+const maxNesting = 32
 
 func (o Options) withDefaults() Options {
 	if o.Dial == nil {

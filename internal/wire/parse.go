@@ -154,7 +154,7 @@ func listLength(b []byte) int {
 	for i := 0; i < len(b); {
 		switch b[i] {
 		case '(':
-			if depth++; depth > nesting {
+			if depth++; depth > maxNesting {
 				return 0
 			}
 		case ')':

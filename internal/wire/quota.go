@@ -20,10 +20,10 @@ func (c *Conn) Quota(ctx context.Context, wireName string) (Quota, error) {
 	if !c.HasCapability("QUOTA") {
 		return Quota{}, nil
 	}
-	cmd := command{name: cmdQuota, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassMailbox}
+	cmd := command{name: cmdQuota, answerWait: c.options.Timeouts.Answer, onNO: ClassMailbox, onBAD: ClassMailbox}
 	name, ok := quote(wireName)
 	if !ok {
-		return Quota{}, c.explain(cmd, errUnsendable)
+		return Quota{}, c.annotate(cmd, errUnsendable)
 	}
 	var least Quota
 	_, err := c.run(ctx, cmd, "GETQUOTAROOT "+name, func(u untagged) (bool, error) {
@@ -54,14 +54,14 @@ func parseQuota(rest []byte) Quota {
 		}
 		if u, ok := used.number(); ok && isKey(name.octets, "STORAGE") {
 			if l, ok := limit.number(); ok {
-				return Quota{Used: storage(u), Limit: storage(l)}
+				return Quota{Used: storageOctets(u), Limit: storageOctets(l)}
 			}
 		}
 	}
 }
 
-// storage turns units of STORAGE into octets (RFC 9208 5.1).
-func storage(units uint64) int64 { return int64(min(units, math.MaxInt64>>10)) << 10 }
+// storageOctets turns units of STORAGE into octets (RFC 9208 5.1).
+func storageOctets(units uint64) int64 { return int64(min(units, math.MaxInt64>>10)) << 10 }
 
 // AppendLimit asks how many octets a message may have to be taken into a mailbox
 // (RFC 7889); 0: there is no limit, or it is not told.
@@ -69,14 +69,14 @@ func (c *Conn) AppendLimit(ctx context.Context, wireName string) (int64, error) 
 	if limit, everywhere := c.announcedLimit(); everywhere || !c.HasCapability("APPENDLIMIT") {
 		return limit, nil
 	}
-	cmd := command{name: cmdStatus, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassMailbox}
+	cmd := command{name: cmdStatus, answerWait: c.options.Timeouts.Answer, onNO: ClassMailbox, onBAD: ClassMailbox}
 	name, ok := quote(wireName)
 	if !ok {
-		return 0, c.explain(cmd, errUnsendable)
+		return 0, c.annotate(cmd, errUnsendable)
 	}
 	var limit int64
 	_, err := c.run(ctx, cmd, "STATUS "+name+" (APPENDLIMIT)", func(u untagged) (bool, error) {
-		told, items, ok := statusReply(u)
+		told, items, ok := splitStatusReply(u)
 		if !ok || !pattern.SameName(told, wireName) {
 			return false, nil
 		}

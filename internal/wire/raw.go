@@ -7,21 +7,21 @@ import (
 	"strings"
 )
 
-// outcome is what became of a body that a reply announces.
-type outcome int
+// bodyOutcome is what became of a body that a reply announces.
+type bodyOutcome int
 
 const (
-	bodySkip outcome = iota // nobody wants it
-	bodyRead                // its octets are read
-	bodyLeft                // its octets are for someone else; the reply ends here for now
+	bodySkipped  bodyOutcome = iota // nobody wants it
+	bodyRead                        // its octets are read
+	bodyDeferred                    // its octets are for someone else; the reply ends here for now
 )
 
-// onBody is told of a literal behind "BODY[] " and what stands before it.
-type onBody func(head []byte, size int64) (outcome, error)
+// bodyHandler is told of a literal behind "BODY[] " and what stands before it.
+type bodyHandler func(head []byte, size int64) (bodyOutcome, error)
 
-// reply reads one reply with its literals in place. It is valid until the next.
-func (c *Conn) reply(body onBody) ([]byte, error) {
-	line, err := c.in.line()
+// readReply reads one reply with its literals in place. It is valid until the next.
+func (c *Conn) readReply(body bodyHandler) ([]byte, error) {
+	line, err := c.in.readLine()
 	if err != nil {
 		return nil, err
 	}
@@ -32,51 +32,51 @@ func (c *Conn) reply(body onBody) ([]byte, error) {
 	if u.isStatus() {
 		return line, nil
 	}
-	return c.assemble(line, body)
+	return c.readLiterals(line, body)
 }
 
-// assemble reads on while the line ends in a literal. Bodies are left out of the
+// readLiterals reads on while the line ends in a literal. Bodies are left out of the
 // reply ("{0}"), the others are bounded together.
-func (c *Conn) assemble(line []byte, body onBody) ([]byte, error) {
-	c.asm = c.asm[:0]
-	room := c.opt.Limits.Literal
+func (c *Conn) readLiterals(line []byte, body bodyHandler) ([]byte, error) {
+	c.replyBuffer = c.replyBuffer[:0]
+	room := c.options.Limits.Literal
 	for {
 		head, size, ok, err := literalAt(line)
 		if err != nil {
 			return nil, err
 		}
-		if !ok && len(c.asm) == 0 {
+		if !ok && len(c.replyBuffer) == 0 {
 			return line, nil
 		}
-		c.asm = append(c.asm, head...)
+		c.replyBuffer = append(c.replyBuffer, head...)
 		if !ok {
-			return c.asm, nil
+			return c.replyBuffer, nil
 		}
-		isBody := endsInBody(c.asm)
+		isBody := endsInBody(c.replyBuffer)
 		switch room -= int64(len(head)); {
 		case isBody:
-			if limit := c.opt.Limits.Message; limit > 0 && size > limit {
+			if limit := c.options.Limits.Message; limit > 0 && size > limit {
 				return nil, &Error{Class: ClassMessage, Err: fmt.Errorf("body of %d octets, over %d: %w", size, limit, ErrLimit)}
 			}
-			result := bodySkip
+			result := bodySkipped
 			if body != nil {
-				if result, err = body(c.asm, size); err != nil || result == bodyLeft {
+				if result, err = body(c.replyBuffer, size); err != nil || result == bodyDeferred {
 					return nil, err
 				}
 			}
-			if result == bodySkip {
-				err = c.in.skip(size)
+			if result == bodySkipped {
+				err = c.in.skipLiteral(size)
 			}
-			c.asm = append(c.asm, "{0}\r\n"...)
+			c.replyBuffer = append(c.replyBuffer, "{0}\r\n"...)
 		case size > room || room < 0:
 			return nil, protocolError("literal of %d octets outside a body: %w", size, ErrLimit)
 		default:
 			room -= size
-			c.asm = fmt.Appendf(c.asm, "{%d}\r\n", size)
-			err = c.literal(size)
+			c.replyBuffer = fmt.Appendf(c.replyBuffer, "{%d}\r\n", size)
+			err = c.readLiteral(size)
 		}
 		if err == nil {
-			line, err = c.in.line()
+			line, err = c.in.readLine()
 		}
 		if err != nil {
 			return nil, err
@@ -84,18 +84,18 @@ func (c *Conn) assemble(line []byte, body onBody) ([]byte, error) {
 	}
 }
 
-// literal appends the octets of a literal to the reply, as they come: nothing
+// readLiteral appends the octets of a literal to the reply, as they come: nothing
 // is allocated for what is only promised.
-func (c *Conn) literal(size int64) error {
-	c.in.enter()
-	defer c.in.leave()
+func (c *Conn) readLiteral(size int64) error {
+	c.in.beginUnit()
+	defer c.in.endUnit()
 	var chunk [4096]byte
 	for size > 0 {
-		n, err := c.in.octets(chunk[:min(size, int64(len(chunk)))])
+		n, err := c.in.readLiteral(chunk[:min(size, int64(len(chunk)))])
 		if err != nil {
 			return err
 		}
-		c.asm = append(c.asm, chunk[:n]...)
+		c.replyBuffer = append(c.replyBuffer, chunk[:n]...)
 		size -= int64(n)
 	}
 	return nil
@@ -133,16 +133,16 @@ func endsInBody(head []byte) bool {
 	return before == ' ' || before == '('
 }
 
-// onUntagged is given each untagged reply that is no status; it says whether
+// untaggedHandler is given each untagged reply that is no status; it says whether
 // the reply belongs to the command.
-type onUntagged func(u untagged) (used bool, err error)
+type untaggedHandler func(u untagged) (used bool, err error)
 
 // run sends one raw command and reads until it is answered. The status is that
 // of its OK; NO and BAD are errors.
-func (c *Conn) run(ctx context.Context, cmd command, line string, fn onUntagged) (status, error) {
+func (c *Conn) run(ctx context.Context, cmd command, line string, fn untaggedHandler) (status, error) {
 	var s status
 	err := c.exclusive(ctx, cmd, func() error {
-		answers, err := c.exchange([]string{line}, cmd.replies, fn, nil)
+		answers, err := c.exchange([]string{line}, cmd.maxReplies, fn, nil)
 		if err != nil {
 			return err
 		}
@@ -154,16 +154,16 @@ func (c *Conn) run(ctx context.Context, cmd command, line string, fn onUntagged)
 
 // exchange sends commands in one write and reads until each is answered. A server
 // may send most replies besides its chatter. Any error is final for the connection.
-func (c *Conn) exchange(lines []string, most int, fn onUntagged, body onBody) ([]status, error) {
-	t := c.talk(len(lines), most, fn, body)
-	if err := t.send(lines); err != nil {
+func (c *Conn) exchange(lines []string, most int, fn untaggedHandler, body bodyHandler) ([]status, error) {
+	t := c.newPipeline(len(lines), most, fn, body)
+	if err := t.exchange(lines); err != nil {
 		return nil, err
 	}
 	return t.answers, nil
 }
 
-// send sends the commands in one write and reads until each is answered.
-func (t *talk) send(lines []string) error {
+// exchange sends the commands in one write and reads until each is answered.
+func (t *pipeline) exchange(lines []string) error {
 	var send strings.Builder
 	for _, line := range lines {
 		send.WriteString(t.c.nextTag() + " " + line + "\r\n")
@@ -172,7 +172,7 @@ func (t *talk) send(lines []string) error {
 		return err
 	}
 	for range lines {
-		if _, err := t.next(); err != nil {
+		if _, err := t.nextAnswer(); err != nil {
 			return t.c.abort(err)
 		}
 	}
@@ -182,76 +182,76 @@ func (t *talk) send(lines []string) error {
 // exchangeParts is exchange of one command in parts: each but the last ends in
 // the size of a literal, and the next is sent when the server asks for it (RFC
 // 9051 4.3). The answer may come at any of them.
-func (c *Conn) exchangeParts(parts []string, fn onUntagged) (status, error) {
-	t := c.talk(1, len(parts), fn, nil)
+func (c *Conn) exchangeParts(parts []string, fn untaggedHandler) (status, error) {
+	t := c.newPipeline(1, len(parts), fn, nil)
 	tag := c.nextTag() + " "
 	for i, part := range parts {
 		if err := c.write([]byte(tag + part + "\r\n")); err != nil {
 			return status{}, err
 		}
 		tag = ""
-		t.waits = i < len(parts)-1
-		got, err := t.next()
-		if err == nil && t.waits && got != goOn && t.answers[0].kind == "OK" {
+		t.awaitingContinuation = i < len(parts)-1
+		got, err := t.nextAnswer()
+		if err == nil && t.awaitingContinuation && got != continuation && t.answers[0].kind == "OK" {
 			err = protocolError("server said OK before it had the command")
 		}
 		if err != nil {
 			return status{}, c.abort(err)
 		}
-		if got != goOn {
+		if got != continuation {
 			break
 		}
 	}
 	return t.answers[0], nil
 }
 
-// talk is some raw commands in flight and the answers to them.
-type talk struct {
-	c       *Conn
-	first   int      // tag of the first command
-	answers []status // one for each command; kind "" while there is none
-	room    int      // replies that may still come
-	fn      onUntagged
-	body    onBody
-	waits   bool // for the server to ask for a literal
+// pipeline is some raw commands in flight and the answers to them.
+type pipeline struct {
+	c                    *Conn
+	firstTag             int      // tag of the first command
+	answers              []status // one for each command; kind "" while there is none
+	repliesLeft          int      // replies that may still come
+	onUntagged           untaggedHandler
+	onBody               bodyHandler
+	awaitingContinuation bool // for the server to ask for a literal
 }
 
-// goOn stands for "+", the server's request for a literal (RFC 9051 7.6).
-const goOn = -1
+// continuation stands for "+", the server's request for a literal (RFC 9051 7.6).
+const continuation = -1
 
-// talk begins with the next tag. A server may send most replies besides its
+// newPipeline begins with the next tag. A server may send most replies besides its
 // chatter and the answers.
-func (c *Conn) talk(commands, most int, fn onUntagged, body onBody) *talk {
-	return &talk{
-		c: c, first: c.tag + 1, answers: make([]status, commands),
-		room: most + commands + c.opt.Limits.Untagged, fn: fn, body: body,
+func (c *Conn) newPipeline(commands, most int, fn untaggedHandler, body bodyHandler) *pipeline {
+	return &pipeline{
+		c: c, firstTag: c.tag + 1, answers: make([]status, commands),
+		repliesLeft: most + commands + c.options.Limits.Untagged, onUntagged: fn, onBody: body,
 	}
 }
 
-// next reads until a command is answered and returns its index, or goOn where
+// nextAnswer reads until a command is answered and returns its index, or continuation where
 // that is waited for.
-func (t *talk) next() (int, error) {
+func (t *pipeline) nextAnswer() (int, error) {
 	c := t.c
-	for ; t.room >= 0; t.room-- {
-		reply, err := c.reply(t.body)
+	for ; t.repliesLeft >= 0; t.repliesLeft-- {
+		reply, err := c.readReply(t.onBody)
 		if err != nil {
 			return 0, err
 		}
 		if bytes.HasPrefix(reply, []byte("* ")) {
 			used := false
-			if u := c.untagged(reply); t.fn != nil {
-				if used, err = t.fn(u); err != nil {
+			if u := c.handleUntagged(reply); t.onUntagged != nil {
+				if used, err = t.onUntagged(u); err != nil {
 					return 0, err
 				}
 			}
 			if used {
-				c.in.progress()
+				c.in.progressed()
 			}
 			continue
 		}
-		if t.waits && bytes.HasPrefix(reply, []byte{'+'}) {
-			c.in.progress()
-			return goOn, nil
+		if t.awaitingContinuation && bytes.HasPrefix(reply, []byte{'+'}) {
+			c.in.progressed()
+			return continuation, nil
 		}
 		tag, rest, _ := bytes.Cut(reply, []byte{' '})
 		s, ok := parseStatus(rest)
@@ -259,24 +259,24 @@ func (t *talk) next() (int, error) {
 		if isTag {
 			n, isTag = number(tag[1:])
 		}
-		i := int(n) - t.first
+		i := int(n) - t.firstTag
 		if !ok || !isTag || i < 0 || i >= len(t.answers) || t.answers[i].kind != "" {
-			return 0, protocolError("reply out of place: %s", c.clean(string(reply[:min(len(reply), maxText)])))
+			return 0, protocolError("reply out of place: %s", c.sanitize(string(reply[:min(len(reply), maxTextOctets)])))
 		}
-		c.note(s)
+		c.handleStatus(s)
 		t.answers[i] = s
-		c.in.answered()
+		c.in.startAnswer()
 		return i, nil
 	}
-	return 0, protocolError("over %d replies that nobody asked for: %w", c.opt.Limits.Untagged, ErrLimit)
+	return 0, protocolError("over %d replies that nobody asked for: %w", c.options.Limits.Untagged, ErrLimit)
 }
 
-// untagged takes what concerns the connection out of an untagged reply.
-func (c *Conn) untagged(reply []byte) untagged {
+// handleUntagged takes what concerns the connection out of an untagged reply.
+func (c *Conn) handleUntagged(reply []byte) untagged {
 	u := parseUntagged(reply)
 	if u.isStatus() {
 		if s, ok := parseStatus(reply[len("* "):]); ok {
-			c.note(s)
+			c.handleStatus(s)
 		}
 	} else if u.is("CAPABILITY") {
 		c.setCapabilities(string(u.rest))

@@ -183,7 +183,7 @@ func TestListOfPoisonedNames(t *testing.T) {
 		{`(\Noselect) "/" "[Gmail]" ("CHILDINFO" ("SUBSCRIBED"))`, "[Gmail]", "[Gmail]", "/"},
 		{`(\X "y" () "/" broken`, `(\X "y" () "/" broken`, "", ""},
 		{`() "/" "open`, `"open`, `"open`, "/"},
-		{``, unnamed, "", ""},
+		{``, unreadableName, "", ""},
 	} {
 		t.Run("", func(t *testing.T) {
 			text := "* LIST () \"/\" first\r\n* LIST " + c.reply + "\r\n* LSUB () \"/\" no\r\n* LIST () \"/\" last\r\n* LIST () \"/\" \"\"\r\n* LIST () \"/\" last\r\nTAG OK x\r\n"

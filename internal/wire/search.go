@@ -13,12 +13,12 @@ import (
 // 6.4.4, RFC 4731). An incomplete or unreadable answer is an error: a UID that
 // is not in the set is taken to be gone.
 func (c *Conn) Search(ctx context.Context) (uid.Set, error) {
-	cmd := command{name: cmdSearch, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassProtocol}
-	return c.search(ctx, cmd, []string{c.searchHead() + " ALL"})
+	cmd := command{name: cmdSearch, answerWait: c.options.Timeouts.Answer, onNO: ClassMailbox, onBAD: ClassProtocol}
+	return c.search(ctx, cmd, []string{c.searchCommand() + " ALL"})
 }
 
-// searchHead is how a search begins.
-func (c *Conn) searchHead() string {
+// searchCommand is how a search begins.
+func (c *Conn) searchCommand() string {
 	if c.HasCapability("ESEARCH") {
 		return "UID SEARCH RETURN (ALL)"
 	}
@@ -27,24 +27,24 @@ func (c *Conn) searchHead() string {
 
 // search runs one search, sent in parts.
 func (c *Conn) search(ctx context.Context, cmd command, parts []string) (uid.Set, error) {
-	f := finder{room: c.opt.Limits.Search}
+	f := searchResult{octetsLeft: c.options.Limits.Search}
 	var set uid.Set
 	err := c.exclusive(ctx, cmd, func() error {
-		c.in.search = true
-		defer func() { c.in.search = false }()
-		answer, err := c.exchangeParts(parts, f.reply)
+		c.in.allowLongSearch = true
+		defer func() { c.in.allowLongSearch = false }()
+		answer, err := c.exchangeParts(parts, f.handleUntagged)
 		if err == nil {
-			set, err = c.searched(&f, answer, cmd)
+			set, err = c.searchedUIDs(&f, answer, cmd)
 		}
 		return err
 	})
 	return set, err
 }
 
-// searched is what a search found, if its answer is to be believed.
-func (c *Conn) searched(f *finder, answer status, cmd command) (uid.Set, error) {
-	err := c.complete(answer, cmd)
-	if err == nil && !f.told {
+// searchedUIDs is what a search found, if its answer is to be believed.
+func (c *Conn) searchedUIDs(f *searchResult, answer status, cmd command) (uid.Set, error) {
+	err := c.checkComplete(answer, cmd)
+	if err == nil && !f.received {
 		err = protocolError("server said OK without a search result")
 	}
 	if err != nil {
@@ -53,32 +53,32 @@ func (c *Conn) searched(f *finder, answer status, cmd command) (uid.Set, error) 
 	return f.set(), nil
 }
 
-// complete is refusal, and an error also for an OK that covers only some of the
+// checkComplete is refusal, and an error also for an OK that covers only some of the
 // messages (RFC 9738).
-func (c *Conn) complete(s status, cmd command) error {
+func (c *Conn) checkComplete(s status, cmd command) error {
 	if err := c.refusal(s, cmd); err != nil {
 		return err
 	}
 	if s.code == "MESSAGELIMIT" {
-		return protocolError("server leaves out messages beyond its limit [MESSAGELIMIT %s]", c.clean(s.args))
+		return protocolError("server leaves out messages beyond its limit [MESSAGELIMIT %s]", c.sanitize(s.args))
 	}
 	return nil
 }
 
-// finder gathers the ranges of SEARCH and ESEARCH replies.
-type finder struct {
-	room   int // octets that may still come
-	told   bool
-	ranges []uid.Range
+// searchResult gathers the ranges of SEARCH and ESEARCH replies.
+type searchResult struct {
+	octetsLeft int // octets that may still come
+	received   bool
+	ranges     []uid.Range
 }
 
-func (f *finder) reply(u untagged) (bool, error) {
-	if f.room -= len(u.rest); f.room < 0 {
+func (f *searchResult) handleUntagged(u untagged) (bool, error) {
+	if f.octetsLeft -= len(u.rest); f.octetsLeft < 0 {
 		return true, protocolError("search result: %w", ErrLimit)
 	}
 	switch {
 	case u.is("SEARCH"):
-		f.told = true
+		f.received = true
 		for rest := u.rest; ; {
 			var w []byte
 			if w, rest = word(rest); len(w) == 0 {
@@ -87,19 +87,19 @@ func (f *finder) reply(u untagged) (bool, error) {
 				}
 				return true, nil
 			}
-			if err := f.add(w); err != nil {
+			if err := f.addRange(w); err != nil {
 				return true, err
 			}
 		}
 	case u.is("ESEARCH"):
-		f.told = true
-		return true, f.extended(u.rest)
+		f.received = true
+		return true, f.parseESearch(u.rest)
 	}
 	return false, nil
 }
 
-// extended reads "(TAG "X1") UID ALL 1:5,7" (RFC 4731 3.1). Without ALL there is nothing.
-func (f *finder) extended(rest []byte) error {
+// parseESearch reads "(TAG "X1") UID ALL 1:5,7" (RFC 4731 3.1). Without ALL there is nothing.
+func (f *searchResult) parseESearch(rest []byte) error {
 	c := cursor{rest}
 	isUID := false
 	for {
@@ -126,15 +126,15 @@ func (f *finder) extended(rest []byte) error {
 			return protocolError("search result holds no UIDs")
 		}
 		for part := range bytes.SplitSeq(argument.octets, []byte{','}) {
-			if err := f.add(part); err != nil {
+			if err := f.addRange(part); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// add takes "5" or "5:9".
-func (f *finder) add(part []byte) error {
+// addRange takes "5" or "5:9".
+func (f *searchResult) addRange(part []byte) error {
 	a, b, ranged := bytes.Cut(part, []byte{':'})
 	first, ok := number(a)
 	last := first
@@ -158,7 +158,7 @@ func (f *finder) add(part []byte) error {
 
 // set is what was gathered. Sorted first: adding in any order would take a
 // hostile server's millions in quadratic time.
-func (f *finder) set() uid.Set {
+func (f *searchResult) set() uid.Set {
 	byFirst := func(a, b uid.Range) int { return cmp.Compare(a.First, b.First) }
 	if !slices.IsSortedFunc(f.ranges, byFirst) {
 		slices.SortFunc(f.ranges, byFirst)

@@ -26,25 +26,25 @@ type Selected struct {
 // Examine opens a mailbox for reading (RFC 9051 6.3.3), with CONDSTORE if wanted
 // and announced. UIDValidity 0 means that the server did not tell it.
 func (c *Conn) Examine(ctx context.Context, wireName string, condstore bool) (Examined, error) {
-	s, err := c.open(ctx, cmdExamine, wireName, condstore)
+	s, err := c.openMailbox(ctx, cmdExamine, wireName, condstore)
 	return s.Examined, err
 }
 
 // Select opens a mailbox for reading and writing (RFC 9051 6.3.2). UIDValidity 0
 // means that the server did not tell it.
 func (c *Conn) Select(ctx context.Context, wireName string) (Selected, error) {
-	return c.open(ctx, cmdSelect, wireName, false)
+	return c.openMailbox(ctx, cmdSelect, wireName, false)
 }
 
-// open is EXAMINE and SELECT.
-func (c *Conn) open(ctx context.Context, verb, wireName string, condstore bool) (Selected, error) {
-	cmd := command{name: verb, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassMailbox}
-	line, err := c.openLine(cmd, wireName, condstore)
+// openMailbox is EXAMINE and SELECT.
+func (c *Conn) openMailbox(ctx context.Context, verb, wireName string, condstore bool) (Selected, error) {
+	cmd := command{name: verb, answerWait: c.options.Timeouts.Answer, onNO: ClassMailbox, onBAD: ClassMailbox}
+	line, err := c.openCommand(cmd, wireName, condstore)
 	if err != nil {
 		return Selected{}, err
 	}
 	var opened Selected
-	answer, err := c.run(ctx, cmd, line, opened.reply)
+	answer, err := c.run(ctx, cmd, line, opened.handleUntagged)
 	if err != nil {
 		return Selected{}, err
 	}
@@ -53,11 +53,11 @@ func (c *Conn) open(ctx context.Context, verb, wireName string, condstore bool) 
 	return opened, nil
 }
 
-// openLine is the command that opens a mailbox.
-func (c *Conn) openLine(cmd command, wireName string, condstore bool) (string, error) {
+// openCommand is the command that opens a mailbox.
+func (c *Conn) openCommand(cmd command, wireName string, condstore bool) (string, error) {
 	name, ok := quote(wireName)
 	if !ok {
-		return "", c.explain(cmd, errUnsendable)
+		return "", c.annotate(cmd, errUnsendable)
 	}
 	line := cmd.name + " " + name
 	if condstore && c.HasCapability("CONDSTORE") {
@@ -66,22 +66,22 @@ func (c *Conn) openLine(cmd command, wireName string, condstore bool) (string, e
 	return line, nil
 }
 
-// reply takes what an untagged reply to the command that opens tells.
-func (e *Selected) reply(u untagged) (bool, error) {
+// handleUntagged takes what an untagged reply to the command that opens tells.
+func (e *Selected) handleUntagged(u untagged) (bool, error) {
 	if u.is("EXISTS") {
 		e.Messages = u.number
 		return true, nil
 	}
 	if s, ok := parseStatus(append(slices.Clip(u.name), u.rest...)); ok {
-		e.note(s)
+		e.applyStatus(s)
 		return s.code != "", nil
 	}
 	return u.is("FLAGS") || u.is("RECENT"), nil
 }
 
-// note takes what a status line tells of the mailbox. A number that can't be
+// applyStatus takes what a status line tells of the mailbox. A number that can't be
 // read counts as not told.
-func (e *Selected) note(s status) {
+func (e *Selected) applyStatus(s status) {
 	n, _ := number([]byte(s.args))
 	small := uint32(0)
 	if n < 1<<32 {
@@ -101,12 +101,12 @@ func (e *Selected) note(s status) {
 	case "UIDNOTSTICKY":
 		e.UIDNotSticky = true
 	case "PERMANENTFLAGS":
-		e.permanent(s.args + "]" + s.text) // a keyword may hold the "]" that seemed to end the code
+		e.parsePermanentFlags(s.args + "]" + s.text) // a keyword may hold the "]" that seemed to end the code
 	}
 }
 
-// permanent reads "(\Seen $Junk \*)] text". What is no flag is left out.
-func (e *Selected) permanent(rest string) {
+// parsePermanentFlags reads "(\Seen $Junk \*)] text". What is no flag is left out.
+func (e *Selected) parsePermanentFlags(rest string) {
 	inner, _, closed := strings.Cut(strings.TrimPrefix(rest, "("), ")")
 	if !closed {
 		return

@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	maxText   = 300 // octets of a server's text in an error
-	maxAlerts = 16  // alerts kept of one connection
-	afterBye  = 2 * time.Second
+	maxTextOctets = 300 // octets of a server's text in an error
+	maxAlerts     = 16  // alerts kept of one connection
+	byeTimeout    = 2 * time.Second
 )
 
 // status is what a server says of itself or of a command: OK, NO, BAD, BYE or
@@ -39,8 +39,8 @@ func parseStatus(line []byte) (s status, ok bool) {
 	return s, true
 }
 
-// note keeps what any status line may tell: capabilities, an alert, a farewell.
-func (c *Conn) note(s status) {
+// handleStatus keeps what any status line may tell: capabilities, an alert, a farewell.
+func (c *Conn) handleStatus(s status) {
 	switch s.code {
 	case "CAPABILITY":
 		c.setCapabilities(s.args)
@@ -55,7 +55,7 @@ func (c *Conn) note(s status) {
 		c.mu.Lock()
 		c.bye = &s
 		c.mu.Unlock()
-		c.in.hurry(afterBye)
+		c.in.capDeadline(byeTimeout)
 	}
 }
 
@@ -67,15 +67,15 @@ func (c *Conn) refusal(s status, cmd command) error {
 	case "OK":
 		return nil
 	case "NO":
-		fallback = cmd.no
+		fallback = cmd.onNO
 	case "BAD":
-		fallback = cmd.bad
+		fallback = cmd.onBAD
 	default:
 		return protocolError("command answered with %s", s.kind)
 	}
-	text, code := c.clean(s.text), c.clean(s.code)
+	text, code := c.sanitize(s.text), c.sanitize(s.code)
 	return &Error{
-		Class: classOf(s, cmd.name, fallback), Retry: backOff(s.text), Code: code, Text: text,
+		Class: classifyStatus(s, cmd.name, fallback), Retry: statedBackoff(s.text), Code: code, Text: text,
 		Err: &imap.Error{Type: imap.StatusResponseType(s.kind), Code: imap.ResponseCode(code), Text: text},
 	}
 }
@@ -84,7 +84,7 @@ func (c *Conn) refusal(s status, cmd command) error {
 func parseCapabilities(list string) map[string]bool {
 	caps := make(map[string]bool)
 	for _, name := range strings.Fields(strings.ToUpper(list)) {
-		if len(caps) < 1000 && plainAtom(name) {
+		if len(caps) < 1000 && isPlainAtom(name) {
 			caps[name] = true
 		}
 	}
@@ -101,9 +101,9 @@ func (c *Conn) setCapabilities(list string) {
 	c.mu.Unlock()
 }
 
-// plainAtom says whether text can be handed to go-imap as an atom: visible ASCII
+// isPlainAtom says whether text can be handed to go-imap as an atom: visible ASCII
 // without the specials of RFC 9051 9.
-func plainAtom(text string) bool {
+func isPlainAtom(text string) bool {
 	for i := range len(text) {
 		if b := text[i]; b <= ' ' || b >= 0x7f || strings.IndexByte(`(){%*"\]`, b) >= 0 {
 			return false
@@ -127,8 +127,8 @@ func (c *Conn) Alerts() []string {
 	return append([]string(nil), c.alerts...)
 }
 
-// clean makes server text fit for an error: no secret, one safe line, at most 300 octets.
-func (c *Conn) clean(text string) string {
+// sanitize makes server text fit for an error: no secret, one safe line, at most 300 octets.
+func (c *Conn) sanitize(text string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.cleanLocked(text)
@@ -138,12 +138,12 @@ func (c *Conn) cleanLocked(text string) string {
 	for _, secret := range c.secrets {
 		text = strings.ReplaceAll(text, secret, "***")
 	}
-	if len(text) > 2*maxText {
-		text = text[:2*maxText]
+	if len(text) > 2*maxTextOctets {
+		text = text[:2*maxTextOctets]
 	}
 	text = safetext.Line(text)
-	if len(text) > maxText {
-		text = strings.ToValidUTF8(text[:maxText-len("…")], "") + "…"
+	if len(text) > maxTextOctets {
+		text = strings.ToValidUTF8(text[:maxTextOctets-len("…")], "") + "…"
 	}
 	return text
 }

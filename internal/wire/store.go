@@ -19,42 +19,42 @@ var ErrNoUIDPlus = errors.New("server can't remove single messages (no UIDPLUS)"
 // .SILENT. A UID that is gone is no error. In a mailbox that is open for reading only
 // nothing is sent.
 func (c *Conn) Store(ctx context.Context, set uid.Set, op string, flags []string) error {
-	cmd := command{name: cmdStore, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassMailbox}
+	cmd := command{name: cmdStore, answerWait: c.options.Timeouts.Answer, onNO: ClassMailbox, onBAD: ClassMailbox}
 	if op != "FLAGS" && op != "+FLAGS" && op != "-FLAGS" {
-		return c.explain(cmd, &Error{Class: ClassMessage, Err: fmt.Errorf("%q is no change of flags", op)})
+		return c.annotate(cmd, &Error{Class: ClassMessage, Err: fmt.Errorf("%q is no change of flags", op)})
 	}
 	if err := checkFlags(flags); err != nil {
-		return c.explain(cmd, &Error{Class: ClassMessage, Err: err})
+		return c.annotate(cmd, &Error{Class: ClassMessage, Err: err})
 	}
-	return c.each(ctx, cmd, set, "UID STORE ", " "+op+".SILENT ("+strings.Join(flags, " ")+")")
+	return c.storeParts(ctx, cmd, set, "UID STORE ", " "+op+".SILENT ("+strings.Join(flags, " ")+")")
 }
 
 // Expunge removes those messages of set that are marked \Deleted, for good (UID
 // EXPUNGE, RFC 4315 2.1). ErrNoUIDPlus is returned before anything is sent. In a
 // mailbox that is open for reading only nothing is sent either.
 func (c *Conn) Expunge(ctx context.Context, set uid.Set) error {
-	cmd := command{name: cmdExpunge, wait: c.opt.Timeouts.Answer, no: ClassMailbox, bad: ClassMailbox}
+	cmd := command{name: cmdExpunge, answerWait: c.options.Timeouts.Answer, onNO: ClassMailbox, onBAD: ClassMailbox}
 	if !c.HasCapability("UIDPLUS") {
-		return c.explain(cmd, &Error{Class: ClassMailbox, Err: ErrNoUIDPlus})
+		return c.annotate(cmd, &Error{Class: ClassMailbox, Err: ErrNoUIDPlus})
 	}
-	return c.each(ctx, cmd, set, "UID EXPUNGE ", "")
+	return c.storeParts(ctx, cmd, set, "UID EXPUNGE ", "")
 }
 
-// each runs a command for the messages of a set, in parts that are short enough.
-func (c *Conn) each(ctx context.Context, cmd command, set uid.Set, before, after string) error {
+// storeParts runs a command for the messages of a set, in parts that are short enough.
+func (c *Conn) storeParts(ctx context.Context, cmd command, set uid.Set, before, after string) error {
 	if c.readOnly { // Dovecot would say OK and do nothing
-		return c.explain(cmd, &Error{Class: ClassMailbox, Err: errors.New("mailbox is open for reading only")})
+		return c.annotate(cmd, &Error{Class: ClassMailbox, Err: errors.New("mailbox is open for reading only")})
 	}
-	for _, part := range split(set) {
-		cmd.replies = part.Len()
+	for _, part := range splitSet(set) {
+		cmd.maxReplies = part.Len()
 		answer, err := c.run(ctx, cmd, before+part.String()+after, func(u untagged) (bool, error) {
 			return u.is("FETCH") || u.is("EXPUNGE") || u.is("VANISHED"), nil
 		})
 		if err == nil {
-			err = c.complete(answer, cmd)
+			err = c.checkComplete(answer, cmd)
 		}
 		if err != nil {
-			return c.explain(cmd, err)
+			return c.annotate(cmd, err)
 		}
 	}
 	return nil
@@ -63,7 +63,7 @@ func (c *Conn) each(ctx context.Context, cmd command, set uid.Set, before, after
 // ValidFlag says whether a flag may be sent in STORE and APPEND: an atom, or \ and
 // an atom (RFC 9051 9, flag). \Recent is the server's own.
 func ValidFlag(flag string) bool {
-	return plainAtom(strings.TrimPrefix(flag, `\`)) && !strings.EqualFold(flag, `\Recent`)
+	return isPlainAtom(strings.TrimPrefix(flag, `\`)) && !strings.EqualFold(flag, `\Recent`)
 }
 
 // checkFlags returns an error if a flag may not be sent.

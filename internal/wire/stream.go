@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	readAhead = 128 << 10 // octets of the read buffer
-	direct    = 16 << 10  // reads of a literal from this size on bypass the buffer
+	readBufferSize = 128 << 10 // octets of the read buffer
+	directReadSize = 16 << 10  // reads of a literal from this size on bypass the buffer
 )
 
 // stream reads the server's octets as lines and literals. One goroutine uses it
@@ -29,46 +29,46 @@ type stream struct {
 	rates    []*rate.Limiter
 	done     <-chan struct{} // closed with the connection: ends a wait for a limiter
 
-	search bool          // SEARCH and ESEARCH lines may be long now
-	first  time.Duration // for the first octet of each answer
-	wait   time.Duration // for the next read; Idle after it
-	until  time.Time     // absolute end, zero for none
-	quiet  time.Duration // network time since the last progress
-	middle bool          // something of the answer has come
-	got    int64         // octets that came in the middle of answers
-	took   time.Duration // and the network time that they took
-	unit   bool          // inside a line or literal
-	waited time.Duration // in this unit's window of the minimum rate
-	came   int           // octets in that window
+	allowLongSearch bool          // SEARCH and ESEARCH lines may be long now
+	answerWait      time.Duration // for the first octet of each answer
+	readWait        time.Duration // for the next read; Idle after it
+	deadline        time.Time     // absolute end, zero for none
+	sinceProgress   time.Duration // network time since the last progress
+	answerStarted   bool          // something of the answer has come
+	measuredOctets  int64         // octets that came in the middle of answers
+	measuredTime    time.Duration // and the network time that they took
+	inUnit          bool          // inside a line or literal
+	unitWait        time.Duration // in this unit's window of the minimum rate
+	unitOctets      int           // octets in that window
 }
 
 func newStream(conn net.Conn, o Options, done <-chan struct{}) *stream {
 	return &stream{
-		conn: conn, buf: make([]byte, readAhead), timeouts: o.Timeouts, minRate: o.MinRate,
-		limits: o.Limits, rates: o.Rates, done: done, wait: o.Timeouts.Idle,
+		conn: conn, buf: make([]byte, readBufferSize), timeouts: o.Timeouts, minRate: o.MinRate,
+		limits: o.Limits, rates: o.Rates, done: done, readWait: o.Timeouts.Idle,
 	}
 }
 
-// begin starts the clocks of a command whose first octet may take wait.
-func (s *stream) begin(wait time.Duration) {
-	s.first, s.until = wait, time.Time{}
-	s.answered()
+// startCommand starts the clocks of a command whose first octet may take wait.
+func (s *stream) startCommand(wait time.Duration) {
+	s.answerWait, s.deadline = wait, time.Time{}
+	s.startAnswer()
 }
 
-// answered says that the answer came; that to the next command, if one was sent
+// startAnswer says that the answer came; that to the next command, if one was sent
 // with it, is waited for as that was.
-func (s *stream) answered() {
-	s.wait, s.middle = s.first, false
-	s.progress()
+func (s *stream) startAnswer() {
+	s.readWait, s.answerStarted = s.answerWait, false
+	s.progressed()
 }
 
-// progress says that the server did what it was asked for.
-func (s *stream) progress() { s.quiet = 0 }
+// progressed says that the server did what it was asked for.
+func (s *stream) progressed() { s.sinceProgress = 0 }
 
-// hurry ends all reading within d, if it does not end earlier.
-func (s *stream) hurry(d time.Duration) {
-	if t := time.Now().Add(d); s.until.IsZero() || t.Before(s.until) {
-		s.until = t
+// capDeadline ends all reading within d, if it does not end earlier.
+func (s *stream) capDeadline(d time.Duration) {
+	if t := time.Now().Add(d); s.deadline.IsZero() || t.Before(s.deadline) {
+		s.deadline = t
 	}
 }
 
@@ -82,36 +82,36 @@ func (s *stream) read(p []byte) (int, error) {
 	}
 	for range 100 {
 		start := time.Now()
-		end := start.Add(s.wait)
-		if !s.until.IsZero() && s.until.Before(end) {
-			end = s.until
+		end := start.Add(s.readWait)
+		if !s.deadline.IsZero() && s.deadline.Before(end) {
+			end = s.deadline
 		}
 		if err := s.conn.SetReadDeadline(end); err != nil {
-			return 0, broken(err)
+			return 0, connectionBroken(err)
 		}
 		n, err := s.conn.Read(p)
 		if n > 0 {
-			s.wait = s.timeouts.Idle
+			s.readWait = s.timeouts.Idle
 			waited := time.Since(start)
-			if s.middle {
-				s.got, s.took = s.got+int64(n), s.took+waited
+			if s.answerStarted {
+				s.measuredOctets, s.measuredTime = s.measuredOctets+int64(n), s.measuredTime+waited
 			}
-			s.middle = true
-			if err := s.account(n, waited); err != nil {
+			s.answerStarted = true
+			if err := s.checkRates(n, waited); err != nil {
 				return 0, err
 			}
 			s.throttle(n)
 			return n, nil
 		}
 		if err != nil {
-			return 0, s.failed(err)
+			return 0, s.classifyReadError(err)
 		}
 	}
-	return 0, broken(io.ErrNoProgress)
+	return 0, connectionBroken(io.ErrNoProgress)
 }
 
-// failed names the error of a read.
-func (s *stream) failed(err error) error {
+// classifyReadError names the error of a read.
+func (s *stream) classifyReadError(err error) error {
 	var op *net.OpError
 	switch {
 	case errors.As(err, &op) && op.Op == "remote error": // a TLS alert, perhaps for our certificate
@@ -121,39 +121,39 @@ func (s *stream) failed(err error) error {
 	case errors.Is(err, io.EOF):
 		return &Error{Class: ClassTransient, Err: fmt.Errorf("server closed the connection: %w", io.ErrUnexpectedEOF)}
 	}
-	return broken(err)
+	return connectionBroken(err)
 }
 
-func broken(err error) error {
+func connectionBroken(err error) error {
 	return &Error{Class: ClassTransient, Err: fmt.Errorf("connection broke: %w", err)}
 }
 
-// account holds n octets that took the time waited against the minimum rate and the stall.
-func (s *stream) account(n int, waited time.Duration) error {
-	s.quiet += waited
-	if s.quiet > s.timeouts.Stall {
+// checkRates holds n octets that took the time waited against the minimum rate and the stall.
+func (s *stream) checkRates(n int, waited time.Duration) error {
+	s.sinceProgress += waited
+	if s.sinceProgress > s.timeouts.Stall {
 		return &Error{Class: ClassTransient, Err: fmt.Errorf("no progress for %v: %w", s.timeouts.Stall, ErrTooSlow)}
 	}
-	if !s.unit || s.minRate.Octets < 0 {
+	if !s.inUnit || s.minRate.Octets < 0 {
 		return nil
 	}
-	s.waited += waited
-	s.came += n
-	if s.waited < s.minRate.Window {
+	s.unitWait += waited
+	s.unitOctets += n
+	if s.unitWait < s.minRate.Window {
 		return nil
 	}
-	if float64(s.came) < float64(s.minRate.Octets)*s.waited.Seconds() {
-		return &Error{Class: ClassTransient, Err: fmt.Errorf("%d octets in %v: %w", s.came, s.waited.Round(time.Second), ErrTooSlow)}
+	if float64(s.unitOctets) < float64(s.minRate.Octets)*s.unitWait.Seconds() {
+		return &Error{Class: ClassTransient, Err: fmt.Errorf("%d octets in %v: %w", s.unitOctets, s.unitWait.Round(time.Second), ErrTooSlow)}
 	}
-	s.waited, s.came = 0, 0
+	s.unitWait, s.unitOctets = 0, 0
 	return nil
 }
 
-// enter begins a line or literal: from here the minimum rate counts.
-func (s *stream) enter() { s.unit, s.waited, s.came = true, 0, 0 }
+// beginUnit begins a line or literal: from here the minimum rate counts.
+func (s *stream) beginUnit() { s.inUnit, s.unitWait, s.unitOctets = true, 0, 0 }
 
-// leave ends it.
-func (s *stream) leave() { s.unit = false }
+// endUnit ends it.
+func (s *stream) endUnit() { s.inUnit = false }
 
 // throttle waits until n octets are within every rate limit.
 func (s *stream) throttle(n int) {
@@ -182,8 +182,8 @@ func (s *stream) throttle(n int) {
 func (s *stream) fill() error {
 	if s.r == s.w {
 		s.r, s.w = 0, 0
-		if len(s.buf) > readAhead { // grown for one long line
-			s.buf = make([]byte, readAhead)
+		if len(s.buf) > readBufferSize { // grown for one long line
+			s.buf = make([]byte, readBufferSize)
 		}
 	}
 	if s.w == len(s.buf) {
@@ -199,9 +199,9 @@ func (s *stream) fill() error {
 	return err
 }
 
-// most is how long a line that begins so may be.
-func (s *stream) most(line []byte) int {
-	if !s.search || len(line) <= s.limits.Line {
+// maxLine is how long a line that begins so may be.
+func (s *stream) maxLine(line []byte) int {
+	if !s.allowLongSearch || len(line) <= s.limits.Line {
 		return s.limits.Line
 	}
 	if u := parseUntagged(line); u.is("SEARCH") || u.is("ESEARCH") {
@@ -210,28 +210,28 @@ func (s *stream) most(line []byte) int {
 	return s.limits.Line
 }
 
-// line returns the next line without its end, CRLF or LF. It is valid until the
+// readLine returns the next line without its end, CRLF or LF. It is valid until the
 // next call.
-func (s *stream) line() ([]byte, error) {
+func (s *stream) readLine() ([]byte, error) {
 	if s.r == s.w {
 		if err := s.fill(); err != nil {
 			return nil, err
 		}
 	}
-	s.enter()
-	defer s.leave()
+	s.beginUnit()
+	defer s.endUnit()
 	for seen := 0; ; {
 		have := s.buf[s.r:s.w]
 		if i := bytes.IndexByte(have[seen:], '\n'); i >= 0 {
 			line := have[:seen+i]
 			s.r += seen + i + 1
-			if limit := s.most(line); len(line) > limit {
+			if limit := s.maxLine(line); len(line) > limit {
 				return nil, tooLong(limit)
 			}
 			return bytes.TrimSuffix(line, []byte{'\r'}), nil
 		}
 		seen = len(have)
-		if limit := s.most(have); seen > limit {
+		if limit := s.maxLine(have); seen > limit {
 			return nil, tooLong(limit)
 		}
 		if err := s.fill(); err != nil {
@@ -244,10 +244,10 @@ func tooLong(limit int) error {
 	return &Error{Class: ClassProtocol, Err: fmt.Errorf("line of more than %d octets: %w", limit, ErrLimit)}
 }
 
-// octets reads octets of a literal, at most len(p). The caller has entered the literal.
-func (s *stream) octets(p []byte) (int, error) {
+// readLiteral reads octets of a literal, at most len(p). The caller has entered the literal.
+func (s *stream) readLiteral(p []byte) (int, error) {
 	if s.r == s.w {
-		if len(p) >= direct {
+		if len(p) >= directReadSize {
 			return s.read(p)
 		}
 		if err := s.fill(); err != nil {
@@ -259,10 +259,10 @@ func (s *stream) octets(p []byte) (int, error) {
 	return n, nil
 }
 
-// skip drops n octets of a literal.
-func (s *stream) skip(n int64) error {
-	s.enter()
-	defer s.leave()
+// skipLiteral drops n octets of a literal.
+func (s *stream) skipLiteral(n int64) error {
+	s.beginUnit()
+	defer s.endUnit()
 	for n > 0 {
 		if s.r == s.w {
 			if err := s.fill(); err != nil {
