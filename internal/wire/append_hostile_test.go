@@ -355,7 +355,7 @@ func TestAppendCanceled(t *testing.T) {
 		at("before")
 		first := AppendMessage{Size: 1, Body: &reading{strings.NewReader("x"), func() {
 			if at("body"); c.at == "body" {
-				<-conn.done
+				<-conn.failed.done
 			}
 		}}}
 		out, err := conn.Append(ctx, "INBOX", []AppendMessage{first, message("y")})

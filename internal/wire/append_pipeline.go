@@ -201,7 +201,7 @@ func (a *appender) awaitAnswer() error {
 // readAnswer reads the answer to one command, which the server may have to work for,
 // or continuation if that is waited for.
 func (a *appender) readAnswer() (int, error) {
-	a.c.in.readWait = a.cmd.answerWait
+	a.c.in.deadline.readWait = a.cmd.answerWait
 	i, err := a.nextAnswer()
 	if err == nil && i != continuation {
 		err = a.recordAnswer(i)

@@ -6,28 +6,9 @@ import (
 	"context"
 	"io"
 	"net"
-	"time"
 
 	"github.com/klauspost/compress/flate"
 )
-
-// A link is slow if octets come at less than slowLinkSpeed a second, of at least
-// slowLinkMinOctets of them and slowLinkMinTime spent waiting. Mail packs to a half or less, and a
-// server's processor deflates some 20 MiB/s: below a fifth of that its work is little
-// beside what it saves. A faster link is left alone.
-const (
-	slowLinkSpeed     = 4 << 20
-	slowLinkMinOctets = 256 << 10
-	slowLinkMinTime   = time.Second / 2
-)
-
-// IsSlow says whether the link was measured to be so slow that it pays to compress.
-// Counted is the time spent waiting for the network in the middle of answers: neither
-// a round trip, nor a server that thinks, nor a slow disk of ours makes a link slow.
-func (c *Conn) IsSlow() bool {
-	s := c.in
-	return s.measuredOctets >= slowLinkMinOctets && s.measuredTime >= slowLinkMinTime && float64(s.measuredOctets) < slowLinkSpeed*s.measuredTime.Seconds()
-}
 
 // Compress turns compression on in both directions (RFC 4978), if the server announces
 // it; that it refuses is no error. It may be called at any time after the login, and
@@ -58,8 +39,7 @@ func (c *Conn) Compress(ctx context.Context) error {
 		//
 		// No other command is in flight, so nobody reads or writes meanwhile. What was
 		// read behind the OK is compressed.
-		behind := bytes.Clone(c.in.buf[c.in.r:c.in.w])
-		c.in.r, c.in.w = 0, 0
+		behind := c.in.takeBuffered()
 		packed := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(behind), c.out), readBufferSize/4)
 		d := &deflated{Conn: c.out, r: flate.NewReaderOpts(packed, flate.WithPartialBlock())}
 		c.in.conn, c.out = d, d

@@ -138,7 +138,7 @@ func TestCompressRubbish(t *testing.T) {
 			}
 			// Real time: the client is never idle while it reads blocks of nothing. The
 			// short timeouts begin here, so that a busy machine fails no step before.
-			c.options.Timeouts, c.in.timeouts = short, short
+			c.options.Timeouts, c.in.deadline.timeouts = short, short
 			if err := c.Noop(t.Context()); Classify(err) != ClassTransient {
 				t.Errorf("error is %v", err)
 			}
@@ -182,8 +182,8 @@ func TestSlow(t *testing.T) {
 		{slowLinkSpeed, time.Second, false},
 		{slowLinkSpeed - 1, time.Second, true},
 	} {
-		conn := &Conn{in: &stream{measuredOctets: c.got, measuredTime: c.took}}
-		if got := conn.IsSlow(); got != c.slow {
+		link := throughput{octets: c.got, waited: c.took}
+		if got := link.isSlow(); got != c.slow {
 			t.Errorf("%d octets in %v: %v", c.got, c.took, got)
 		}
 	}
@@ -204,7 +204,7 @@ func TestSlowLink(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !conn.IsSlow() {
-			t.Errorf("%d octets in %v", conn.in.measuredOctets, conn.in.measuredTime)
+			t.Errorf("%d octets in %v", conn.in.throughput.octets, conn.in.throughput.waited)
 		}
 	})
 }

@@ -148,7 +148,7 @@ func (g *guard) readBodyTail() error {
 		return err
 	}
 	if !endsReply(line, g.uid) {
-		return protocolError("UID %d: its body is not followed by the end of the reply but by %s", g.uid, c.sanitize(string(line[:min(len(line), maxTextOctets)])))
+		return protocolError("UID %d: its body is not followed by the end of the reply but by %s", g.uid, c.server.sanitize(string(line[:min(len(line), maxTextOctets)])))
 	}
 	g.mu.Lock()
 	g.endedBodies.Add(g.uid)
@@ -201,7 +201,7 @@ func (g *guard) handleReply(reply []byte) error {
 	s, ok := parseStatus(rest)
 	digits, isTag := bytes.CutPrefix(tag, []byte{'T'})
 	if _, isNumber := number(digits); !ok || !isTag || !isNumber {
-		return protocolError("reply out of place: %s", c.sanitize(string(reply[:min(len(reply), maxTextOctets)])))
+		return protocolError("reply out of place: %s", c.server.sanitize(string(reply[:min(len(reply), maxTextOctets)])))
 	}
 	c.handleStatus(s)
 	line := string(tag) + " " + s.kind

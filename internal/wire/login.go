@@ -45,15 +45,13 @@ func (c *Conn) Login(ctx context.Context, a Auth) error {
 	if err != nil {
 		return c.annotate(cmd, c.abort(&Error{Class: ClassLogin, Err: err}))
 	}
-	c.mu.Lock()
-	c.caps = nil // they end with the login (RFC 9051 6.2.2)
-	c.mu.Unlock()
+	c.server.forgetCapabilities()
 	if err := c.runGoIMAP(ctx, cmd, uid.Set{}, login); err != nil {
 		_ = c.Close() // never fails
 		return err
 	}
 	c.authenticated = true
-	if !c.hasCapabilities() {
+	if c.server.all() == nil {
 		if _, err := c.Capabilities(ctx); err != nil {
 			return err
 		}
@@ -141,7 +139,5 @@ func (c *Conn) hideSecrets(a Auth) {
 	}
 	secrets = slices.DeleteFunc(secrets, func(s string) bool { return s == "" })
 	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
-	c.mu.Lock()
-	c.secrets = secrets
-	c.mu.Unlock()
+	c.server.setSecrets(secrets)
 }

@@ -98,9 +98,7 @@ func (c *Conn) AppendLimit(ctx context.Context, wireName string) (int64, error) 
 
 // announcedLimit is the limit that is the same for all mailboxes, "APPENDLIMIT=10000".
 func (c *Conn) announcedLimit() (int64, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for name := range c.caps {
+	for name := range c.server.all() {
 		if digits, ok := strings.CutPrefix(name, "APPENDLIMIT="); ok {
 			n, ok := number([]byte(digits))
 			return int64(n), ok

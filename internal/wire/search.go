@@ -60,7 +60,7 @@ func (c *Conn) checkComplete(s status, cmd command) error {
 		return err
 	}
 	if s.code == "MESSAGELIMIT" {
-		return protocolError("server leaves out messages beyond its limit [MESSAGELIMIT %s]", c.sanitize(s.args))
+		return protocolError("server leaves out messages beyond its limit [MESSAGELIMIT %s]", c.server.sanitize(s.args))
 	}
 	return nil
 }

@@ -17,63 +17,57 @@ const (
 	directReadSize = 16 << 10  // reads of a literal from this size on bypass the buffer
 )
 
-// stream reads the server's octets as lines and literals. One goroutine uses it
-// at a time. Its errors are final.
+// stream reads the server's octets as lines and literals. One goroutine uses it at
+// a time. Its errors are final.
 type stream struct {
-	conn     net.Conn
-	buf      []byte // buf[r:w] is read but not consumed
-	r, w     int
-	timeouts Timeouts
-	minRate  MinRate
-	limits   Limits
-	rates    []*rate.Limiter
-	done     <-chan struct{} // closed with the connection: ends a wait for a limiter
+	conn   net.Conn
+	buf    []byte // buf[r:w] is read but not consumed
+	r, w   int
+	limits Limits
+	rates  []*rate.Limiter
+	done   <-chan struct{} // closed with the connection: ends a wait for a rate limit
 
-	allowLongSearch bool          // SEARCH and ESEARCH lines may be long now
-	answerWait      time.Duration // for the first octet of each answer
-	readWait        time.Duration // for the next read; Idle after it
-	deadline        time.Time     // absolute end, zero for none
-	sinceProgress   time.Duration // network time since the last progress
-	answerStarted   bool          // something of the answer has come
-	measuredOctets  int64         // octets that came in the middle of answers
-	measuredTime    time.Duration // and the network time that they took
-	inUnit          bool          // inside a line or literal
-	unitWait        time.Duration // in this unit's window of the minimum rate
-	unitOctets      int           // octets in that window
+	allowLongSearch bool // SEARCH and ESEARCH lines may be as long as Limits.Search
+	deadline        deadline
+	minimum         minimumRate
+	throughput      throughput
 }
 
 func newStream(conn net.Conn, o Options, done <-chan struct{}) *stream {
 	return &stream{
-		conn: conn, buf: make([]byte, readBufferSize), timeouts: o.Timeouts, minRate: o.MinRate,
-		limits: o.Limits, rates: o.Rates, done: done, readWait: o.Timeouts.Idle,
+		conn: conn, buf: make([]byte, readBufferSize), limits: o.Limits, rates: o.Rates, done: done,
+		deadline: deadline{timeouts: o.Timeouts, readWait: o.Timeouts.Idle}, minimum: minimumRate{MinRate: o.MinRate},
 	}
 }
 
 // startCommand starts the clocks of a command whose first octet may take wait.
-func (s *stream) startCommand(wait time.Duration) {
-	s.answerWait, s.deadline = wait, time.Time{}
-	s.startAnswer()
-}
+func (s *stream) startCommand(wait time.Duration) { s.deadline.startCommand(wait) }
 
-// startAnswer says that the answer came; that to the next command, if one was sent
-// with it, is waited for as that was.
-func (s *stream) startAnswer() {
-	s.readWait, s.answerStarted = s.answerWait, false
-	s.progressed()
-}
+// startAnswer starts the clocks of the next answer: the one before has come, or none
+// was expected.
+func (s *stream) startAnswer() { s.deadline.startAnswer() }
 
 // progressed says that the server did what it was asked for.
-func (s *stream) progressed() { s.sinceProgress = 0 }
+func (s *stream) progressed() { s.deadline.sinceProgress = 0 }
 
 // capDeadline ends all reading within d, if it does not end earlier.
-func (s *stream) capDeadline(d time.Duration) {
-	if t := time.Now().Add(d); s.deadline.IsZero() || t.Before(s.deadline) {
-		s.deadline = t
-	}
-}
+func (s *stream) capDeadline(d time.Duration) { s.deadline.capAt(time.Now().Add(d)) }
+
+// beginUnit begins a line or literal: the minimum rate counts from here on.
+func (s *stream) beginUnit() { s.minimum.begin() }
+
+// endUnit ends the line or literal.
+func (s *stream) endUnit() { s.minimum.inUnit = false }
 
 // buffered is the number of octets read but not consumed.
 func (s *stream) buffered() int { return s.w - s.r }
+
+// takeBuffered returns a copy of the octets read but not consumed, and drops them.
+func (s *stream) takeBuffered() []byte {
+	taken := bytes.Clone(s.buf[s.r:s.w])
+	s.r, s.w = 0, 0
+	return taken
+}
 
 // read is one read from the network.
 func (s *stream) read(p []byte) (int, error) {
@@ -82,36 +76,33 @@ func (s *stream) read(p []byte) (int, error) {
 	}
 	for range 100 {
 		start := time.Now()
-		end := start.Add(s.readWait)
-		if !s.deadline.IsZero() && s.deadline.Before(end) {
-			end = s.deadline
-		}
-		if err := s.conn.SetReadDeadline(end); err != nil {
+		if err := s.conn.SetReadDeadline(s.deadline.nextRead(start)); err != nil {
 			return 0, connectionBroken(err)
 		}
 		n, err := s.conn.Read(p)
 		if n > 0 {
-			s.readWait = s.timeouts.Idle
 			waited := time.Since(start)
-			if s.answerStarted {
-				s.measuredOctets, s.measuredTime = s.measuredOctets+int64(n), s.measuredTime+waited
+			if s.deadline.answerStarted {
+				s.throughput.add(n, waited)
 			}
-			s.answerStarted = true
-			if err := s.checkRates(n, waited); err != nil {
+			if err := s.deadline.received(waited); err != nil {
+				return 0, err
+			}
+			if err := s.minimum.received(n, waited); err != nil {
 				return 0, err
 			}
 			s.throttle(n)
 			return n, nil
 		}
 		if err != nil {
-			return 0, s.classifyReadError(err)
+			return 0, classifyReadError(err)
 		}
 	}
 	return 0, connectionBroken(io.ErrNoProgress)
 }
 
-// classifyReadError names the error of a read.
-func (s *stream) classifyReadError(err error) error {
+// classifyReadError says what the error of a read means.
+func classifyReadError(err error) error {
 	var op *net.OpError
 	switch {
 	case errors.As(err, &op) && op.Op == "remote error": // a TLS alert, perhaps for our certificate
@@ -128,39 +119,12 @@ func connectionBroken(err error) error {
 	return &Error{Class: ClassTransient, Err: fmt.Errorf("connection broke: %w", err)}
 }
 
-// checkRates holds n octets that took the time waited against the minimum rate and the stall.
-func (s *stream) checkRates(n int, waited time.Duration) error {
-	s.sinceProgress += waited
-	if s.sinceProgress > s.timeouts.Stall {
-		return &Error{Class: ClassTransient, Err: fmt.Errorf("no progress for %v: %w", s.timeouts.Stall, ErrTooSlow)}
-	}
-	if !s.inUnit || s.minRate.Octets < 0 {
-		return nil
-	}
-	s.unitWait += waited
-	s.unitOctets += n
-	if s.unitWait < s.minRate.Window {
-		return nil
-	}
-	if float64(s.unitOctets) < float64(s.minRate.Octets)*s.unitWait.Seconds() {
-		return &Error{Class: ClassTransient, Err: fmt.Errorf("%d octets in %v: %w", s.unitOctets, s.unitWait.Round(time.Second), ErrTooSlow)}
-	}
-	s.unitWait, s.unitOctets = 0, 0
-	return nil
-}
-
-// beginUnit begins a line or literal: from here the minimum rate counts.
-func (s *stream) beginUnit() { s.inUnit, s.unitWait, s.unitOctets = true, 0, 0 }
-
-// endUnit ends it.
-func (s *stream) endUnit() { s.inUnit = false }
-
-// throttle waits until n octets are within every rate limit.
+// throttle waits until n octets are within every rate limit, or the connection ends.
 func (s *stream) throttle(n int) {
 	for _, limit := range s.rates {
-		for left := n; left > 0; {
-			k := min(left, max(limit.Burst(), 1))
-			left -= k
+		for rest := n; rest > 0; {
+			k := min(rest, max(limit.Burst(), 1))
+			rest -= k
 			r := limit.ReserveN(time.Now(), k)
 			if !r.OK() {
 				break
@@ -199,7 +163,7 @@ func (s *stream) fill() error {
 	return err
 }
 
-// maxLine is how long a line that begins so may be.
+// maxLine is how long a line may be that begins with these octets.
 func (s *stream) maxLine(line []byte) int {
 	if !s.allowLongSearch || len(line) <= s.limits.Line {
 		return s.limits.Line
@@ -220,19 +184,19 @@ func (s *stream) readLine() ([]byte, error) {
 	}
 	s.beginUnit()
 	defer s.endUnit()
-	for seen := 0; ; {
+	for searched := 0; ; {
 		have := s.buf[s.r:s.w]
-		if i := bytes.IndexByte(have[seen:], '\n'); i >= 0 {
-			line := have[:seen+i]
-			s.r += seen + i + 1
+		if i := bytes.IndexByte(have[searched:], '\n'); i >= 0 {
+			line := have[:searched+i]
+			s.r += searched + i + 1
 			if limit := s.maxLine(line); len(line) > limit {
-				return nil, tooLong(limit)
+				return nil, lineTooLong(limit)
 			}
 			return bytes.TrimSuffix(line, []byte{'\r'}), nil
 		}
-		seen = len(have)
-		if limit := s.maxLine(have); seen > limit {
-			return nil, tooLong(limit)
+		searched = len(have)
+		if limit := s.maxLine(have); searched > limit {
+			return nil, lineTooLong(limit)
 		}
 		if err := s.fill(); err != nil {
 			return nil, err
@@ -240,11 +204,11 @@ func (s *stream) readLine() ([]byte, error) {
 	}
 }
 
-func tooLong(limit int) error {
+func lineTooLong(limit int) error {
 	return &Error{Class: ClassProtocol, Err: fmt.Errorf("line of more than %d octets: %w", limit, ErrLimit)}
 }
 
-// readLiteral reads octets of a literal, at most len(p). The caller has entered the literal.
+// readLiteral reads octets of a literal, at most len(p). The caller has begun a unit.
 func (s *stream) readLiteral(p []byte) (int, error) {
 	if s.r == s.w {
 		if len(p) >= directReadSize {
