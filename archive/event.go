@@ -3,7 +3,6 @@ package archive
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -66,26 +65,6 @@ type Event struct {
 	Reason string   // of Failed
 
 	seal string // of Sealed
-}
-
-// Sum is the SHA-256 of a message's octets.
-type Sum [32]byte
-
-// String is the sum in lower-case hexadecimal digits.
-func (s Sum) String() string { return fmt.Sprintf("%x", s[:]) }
-
-// MarshalText implements encoding.TextMarshaler.
-func (s Sum) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%x", s[:]), nil }
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (s *Sum) UnmarshalText(text []byte) error {
-	if len(text) != 2*len(s) {
-		return fmt.Errorf("invalid SHA-256 %.80q", text)
-	}
-	if _, err := hex.Decode(s[:], text); err != nil {
-		return fmt.Errorf("invalid SHA-256 %.80q", text)
-	}
-	return nil
 }
 
 // The lines of a journal: one struct a kind, so that the fields stand in the

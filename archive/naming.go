@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -190,7 +189,7 @@ func (b *Batch) nameIn(month string, files []received, n *naming) error {
 // octets for a name of damaged ones would lose the message.
 func (b *Batch) link(held, tmp string, e *Event, n *naming) (bool, error) {
 	w := b.m.w
-	if sum, size, err := w.sum(held); err != nil || sum != e.Sum || size != e.Size {
+	if sum, size, err := w.HashFile(held); err != nil || sum != e.Sum || size != e.Size {
 		return false, nil
 	}
 	final := path.Join(b.m.Dir, e.Path)
@@ -211,19 +210,6 @@ func (b *Batch) link(held, tmp string, e *Event, n *naming) (bool, error) {
 		}
 	}
 	return true, b.m.tmp.Remove(tmp)
-}
-
-// sum is the SHA-256 and size of the file at path.
-func (a *Archive) sum(path string) (sum Sum, size int64, err error) {
-	f, err := a.root.Open(path)
-	if err != nil {
-		return sum, 0, err
-	}
-	defer f.Close()
-	h := sha256.New()
-	size, err = io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{f}, make([]byte, 64<<10))
-	h.Sum(sum[:0])
-	return sum, size, err
 }
 
 // move renames a received file into place. A file there that no journal names
@@ -250,7 +236,7 @@ func (b *Batch) move(tmp string, dir *os.File, e *Event, n *naming) error {
 			return err
 		}
 		if sum == e.Sum.head() {
-			if there, size, err := b.m.w.sum(path.Join(b.m.Dir, e.Path)); err == nil && there == e.Sum && size == e.Size {
+			if there, size, err := b.m.w.HashFile(path.Join(b.m.Dir, e.Path)); err == nil && there == e.Sum && size == e.Size {
 				return b.m.tmp.Remove(tmp)
 			}
 		}

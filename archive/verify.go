@@ -56,11 +56,7 @@ func (a *Archive) Verify(ctx context.Context, b MailboxDir, o VerifyOptions) (*V
 		return nil, fmt.Errorf("verify %s: %w", b.Dir, err)
 	}
 	// Every line counts, also one that a later one of its UID overrides.
-	type octets struct {
-		size int64
-		sum  Sum
-	}
-	named := map[string]octets{}
+	named := map[string]*Message{}
 	id, newer := "", false
 	pos, err := a.Replay(b, Position{}, func(e Event) error {
 		switch e.Kind {
@@ -68,8 +64,8 @@ func (a *Archive) Verify(ctx context.Context, b MailboxDir, o VerifyOptions) (*V
 			v.Name, id = e.Name.Mailbox, cmp.Or(id, e.Journal)
 			newer = newer || e.V > FormatVersion
 		case Added:
-			is := octets{e.Size, e.Sum}
-			if was, ok := named[e.Path]; ok && was != is {
+			is := &Message{Path: e.Path, Size: e.Size, Sum: e.Sum}
+			if was, ok := named[e.Path]; ok && was.CheckOctets(is.Sum, is.Size) != nil {
 				find(path.Join(b.Dir, e.Path), true, "the journal names this file twice, with different octets")
 			}
 			named[e.Path] = is
@@ -106,16 +102,15 @@ func (a *Archive) Verify(ctx context.Context, b MailboxDir, o VerifyOptions) (*V
 				return err
 			}
 			full := path.Join(b.Dir, p)
-			sum, size, err := a.sum(full)
+			sum, size, err := a.HashFile(full)
+			mismatch := m.CheckOctets(sum, size)
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
-				find(full, true, "missing; the journal has it with %d octets", m.size)
+				find(full, true, "missing; the journal has it with %d octets", m.Size)
 			case err != nil:
 				find(full, true, "can't be read: %v", err)
-			case size != m.size:
-				find(full, true, "has %d octets; the journal says %d", size, m.size)
-			case sum != m.sum:
-				find(full, true, "SHA-256 is %s; the journal says %s", sum, m.sum)
+			case mismatch != nil:
+				find(full, true, "%v", mismatch)
 			}
 			mu.Lock()
 			v.Messages++

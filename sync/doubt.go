@@ -52,7 +52,7 @@ func (s *sizes) estimated() {
 
 // doubt keeps what a body was that may be another message's: it is fetched again.
 func (t *task) doubt(u uint32, body io.Reader) error {
-	sum, _, err := sumOf(body)
+	sum, _, err := archive.Hash(body)
 	if err != nil {
 		return &wire.Error{Class: wire.ClassTransient, Err: fmt.Errorf("UID %d: %w", u, err)}
 	}
@@ -73,7 +73,7 @@ func (w *worker) compare(ctx context.Context, t *task, m wire.Metadata, u uint32
 	first, ok := t.doubts[u]
 	if !ok {
 		err := w.c.FetchBody(ctx, u, func(_ int64, body io.Reader) (err error) {
-			first, _, err = sumOf(body)
+			first, _, err = archive.Hash(body)
 			return err
 		})
 		if err != nil {

@@ -159,13 +159,14 @@ func (r *rehearsal) copies(ctx context.Context, c *wire.Conn, m *wire.Mailbox, m
 func (r *rehearsal) bodies(ctx context.Context, c *wire.Conn, set uid.Set, found map[uint32]*seen) error {
 	var got uid.Set
 	read := func(u uint32, size int64, body io.Reader) error {
-		sum, lines := sha256.New(), newLineSum()
-		if _, err := io.Copy(io.MultiWriter(sum, lines), body); err != nil {
+		lines := newLineSum()
+		sum, _, err := archive.Hash(io.TeeReader(body, lines))
+		if err != nil {
 			return err
 		}
 		got.Add(u)
 		if s := found[u]; s != nil {
-			s.size, s.sum, s.lines = size, archive.Sum(sum.Sum(nil)), lines.end()
+			s.size, s.sum, s.lines = size, sum, lines.end()
 		}
 		r.meter.change(func(p *Progress) { p.Received, p.Octets = min(p.Received+1, p.Messages), p.Octets+size })
 		return nil

@@ -182,13 +182,7 @@ func (w *worker) match(t *task, metas map[uint32]wire.Metadata) error {
 
 // intact says whether the file of a message is what was archived.
 func (b *box) intact(m *archive.Message) bool {
-	f, err := b.r.j.Store.Archive.OpenFile(b.place.ID(m))
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	sum, size, err := sumOf(f)
-	return err == nil && size == m.Size && sum == m.Sum
+	return b.r.j.Store.Archive.CheckFile(b.place, m) == nil
 }
 
 // exclude takes out what is larger than the configuration allows.

@@ -294,10 +294,7 @@ func digest(m *source.Message) (sum archive.Sum, size int64, err error) {
 	if err != nil {
 		return sum, 0, err
 	}
-	h := sha256.New()
-	size, err = io.Copy(h, r)
-	h.Sum(sum[:0])
-	return sum, size, err
+	return archive.Hash(r)
 }
 
 // importFlags are flags as the archive has them, where none has a space in it.

@@ -197,7 +197,7 @@ func readStored(f fs.File) (out stored, err error) {
 	if out.info, err = f.Stat(); err != nil {
 		return out, err
 	}
-	h := sha256.New()
+	h := archive.NewHasher()
 	all := io.TeeReader(f, h)
 	header, plain, err := readHeader(all)
 	if err == nil {
@@ -206,7 +206,7 @@ func readStored(f fs.File) (out stored, err error) {
 	if err != nil {
 		return out, fmt.Errorf("read %s: %w", out.info.Name(), err)
 	}
-	h.Sum(out.sum[:0])
+	out.sum = h.Sum()
 	out.size, out.header, out.plain = out.info.Size(), sha256.Sum256(header), plain
 	out.body = out.size > int64(len(header)+len("\r\n\r\n"))
 	return out, nil

@@ -333,13 +333,14 @@ func (m *matcher) octets(ctx context.Context, list []int, set uid.Set) error {
 	told, exact, canonical := answered{}, map[archive.Sum][]uint32{}, map[archive.Sum][]uint32{}
 	err := m.c.FetchBodies(ctx, set, func(u uint32, _ int64, body io.Reader) error {
 		told[u] = true
-		raw, c := sha256.New(), newCanon()
-		if _, err := io.Copy(io.MultiWriter(raw, c), body); err != nil {
+		c := newCanon()
+		sum, _, err := archive.Hash(io.TeeReader(body, c))
+		if err != nil {
 			return err
 		}
-		exact[archive.Sum(raw.Sum(nil))] = append(exact[archive.Sum(raw.Sum(nil))], u)
-		sum := c.end()
-		canonical[sum] = append(canonical[sum], u)
+		exact[sum] = append(exact[sum], u)
+		form := c.end()
+		canonical[form] = append(canonical[form], u)
 		return nil
 	})
 	if err := told.all(set, err); err != nil {

@@ -213,16 +213,15 @@ var errDamaged = errors.New("the archive's file is damaged, so it is not restore
 // examineFile reads a message's file whole, and compares it with what it should
 // be. The file is then at its start again.
 func examineFile(f *os.File, it Item) (traits, error) {
-	sum := sha256.New()
 	var scan traitScan
-	n, err := io.Copy(io.MultiWriter(sum, &scan), f)
+	sum, n, err := archive.Hash(io.TeeReader(f, &scan))
 	if err != nil {
 		return traits{}, fmt.Errorf("read: %w", err)
 	}
 	if scan.last == '\r' {
 		scan.bareCR++
 	}
-	if n != it.Size || archive.Sum(sum.Sum(nil)) != it.Sum {
+	if n != it.Size || sum != it.Sum {
 		return traits{}, errDamaged
 	}
 	_, err = f.Seek(0, io.SeekStart)

@@ -3,7 +3,6 @@ package sync
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -195,30 +194,14 @@ func (p *proof) compare(m *archive.Message) string {
 // read reads the archived file whole, and returns why it is not what the journal
 // says.
 func (p *proof) read(m *archive.Message) error {
-	f, err := p.r.Archive.OpenFile(p.box.ID(m))
-	if errors.Is(err, fs.ErrNotExist) {
+	err := p.r.Archive.CheckFile(p.box, m)
+	switch mismatch := (*archive.MismatchError)(nil); {
+	case errors.Is(err, fs.ErrNotExist):
 		return errors.New("the archived file is missing")
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	sum, size, err := sumOf(f)
-	switch {
-	case err != nil:
-		return err
-	case size != m.Size || sum != m.Sum:
+	case errors.As(err, &mismatch):
 		return errors.New("the archived file is damaged")
 	}
-	return nil
-}
-
-// sumOf reads to the end.
-func sumOf(r io.Reader) (sum archive.Sum, octets int64, err error) {
-	h := sha256.New()
-	octets, err = io.Copy(h, r)
-	h.Sum(sum[:0])
-	return sum, octets, err
+	return err
 }
 
 // headers compares the headers at the server with the archived files. It returns
@@ -260,7 +243,7 @@ func (p *proof) octets(ctx context.Context, u uint32) (reason string, err error)
 	m := p.epoch.Messages[u]
 	var sum archive.Sum
 	err = p.r.c.FetchBody(ctx, u, func(_ int64, body io.Reader) (err error) {
-		sum, _, err = sumOf(body)
+		sum, _, err = archive.Hash(body)
 		return err
 	})
 	switch {

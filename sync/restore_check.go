@@ -2,7 +2,6 @@ package sync
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"slices"
@@ -106,11 +105,11 @@ func (s *restoring) octetsDiffer(ctx context.Context, c *wire.Conn, b *restoreBo
 		return out, nil
 	}
 	err := c.FetchBodies(ctx, set, func(u uint32, size int64, body io.Reader) error {
-		sum := sha256.New()
-		if _, err := io.Copy(sum, body); err != nil {
+		sum, _, err := archive.Hash(body)
+		if err != nil {
 			return err
 		}
-		if i := byUID[u]; archive.Sum(sum.Sum(nil)) != b.items[i].Sum {
+		if i := byUID[u]; sum != b.items[i].Sum {
 			out[i] = fmt.Sprintf("the server has changed its octets (it has %v)", b.traits[i])
 			if size != b.items[i].Size {
 				out[i] += fmt.Sprintf(" and made %d of %d", size, b.items[i].Size)

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"io/fs"
@@ -113,17 +112,13 @@ func fileItem(path string, now time.Time) (sync.Item, error) {
 		return sync.Item{}, err
 	}
 	it := sync.Item{ID: path}
-	h := sha256.New()
-	head := &bytes.Buffer{}
-	n, err := io.CopyN(io.MultiWriter(h, head), f, source.HeadOctets)
+	head, err := io.ReadAll(io.LimitReader(f, source.HeadOctets))
 	if err == nil {
-		it.Size, err = io.Copy(h, f)
+		it.Sum, it.Size, err = archive.Hash(io.MultiReader(bytes.NewReader(head), f))
 	}
-	if err != nil && err != io.EOF {
+	if err != nil {
 		return sync.Item{}, fmt.Errorf("read %s: %w", path, err)
 	}
-	it.Size += n
-	h.Sum(it.Sum[:0])
-	it.InternalDate = source.Date(filepath.Base(path), head.Bytes(), info.ModTime(), now)
+	it.InternalDate = source.Date(filepath.Base(path), head, info.ModTime(), now)
 	return it, nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -110,20 +109,17 @@ func findMessage(r *archive.Archive, id string, at time.Time) (string, *archive.
 
 // damage is the error for a file that is not what was archived.
 func damage(id string, err error) error {
-	return &exit{exitDamage, fmt.Errorf("%s is not what was archived: %w: `archiverd verify` finds all such, and a backup may have them", id, err)}
+	return &exit{exitDamage, fmt.Errorf("%s is not what was archived (%w): `archiverd verify` finds all such, and a backup may have them", id, err)}
 }
 
 // damaged reads the file of a message to its end; nil: it is what was archived.
 func damaged(f io.Reader, id string, m *archive.Message) error {
-	h := sha256.New()
-	switch n, err := io.Copy(h, f); {
-	case err != nil:
-		return damage(id, err)
-	case n != m.Size:
-		return damage(id, fmt.Errorf("it has %d octets, and the journal says %d", n, m.Size))
+	sum, size, err := archive.Hash(f)
+	if err == nil {
+		err = m.CheckOctets(sum, size)
 	}
-	if sum := archive.Sum(h.Sum(nil)); sum != m.Sum {
-		return damage(id, fmt.Errorf("its SHA-256 is %s, and the journal says %s", sum, m.Sum))
+	if err != nil {
+		return damage(id, err)
 	}
 	return nil
 }

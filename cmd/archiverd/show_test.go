@@ -238,8 +238,8 @@ func TestShowDamaged(t *testing.T) {
 	}
 	whole := read(t, files[0])
 	for _, c := range []struct{ octets, says string }{
-		{"Subject: one\r\n\r\nyours\r\n", "it has 23 octets, and the journal says 22"},
-		{"Subject: one\r\n\r\nMine\r\n", "its SHA-256 is"},
+		{"Subject: one\r\n\r\nyours\r\n", "has 23 octets; the journal says 22"},
+		{"Subject: one\r\n\r\nMine\r\n", "SHA-256 is"},
 	} {
 		if err := os.WriteFile(files[0], []byte(c.octets), 0o600); err != nil {
 			t.Fatal(err)

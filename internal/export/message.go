@@ -2,7 +2,6 @@ package export
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -42,7 +41,7 @@ func (s *source) pass(ctx context.Context, fn func(io.Reader) error) error {
 	if _, err := s.f.Seek(0, io.SeekStart); err != nil {
 		return damage{err}
 	}
-	h := sha256.New()
+	h := archive.NewHasher()
 	in := &checked{ctx: ctx, r: io.TeeReader(io.LimitReader(s.f, s.m.Size+1), h)}
 	if err := fn(in); err != nil {
 		if in.err != nil && ctx.Err() == nil {
@@ -50,15 +49,11 @@ func (s *source) pass(ctx context.Context, fn func(io.Reader) error) error {
 		}
 		return err
 	}
-	var sum archive.Sum
-	h.Sum(sum[:0])
-	switch {
-	case in.n < s.m.Size:
-		return damage{fmt.Errorf("has %d octets; the journal says %d", in.n, s.m.Size)}
-	case in.n > s.m.Size:
+	if in.n > s.m.Size {
 		return damage{fmt.Errorf("has more octets than the %d that the journal says", s.m.Size)}
-	case sum != s.m.Sum:
-		return damage{fmt.Errorf("SHA-256 is %s; the journal says %s", sum, s.m.Sum)}
+	}
+	if err := s.m.CheckOctets(h.Sum(), in.n); err != nil {
+		return damage{err}
 	}
 	return nil
 }

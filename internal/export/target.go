@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -162,14 +161,11 @@ func (t *target) holds(name string, m *archive.Message) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	h := sha256.New()
-	if err := copyTo(h)(f); err != nil {
-		return false, err
+	sum, size, err := archive.Hash(f)
+	if err == nil && m.CheckOctets(sum, size) != nil {
+		err = ErrTaken
 	}
-	if !bytes.Equal(h.Sum(nil), m.Sum[:]) {
-		return false, ErrTaken
-	}
-	return true, nil
+	return err == nil, err
 }
 
 // write makes a file with what fill writes. It is called name when it is whole, and

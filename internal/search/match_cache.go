@@ -1,9 +1,7 @@
 package search
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -133,12 +131,12 @@ func (r documentReader) readVerified(a *archive.Archive, path string, sum archiv
 		return nil, fmt.Errorf("index message: %w", err)
 	}
 	defer f.Close()
-	h := sha256.New()
+	h := archive.NewHasher()
 	d, err := r.read(io.TeeReader(f, h), false)
 	if err != nil {
 		return nil, fmt.Errorf("index %s: %w", path, err)
 	}
-	if !bytes.Equal(h.Sum(nil), sum[:]) {
+	if h.Sum() != sum {
 		return nil, fmt.Errorf("index %s: %w", path, errDamagedMessage)
 	}
 	return d, nil
