@@ -2,7 +2,6 @@ package sync
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"archiverd/internal/wire"
@@ -31,8 +30,6 @@ type Account struct {
 	// LoginHint says what the provider wants at the login, for whom it refused; "": not known.
 	LoginHint string
 	Retry     Retry
-
-	received *atomic.Int64 // counts what connections receive; nil: nothing does
 }
 
 // Retry bounds what a run does about a server that does not answer. Zero

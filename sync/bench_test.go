@@ -74,7 +74,7 @@ func BenchmarkJob(b *testing.B) {
 }
 
 func (h *house) measured(acc Account, messages int) {
-	run, err := (&Job{Account: acc, Store: h.store, Log: h.log}).Run(h.t.Context())
+	run, err := (&Job{Account: acc, Committer: h.store, Log: h.log}).Run(h.t.Context())
 	if err != nil || run.Sum.Archived != messages {
 		h.t.Fatal(err, run.Sum)
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/internal/commit"
+	"archiverd/internal/progress"
 	"archiverd/internal/safetext"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
@@ -101,7 +103,7 @@ func (b *box) expect(messages int) {
 	more := messages - b.expected
 	b.expected = messages
 	b.mu.Unlock()
-	b.r.j.meter.change(func(p *Progress) { p.Messages += more })
+	b.r.j.meter.Change(func(p *progress.Progress) { p.Messages += more })
 }
 
 // failed gives the mailbox up for this run; the first reason stays.
@@ -144,7 +146,7 @@ func (b *box) finish() (again bool) {
 	if err := b.leave(); err != nil {
 		b.flawed(err)
 	}
-	b.r.j.meter.change(func(p *Progress) { p.Finished++ })
+	b.r.j.meter.Change(func(p *progress.Progress) { p.Finished++ })
 	return false
 }
 
@@ -166,7 +168,7 @@ const mostRenumberings = 3
 func (b *box) committed(batch *archive.Batch) {
 	if err := batch.Err; err != nil {
 		b.failed(err)
-		if diskFailed(err) {
+		if commit.IsDiskError(err) {
 			b.r.stop(err)
 		}
 		return
@@ -279,15 +281,15 @@ const failuresShown = 100
 // have are the UIDs in the archive of the epoch that was surveyed; none where
 // that did not come into the journal.
 func (b *box) have() (state.UIDs, error) {
-	info, _, err := b.r.j.Store.State.Mailbox(b.place.Dir)
+	info, _, err := b.r.j.Committer.State.Mailbox(b.place.Dir)
 	if err != nil || info.UIDValidity != b.uidValidity {
 		return state.UIDs{}, err
 	}
-	return b.r.j.Store.State.UIDs(b.place.Dir)
+	return b.r.j.Committer.State.UIDs(b.place.Dir)
 }
 
 func (b *box) failures(failed uid.Set) (map[uint32]string, error) {
-	all, err := b.r.j.Store.State.Failures(b.place.Dir)
+	all, err := b.r.j.Committer.State.Failures(b.place.Dir)
 	if err != nil {
 		return nil, err
 	}

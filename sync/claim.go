@@ -26,7 +26,7 @@ type claim struct {
 func (r *round) claim(t *task, keys map[uint32]state.Key) (*claim, map[uint32][]state.Candidate, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	known, err := r.j.Store.State.Candidates(archive.Escape(r.j.Account.Name), keys)
+	known, err := r.j.Committer.State.Candidates(archive.Escape(r.j.Account.Name), keys)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -72,19 +72,19 @@ func (w *worker) yield(claims ...*claim) {
 	}
 	w.r.mu.Lock()
 	defer w.r.mu.Unlock()
-	if n := len(w.flights); n > 0 && !w.flights[n-1].over {
-		w.flights[n-1].claims = append(w.flights[n-1].claims, claims...)
+	if w.last != nil && !w.last.done {
+		w.last.claims = append(w.last.claims, claims...)
 		return
 	}
 	w.r.unclaim(claims)
 }
 
 // ended ends what rides on a batch that is committed, or not.
-func (r *round) ended(f *flight) {
+func (r *round) ended(s *submitted) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	f.over = true
-	r.unclaim(f.claims)
+	s.done = true
+	r.unclaim(s.claims)
 }
 
 // unclaim ends claims, under the round's mutex.

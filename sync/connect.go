@@ -18,11 +18,7 @@ func (a *Account) Connect(ctx context.Context) (*wire.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := a.Wire
-	if a.received != nil {
-		o.Received = a.received
-	}
-	c, err := wire.Dial(ctx, o)
+	c, err := wire.Dial(ctx, a.Wire)
 	if err != nil {
 		return nil, a.explain(err)
 	}

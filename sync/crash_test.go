@@ -144,7 +144,7 @@ func TestStateFails(t *testing.T) {
 	h.completes(boxes)
 	// at its end, when all mailboxes are done: the run is recorded all the same
 	s := serve(t, hostile.Options{Mailboxes: boxes})
-	j := &Job{Account: alice(s.Address()), Store: h.store, Log: h.log}
+	j := &Job{Account: alice(s.Address()), Committer: h.store, Log: h.log}
 	j.Now = func() time.Time {
 		if p := j.Progress(); p.Stage == "fetching" && p.Finished == p.Mailboxes {
 			h.store.State.Close()
@@ -216,7 +216,7 @@ func TestInterrupted(t *testing.T) {
 			}})
 			acc := alice(s.Address())
 			acc.Connections = 1 + seed%4
-			run, err := h.runWith(ctx, &Job{Account: acc, Store: h.store, Log: h.log})
+			run, err := h.runWith(ctx, &Job{Account: acc, Committer: h.store, Log: h.log})
 			if n.Load() <= at { // it was not that many
 				return
 			}
@@ -246,7 +246,7 @@ func TestJobsShareAStore(t *testing.T) {
 			if i > 0 {
 				acc.Name = fmt.Sprintf("alice %d", i)
 			}
-			run, err := (&Job{Account: acc, Store: h.store, Log: h.log}).Run(t.Context())
+			run, err := (&Job{Account: acc, Committer: h.store, Log: h.log}).Run(t.Context())
 			ledger(t, run, err)
 			if err != nil || !run.OK() {
 				t.Errorf("%v\n%s", err, show(run))

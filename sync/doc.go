@@ -3,14 +3,12 @@
 // A [Job] is one run over one account: it connects, lists the mailboxes, and of
 // those that changed compares the server's UIDs with the archive's, as sets.
 // What is missing is cut into pieces, which as many workers as the account may
-// have connections fetch and hand, in batches, to the [Store]. What the account's
+// have connections fetch and hand, in batches, to a [commit.Committer]. What the account's
 // archive has already, from another mailbox, epoch or server, is matched by size,
-// date and header, and linked instead. The Store
+// date and header, and linked instead. The committer
 // commits batches of all workers and jobs as groups, one at a time. At the end
 // the sets are compared again: the ledger of a run is that comparison, not a
 // sum of what the run believes to have done.
-//
-// A [Scheduler] runs jobs when they are due.
 //
 // # Guarantees
 //

@@ -30,7 +30,7 @@ func sized(estimate func(u uint32, size int) int) lie {
 // first run.
 func TestEstimatedSizes(t *testing.T) {
 	h := newHouse(t)
-	j := &Job{Store: h.store, Log: h.log}
+	j := &Job{Committer: h.store, Log: h.log}
 	for i, n := range []int{60, 400} {
 		boxes := []hostile.Mailbox{mail("INBOX", 7, n)}
 		s := serve(t, hostile.Options{Mailboxes: boxes, Script: sized(func(_ uint32, size int) int { return size + 17 })})

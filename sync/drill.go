@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"archiverd/internal/progress"
 	"archiverd/state"
 )
 
@@ -45,7 +46,7 @@ type Drill struct {
 
 	Log *slog.Logger
 
-	meter meter
+	meter progress.Meter
 }
 
 // DrillSource is a mailbox to take messages of.
@@ -63,7 +64,7 @@ type ScratchServer struct {
 }
 
 // Progress is how far the drill has come.
-func (d *Drill) Progress() Progress { return d.meter.read() }
+func (d *Drill) Progress() progress.Progress { return d.meter.Read() }
 
 // rehearsal is a Drill under way.
 type rehearsal struct {
@@ -92,7 +93,7 @@ func (d *Drill) Run(ctx context.Context) (state.Drill, error) {
 	if err != nil {
 		r.result.Error = err.Error()
 	}
-	d.meter.change(func(p *Progress) { p.Stage, p.Mailbox = "done", "" })
+	d.meter.Change(func(p *progress.Progress) { p.Stage, p.Mailbox = "done", "" })
 	return r.result, err
 }
 
@@ -110,7 +111,7 @@ func (r *rehearsal) run(ctx context.Context) error {
 		n = min(n, r.Sample(n))
 	}
 	shares := allot(n, sizes)
-	r.meter.change(func(p *Progress) {
+	r.meter.Change(func(p *progress.Progress) {
 		p.Account, p.Stage, p.Messages = r.Account, "connecting", n
 		for _, k := range shares {
 			p.Mailboxes += min(k, 1)

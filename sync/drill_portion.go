@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"archiverd/archive"
+	"archiverd/internal/progress"
 	"archiverd/state"
 )
 
@@ -54,7 +55,7 @@ func (r *rehearsal) portions(ctx context.Context, shares []int) error {
 				}
 				p = portion{delimiter: delimiter}
 			}
-			r.meter.change(func(p *Progress) { p.Finished++ })
+			r.meter.Change(func(p *progress.Progress) { p.Finished++ })
 		}
 		if err := r.rehearse(ctx, p); err != nil {
 			return err
@@ -113,7 +114,7 @@ func (r *rehearsal) rehearse(ctx context.Context, p portion) (err error) {
 	}
 	r.result.Messages += p.messages
 	r.aliases(&p)
-	r.meter.change(func(q *Progress) { q.Stage, q.Mailbox = "restoring", p.parts[0].Name.Mailbox })
+	r.meter.Change(func(q *progress.Progress) { q.Stage, q.Mailbox = "restoring", p.parts[0].Name.Mailbox })
 	restore := &Restore{Sources: p.sources(), Open: r.Open, Log: slog.New(slog.DiscardHandler)}
 	if r.To != nil {
 		restore.Account, restore.Into, restore.Slots, restore.Log = *r.To, r.Into, r.Slots, r.Log
@@ -134,7 +135,7 @@ func (r *rehearsal) rehearse(ctx context.Context, p portion) (err error) {
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	r.meter.change(func(q *Progress) { q.Stage = "comparing" })
+	r.meter.Change(func(q *progress.Progress) { q.Stage = "comparing" })
 	back, err := r.readBack(ctx, &restore.Account, p)
 	if err != nil {
 		return fmt.Errorf("read back what was restored: %w", err)

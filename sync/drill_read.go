@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/internal/progress"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 )
@@ -118,7 +119,7 @@ func (r *rehearsal) copies(ctx context.Context, c *wire.Conn, m *wire.Mailbox, m
 	if n := set.Len(); n > most {
 		return nil, fmt.Errorf("%d messages are there, far more than were restored", n)
 	}
-	r.meter.change(func(p *Progress) { p.Mailbox = m.Name })
+	r.meter.Change(func(p *progress.Progress) { p.Mailbox = m.Name })
 	found := map[uint32]*seen{}
 	if err := c.FetchMetadata(ctx, wire.MetadataQuery{Set: set}, func(m wire.Metadata) error {
 		if !set.Contains(m.UID) {
@@ -168,7 +169,7 @@ func (r *rehearsal) bodies(ctx context.Context, c *wire.Conn, set uid.Set, found
 		if s := found[u]; s != nil {
 			s.size, s.sum, s.lines = size, sum, lines.end()
 		}
-		r.meter.change(func(p *Progress) { p.Received, p.Octets = min(p.Received+1, p.Messages), p.Octets+size })
+		r.meter.Change(func(p *progress.Progress) { p.Received, p.Octets = min(p.Received+1, p.Messages), p.Octets+size })
 		return nil
 	}
 	if err := c.FetchBodies(ctx, set, read); err != nil && wire.Classify(err) != wire.ClassMessage {

@@ -9,6 +9,9 @@ import (
 	"strings"
 
 	"archiverd/archive"
+	"archiverd/internal/logkey"
+	"archiverd/internal/progress"
+	"archiverd/internal/quota"
 	"archiverd/internal/safetext"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
@@ -182,7 +185,7 @@ func (w *worker) match(t *task, metas map[uint32]wire.Metadata) error {
 
 // intact says whether the file of a message is what was archived.
 func (b *box) intact(m *archive.Message) bool {
-	return b.r.j.Store.Archive.CheckFile(b.place, m) == nil
+	return b.r.j.Committer.Archive.CheckFile(b.place, m) == nil
 }
 
 // exclude takes out what is larger than the configuration allows.
@@ -218,9 +221,9 @@ func (t *task) cut(metas map[uint32]wire.Metadata) uid.Set {
 // has room for.
 func (w *worker) bodies(ctx context.Context, t *task, metas map[uint32]wire.Metadata) error {
 	for set := t.want; !set.Empty(); {
-		part, day, err := w.r.j.day.afford(ctx, set, metas)
+		part, reserved, err := w.r.j.quota.Reserve(ctx, set, func(u uint32) int64 { return costOf(metas[u]) })
 		if err == nil {
-			err = w.portion(ctx, t, part, metas, day)
+			err = w.portion(ctx, t, part, metas, reserved)
 		}
 		if err != nil {
 			return err
@@ -230,9 +233,17 @@ func (w *worker) bodies(ctx context.Context, t *task, metas map[uint32]wire.Meta
 	return nil
 }
 
+// costOf returns the octets that a message takes from the daily limit.
+func costOf(m wire.Metadata) int64 {
+	if m.HasSize {
+		return quota.MessageCost(max(0, m.Size))
+	}
+	return quota.MessageCost(quota.UnknownSize)
+}
+
 // portion fetches the bodies of set in one go.
-func (w *worker) portion(ctx context.Context, t *task, set uid.Set, metas map[uint32]wire.Metadata, day *spending) error {
-	defer day.end()
+func (w *worker) portion(ctx context.Context, t *task, set uid.Set, metas map[uint32]wire.Metadata, reserved *quota.Reservation) error {
+	defer reserved.Release()
 	var got uid.Set
 	defer func() { t.want = t.want.Subtract(got) }()
 	return w.c.FetchBodies(ctx, set, func(u uint32, size int64, body io.Reader) error {
@@ -243,7 +254,7 @@ func (w *worker) portion(ctx context.Context, t *task, set uid.Set, metas map[ui
 			return err
 		}
 		got.Add(u)
-		day.came(costOf(metas, u))
+		reserved.Use(costOf(metas[u]))
 		w.received(t.box, size)
 		return nil
 	})
@@ -256,7 +267,7 @@ func (w *worker) receive(b *box, m wire.Metadata, u uint32, size int64, body io.
 		return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("the body has %d octets, over the limit of %d, and RFC822.SIZE said %d", size, largest, m.Size)}
 	}
 	if w.room -= size + fileOverhead; w.room < 0 {
-		disk := w.r.j.Store.Archive
+		disk := w.r.j.Committer.Archive
 		if err := disk.CheckFreeSpace(0); err != nil {
 			return err
 		}
@@ -283,13 +294,8 @@ func (w *worker) received(b *box, octets int64) {
 	b.mu.Lock()
 	b.misses = 0
 	b.mu.Unlock()
-	w.r.j.meter.change(func(p *Progress) {
-		p.Received++
-		p.Octets += octets
-		if p.began.IsZero() {
-			p.began, p.first = w.r.j.Now(), p.Octets
-		}
-	})
+	now := w.r.j.Now()
+	w.r.j.meter.Change(func(p *progress.Progress) { p.AddReceived(octets, now) })
 	w.full()
 }
 
@@ -356,11 +362,11 @@ func (w *worker) alone(ctx context.Context, t *task, m wire.Metadata, u uint32) 
 			m = told
 		}
 	}
-	_, day, err := w.r.j.day.afford(ctx, uid.Of(u), map[uint32]wire.Metadata{u: m})
+	_, reserved, err := w.r.j.quota.Reserve(ctx, uid.Of(u), func(uint32) int64 { return costOf(m) })
 	if err != nil {
 		return err
 	}
-	defer day.end()
+	defer reserved.Release()
 	took := int64(-1)
 	err = w.c.FetchBody(ctx, u, func(size int64, body io.Reader) error {
 		if err := w.receive(t.box, m, u, size, body); err != nil {
@@ -393,7 +399,7 @@ func messageOnly(err error) bool {
 func (w *worker) record(b *box, set uid.Set, cause error) error {
 	reason := safetext.Line(cause.Error())
 	for u := range set.All() {
-		w.r.j.Log.Warn("message could not be archived", KeyAccount, w.r.j.Account.Name, KeyMailbox, b.listed.Name, KeyUID, u, KeyError, reason)
+		w.r.j.Log.Warn("message could not be archived", logkey.Account, w.r.j.Account.Name, logkey.Mailbox, b.listed.Name, logkey.UID, u, logkey.Error, reason)
 		if b.before[u] == reason {
 			continue
 		}

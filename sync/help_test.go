@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/internal/commit"
 	"archiverd/internal/testing/hostile"
 	"archiverd/internal/wire"
 	"archiverd/state"
@@ -28,7 +29,7 @@ type house struct {
 	t     testing.TB
 	dir   string
 	log   *slog.Logger
-	store *Store
+	store *commit.Committer
 	step  atomic.Pointer[func(string) error] // called at each step of a commit
 	under string                             // a level that all mailboxes but INBOX are below
 	seen  map[string]archive.Sum             // every file that a journal named, with its sum
@@ -74,6 +75,21 @@ func (h *house) in(t testing.TB) *house {
 	return &house{t: t, dir: h.dir, log: h.log, store: h.store, under: h.under}
 }
 
+// soon is how long a test waits for what happens within a second or two.
+const soon = 10 * time.Second
+
+// await fails the test if nothing comes.
+func await[T any](t *testing.T, what string, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(soon):
+		t.Fatalf("%s did not happen", what)
+		panic("unreachable")
+	}
+}
+
 // noLeak fails the test if goroutines are left when all else is cleaned up.
 func noLeak(t testing.TB) {
 	before := runtime.NumGoroutine()
@@ -114,7 +130,7 @@ func (h *house) open() {
 	if len(notes) > 0 {
 		h.log.Info("notes", "notes", notes)
 	}
-	h.store = NewStore(w, db, h.log)
+	h.store = commit.New(w, db, h.log)
 }
 
 func (h *house) close() {
@@ -259,7 +275,7 @@ const bounded = 5 * time.Minute
 // run does one run, checks what holds of any run, and returns it.
 func (h *house) run(acc Account) (state.Run, error) {
 	h.t.Helper()
-	return h.runWith(h.t.Context(), &Job{Account: acc, Store: h.store, Log: h.log})
+	return h.runWith(h.t.Context(), &Job{Account: acc, Committer: h.store, Log: h.log})
 }
 
 func (h *house) runWith(ctx context.Context, j *Job) (state.Run, error) {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/internal/commit"
 	"archiverd/internal/imapd"
 	"archiverd/internal/testing/process"
 	"archiverd/state"
@@ -277,7 +278,7 @@ func history(t *testing.T, seed uint64, rounds int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := NewStore(w, db, slog.New(slog.DiscardHandler))
+	store := commit.New(w, db, slog.New(slog.DiscardHandler))
 	acc := alice(addr)
 	acc.Connections = 1
 	for ; n < rounds; n++ {
@@ -285,7 +286,7 @@ func history(t *testing.T, seed uint64, rounds int) {
 			p.change()
 		}
 		p.rounds = append(p.rounds, p.now())
-		run, err := (&Job{Account: acc, Store: store, Log: slog.New(slog.DiscardHandler)}).Run(t.Context())
+		run, err := (&Job{Account: acc, Committer: store, Log: slog.New(slog.DiscardHandler)}).Run(t.Context())
 		if err != nil || !run.OK() {
 			t.Fatalf("round %d: %v\n%s", n, err, show(run))
 		}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/internal/commit"
+	"archiverd/internal/progress"
 	"archiverd/internal/safetext"
 	"archiverd/internal/source"
 	"archiverd/state"
@@ -21,12 +23,12 @@ type Import struct {
 	Account string
 	// Archive is what there is already; nil: nothing.
 	Archive *archive.Archive
-	// Store is where it goes, which is the same archive; nil: Run tells what it would do, and
-	// writes nothing.
-	Store *Store
-	Now   func() time.Time // nil: time.Now
+	// Committer commits to that archive; nil: Run reports what it would do, and writes
+	// nothing.
+	Committer *commit.Committer
+	Now       func() time.Time // nil: time.Now
 
-	meter   meter
+	meter   progress.Meter
 	places  *archive.Directories // nil without an archive
 	flights []importFlight       // batches that are being committed, in their order
 }
@@ -36,7 +38,7 @@ type Import struct {
 var ErrNotImported = errors.New("it was archived from a server, whose UIDs an import would take: name another account")
 
 // Progress is how far the run has come. It may be called at any time.
-func (im *Import) Progress() Progress { return im.meter.read() }
+func (im *Import) Progress() progress.Progress { return im.meter.Read() }
 
 // Run imports what was found in the sources. It returns the ledger, which is
 // stored as well: there Server counts the messages of the sources. A message that
@@ -55,7 +57,7 @@ func (im *Import) Run(ctx context.Context, sources []string, found *source.Found
 	for _, n := range found.Notes {
 		run.Warnings = append(run.Warnings, safetext.Line(n))
 	}
-	im.meter.change(func(p *Progress) {
+	im.meter.Change(func(p *progress.Progress) {
 		p.Account, p.Stage, p.Mailboxes = im.Account, "importing", len(found.Mailboxes)
 		for _, b := range found.Mailboxes {
 			p.Messages += b.Known()
@@ -73,11 +75,11 @@ func (im *Import) Run(ctx context.Context, sources []string, found *source.Found
 	if err != nil {
 		run.Error = err.Error()
 	}
-	im.meter.change(func(p *Progress) { p.Stage, p.Mailbox = "done", "" })
-	if im.Store == nil || errors.Is(err, ErrNotImported) {
+	im.meter.Change(func(p *progress.Progress) { p.Stage, p.Mailbox = "done", "" })
+	if im.Committer == nil || errors.Is(err, ErrNotImported) {
 		return run, err
 	}
-	return run, errors.Join(err, im.Store.finish(&run, nil))
+	return run, errors.Join(err, im.Committer.FinishRun(&run, nil))
 }
 
 // unreadShown is how many sources that could not be read a run names, passedShown
@@ -113,9 +115,9 @@ func (im *Import) all(ctx context.Context, run *state.Run, found *source.Found) 
 	if err := im.free(); err != nil {
 		return err
 	}
-	if s := im.Store; s != nil {
+	if s := im.Committer; s != nil {
 		if s.State.Broken() {
-			if err := s.Mend(state.ErrDamaged); err != nil {
+			if err := s.RebuildState(state.ErrDamaged); err != nil {
 				return err
 			}
 		}
@@ -135,7 +137,7 @@ func (im *Import) all(ctx context.Context, run *state.Run, found *source.Found) 
 		}
 		b := &importing{im: im, run: run, name: importName(from.Levels)}
 		boxes = append(boxes, b)
-		im.meter.change(func(p *Progress) { p.Mailbox = b.name.Mailbox })
+		im.meter.Change(func(p *progress.Progress) { p.Mailbox = b.name.Mailbox })
 		b.fail(b.mailbox(ctx, from))
 		if err = im.fatal(boxes); err != nil {
 			break
@@ -156,7 +158,7 @@ func (im *Import) all(ctx context.Context, run *state.Run, found *source.Found) 
 // fatal is the error of a mailbox that is of the disk, or nil.
 func (im *Import) fatal(boxes []*importing) error {
 	for _, b := range boxes {
-		if b.err != nil && diskFailed(b.err) {
+		if b.err != nil && commit.IsDiskError(b.err) {
 			return b.err
 		}
 	}

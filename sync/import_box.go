@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/internal/commit"
+	"archiverd/internal/progress"
 	"archiverd/internal/safetext"
 	"archiverd/internal/source"
 	"archiverd/state"
@@ -71,7 +73,7 @@ func (b *importing) mailbox(ctx context.Context, from *source.Mailbox) error {
 	if err != nil {
 		return err
 	}
-	if b.im.Store != nil {
+	if b.im.Committer != nil {
 		if err := b.enter(known); err != nil {
 			return err
 		}
@@ -99,7 +101,7 @@ func (b *importing) mailbox(ctx context.Context, from *source.Mailbox) error {
 		} else if err != nil {
 			return err
 		}
-		b.im.meter.change(func(p *Progress) { p.Received++; p.Messages = max(p.Messages, p.Received) })
+		b.im.meter.Change(func(p *progress.Progress) { p.Received++; p.Messages = max(p.Messages, p.Received) })
 		if err := b.full(); err != nil {
 			return err
 		}
@@ -121,7 +123,7 @@ func (b *importing) leave() {
 	}
 	b.fail(b.m.Release())
 	b.m = nil
-	b.im.meter.change(func(p *Progress) { p.Finished++ })
+	b.im.meter.Change(func(p *progress.Progress) { p.Finished++ })
 }
 
 // settle is the mailbox's ledger, when all has landed.
@@ -182,7 +184,7 @@ func importValidity(archiveID string, place archive.MailboxDir) uint32 {
 
 // enter opens the mailbox in the archive, and begins it if it is new.
 func (b *importing) enter(known bool) error {
-	s := b.im.Store
+	s := b.im.Committer
 	info, _, err := s.State.Mailbox(b.place.Dir)
 	if err != nil {
 		return err
@@ -223,7 +225,7 @@ func (b *importing) message(m *source.Message) error {
 	if b.last == math.MaxUint32 {
 		return errors.New("there is no UID left in the mailbox; import into another")
 	}
-	if b.im.Store == nil {
+	if b.im.Committer == nil {
 		b.last++
 		b.ledger.Added++
 		b.ledger.Archived++
@@ -239,7 +241,7 @@ const largeMessage = 1 << 20
 
 // add receives a message into the batch.
 func (b *importing) add(m *source.Message, e archive.Event) error {
-	disk := b.im.Store.Archive
+	disk := b.im.Committer.Archive
 	if err := disk.CheckFreeSpace(0); err != nil {
 		return err
 	}
@@ -271,13 +273,13 @@ func (b *importing) add(m *source.Message, e archive.Event) error {
 		return &source.Failure{Path: m.Path, Err: err}
 	}
 	b.last = e.UID
-	b.im.meter.change(func(p *Progress) { p.Octets += e.Size })
+	b.im.meter.Change(func(p *progress.Progress) { p.Octets += e.Size })
 	return nil
 }
 
 // record notes changed flags.
 func (b *importing) record(e archive.Event) error {
-	if b.im.Store == nil {
+	if b.im.Committer == nil {
 		b.ledger.FlagsChanged++
 		return nil
 	}
@@ -314,7 +316,7 @@ func (b *importing) begin() (err error) {
 
 // full sends the batch off if it is large or old enough.
 func (b *importing) full() error {
-	if b.batch == nil || b.batch.Len() < batchMessages && b.batch.Octets() < batchOctets && b.im.Now().Sub(b.batch.Started()) < batchAge {
+	if b.batch == nil || !commit.IsFull(b.batch, b.im.Now()) {
 		return nil
 	}
 	return b.flush()
@@ -334,7 +336,7 @@ func (b *importing) flush() error {
 	for _, f := range im.flights {
 		octets += f.octets
 	}
-	for len(im.flights) > 0 && (len(im.flights) >= importFlights || octets > flightOctets) {
+	for len(im.flights) > 0 && (len(im.flights) >= importFlights || octets > 2*commit.MaxOctets) {
 		octets -= im.flights[0].octets
 		im.land()
 	}
@@ -344,13 +346,13 @@ func (b *importing) flush() error {
 	landed := make(chan *archive.Batch, 1)
 	im.flights = append(im.flights, importFlight{b, batch.Octets(), landed})
 	b.open++
-	im.Store.commits <- commit{batch, func(batch *archive.Batch) { landed <- batch }}
+	im.Committer.Submit(batch, func(batch *archive.Batch) { landed <- batch })
 	return nil
 }
 
 // importFlights is how many batches may be on their way, of as many mailboxes:
 // small ones share a commit.
-const importFlights = 2 * flightBatches
+const importFlights = 2 * commit.MaxInFlight
 
 // land waits for the first batch on its way, and counts what is archived now.
 func (im *Import) land() {

@@ -47,7 +47,7 @@ func (h *house) importAll(ctx context.Context, account, dir string) (state.Run, 
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	im := &Import{Account: account, Archive: h.store.Archive.Archive, Store: h.store}
+	im := &Import{Account: account, Archive: h.store.Archive.Archive, Committer: h.store}
 	return im.Run(ctx, []string{dir}, found)
 }
 
@@ -115,7 +115,7 @@ func TestRunIsNotStored(t *testing.T) {
 		}
 	}
 	calls := 0
-	im := &Import{Account: "old", Archive: h.store.Archive.Archive, Store: h.store, Now: func() time.Time {
+	im := &Import{Account: "old", Archive: h.store.Archive.Archive, Committer: h.store, Now: func() time.Time {
 		if calls++; calls == 2 { // when it has ended
 			breakState()
 		}

@@ -14,37 +14,30 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"archiverd/archive"
+	"archiverd/internal/commit"
+	"archiverd/internal/logkey"
+	"archiverd/internal/progress"
+	"archiverd/internal/quota"
 	"archiverd/internal/wire"
 	"archiverd/state"
 )
 
-// Keys of log records.
-const (
-	KeyAccount     = "account"
-	KeyMailbox     = "mailbox"
-	KeyUID         = "uid"
-	KeyUIDValidity = "uidvalidity"
-	KeyOctets      = "octets"
-	KeyElapsed     = "elapsed"
-	KeyError       = "error"
-)
-
 // Job archives one account. Its fields are set before Run.
 type Job struct {
-	Account Account
-	Store   *Store
+	Account   Account
+	Committer *commit.Committer
 	// Slots are the connections that all jobs of the process may have
 	// together; nil: any number.
 	Slots *semaphore.Weighted
-	// Prepare, where set, brings Store.State up to the archive: each run calls it while
-	// the server is still busy with its greeting. Its error is the run's.
+	// Prepare, if set, catches Committer.State up with the archive. Each run calls it
+	// while it waits for the server's greeting. Its error is the run's.
 	Prepare func() error
 	Log     *slog.Logger
 	Now     func() time.Time // nil: time.Now
 
-	meter   meter
+	meter   progress.Meter
 	sizes   sizes
-	day     *allowance
+	quota   *quota.Quota
 	leaving gosync.WaitGroup // connections that are being closed
 }
 
@@ -53,10 +46,16 @@ type Job struct {
 var ErrInterrupted = errors.New("interrupted; what had been received is archived")
 
 // Progress is how far the run under way has come. It may be called at any time.
-func (j *Job) Progress() Progress {
-	p := j.meter.read()
+func (j *Job) Progress() progress.Progress {
+	p := j.meter.Read()
 	p.DailyLimit = j.Account.DailyLimit
-	p.Estimate = j.estimate(p)
+	if p.Received == 0 || p.Stage == "done" {
+		return p
+	}
+	now := j.Now()
+	if t, err := j.Committer.State.Traffic(j.Account.Name, now); err == nil {
+		p.Estimate = quota.EstimateRun(p, t, quota.Limits{Rate: j.Account.Rate, Daily: j.Account.DailyLimit}, now)
+	}
 	return p
 }
 
@@ -71,13 +70,13 @@ func (j *Job) Run(ctx context.Context) (run state.Run, err error) {
 		j.Now = time.Now
 	}
 	run = state.Run{Account: j.Account.Name, Started: j.Now().UTC()}
-	j.day = newAllowance(j)
-	j.Account.received = &j.day.received
-	j.meter.change(func(p *Progress) { *p = Progress{Account: j.Account.Name, Stage: "waiting"} })
+	j.quota = quota.New(j.Account.Name, j.Account.DailyLimit, j.Committer.State, j.Now)
+	j.Account.Wire.Received = &j.quota.Received
+	j.meter.Change(func(p *progress.Progress) { *p = progress.Progress{Account: j.Account.Name, Stage: "waiting"} })
 	cursors := map[string]state.Cursor{}
-	if until := j.held(); !until.IsZero() {
-		run.Ended, run.Resumes, run.DailyLimit = run.Started, until.UTC(), j.day.limit
-		err := &spentError{limit: j.day.limit}
+	if until := j.heldOff(); !until.IsZero() {
+		run.Ended, run.Resumes, run.DailyLimit = run.Started, until.UTC(), j.Account.DailyLimit
+		err := &quota.ExceededError{Limit: j.Account.DailyLimit}
 		run.Error = err.Error()
 		return run, err
 	}
@@ -92,7 +91,7 @@ func (j *Job) Run(ctx context.Context) (run state.Run, err error) {
 	if err != nil && ctx.Err() != nil {
 		err = ErrInterrupted
 	}
-	j.resumes(&run, err)
+	j.setResumes(&run, err)
 	run.Ended = j.Now().UTC()
 	run.Sum.Elapsed = run.Ended.Sub(run.Started)
 	if err != nil {
@@ -100,67 +99,37 @@ func (j *Job) Run(ctx context.Context) (run state.Run, err error) {
 		run.LoginRefused = wire.Classify(err) == wire.ClassLogin
 	}
 	defer j.leaving.Wait()
-	j.meter.change(func(p *Progress) { p.Stage, p.Mailbox = "done", "" })
-	return run, errors.Join(err, j.Store.finish(&run, cursors))
-}
-
-// held says until when the daily limit leaves nothing to do; zero: it does not.
-// An error of the state database is left to the run, which mends it.
-func (j *Job) held() time.Time {
-	var runs []state.Run
-	if j.Account.DailyLimit > 0 {
-		var err error
-		if runs, err = j.Store.State.Runs(j.Account.Name); err != nil {
-			return time.Time{}
-		}
-	}
-	until, err := j.day.held(runs)
-	if err != nil {
-		return time.Time{}
-	}
-	return until
-}
-
-// resumes says of a run that ended with err whether time mends that, and when.
-func (j *Job) resumes(run *state.Run, err error) {
-	var spent *spentError
-	var away *stayAway
-	t, berr := j.day.book()
-	switch {
-	case errors.As(err, &away):
-		run.Resumes = j.Now().Add(away.wait).UTC()
-	case errors.As(err, &spent) && berr == nil:
-		run.Resumes, run.DailyLimit = j.day.resumes(t, spent.need).UTC(), spent.limit
-	}
+	j.meter.Change(func(p *progress.Progress) { p.Stage, p.Mailbox = "done", "" })
+	return run, errors.Join(err, j.Committer.FinishRun(&run, cursors))
 }
 
 // panicked is the error for a panic, which it logs.
 func (j *Job) panicked(p any) error {
-	j.Log.Error("panic in the job", KeyAccount, j.Account.Name, KeyError, p, "stack", string(debug.Stack()))
+	j.Log.Error("panic in the job", logkey.Account, j.Account.Name, logkey.Error, p, "stack", string(debug.Stack()))
 	return fmt.Errorf("panic in the job: %v", p)
 }
 
 // round does what Run says and fills run and cursors.
 func (j *Job) round(ctx context.Context, run *state.Run, cursors map[string]state.Cursor) error {
-	if j.Store.State.Broken() {
-		if err := j.Store.Mend(state.ErrDamaged); err != nil {
+	if j.Committer.State.Broken() {
+		if err := j.Committer.RebuildState(state.ErrDamaged); err != nil {
 			return err
 		}
 	}
-	if err := j.Store.Archive.CheckFreeSpace(0); err != nil {
+	if err := j.Committer.Archive.CheckFreeSpace(0); err != nil {
 		return err
 	}
 	r := newRound(ctx, j)
 	defer r.wait.Wait() // after a panic, too
 	defer r.stop(nil)
-	w := &worker{r: r}
+	w := newWorker(r)
 	defer w.close()
 	w.greet()
 	known, err := j.known()
 	if err != nil {
 		return err
 	}
-	r.early, r.places = len(known) == 0, j.Store.Archive.Directories()
+	r.early, r.places = len(known) == 0, j.Committer.Archive.Directories()
 	list, err := r.list(w)
 	if err != nil {
 		return err
@@ -169,7 +138,7 @@ func (j *Job) round(ctx context.Context, run *state.Run, cursors map[string]stat
 	if err != nil {
 		return err
 	}
-	j.meter.change(func(p *Progress) { p.Stage, p.Mailboxes = "fetching", len(boxes) })
+	j.meter.Change(func(p *progress.Progress) { p.Stage, p.Mailboxes = "fetching", len(boxes) })
 	err = r.work(w, boxes)
 	for _, b := range boxes {
 		l, cursor, serr := b.settle(j.Account.Largest, r.leaves())
@@ -195,7 +164,7 @@ func (j *Job) known() (map[string]state.Mailbox, error) {
 			return nil, err
 		}
 	}
-	return j.Store.State.Mailboxes(archive.Escape(j.Account.Name))
+	return j.Committer.State.Mailboxes(archive.Escape(j.Account.Name))
 }
 
 // round is a run under way, shared by its workers.
@@ -319,7 +288,7 @@ func (r *round) vanished(known map[string]state.Mailbox, listed int, run *state.
 }
 
 func (r *round) recordVanished(place archive.MailboxDir, info state.Mailbox) error {
-	m, err := r.j.Store.Archive.Mailbox(place, info.Journal, info.Applied)
+	m, err := r.j.Committer.Archive.Mailbox(place, info.Journal, info.Applied)
 	if err != nil {
 		return err
 	}
@@ -328,8 +297,5 @@ func (r *round) recordVanished(place archive.MailboxDir, info state.Mailbox) err
 		return errors.Join(err, m.Release())
 	}
 	b.Record(archive.Event{Kind: archive.Vanished})
-	done := make(chan struct{})
-	r.j.Store.commits <- commit{b, func(*archive.Batch) { close(done) }}
-	<-done
-	return errors.Join(b.Err, m.Release())
+	return errors.Join(r.j.Committer.Commit(b), m.Release())
 }

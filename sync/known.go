@@ -67,7 +67,7 @@ func (w *worker) known(ctx context.Context, t *task, metas map[uint32]wire.Metad
 func (w *worker) recognise(ctx context.Context, t *task, metas map[uint32]wire.Metadata, known map[uint32][]state.Candidate) ([]match, error) {
 	var matches []match
 	var ask uid.Set
-	read := shelf{w.r.j.Store.Archive.Archive, map[[16]byte]stored{}}
+	read := shelf{w.r.j.Committer.Archive.Archive, map[[16]byte]stored{}}
 	candidates := map[uint32][]match{}
 	for u := range t.want.All() {
 		var list, named []match
@@ -123,7 +123,7 @@ func (w *worker) link(ctx context.Context, t *task, metas map[uint32]wire.Metada
 		}
 		matches = slices.DeleteFunc(matches, func(m match) bool { return checks.Contains(m.uid) })
 	}
-	if err := w.r.j.Store.Archive.CheckFreeSpace(0); err != nil {
+	if err := w.r.j.Committer.Archive.CheckFreeSpace(0); err != nil {
 		return err
 	}
 	var linked uid.Set

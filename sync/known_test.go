@@ -316,13 +316,13 @@ func TestKnownOfADamagedFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{mails("INBOX", 8, body)}})
-			if run, err := (&Job{Account: alice(s.Address()), Store: h.store, Log: h.log}).Run(t.Context()); err != nil || run.Sum.Matched != 0 || s.total() != 1 {
+			if run, err := (&Job{Account: alice(s.Address()), Committer: h.store, Log: h.log}).Run(t.Context()); err != nil || run.Sum.Matched != 0 || s.total() != 1 {
 				t.Errorf("%+v, %v, %d bodies fetched", run.Sum, err, s.total())
 			}
 			h.holds(mails("INBOX", 8, body))
 			// from here on it is known by the good one
 			s = serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{mails("INBOX", 8, body, body, body)}})
-			if run, err := (&Job{Account: alice(s.Address()), Store: h.store, Log: h.log}).Run(t.Context()); err != nil || run.Sum.Matched != 1 || s.total() != 1 {
+			if run, err := (&Job{Account: alice(s.Address()), Committer: h.store, Log: h.log}).Run(t.Context()); err != nil || run.Sum.Matched != 1 || s.total() != 1 {
 				t.Errorf("%+v, %v, %d bodies fetched", run.Sum, err, s.total())
 			}
 			h.holds(mails("INBOX", 8, body, body, body))

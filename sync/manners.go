@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"archiverd/internal/logkey"
+	"archiverd/internal/quota"
 	"archiverd/internal/wire"
 )
 
@@ -14,7 +16,7 @@ var errRetired = errors.New("the server wants fewer connections")
 // finish says whether err ends the run in good order, and has it so: what is
 // under way is fetched to its end, and nothing more is begun.
 func (r *round) finish(err error) bool {
-	var spent *spentError
+	var spent *quota.ExceededError
 	var away *stayAway
 	if !errors.As(err, &spent) && !errors.As(err, &away) {
 		return false
@@ -74,9 +76,9 @@ func (w *worker) refused(cause error) error {
 	}
 	w.r.away(wire.RetryAfter(cause), cause)
 	if w.r.retire(w) {
-		w.r.j.Log.Info("the server takes fewer connections; going on with those that it has", KeyAccount, w.r.j.Account.Name, KeyError, cause)
+		w.r.j.Log.Info("the server takes fewer connections; going on with those that it has", logkey.Account, w.r.j.Account.Name, logkey.Error, cause)
 		return errRetired
 	}
-	w.r.j.Log.Info("connecting again", KeyAccount, w.r.j.Account.Name, "wait", wait.Round(time.Millisecond), KeyError, cause)
+	w.r.j.Log.Info("connecting again", logkey.Account, w.r.j.Account.Name, "wait", wait.Round(time.Millisecond), logkey.Error, cause)
 	return sleep(w.r.ctx, wait)
 }

@@ -57,7 +57,7 @@ func TestStatedBackOffEndsTheRun(t *testing.T) {
 				acc := alice(s.Address())
 				acc.Connections = connections
 				clock := newCalendar()
-				run, err := h.runWith(t.Context(), &Job{Account: acc, Store: h.store, Log: h.log, Now: clock.now})
+				run, err := h.runWith(t.Context(), &Job{Account: acc, Committer: h.store, Log: h.log, Now: clock.now})
 				var away *stayAway
 				if !errors.As(err, &away) || !strings.Contains(run.Error, "stay away for 50m0s") || run.LoginRefused || run.DailyLimit != 0 {
 					t.Fatalf("%v: %+v", err, run)
@@ -123,7 +123,7 @@ func TestThrottledWithoutATime(t *testing.T) {
 		h := newHouse(t)
 		s := serve(t, hostile.Options{Mailboxes: three(), Script: replies("AUTHENTICATE", "TAG "+reply+"\r\n")()})
 		clock := newCalendar()
-		run, err := h.runWith(t.Context(), &Job{Account: alice(s.Address()), Store: h.store, Log: h.log, Now: clock.now})
+		run, err := h.runWith(t.Context(), &Job{Account: alice(s.Address()), Committer: h.store, Log: h.log, Now: clock.now})
 		if err == nil || run.LoginRefused || !run.Resumes.Equal(clock.now().Add(30*time.Minute)) {
 			t.Errorf("%s: %v: %+v", reply, err, run)
 		}

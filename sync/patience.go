@@ -10,6 +10,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"archiverd/internal/logkey"
 	"archiverd/internal/wire"
 )
 
@@ -74,7 +75,7 @@ func (p *patience) pause(ctx context.Context, a *Account, log *slog.Logger, caus
 	if err != nil {
 		return err
 	}
-	log.Info("connecting again", KeyAccount, a.Name, "wait", wait.Round(time.Millisecond), KeyError, cause)
+	log.Info("connecting again", logkey.Account, a.Name, "wait", wait.Round(time.Millisecond), logkey.Error, cause)
 	return sleep(ctx, wait)
 }
 

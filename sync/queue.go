@@ -194,7 +194,7 @@ func (r *round) ahead() {
 // another is a further worker. It does not insist on its connection.
 func (r *round) another() {
 	defer r.contain()
-	w := &worker{r: r}
+	w := newWorker(r)
 	defer w.close()
 	if r.joined(w.join()) {
 		w.run()

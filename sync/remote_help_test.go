@@ -220,10 +220,7 @@ func (w *ward) record(events ...archive.Event) {
 	for _, e := range events {
 		b.Record(e)
 	}
-	done := make(chan struct{})
-	w.store.commits <- commit{b, func(*archive.Batch) { close(done) }}
-	<-done
-	if err := errors.Join(b.Err, m.Release()); err != nil {
+	if err := errors.Join(w.store.Commit(b), m.Release()); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -50,7 +50,7 @@ func TestUIDValidityChangesOnce(t *testing.T) {
 			}, poison(times(1, dies("")), 5)())})
 			acc := alice(s.Address())
 			acc.Connections = connections
-			run, err := h.runWith(t.Context(), &Job{Account: acc, Store: h.store, Log: h.log, Now: dawdling})
+			run, err := h.runWith(t.Context(), &Job{Account: acc, Committer: h.store, Log: h.log, Now: dawdling})
 			if err != nil || !run.OK() {
 				t.Fatalf("%v\n%s", err, show(run))
 			}
@@ -79,7 +79,7 @@ func TestUIDValidityChangesUnderAnotherWorker(t *testing.T) {
 			}
 			return 70
 		}, func(*hostile.Session, hostile.Command) bool { return false })})
-		run, err := h.runWith(t.Context(), &Job{Account: alice(s.Address()), Store: h.store, Log: h.log, Now: dawdling})
+		run, err := h.runWith(t.Context(), &Job{Account: alice(s.Address()), Committer: h.store, Log: h.log, Now: dawdling})
 		if err != nil || !run.OK() {
 			t.Fatalf("%v\n%s", err, show(run))
 		}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"archiverd/archive"
+	"archiverd/internal/progress"
 )
 
 // Source is a mailbox to restore, as it is in the archive, or made of files.
@@ -55,7 +56,7 @@ type Restore struct {
 	Slots       *semaphore.Weighted // as of a Job
 	Log         *slog.Logger
 
-	meter meter
+	meter progress.Meter
 	sleep func(context.Context, time.Duration) error // nil: the real clock
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"archiverd/internal/progress"
 	"archiverd/internal/wire"
 )
 
@@ -207,7 +208,7 @@ func (s *restoring) post(ctx context.Context, w *restorer, b *restoreBox, parcel
 		}
 		b.done.Octets += b.items[i].Size
 		s.done(1)
-		s.r.meter.change(func(m *Progress) { m.Octets += b.items[i].Size })
+		s.r.meter.Change(func(m *progress.Progress) { m.Octets += b.items[i].Size })
 		w.quiet = 0
 	}
 	return results, err

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"archiverd/internal/progress"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 )
@@ -65,7 +66,7 @@ func (s *restoring) load(b *restoreBox) error {
 		return nil
 	}
 	err := b.load()
-	s.r.meter.change(func(m *Progress) { m.Messages += len(b.items) })
+	s.r.meter.Change(func(m *progress.Progress) { m.Messages += len(b.items) })
 	return err
 }
 
@@ -115,7 +116,7 @@ func (s *restoring) planBox(ctx context.Context, c *wire.Conn, b *restoreBox) er
 			p.Flags += len(list)
 		}
 	}
-	s.r.meter.change(func(m *Progress) { m.Received += len(b.items) })
+	s.r.meter.Change(func(m *progress.Progress) { m.Received += len(b.items) })
 	b.plan = p
 	return nil
 }
@@ -123,7 +124,7 @@ func (s *restoring) planBox(ctx context.Context, c *wire.Conn, b *restoreBox) er
 // restore does a mailbox. An error is the connection's: then it is called again
 // and goes on where it was.
 func (s *restoring) restore(ctx context.Context, w *restorer, b *restoreBox) error {
-	s.r.meter.change(func(m *Progress) { m.Stage = "appending" })
+	s.r.meter.Change(func(m *progress.Progress) { m.Stage = "appending" })
 	err := w.own(ctx, b, s.restoreBox(ctx, w, b))
 	if err == nil && ctx.Err() == nil {
 		b.tally(s.r.FlagsOnly)
@@ -160,7 +161,7 @@ func (s *restoring) restoreBox(ctx context.Context, w *restorer, b *restoreBox) 
 
 // done moves the progress on by n messages.
 func (s *restoring) done(n int) {
-	s.r.meter.change(func(m *Progress) { m.Received += n })
+	s.r.meter.Change(func(m *progress.Progress) { m.Received += n })
 }
 
 func (b *restoreBox) count(f fate) int {

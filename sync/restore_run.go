@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"archiverd/internal/logkey"
+	"archiverd/internal/progress"
 	"archiverd/internal/wire"
 )
 
@@ -51,7 +53,7 @@ type restorer struct {
 }
 
 // Progress is how far Plan or Run has come. It may be called at any time.
-func (r *Restore) Progress() Progress { return r.meter.read() }
+func (r *Restore) Progress() progress.Progress { return r.meter.Read() }
 
 // Plan looks at the server and says what Run would do there. It changes nothing.
 // A mailbox that can't be restored is in the plan, with its error.
@@ -116,13 +118,13 @@ func (s *restoring) session(ctx context.Context, do func(context.Context, *resto
 		w.slot = true
 	}
 	defer w.close(ctx)
-	r.meter.change(func(p *Progress) { *p = Progress{Account: r.Account.Name, Stage: "connecting"} })
-	defer r.meter.change(func(p *Progress) { p.Stage, p.Mailbox = "done", "" })
+	r.meter.Change(func(p *progress.Progress) { *p = progress.Progress{Account: r.Account.Name, Stage: "connecting"} })
+	defer r.meter.Change(func(p *progress.Progress) { p.Stage, p.Mailbox = "done", "" })
 	err := w.try(ctx, func() error { return s.survey(ctx, w.c) })
 	if err != nil {
 		return err
 	}
-	r.meter.change(func(p *Progress) { p.Stage, p.Mailboxes = "matching", len(s.boxes) })
+	r.meter.Change(func(p *progress.Progress) { p.Stage, p.Mailboxes = "matching", len(s.boxes) })
 	return s.each(ctx, w, do)
 }
 
@@ -189,12 +191,12 @@ func (s *restoring) each(ctx context.Context, first *restorer, do func(context.C
 			}
 			b := s.boxes[i]
 			if b.err == nil {
-				r.meter.change(func(p *Progress) { p.Mailbox = b.seat.name })
+				r.meter.Change(func(p *progress.Progress) { p.Mailbox = b.seat.name })
 				if err := w.try(ctx, func() error { return do(ctx, w, b) }); err != nil {
 					stop(err)
 				}
 			}
-			r.meter.change(func(p *Progress) { p.Finished++ })
+			r.meter.Change(func(p *progress.Progress) { p.Finished++ })
 		}
 	}
 	var more gosync.WaitGroup
@@ -209,7 +211,7 @@ func (s *restoring) each(ctx context.Context, first *restorer, do func(context.C
 			defer w.close(ctx)
 			if err := w.connect(ctx); err != nil {
 				if ctx.Err() == nil {
-					r.Log.Info("the server takes no further connection; going on with fewer", KeyAccount, r.Account.Name, KeyError, err)
+					r.Log.Info("the server takes no further connection; going on with fewer", logkey.Account, r.Account.Name, logkey.Error, err)
 				}
 				return
 			}

@@ -93,7 +93,7 @@ func (b *box) inDoubt() bool {
 // doubtful are the messages of a mailbox in doubt that were matched, and are
 // still not downloaded.
 func (b *box) doubtful() (set uid.Set, err error) {
-	view, _, err := b.r.j.Store.Archive.Fold(b.place)
+	view, _, err := b.r.j.Committer.Archive.Fold(b.place)
 	if err != nil {
 		return set, err
 	}

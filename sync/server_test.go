@@ -241,7 +241,7 @@ func TestPrepare(t *testing.T) {
 			}})
 			acc := alice(s.Address())
 			acc.Connections = 1
-			run, err := h.runWith(t.Context(), &Job{Account: acc, Store: h.store, Slots: semaphore.NewWeighted(1), Log: h.log, Prepare: func() error {
+			run, err := h.runWith(t.Context(), &Job{Account: acc, Committer: h.store, Slots: semaphore.NewWeighted(1), Log: h.log, Prepare: func() error {
 				await(t, "the login beside it", greeted)
 				return want
 			}})
@@ -278,7 +278,7 @@ func TestSlots(t *testing.T) {
 		acc := alice(s.Address())
 		acc.Name, acc.Connections = fmt.Sprintf("account %d", i), 4
 		go func() {
-			run, err := (&Job{Account: acc, Store: h.store, Slots: slots, Log: h.log}).Run(t.Context())
+			run, err := (&Job{Account: acc, Committer: h.store, Slots: slots, Log: h.log}).Run(t.Context())
 			if err == nil && (!run.OK() || run.Sum.Archived != count(boxes)) {
 				err = errors.New(show(run))
 			}
@@ -299,7 +299,7 @@ func TestSlots(t *testing.T) {
 	// stopped while it waits for a slot
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := h.runWith(ctx, &Job{Account: alice(s.Address()), Store: h.store, Slots: slots, Log: h.log}); !errors.Is(err, ErrInterrupted) {
+	if _, err := h.runWith(ctx, &Job{Account: alice(s.Address()), Committer: h.store, Slots: slots, Log: h.log}); !errors.Is(err, ErrInterrupted) {
 		t.Errorf("error is %v", err)
 	}
 }
@@ -347,7 +347,7 @@ func TestPanicIsContained(t *testing.T) {
 			h := newHouse(t)
 			boxes := three()
 			s := serve(t, hostile.Options{Mailboxes: boxes})
-			j := &Job{Account: alice(s.Address()), Store: h.store, Log: h.log}
+			j := &Job{Account: alice(s.Address()), Committer: h.store, Log: h.log}
 			spoil(j)
 			if _, err := h.runWith(t.Context(), j); err == nil || !strings.Contains(err.Error(), "panic") {
 				t.Errorf("error is %v", err)

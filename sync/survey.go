@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"archiverd/archive"
+	"archiverd/internal/commit"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 	"archiverd/state"
@@ -42,7 +43,7 @@ func (w *worker) survey(ctx context.Context, b *box, guess bool) error {
 		b.failed(err)
 		return nil
 	}
-	info, known, err := j.Store.State.Mailbox(b.place.Dir)
+	info, known, err := j.Committer.State.Mailbox(b.place.Dir)
 	if err != nil {
 		return err
 	}
@@ -61,9 +62,9 @@ func (w *worker) survey(ctx context.Context, b *box, guess bool) error {
 	have := state.UIDs{}
 	before := map[uint32]string{}
 	if known && info.UIDValidity == sel.UIDValidity && !info.Vanished {
-		have, err = j.Store.State.UIDs(b.place.Dir)
+		have, err = j.Committer.State.UIDs(b.place.Dir)
 		if err == nil && !have.Failed.Empty() {
-			before, err = j.Store.State.Failures(b.place.Dir)
+			before, err = j.Committer.State.Failures(b.place.Dir)
 		}
 		if err != nil {
 			return errors.Join(err, batch.Discard())
@@ -127,7 +128,7 @@ func (w *worker) survey(ctx context.Context, b *box, guess bool) error {
 // with its directory, one at a time: another whose name differs in case only is
 // then given a different one.
 func (b *box) enter(info state.Mailbox, known bool) (*archive.Mailbox, error) {
-	w := b.r.j.Store.Archive
+	w := b.r.j.Committer.Archive
 	b.r.placing.Lock()
 	defer b.r.placing.Unlock()
 	if !known {
@@ -178,7 +179,7 @@ func (b *box) found(sel wire.Examined, server uid.Set, info state.Mailbox, befor
 // local marks an error of this machine as the mailbox's own: the others go on,
 // unless it is one that would meet them too.
 func (b *box) local(err error) error {
-	if diskFailed(err) {
+	if commit.IsDiskError(err) {
 		return err
 	}
 	b.failed(err)
@@ -202,7 +203,7 @@ func (b *box) remember(info state.Mailbox, have state.UIDs, diff Difference, uid
 	if !again {
 		return nil
 	}
-	view, _, err := b.r.j.Store.Archive.Fold(b.place)
+	view, _, err := b.r.j.Committer.Archive.Fold(b.place)
 	if err != nil {
 		return err
 	}
@@ -234,7 +235,7 @@ func (w *worker) flags(ctx context.Context, b *box, batch *archive.Batch, here u
 	room := 2*b.server.Len() + 1000 // for replies
 	var chunk []state.MessageFlags
 	check := func() error {
-		changed, err := w.r.j.Store.State.ChangedFlags(b.place.Dir, chunk)
+		changed, err := w.r.j.Committer.State.ChangedFlags(b.place.Dir, chunk)
 		chunk = chunk[:0]
 		if err != nil {
 			return err
@@ -242,7 +243,7 @@ func (w *worker) flags(ctx context.Context, b *box, batch *archive.Batch, here u
 		for _, c := range changed {
 			batch.Record(archive.Event{Kind: archive.Flags, UID: c.UID, Flags: strings.Fields(c.Flags)})
 		}
-		if batch.Len() < batchEvents {
+		if batch.Len() < commit.MaxEvents {
 			return nil
 		}
 		w.send(b, batch)
@@ -257,7 +258,7 @@ func (w *worker) flags(ctx context.Context, b *box, batch *archive.Batch, here u
 			return nil
 		}
 		chunk = append(chunk, state.MessageFlags{UID: m.UID, Flags: joinFlags(m.Flags)})
-		if len(chunk) < batchEvents {
+		if len(chunk) < commit.MaxEvents {
 			return nil
 		}
 		return check()

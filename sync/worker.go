@@ -6,26 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"time"
 
 	"archiverd/archive"
+	"archiverd/internal/commit"
+	"archiverd/internal/logkey"
+	"archiverd/internal/progress"
+	"archiverd/internal/quota"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
-)
-
-// A batch is full at one of these.
-const (
-	batchMessages = 1000
-	batchOctets   = 64 << 20
-	batchAge      = 10 * time.Second
-	batchEvents   = 10000 // flags and failures, which have no octets
-)
-
-// While batches are committed the next are received: so many of a worker, and
-// so many octets, may be on their way.
-const (
-	flightBatches = 3
-	flightOctets  = 2 * batchOctets
 )
 
 // worker owns a connection, the mailbox open on it, and a batch.
@@ -38,21 +26,23 @@ type worker struct {
 	greeted chan struct{} // closed when the connection that greet begins has been made, or not; nil: none was begun
 	failure error         // of that
 
-	room    int64 // octets that may be written before free space is asked for again
-	batch   *archive.Batch
-	of      *box      // the batch's mailbox
-	flights []*flight // batches that are being committed, in their order
-	claims  []*claim  // that end when the batch is committed
+	room     int64 // octets that may be written before free space is asked for again
+	batch    *archive.Batch
+	of       *box          // the batch's mailbox
+	inFlight *commit.Queue // batches that are being committed
+	last     *submitted    // the last of them; nil: there was none
+	claims   []*claim      // that end when the batch is committed
 }
 
-// flight is a batch on its way. landed is closed when it is committed, or not.
-type flight struct {
-	octets int64
-	landed chan struct{}
-
+// submitted is a batch that was handed to the committer.
+type submitted struct {
 	// Under the round's mutex.
-	over   bool
+	done   bool     // it is committed, or failed
 	claims []*claim // that end with it
+}
+
+func newWorker(r *round) *worker {
+	return &worker{r: r, inFlight: r.j.Committer.NewQueue(commit.MaxInFlight)}
 }
 
 // connect opens the worker's connection.
@@ -106,7 +96,7 @@ func (w *worker) join() bool {
 	err := w.connect(r.come)
 	if err != nil && r.come.Err() == nil {
 		r.away(wire.RetryAfter(err), err)
-		r.j.Log.Info("the server takes no further connection; going on with fewer", KeyAccount, r.j.Account.Name, KeyError, err)
+		r.j.Log.Info("the server takes no further connection; going on with fewer", logkey.Account, r.j.Account.Name, logkey.Error, err)
 	}
 	return err == nil
 }
@@ -125,12 +115,12 @@ func (r *round) list(w *worker) ([]wire.Mailbox, error) {
 		}
 		w.slot = true
 	}
-	r.j.meter.change(func(p *Progress) { p.Stage = "connecting" })
+	r.j.meter.Change(func(p *progress.Progress) { p.Stage = "connecting" })
 	for {
 		err := w.answer()
 		if err == nil {
 			r.ahead()
-			r.j.meter.change(func(p *Progress) { p.Stage = "listing" })
+			r.j.meter.Change(func(p *progress.Progress) { p.Stage = "listing" })
 			var list []wire.Mailbox
 			if list, err = w.c.List(r.ctx); err == nil {
 				return list, nil
@@ -169,7 +159,7 @@ func (w *worker) run() {
 				t.tries, t.bare = -1, 0 // this one does not count
 			}
 			w.flush() // what is complete is committed
-			w.landed()
+			w.inFlight.WaitAll()
 			err = w.failed(&t, err)
 		}
 		w.r.release(t.box)
@@ -184,7 +174,7 @@ func (w *worker) run() {
 		}
 	}
 	w.flush()
-	w.landed()
+	w.inFlight.WaitAll()
 }
 
 // do does a task. Where the error is the connection's, t.want is what remains.
@@ -192,11 +182,11 @@ func (w *worker) do(t *task) error {
 	if t.piece && t.box.gaveUp(t.generation) {
 		return nil
 	}
-	w.r.j.meter.change(func(p *Progress) { p.Mailbox = t.box.listed.Name })
+	w.r.j.meter.Change(func(p *progress.Progress) { p.Mailbox = t.box.listed.Name })
 	if err := w.r.rest(); err != nil {
 		return err
 	}
-	if err := w.r.j.day.check(); err != nil {
+	if err := w.r.j.quota.Check(); err != nil {
 		return err
 	}
 	if w.c == nil {
@@ -217,7 +207,7 @@ func (w *worker) failed(t *task, err error) error {
 	if cause := context.Cause(w.r.ctx); cause != nil {
 		return cause
 	}
-	var spent *spentError
+	var spent *quota.ExceededError
 	if errors.As(err, &spent) {
 		w.r.add(*t)
 		return err
@@ -348,7 +338,7 @@ func (w *worker) begin(b *box, batch *archive.Batch) {
 // full sends the worker's batch off if it is large or old enough.
 func (w *worker) full() {
 	b := w.batch
-	if b.Len() >= batchMessages || b.Octets() >= batchOctets || w.r.j.Now().Sub(b.Started()) >= batchAge {
+	if commit.IsFull(b, w.r.j.Now()) {
 		w.flush()
 	}
 }
@@ -374,38 +364,17 @@ func (w *worker) send(b *box, batch *archive.Batch) {
 		}
 		return
 	}
-	octets := batch.Octets()
-	for _, f := range w.flights {
-		octets += f.octets
+	if _, err := w.r.j.quota.Flush(); err != nil { // so that the commit stores it
+		w.r.j.Log.Warn("what was received is not counted", logkey.Account, w.r.j.Account.Name, logkey.Error, err)
 	}
-	for len(w.flights) > 0 && (len(w.flights) >= flightBatches || octets > flightOctets) {
-		octets -= w.flights[0].octets
-		w.land()
-	}
-	if _, err := w.r.j.day.book(); err != nil { // so that the commit stores it
-		w.r.j.Log.Warn("what was received is not counted", KeyAccount, w.r.j.Account.Name, KeyError, err)
-	}
-	f := &flight{octets: batch.Octets(), landed: make(chan struct{})}
-	w.flights = append(w.flights, f)
+	last := &submitted{}
+	w.last = last
 	w.r.hold(b)
-	w.r.j.Store.commits <- commit{batch, func(batch *archive.Batch) {
+	w.inFlight.Submit(batch, func(batch *archive.Batch) {
 		b.committed(batch)
-		w.r.ended(f)
+		w.r.ended(last)
 		w.r.release(b)
-		close(f.landed)
-	}}
-}
-
-// land waits for the first batch on its way, landed for all.
-func (w *worker) land() {
-	<-w.flights[0].landed
-	w.flights = w.flights[1:]
-}
-
-func (w *worker) landed() {
-	for len(w.flights) > 0 {
-		w.land()
-	}
+	})
 }
 
 // drop closes the connection without a word.
@@ -424,7 +393,7 @@ func (w *worker) close() {
 		<-w.greeted
 	}
 	w.flush()
-	w.landed()
+	w.inFlight.WaitAll()
 	polite := w.c != nil && w.r.ctx.Err() == nil
 	// The ledger need not wait for the server's good-bye.
 	w.r.j.leaving.Go(func() {

@@ -8,6 +8,8 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/config"
+	"archiverd/internal/logkey"
+	"archiverd/internal/schedule"
 	"archiverd/state"
 	"archiverd/sync"
 )
@@ -17,11 +19,11 @@ const drillPlan = "/drill"
 
 // drillsPlan is the plan of the drills of a configuration that has a schedule for
 // them. One that was missed is made up for.
-func (s *service) drillsPlan(cfg *config.Config) sync.Plan {
-	p := sync.Plan{Account: drillPlan, Spec: cfg.Drill.Schedule, Run: func(ctx context.Context) { s.runDrills(ctx, cfg) }}
+func (s *service) drillsPlan(cfg *config.Config) schedule.Plan {
+	p := schedule.Plan{Account: drillPlan, Spec: cfg.Drill.Schedule, Run: func(ctx context.Context) { s.runDrills(ctx, cfg) }}
 	drills, err := state.Drills(cfg.State.Path)
 	if err != nil {
-		s.log.Warn("drills are done now, it is not known when they were last", sync.KeyError, err)
+		s.log.Warn("drills are done now, it is not known when they were last", logkey.Error, err)
 	}
 	// Of an account without a result there was nothing to drill, or nothing yet.
 	for i := range cfg.Accounts {
@@ -36,7 +38,7 @@ func (s *service) drillsPlan(cfg *config.Config) sync.Plan {
 func (s *service) runDrills(ctx context.Context, cfg *config.Config) {
 	r, err := archive.Open(cfg.Archive.Path)
 	if err != nil {
-		s.log.Error("the drills could not begin", sync.KeyError, err)
+		s.log.Error("the drills could not begin", logkey.Error, err)
 		return
 	}
 	defer r.Close()
@@ -45,10 +47,10 @@ func (s *service) runDrills(ctx context.Context, cfg *config.Config) {
 			return
 		}
 		name := cfg.Accounts[i].Name
-		log := s.log.With(sync.KeyAccount, name)
+		log := s.log.With(logkey.Account, name)
 		d, err := newDrill(r, name, cfg.Drill.Sample)
 		if err != nil {
-			log.Error("the drill could not begin", sync.KeyError, err)
+			log.Error("the drill could not begin", logkey.Error, err)
 			continue
 		}
 		d.Log = log
@@ -60,7 +62,7 @@ func (s *service) runDrills(ctx context.Context, cfg *config.Config) {
 			return
 		}
 		if err := saveDrill(cfg.State.Path, result); err != nil {
-			log.Warn("status will not show this drill", sync.KeyError, err)
+			log.Warn("status will not show this drill", logkey.Error, err)
 		}
 	}
 }
@@ -79,9 +81,9 @@ const loggedDifferences = 10
 // first differences.
 func logDrill(log *slog.Logger, d state.Drill, err error) {
 	args := []any{"sample", d.Sample, "messages", d.Messages, "mailboxes", d.Mailboxes, "equal", d.Equal, "differing", d.Differing,
-		sync.KeyOctets, d.Octets, sync.KeyElapsed, d.Ended.Sub(d.Started).Round(time.Millisecond)}
+		logkey.Octets, d.Octets, logkey.Elapsed, d.Ended.Sub(d.Started).Round(time.Millisecond)}
 	for _, x := range d.Differences[:min(loggedDifferences, len(d.Differences))] {
-		log.Error("not restored as it is in the archive", sync.KeyMailbox, x.Mailbox, "id", x.ID, sync.KeyError, x.What)
+		log.Error("not restored as it is in the archive", logkey.Mailbox, x.Mailbox, "id", x.ID, logkey.Error, x.What)
 	}
 	for _, n := range d.Notes {
 		log.Info("of the drill", "note", n)
@@ -90,7 +92,7 @@ func logDrill(log *slog.Logger, d state.Drill, err error) {
 	case errors.Is(err, sync.ErrDrillInterrupted):
 		log.Info("drill interrupted", args...)
 	case err != nil:
-		log.Error("drill failed", append(args, sync.KeyError, err)...)
+		log.Error("drill failed", append(args, logkey.Error, err)...)
 	case !d.OK():
 		log.Error("drill failed", args...)
 	default:

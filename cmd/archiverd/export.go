@@ -12,8 +12,8 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/export"
+	"archiverd/internal/progress"
 	"archiverd/internal/safetext"
-	"archiverd/sync"
 )
 
 // exportFlags are the flags of export as they were typed.
@@ -193,7 +193,7 @@ func (f exportFlags) selected(r *archive.Archive) (archive.Selection, error) {
 type exporting struct{ *export.Export }
 
 // Progress implements job.
-func (e exporting) Progress() sync.Progress {
+func (e exporting) Progress() progress.Progress {
 	p := e.Export.Progress()
-	return sync.Progress{Account: "export", Stage: "copying", Mailbox: p.Mailbox, Messages: p.Messages, Received: p.Done, Octets: p.Octets}
+	return progress.Progress{Account: "export", Stage: "copying", Mailbox: p.Mailbox, Messages: p.Messages, Received: p.Done, Octets: p.Octets}
 }

@@ -161,7 +161,7 @@ func (a *app) importInto(im *sync.Import, cfg *config.Config, dry bool) (done fu
 		if err != nil {
 			return nil, err
 		}
-		im.Archive, im.Store = h.store.Archive.Archive, h.store
+		im.Archive, im.Committer = h.store.Archive.Archive, h.store
 		return opened(im, h.Close)
 	}
 	r, err := archive.Open(cfg.Archive.Path)

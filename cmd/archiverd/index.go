@@ -14,9 +14,9 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/config"
+	"archiverd/internal/logkey"
 	"archiverd/internal/safetext"
 	"archiverd/internal/search"
-	"archiverd/sync"
 )
 
 func (a *app) indexCommand() *cobra.Command {
@@ -129,7 +129,7 @@ func (ix *indexing) wait() {
 func updateIndex(ctx context.Context, cfg *config.Config, log *slog.Logger) {
 	r, err := archive.Open(cfg.Archive.Path)
 	if err != nil {
-		log.Error("the index could not be brought up to date", sync.KeyError, err)
+		log.Error("the index could not be brought up to date", logkey.Error, err)
 		return
 	}
 	defer r.Close()
@@ -140,17 +140,17 @@ func updateIndex(ctx context.Context, cfg *config.Config, log *slog.Logger) {
 			log.Warn(note)
 		}
 		for _, e := range done.Errors {
-			log.Warn("not in the index", sync.KeyError, e)
+			log.Warn("not in the index", logkey.Error, e)
 		}
 	}
 	switch {
 	case ctx.Err() != nil:
 		log.Info("the index was left as it was; the next start goes on")
 	case errors.Is(err, search.ErrBusy):
-		log.Info("the index is left to another archiverd", sync.KeyError, err)
+		log.Info("the index is left to another archiverd", logkey.Error, err)
 	case err != nil:
-		log.Error("the index could not be brought up to date", sync.KeyError, err)
+		log.Error("the index could not be brought up to date", logkey.Error, err)
 	case done.Added > 0:
-		log.Info("index brought up to date", "added", done.Added, "messages", done.Documents, sync.KeyElapsed, time.Since(began).Round(time.Millisecond))
+		log.Info("index brought up to date", "added", done.Added, "messages", done.Documents, logkey.Elapsed, time.Since(began).Round(time.Millisecond))
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"archiverd/archive"
+	"archiverd/internal/commit"
 	"archiverd/internal/config"
 	"archiverd/internal/safetext"
 	"archiverd/internal/wire"
@@ -93,7 +94,7 @@ func (a *app) logger(cfg *config.Config) *slog.Logger {
 // house is an archive opened for writing, with all that jobs share.
 type house struct {
 	cfg   *config.Config
-	store *sync.Store
+	store *commit.Committer
 	log   *slog.Logger
 	slots *semaphore.Weighted
 	rate  *rate.Limiter
@@ -143,7 +144,7 @@ func openKnown(cfg *config.Config, known string, log *slog.Logger) (*house, erro
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
-	h := &house{cfg: cfg, log: log, store: sync.NewStore(w, db, log)}
+	h := &house{cfg: cfg, log: log, store: commit.New(w, db, log)}
 	h.limits(cfg)
 	return h, nil
 }
@@ -176,7 +177,7 @@ func (h *house) job(a *config.Account) (*sync.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sync.Job{Account: acc, Store: h.store, Slots: h.slots, Log: h.log}, nil
+	return &sync.Job{Account: acc, Committer: h.store, Slots: h.slots, Log: h.log}, nil
 }
 
 // limiter is the configuration's limit of octets per second, nil for none.

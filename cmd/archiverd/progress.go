@@ -11,16 +11,16 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
+	"archiverd/internal/progress"
 	"archiverd/internal/safetext"
-	"archiverd/sync"
 )
 
-// job is what progress shows.
-type job interface{ Progress() sync.Progress }
+// job is what progressDisplay shows.
+type job interface{ Progress() progress.Progress }
 
-// progress shows how far jobs have come: a bar on a terminal, a line now and
+// progressDisplay shows how far jobs have come: a bar on a terminal, a line now and
 // then elsewhere. It may be started again when it has been stopped.
-type progress struct {
+type progressDisplay struct {
 	done chan struct{}
 	wait gosync.WaitGroup
 	out  io.Writer
@@ -74,8 +74,8 @@ func columnsOf(f *os.File) int {
 
 // newProgress makes a display on standard error, which from then on is to be
 // written to through a.err alone.
-func (a *app) newProgress() *progress {
-	p := &progress{out: a.err}
+func (a *app) newProgress() *progressDisplay {
+	p := &progressDisplay{out: a.err}
 	if f, ok := a.err.(*os.File); ok && columnsOf(f) >= barColumns {
 		p.bar = &bar{f: f}
 		a.err = p.bar
@@ -84,7 +84,7 @@ func (a *app) newProgress() *progress {
 }
 
 // start begins to show the jobs.
-func (p *progress) start(jobs ...job) {
+func (p *progressDisplay) start(jobs ...job) {
 	p.done = make(chan struct{})
 	if p.bar == nil {
 		p.wait.Go(func() { p.lines(jobs) })
@@ -104,7 +104,7 @@ func (p *progress) start(jobs ...job) {
 }
 
 // total adds up the jobs' progress; the estimate is that of the last to end.
-func total(jobs []job) (sum sync.Progress) {
+func total(jobs []job) (sum progress.Progress) {
 	for _, j := range jobs {
 		p := j.Progress()
 		sum.Messages += p.Messages
@@ -122,7 +122,7 @@ func total(jobs []job) (sum sync.Progress) {
 	return sum
 }
 
-func (p *progress) redraw(jobs []job) {
+func (p *progressDisplay) redraw(jobs []job) {
 	tick := time.NewTicker(barEvery)
 	defer tick.Stop()
 	began, first := time.Now(), int64(0)
@@ -160,7 +160,7 @@ func (p *progress) redraw(jobs []job) {
 	}
 }
 
-func (p *progress) lines(jobs []job) {
+func (p *progressDisplay) lines(jobs []job) {
 	tick := time.NewTicker(lineEvery)
 	defer tick.Stop()
 	for {
@@ -174,7 +174,7 @@ func (p *progress) lines(jobs []job) {
 }
 
 // describe says in a line how far a run has come.
-func describe(p sync.Progress) string {
+func describe(p progress.Progress) string {
 	text := safetext.Line(p.Account) + ": " + p.Stage
 	if p.Messages > 0 {
 		text += fmt.Sprintf(" %s, %d of %d messages, %s", safetext.Line(p.Mailbox), p.Received, p.Messages, humanize.IBytes(uint64(p.Octets))) + remaining(p.Estimate)
@@ -183,7 +183,7 @@ func describe(p sync.Progress) string {
 }
 
 // stop ends the display and clears the bar.
-func (p *progress) stop() {
+func (p *progressDisplay) stop() {
 	close(p.done)
 	p.wait.Wait()
 	if p.bar == nil {

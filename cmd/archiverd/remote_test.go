@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/internal/commit"
 	"archiverd/internal/config"
 	"archiverd/internal/testing/dovecot"
 	"archiverd/state"
@@ -41,8 +42,8 @@ func (s *site) syncedLongAgo() {
 		s.t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	store := sync.NewStore(w, db, log)
-	run, err := (&sync.Job{Account: acc, Store: store, Log: log, Now: now}).Run(s.t.Context())
+	store := commit.New(w, db, log)
+	run, err := (&sync.Job{Account: acc, Committer: store, Log: log, Now: now}).Run(s.t.Context())
 	store.Close()
 	if err := errors.Join(err, db.Close(), w.Close()); err != nil || !run.OK() {
 		s.t.Fatalf("%v, %+v", err, run)

@@ -18,6 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"archiverd/internal/config"
+	"archiverd/internal/logkey"
+	"archiverd/internal/schedule"
 	"archiverd/state"
 	"archiverd/sync"
 )
@@ -47,7 +49,7 @@ type service struct {
 	a       *app
 	log     *slog.Logger
 	house   *house
-	sched   *sync.Scheduler
+	sched   *schedule.Scheduler
 	started time.Time
 
 	mu     gosync.Mutex
@@ -73,7 +75,7 @@ func (a *app) daemon(ctx context.Context, cfg *config.Config) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	s := &service{a: a, log: log, house: h, started: time.Now(), jobs: map[string]*sync.Job{}, folded: map[string][]boxStatus{}}
-	s.sched = sync.NewScheduler(ctx, log, time.Now)
+	s.sched = schedule.New(ctx, log, time.Now)
 	s.index = startIndexing(ctx, cfg, log)
 	c, err := listenControl(cfg.Control.Socket, s.status)
 	if err == nil {
@@ -138,9 +140,9 @@ const (
 // beat tells systemd what is going on; that it lives only after a look at the
 // scheduler and the committer.
 func (s *service) beat() {
-	s.sched.Alive()
+	s.sched.CheckAlive()
 	if d := s.house.store.CommittingFor(); d > stuckCommit {
-		s.log.Error("a commit is stuck; the disk does not answer", sync.KeyElapsed, d.Round(time.Second))
+		s.log.Error("a commit is stuck; the disk does not answer", logkey.Elapsed, d.Round(time.Second))
 		return
 	}
 	s.notify(daemon.SdNotifyWatchdog + "\nSTATUS=" + s.line())
@@ -174,7 +176,7 @@ func (s *service) line() string {
 
 func (s *service) notify(text string) {
 	if _, err := daemon.SdNotify(false, text); err != nil {
-		s.log.Warn("systemd can't be told", sync.KeyError, err)
+		s.log.Warn("systemd can't be told", logkey.Error, err)
 	}
 }
 
@@ -183,7 +185,7 @@ func (s *service) notify(text string) {
 func (s *service) reload() {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		s.log.Warn("read the clock", sync.KeyError, err)
+		s.log.Warn("read the clock", logkey.Error, err)
 	}
 	s.notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, now.Nano()/1000))
 	defer s.notify(daemon.SdNotifyReady)
@@ -195,7 +197,7 @@ func (s *service) reload() {
 		err = s.take(cfg)
 	}
 	if err != nil {
-		s.log.Error("the configuration is not taken over, the old one stays", sync.KeyError, err)
+		s.log.Error("the configuration is not taken over, the old one stays", logkey.Error, err)
 		return
 	}
 	s.log.Info("configuration read again", "accounts", len(cfg.Accounts))
@@ -203,14 +205,14 @@ func (s *service) reload() {
 
 // take makes cfg the configuration of all runs to come.
 func (s *service) take(cfg *config.Config) error {
-	plans := make([]sync.Plan, len(cfg.Accounts))
+	plans := make([]schedule.Plan, len(cfg.Accounts))
 	for i := range cfg.Accounts {
 		acc := &cfg.Accounts[i]
 		runs, err := s.house.store.State.Runs(acc.Name)
 		if err != nil {
 			return err
 		}
-		plans[i] = sync.Plan{Account: acc.Name, Spec: acc.Schedule, Run: func(ctx context.Context) { s.runJob(ctx, acc) }}
+		plans[i] = schedule.Plan{Account: acc.Name, Spec: acc.Schedule, Run: func(ctx context.Context) { s.runJob(ctx, acc) }}
 		if len(runs) > 0 {
 			plans[i].Last, plans[i].Resumes = runs[0].Started, sync.Resumes(runs, acc.DailyLimit, time.Now())
 		}
@@ -227,7 +229,7 @@ func (s *service) take(cfg *config.Config) error {
 
 // runJob is one run of an account.
 func (s *service) runJob(ctx context.Context, acc *config.Account) {
-	log := s.log.With(sync.KeyAccount, acc.Name)
+	log := s.log.With(logkey.Account, acc.Name)
 	if until, why := s.held(acc); time.Now().Before(until) {
 		level := slog.LevelInfo
 		if why == loginRefused { // somebody must do something
@@ -243,7 +245,7 @@ func (s *service) runJob(ctx context.Context, acc *config.Account) {
 	}
 	s.mu.Unlock()
 	if err != nil {
-		log.Error("the run could not begin", sync.KeyError, err)
+		log.Error("the run could not begin", logkey.Error, err)
 		return
 	}
 	defer func() {
@@ -254,7 +256,7 @@ func (s *service) runJob(ctx context.Context, acc *config.Account) {
 	run, err := j.Run(ctx)
 	logRun(log, run, err)
 	if !run.Resumes.IsZero() {
-		s.sched.Again(acc.Name, run.Resumes)
+		s.sched.RunAt(acc.Name, run.Resumes)
 	}
 	s.index.poke()
 }
@@ -263,7 +265,7 @@ func (s *service) runJob(ctx context.Context, acc *config.Account) {
 func logRun(log *slog.Logger, r state.Run, err error) {
 	for _, m := range r.Mailboxes {
 		if m.Error != "" {
-			log.Error("mailbox is not complete", sync.KeyMailbox, m.Mailbox, sync.KeyError, m.Error)
+			log.Error("mailbox is not complete", logkey.Mailbox, m.Mailbox, logkey.Error, m.Error)
 		}
 	}
 	for _, w := range r.Warnings {
@@ -271,14 +273,14 @@ func logRun(log *slog.Logger, r state.Run, err error) {
 	}
 	args := []any{"server", r.Sum.Server, "archived", r.Sum.Archived, "failed", r.Sum.Failed, "excluded", r.Sum.Excluded,
 		"added", r.Sum.Added, "matched", r.Sum.Matched, "linked", r.Sum.Linked, "flags", r.Sum.FlagsChanged, "gone", r.Sum.Gone,
-		sync.KeyOctets, r.Sum.Octets, sync.KeyElapsed, r.Sum.Elapsed.Round(time.Millisecond)}
+		logkey.Octets, r.Sum.Octets, logkey.Elapsed, r.Sum.Elapsed.Round(time.Millisecond)}
 	switch {
 	case errors.Is(err, sync.ErrInterrupted):
 		log.Info("run interrupted", args...)
 	case !r.Resumes.IsZero():
-		log.Warn("run ended early", append(args, sync.KeyError, err, "left", r.Sum.Missing, "resumes", r.Resumes.Local().Format(time.DateTime))...)
+		log.Warn("run ended early", append(args, logkey.Error, err, "left", r.Sum.Missing, "resumes", r.Resumes.Local().Format(time.DateTime))...)
 	case err != nil:
-		log.Error("run failed", append(args, sync.KeyError, err)...)
+		log.Error("run failed", append(args, logkey.Error, err)...)
 	case !r.OK():
 		log.Warn("run incomplete", args...)
 	default:

@@ -16,9 +16,10 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/config"
+	"archiverd/internal/progress"
+	"archiverd/internal/quota"
 	"archiverd/internal/safetext"
 	"archiverd/state"
-	"archiverd/sync"
 )
 
 // statusReport is what status prints, and the daemon's socket answers.
@@ -37,25 +38,25 @@ type daemonStatus struct {
 }
 
 type accountStatus struct {
-	Account  string         `json:"account"`
-	Imported bool           `json:"imported,omitempty"` // from files: no server has it, and no run is due
-	Schedule string         `json:"schedule,omitempty"`
-	Next     time.Time      `json:"next,omitzero"`
-	Held     time.Time      `json:"held_until,omitzero"` // no run of the daemon's before
-	HeldWhy  string         `json:"held_why,omitempty"`
-	Running  *sync.Progress `json:"running,omitempty"`
-	Last     *state.Run     `json:"last,omitempty"`
-	LastOK   time.Time      `json:"last_ok,omitzero"`
-	Boxes    []boxStatus    `json:"archived,omitempty"` // from the archive alone, where no run is known
+	Account  string             `json:"account"`
+	Imported bool               `json:"imported,omitempty"` // from files: no server has it, and no run is due
+	Schedule string             `json:"schedule,omitempty"`
+	Next     time.Time          `json:"next,omitzero"`
+	Held     time.Time          `json:"held_until,omitzero"` // no run of the daemon's before
+	HeldWhy  string             `json:"held_why,omitempty"`
+	Running  *progress.Progress `json:"running,omitempty"`
+	Last     *state.Run         `json:"last,omitempty"`
+	LastOK   time.Time          `json:"last_ok,omitzero"`
+	Boxes    []boxStatus        `json:"archived,omitempty"` // from the archive alone, where no run is known
 
-	DailyLimit int64          `json:"daily_limit,omitempty"` // octets in any 24 hours
-	LastDay    int64          `json:"last_day,omitempty"`    // octets received in the last 24 hours
-	Estimate   *sync.Estimate `json:"estimate,omitempty"`    // for what the last run left to the next
+	DailyLimit int64              `json:"daily_limit,omitempty"` // octets in any 24 hours
+	LastDay    int64              `json:"last_day,omitempty"`    // octets received in the last 24 hours
+	Estimate   *progress.Estimate `json:"estimate,omitempty"`    // for what the last run left to the next
 
-	Drill         *state.Drill   `json:"drill,omitempty"`          // the last restore rehearsal
-	Drilling      *sync.Progress `json:"drilling,omitempty"`       // the one under way
-	DrillSchedule string         `json:"drill_schedule,omitempty"` // of the daemon's
-	NextDrill     time.Time      `json:"next_drill,omitzero"`
+	Drill         *state.Drill       `json:"drill,omitempty"`          // the last restore rehearsal
+	Drilling      *progress.Progress `json:"drilling,omitempty"`       // the one under way
+	DrillSchedule string             `json:"drill_schedule,omitempty"` // of the daemon's
+	NextDrill     time.Time          `json:"next_drill,omitzero"`
 }
 
 type boxStatus struct {
@@ -231,7 +232,7 @@ func (s *accountStatus) take(runs []state.Run, t state.Traffic, cfg *config.Conf
 	s.LastDay = t.OctetsInDay(now)
 	if len(runs) > 0 {
 		s.Last, s.LastOK = &runs[0], runs[0].LastOK
-		s.Estimate = sync.EstimateRest(s.Last, t, rate, s.DailyLimit, now)
+		s.Estimate = quota.EstimateRest(s.Last, t, quota.Limits{Rate: rate, Daily: s.DailyLimit}, now)
 	}
 }
 
@@ -350,7 +351,7 @@ func (s *accountStatus) print(w io.Writer, now time.Time) error {
 }
 
 // remaining is what an estimate says, behind a semicolon; nothing of none.
-func remaining(e *sync.Estimate) string {
+func remaining(e *progress.Estimate) string {
 	if e == nil {
 		return ""
 	}

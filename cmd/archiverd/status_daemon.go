@@ -5,19 +5,19 @@ import (
 	"time"
 
 	"archiverd/internal/config"
+	"archiverd/internal/progress"
 	"archiverd/state"
-	"archiverd/sync"
 )
 
 // status is the answer of the control socket.
 func (s *service) status() (statusReport, error) {
 	s.mu.Lock()
 	cfg := s.cfg
-	running := map[string]sync.Progress{}
+	running := map[string]progress.Progress{}
 	for name, j := range s.jobs {
 		running[name] = j.Progress()
 	}
-	var drilling sync.Progress
+	var drilling progress.Progress
 	if s.drill != nil {
 		drilling = s.drill.Progress()
 	}

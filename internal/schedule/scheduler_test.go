@@ -1,4 +1,4 @@
-package sync
+package schedule
 
 import (
 	"context"
@@ -37,7 +37,7 @@ func newScheduler(t *testing.T) (*Scheduler, heard) {
 	t.Helper()
 	log := make(heard, 100)
 	ctx, cancel := context.WithCancel(t.Context())
-	s := NewScheduler(ctx, slog.New(log), time.Now)
+	s := New(ctx, slog.New(log), time.Now)
 	t.Cleanup(func() {
 		cancel()
 		s.Stop()
@@ -246,7 +246,7 @@ func TestNext(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, by := range []time.Duration{0, 7 * time.Second} {
-			got := shifted{schedule, by}.Next(at(c.now))
+			got := offsetSchedule{schedule, by}.Next(at(c.now))
 			if c.want == "" && got.IsZero() {
 				continue
 			}
@@ -290,7 +290,7 @@ func TestPanicInARun(t *testing.T) {
 func TestStopWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		s := NewScheduler(ctx, slog.New(slog.DiscardHandler), time.Now)
+		s := New(ctx, slog.New(slog.DiscardHandler), time.Now)
 		began, ended := make(chan time.Time, 10), atomic.Bool{}
 		s.mustSet(t, Plan{Account: "alice", Spec: "@every 1s", Run: func(ctx context.Context) {
 			began <- time.Now()
@@ -298,7 +298,7 @@ func TestStopWaits(t *testing.T) {
 			ended.Store(true)
 		}})
 		await(t, "the run", began)
-		s.Alive()
+		s.CheckAlive()
 		cancel()
 		s.Stop()
 		if !ended.Load() {
@@ -314,7 +314,7 @@ func TestStopWaits(t *testing.T) {
 
 // An account that goes on at a time is begun then, beside its schedule, whether it
 // is set so or asked for; the last time asked for counts.
-func TestAgain(t *testing.T) {
+func TestRunAt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := newScheduler(t)
 		began := make(chan time.Time, 10)
@@ -330,10 +330,10 @@ func TestAgain(t *testing.T) {
 		if next := s.Next("alice"); !next.After(time.Now()) {
 			t.Errorf("next is %v, which is past", next)
 		}
-		s.Again("alice", time.Now().Add(time.Hour))
-		s.Again("bob", time.Now().Add(time.Second)) // who has no plan
+		s.RunAt("alice", time.Now().Add(time.Hour))
+		s.RunAt("bob", time.Now().Add(time.Second)) // who has no plan
 		again := time.Now().Add(1200 * time.Millisecond)
-		s.Again("alice", again)
+		s.RunAt("alice", again)
 		if at := await(t, "the run asked for", began); at.Before(again) {
 			t.Errorf("begun %v too early", again.Sub(at))
 		}

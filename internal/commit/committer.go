@@ -1,0 +1,188 @@
+// Package commit is the one way by which batches get into an archive and its state
+// database. A Committer serves all jobs of a process; each producer of batches has
+// a Queue in front of it.
+package commit
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"archiverd/archive"
+	"archiverd/internal/logkey"
+	"archiverd/state"
+)
+
+// Committer commits batches of several producers as groups, one group at a time,
+// on a goroutine of its own. Batches are committed in the order in which they were
+// submitted. Close ends it.
+type Committer struct {
+	Archive *archive.Writer // not closed by Close
+	State   *state.DB       // not closed by Close
+
+	log         *slog.Logger
+	submissions chan submission
+	done        chan struct{} // closed when the goroutine has ended
+	startedAt   atomic.Int64  // start of the commit under way, Unix nanoseconds; 0: none
+
+	mu sync.Mutex // locked by a commit, and while the state database is rebuilt
+}
+
+// submission is a batch to be committed.
+type submission struct {
+	batch *archive.Batch
+	done  func(*archive.Batch)
+}
+
+// maxGroup is how many batches share a commit.
+const maxGroup = 64
+
+// minSlow is how long a commit takes that is logged as slow.
+const minSlow = 5 * time.Second
+
+// New starts the committer of an open archive and its database. The caller closes
+// the committer before the two.
+func New(w *archive.Writer, db *state.DB, log *slog.Logger) *Committer {
+	c := &Committer{Archive: w, State: db, log: log, submissions: make(chan submission, maxGroup), done: make(chan struct{})}
+	go c.run()
+	return c
+}
+
+// Close waits for the commit under way. Nothing may be submitted any more.
+func (c *Committer) Close() {
+	close(c.submissions)
+	<-c.done
+}
+
+// Submit hands a batch over; it may block while others are being committed. done is
+// called once, on the committer's goroutine, when the batch is durable or its Err
+// says why not; it must not block.
+func (c *Committer) Submit(b *archive.Batch, done func(*archive.Batch)) {
+	c.submissions <- submission{b, done}
+}
+
+// Commit submits a batch and waits until it is committed. It returns the batch's
+// Err.
+func (c *Committer) Commit(b *archive.Batch) error {
+	done := make(chan struct{})
+	c.Submit(b, func(*archive.Batch) { close(done) })
+	<-done
+	return b.Err
+}
+
+// CommittingFor returns how long the commit under way has taken so far; 0: none is
+// under way.
+func (c *Committer) CommittingFor() time.Duration {
+	started := c.startedAt.Load()
+	if started == 0 {
+		return 0
+	}
+	return time.Since(time.Unix(0, started))
+}
+
+func (c *Committer) run() {
+	defer close(c.done)
+	for first := range c.submissions {
+		c.commit(c.group(first))
+	}
+}
+
+// group returns first and what else has been submitted already.
+func (c *Committer) group(first submission) []submission {
+	group := []submission{first}
+	for len(group) < maxGroup {
+		select {
+		case s, ok := <-c.submissions:
+			if !ok {
+				return group
+			}
+			group = append(group, s)
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// commit makes a group durable in the archive, then applies it to the database.
+func (c *Committer) commit(group []submission) {
+	started := time.Now()
+	c.startedAt.Store(started.UnixNano())
+	defer c.startedAt.Store(0)
+	batches := make([]*archive.Batch, len(group))
+	for i, s := range group {
+		batches[i] = s.batch
+	}
+	c.write(batches)
+	if elapsed := time.Since(started); elapsed > minSlow {
+		c.log.Warn("commit was slow: the disk, or another program's writes", logkey.Elapsed, elapsed.Round(time.Millisecond))
+	}
+	for _, s := range group {
+		s.done(s.batch)
+	}
+}
+
+// write is the part of a commit that excludes RebuildState: a rebuild in between
+// would read events of a journal that are written and not synced yet.
+func (c *Committer) write(batches []*archive.Batch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Archive.Commit(c.State.PathOf, batches...)
+	var changes []state.Change
+	for _, b := range batches {
+		if b.Err == nil {
+			changes = append(changes, state.Change{Mailbox: b.Mailbox().MailboxDir, Events: b.Events, From: b.From, To: b.To})
+		}
+	}
+	if err := c.State.Apply(changes...); err != nil {
+		err = c.rebuildState(err)
+		for _, b := range batches {
+			b.Err = errors.Join(b.Err, err)
+		}
+	}
+}
+
+// RebuildState rebuilds the state database from the journals after it failed with
+// cause, unless that was done meanwhile. Such an error does not touch what is in
+// the archive.
+func (c *Committer) RebuildState(cause error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.rebuildState(cause)
+}
+
+// rebuildState is RebuildState with c.mu locked.
+func (c *Committer) rebuildState(cause error) error {
+	if !c.State.Broken() {
+		return nil // another goroutine has rebuilt it
+	}
+	c.log.Error("state database failed; making it anew from the journals", logkey.Error, cause)
+	notes, err := c.State.Rebuild()
+	for _, n := range notes {
+		c.log.Warn(n)
+	}
+	if err != nil {
+		return fmt.Errorf("%w; making it anew: %w", cause, err)
+	}
+	return nil
+}
+
+// FinishRun stores a finished run and the cursors of its mailboxes, by directory.
+// An error is added to the run's Error as well, since only the run is reported.
+func (c *Committer) FinishRun(run *state.Run, cursors map[string]state.Cursor) error {
+	err := c.State.FinishRun(*run, cursors)
+	if err != nil {
+		if err = c.RebuildState(err); err == nil {
+			err = c.State.FinishRun(*run, cursors)
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("store what became of the run: %w", err)
+		run.Error = cmp.Or(run.Error, err.Error())
+	}
+	return err
+}

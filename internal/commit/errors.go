@@ -1,0 +1,20 @@
+package commit
+
+import (
+	"errors"
+	"syscall"
+
+	"archiverd/archive"
+	"archiverd/state"
+)
+
+// IsDiskError reports whether an error is of the file system or the database as a
+// whole: every other mailbox would fail with it too.
+func IsDiskError(err error) bool {
+	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, archive.ErrNoSpace, state.ErrDamaged} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,233 @@
+// Package schedule starts runs of accounts when they are due.
+package schedule
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"archiverd/internal/logkey"
+)
+
+// Plan is when an account is due, and what runs then.
+type Plan struct {
+	Account string
+	Spec    string                    // five fields, @every, @daily …, CRON_TZ= (robfig/cron)
+	Last    time.Time                 // start of the last run; zero: there was none
+	Resumes time.Time                 // if in the future, one more run starts then, beside the schedule
+	Run     func(ctx context.Context) // one run; ctx is done when the scheduler stops
+}
+
+// Accounts that share a schedule start startInterval apart, or closer if that
+// would take longer than maxSpread for all of them.
+const (
+	startInterval = 5 * time.Second
+	maxSpread     = 50 * time.Second
+)
+
+// Scheduler runs plans when they are due, never two runs of one account at a
+// time. A run that was missed is made up for. Stop ends it. Its methods may be
+// called from several goroutines.
+type Scheduler struct {
+	ctx  context.Context // of the runs
+	log  *slog.Logger
+	now  func() time.Time
+	cron *cron.Cron
+	runs sync.WaitGroup // runs under way
+
+	mu      sync.Mutex          // guards all below
+	plans   map[string]planned  // by account
+	extra   map[string]extraRun // by account
+	running map[string]bool     // by account
+	stopped bool
+}
+
+// planned is a Plan with its entry in cron.
+type planned struct {
+	Plan
+	schedule cron.Schedule
+	entry    cron.EntryID
+}
+
+// extraRun is one more run of an account, beside its schedule.
+type extraRun struct {
+	at    time.Time
+	entry cron.EntryID
+}
+
+// once is a schedule of a single time.
+type once time.Time
+
+// Next returns the time if it is after t, else the zero time.
+func (o once) Next(t time.Time) time.Time {
+	if at := time.Time(o); at.After(t) {
+		return at
+	}
+	return time.Time{}
+}
+
+// New starts a scheduler without plans. ctx is passed to the runs; once it is done
+// no run starts.
+func New(ctx context.Context, log *slog.Logger, now func() time.Time) *Scheduler {
+	s := &Scheduler{ctx: ctx, log: log, now: now, cron: cron.New(), plans: map[string]planned{}, extra: map[string]extraRun{}, running: map[string]bool{}}
+	s.cron.Start()
+	return s
+}
+
+// Set replaces all plans. Runs under way go on. An account without a plan so far,
+// of which a run was due since its Last, is run at once. An error means that a Spec
+// is not valid; the plans are unchanged then.
+func (s *Scheduler) Set(plans []Plan) error {
+	next := map[string]planned{}
+	withSpec := map[string]int{}
+	for _, p := range plans {
+		schedule, err := cron.ParseStandard(p.Spec)
+		if err != nil {
+			return fmt.Errorf("schedule of account %s: %w", p.Account, err)
+		}
+		withSpec[p.Spec]++
+		next[p.Account] = planned{Plan: p, schedule: schedule}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, old := range s.plans {
+		s.cron.Remove(old.entry)
+	}
+	placed := map[string]int{}
+	for _, p := range plans {
+		q := next[p.Account]
+		interval := startInterval
+		if n := withSpec[p.Spec]; time.Duration(n)*interval > maxSpread {
+			interval = maxSpread / time.Duration(n)
+		}
+		q.schedule = offsetSchedule{q.schedule, time.Duration(placed[p.Spec]) * interval}
+		placed[p.Spec]++
+		q.entry = s.cron.Schedule(q.schedule, cron.FuncJob(func() { s.start(p.Account) }))
+		next[p.Account] = q
+		_, isPlanned := s.plans[p.Account]
+		if !isPlanned && !s.stopped && q.isOverdue(s.now()) {
+			s.runs.Go(func() { s.start(p.Account) })
+		}
+	}
+	s.plans = next
+	for _, p := range plans {
+		if p.Resumes.After(s.now()) {
+			s.setExtra(p.Account, p.Resumes)
+		}
+	}
+	return nil
+}
+
+// RunAt has an account run once more at a time in the future, beside its schedule.
+// It replaces an earlier RunAt of the account. If the account has no plan at that
+// time, nothing runs.
+func (s *Scheduler) RunAt(account string, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.setExtra(account, at)
+}
+
+// setExtra is RunAt with s.mu locked.
+func (s *Scheduler) setExtra(account string, at time.Time) {
+	if old, ok := s.extra[account]; ok {
+		s.cron.Remove(old.entry)
+	}
+	s.extra[account] = extraRun{at, s.cron.Schedule(once(at), cron.FuncJob(func() { s.start(account) }))}
+}
+
+// isOverdue reports whether a run was due since the plan's Last.
+func (p *planned) isOverdue(now time.Time) bool {
+	if p.Last.IsZero() {
+		return !p.schedule.Next(now).IsZero() // a schedule that never comes due is not overdue
+	}
+	due := p.schedule.Next(p.Last)
+	return !due.IsZero() && due.Before(now)
+}
+
+// offsetSchedule is a schedule whose times are moved forward by an offset.
+type offsetSchedule struct {
+	cron.Schedule
+	offset time.Duration
+}
+
+// Next returns the first time after t. The times of @every are multiples of its
+// interval, not counted from when the plan was set: a plan that is replaced often
+// would never be due otherwise, and many accounts would be due at the same moment.
+func (s offsetSchedule) Next(t time.Time) time.Time {
+	t = t.Add(-s.offset)
+	next := s.Schedule.Next(t)
+	if every, ok := s.Schedule.(cron.ConstantDelaySchedule); ok {
+		next = t.Truncate(every.Delay).Add(every.Delay)
+	}
+	if next.IsZero() {
+		return next
+	}
+	return next.Add(s.offset)
+}
+
+// start runs an account's plan, unless it is running. A panic of the run is logged
+// and contained: cron would let it end the process.
+func (s *Scheduler) start(account string) {
+	s.mu.Lock()
+	p, ok := s.plans[account]
+	if !ok || s.stopped || s.ctx.Err() != nil {
+		s.mu.Unlock()
+		return
+	}
+	if s.running[account] {
+		s.mu.Unlock()
+		s.log.Warn("the last run is still under way; this one is left out", logkey.Account, account)
+		return
+	}
+	s.running[account] = true
+	s.runs.Add(1)
+	s.mu.Unlock()
+	defer s.runs.Done()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.running, account)
+	}()
+	defer func() {
+		if v := recover(); v != nil {
+			s.log.Error("panic in a job", logkey.Account, account, logkey.Error, v, "stack", string(debug.Stack()))
+		}
+	}()
+	p.Run(s.ctx)
+}
+
+// Next returns when an account is due next; zero if it has no plan.
+func (s *Scheduler) Next(account string) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.plans[account]
+	if !ok {
+		return time.Time{}
+	}
+	next := s.cron.Entry(p.entry).Next
+	if next.IsZero() {
+		next = p.schedule.Next(s.now()) // cron has not computed it yet
+	}
+	if e, ok := s.extra[account]; ok && e.at.After(s.now()) && (next.IsZero() || e.at.Before(next)) {
+		next = e.at
+	}
+	return next
+}
+
+// CheckAlive returns once the scheduler's loop has answered, for a watchdog.
+func (s *Scheduler) CheckAlive() { s.cron.Entries() }
+
+// Stop prevents further starts and waits for the runs under way. They end early
+// only if the context given to New is done.
+func (s *Scheduler) Stop() {
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
+	<-s.cron.Stop().Done()
+	s.runs.Wait()
+}

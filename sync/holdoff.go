@@ -1,0 +1,60 @@
+package sync
+
+import (
+	"errors"
+	"time"
+
+	"archiverd/internal/quota"
+	"archiverd/state"
+)
+
+// heldOff returns until when the daily limit leaves a run nothing to do; zero: it
+// does not. An error of the state database is ignored: the run rebuilds it.
+func (j *Job) heldOff() time.Time {
+	var runs []state.Run
+	if j.Account.DailyLimit > 0 {
+		var err error
+		if runs, err = j.Committer.State.Runs(j.Account.Name); err != nil {
+			return time.Time{}
+		}
+	}
+	until, err := j.quota.ExceededUntil()
+	if err != nil {
+		return time.Time{}
+	}
+	if len(runs) > 0 && runs[0].DailyLimit > 0 {
+		if t := Resumes(runs, j.Account.DailyLimit, j.Now()); t.After(until) {
+			until = t
+		}
+	}
+	return until
+}
+
+// setResumes sets when a run that ended with err goes on, if waiting helps.
+func (j *Job) setResumes(run *state.Run, err error) {
+	var exceeded *quota.ExceededError
+	var away *stayAway
+	_, ferr := j.quota.Flush() // so that the run's record stores it
+	switch {
+	case errors.As(err, &away):
+		run.Resumes = j.Now().Add(away.wait).UTC()
+	case errors.As(err, &exceeded) && ferr == nil:
+		if at, err := j.quota.FreeAt(exceeded.Need); err == nil {
+			run.Resumes, run.DailyLimit = at.UTC(), exceeded.Limit
+		}
+	}
+}
+
+// Resumes returns until when the last runs of an account, newest first, keep the
+// next one from starting; zero: they do not. It ignores a hold-off for another
+// daily limit than the present one, and one so far ahead that the clock must have
+// been wrong.
+func Resumes(runs []state.Run, dailyLimit int64, now time.Time) time.Time {
+	if len(runs) == 0 || runs[0].DailyLimit > 0 && runs[0].DailyLimit != dailyLimit {
+		return time.Time{}
+	}
+	if wait := runs[0].Resumes.Sub(now); wait <= 0 || wait > state.Day+time.Hour {
+		return time.Time{}
+	}
+	return runs[0].Resumes
+}
