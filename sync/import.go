@@ -53,14 +53,14 @@ func (im *Import) Run(ctx context.Context, sources []string, found *source.Found
 	for _, f := range found.Failed {
 		unread(&run, &f)
 	}
-	run.Warnings = passed(found.Passed)
+	run.Warnings = passed(found.Skipped)
 	for _, n := range found.Notes {
 		run.Warnings = append(run.Warnings, safetext.Line(n))
 	}
 	im.meter.Change(func(p *progress.Progress) {
 		p.Account, p.Stage, p.Mailboxes = im.Account, "importing", len(found.Mailboxes)
 		for _, b := range found.Mailboxes {
-			p.Messages += b.Known()
+			p.Messages += b.Count()
 		}
 	})
 	err = im.all(ctx, &run, found)

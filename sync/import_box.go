@@ -217,7 +217,7 @@ func (b *importing) message(m *source.Message) error {
 		h := twins[i]
 		b.have[t] = slices.Delete(twins, i, i+1)
 		b.ledger.Archived++
-		if !m.Known || slices.Equal(h.flags, flags) {
+		if !m.HasFlags || slices.Equal(h.flags, flags) {
 			return nil
 		}
 		return b.record(archive.Event{Kind: archive.Flags, UID: h.uid, Flags: flags})

@@ -105,7 +105,7 @@ func (a *app) importFiles(ctx context.Context, f importFlags, args []string) (er
 	if err != nil {
 		return err
 	}
-	if err := cfg.Free(f.account); err != nil {
+	if err := cfg.CheckImportName(f.account); err != nil {
 		return usage(fmt.Errorf("--account: %w", err))
 	}
 	sources, err := outside(cfg.Archive.Path, args)
@@ -150,7 +150,7 @@ func (a *app) importConfig() (*config.Config, error) {
 	if a.archiveDir == "" {
 		return a.load()
 	}
-	return config.Unserved(a.archiveDir)
+	return config.WithoutAccounts(a.archiveDir)
 }
 
 // importInto opens what the import is to write to, or with dry what it would add

@@ -112,7 +112,7 @@ func fileItem(path string, now time.Time) (sync.Item, error) {
 		return sync.Item{}, err
 	}
 	it := sync.Item{ID: path}
-	head, err := io.ReadAll(io.LimitReader(f, source.HeadOctets))
+	head, err := io.ReadAll(io.LimitReader(f, source.MaxHeader))
 	if err == nil {
 		it.Sum, it.Size, err = archive.Hash(io.MultiReader(bytes.NewReader(head), f))
 	}

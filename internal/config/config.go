@@ -97,8 +97,8 @@ type Account struct {
 
 	Line int // where the account begins in the file, 0 without a file
 
-	password Secret // the inline one, or the one SetPassword set
-	asked    bool   // the password comes by SetPassword
+	password         Secret // the inline one, or the one SetPassword set
+	passwordPrompted bool   // the password comes by SetPassword
 }
 
 // Address returns host:port, an IPv6 address in brackets.
@@ -171,7 +171,7 @@ func parse(name string, data []byte, mode fs.FileMode) (*Config, error) {
 	}
 	for i := range c.Accounts {
 		if mode&0o077 != 0 && !c.Accounts[i].password.empty() {
-			r.at(account(i, "password"), "others can read this file (mode %04o): chmod 600 %s, or use password_file", mode, printable(name))
+			r.at(accountKey(i, "password"), "others can read this file (mode %04o): chmod 600 %s, or use password_file", mode, printable(name))
 		}
 	}
 	if err := r.err(); err != nil {

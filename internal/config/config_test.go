@@ -168,7 +168,7 @@ func TestServer(t *testing.T) {
 	for _, server := range []string{"a b", "a:", ":993", "a:0", "a:-1", "a:65536", "a:imaps", "[::1", "[::1]993", "[127.0.0.1]", "::1]:993", "a..b", "-a", ".", "imap.example.com/x", "me@imap.example.com", "fe80::1%\x1b", "1:2:3", strings.Repeat("a.", 130) + "b", "a\x00b", "ü\x00", strings.Repeat("a", 64)} {
 		if _, err := Single(Flags{Server: server, Username: "me", Archive: "a"}); err == nil {
 			t.Errorf("%q was accepted", server)
-		} else if got := faults(t, err); !slices.Equal(got, []string{"0 server"}) || invisible(err.Error()) {
+		} else if got := faults(t, err); !slices.Equal(got, []string{"0 server"}) || hasInvisible(err.Error()) {
 			t.Errorf("%q: %q", server, err)
 		}
 	}

@@ -78,12 +78,12 @@ func (d *decoder) keys(path string, n *yaml.Node, known section) {
 	for name := range known {
 		d.known[strings.TrimPrefix(path+"."+name, ".")] = true
 	}
-	n = target(n)
+	n = resolveAlias(n)
 	if n.Tag == "!!null" {
 		return // all of the section's lines are commented out
 	}
 	if n.Kind != yaml.MappingNode {
-		d.add(n.Line, path, "expected keys (%s), got %s", strings.Join(slices.Sorted(maps.Keys(known)), ", "), kind(n))
+		d.add(n.Line, path, "expected keys (%s), got %s", strings.Join(slices.Sorted(maps.Keys(known)), ", "), kindName(n))
 		for name := range known {
 			d.bad[strings.TrimPrefix(path+"."+name, ".")] = true // so it is not called missing
 		}
@@ -94,7 +94,7 @@ func (d *decoder) keys(path string, n *yaml.Node, known section) {
 		k, v := n.Content[i], n.Content[i+1]
 		key := strings.TrimPrefix(path+"."+printable(k.Value), ".")
 		if k.Kind != yaml.ScalarNode {
-			d.add(k.Line, path, "expected a key, got %s", kind(k))
+			d.add(k.Line, path, "expected a key, got %s", kindName(k))
 			continue
 		}
 		if line, ok := first[k.Value]; ok {
@@ -108,7 +108,7 @@ func (d *decoder) keys(path string, n *yaml.Node, known section) {
 			continue
 		}
 		d.lines[key] = k.Line
-		set(key, target(v))
+		set(key, resolveAlias(v))
 	}
 }
 
@@ -132,7 +132,7 @@ func (d *decoder) value(what string, parse func(string) error) setter {
 		case n.Tag == "!!null" || n.Kind == yaml.ScalarNode && strings.TrimSpace(n.Value) == "":
 			d.add(d.line(key), key, "has no value: expected %s (or delete the line)", what)
 		case n.Kind != yaml.ScalarNode:
-			d.add(n.Line, key, "expected %s, got %s", what, kind(n))
+			d.add(n.Line, key, "expected %s, got %s", what, kindName(n))
 		case n.Style&yaml.TaggedStyle != 0:
 			d.add(n.Line, key, "expected %s, got a YAML tag", what)
 		default:
@@ -158,28 +158,28 @@ func (d *decoder) items(key string, n *yaml.Node, what string, each setter) {
 	switch {
 	case n.Tag == "!!null":
 	case n.Kind != yaml.SequenceNode:
-		d.add(n.Line, key, "expected %s, got %s", what, kind(n))
+		d.add(n.Line, key, "expected %s, got %s", what, kindName(n))
 	case len(n.Content) > maxItems:
 		d.add(n.Line, key, "has %d items; at most %d are allowed", len(n.Content), maxItems)
 	default:
 		for i, v := range n.Content {
 			item := key + "[" + strconv.Itoa(i) + "]"
 			d.lines[item] = v.Line
-			each(item, target(v))
+			each(item, resolveAlias(v))
 		}
 	}
 }
 
-// target returns what an alias stands for.
-func target(n *yaml.Node) *yaml.Node {
+// resolveAlias returns what an alias stands for.
+func resolveAlias(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode {
 		return n.Alias
 	}
 	return n
 }
 
-// kind says what a node is.
-func kind(n *yaml.Node) string {
+// kindName says what a node is.
+func kindName(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
 		return "keys"

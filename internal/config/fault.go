@@ -63,7 +63,7 @@ func (r *report) add(line int, key, format string, args ...any) {
 // it. It does nothing when the key, or one around it, has a fault already.
 func (r *report) at(key, format string, args ...any) {
 	line := r.line(key)
-	for k := key; k != ""; k = parent(k) {
+	for k := key; k != ""; k = parentKey(k) {
 		if r.bad[k] {
 			return
 		}
@@ -73,7 +73,7 @@ func (r *report) at(key, format string, args ...any) {
 
 // line returns where a key stands, or the nearest key around it.
 func (r *report) line(key string) int {
-	for ; key != ""; key = parent(key) {
+	for ; key != ""; key = parentKey(key) {
 		if line, ok := r.lines[key]; ok {
 			return line
 		}
@@ -90,11 +90,11 @@ func (r *report) err() error {
 	return &Faults{r.list}
 }
 
-// parent returns the key around a key: accounts[0].name, accounts[0], accounts, "".
-func parent(key string) string { return key[:max(0, strings.LastIndexAny(key, ".["))] }
+// parentKey returns the key around a key: accounts[0].name, accounts[0], accounts, "".
+func parentKey(key string) string { return key[:max(0, strings.LastIndexAny(key, ".["))] }
 
-// account returns the path of an account's key.
-func account(i int, key string) string { return fmt.Sprintf("accounts[%d].%s", i, key) }
+// accountKey returns the path of an account's key.
+func accountKey(i int, key string) string { return fmt.Sprintf("accounts[%d].%s", i, key) }
 
 // printable returns s, quoted unless it is of plain characters only.
 func printable(s string) string {

@@ -185,7 +185,7 @@ func TestFaults(t *testing.T) {
 				t.Errorf("%q is not in: %v", test.text, err)
 			}
 			for line := range strings.Lines(err.Error()) {
-				if line = strings.TrimSuffix(line, "\n"); !strings.HasPrefix(line, "dir/config.yaml:") || invisible(line) {
+				if line = strings.TrimSuffix(line, "\n"); !strings.HasPrefix(line, "dir/config.yaml:") || hasInvisible(line) {
 					t.Errorf("no printable line with the file's name: %q", line)
 				}
 			}

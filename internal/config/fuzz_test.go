@@ -27,7 +27,7 @@ func FuzzParse(f *testing.F) {
 				t.Error("both a configuration and an error")
 			}
 			for _, fault := range err.(*Faults).List {
-				if fault.Line < 1 || fault.Text == "" || invisible(fault.String()) {
+				if fault.Line < 1 || fault.Text == "" || hasInvisible(fault.String()) {
 					t.Errorf("%q", fault)
 				}
 			}

@@ -20,7 +20,7 @@ func (d *decoder) config(c *Config) section {
 		"state":   d.section(section{"path": d.text(&c.State.Path)}),
 		"control": d.section(section{"socket": d.text(&c.Control.Socket)}),
 		"index": d.section(section{
-			"enabled": d.truth(&c.Index.Enabled),
+			"enabled": d.boolean(&c.Index.Enabled),
 			"path":    d.text(&c.Index.Path),
 		}),
 		"schedule": d.schedule(&c.Schedule),
@@ -42,7 +42,7 @@ func (d *decoder) config(c *Config) section {
 			d.items(key, n, "a list of accounts, each beginning with a dash", func(item string, n *yaml.Node) {
 				a := defaultAccount()
 				a.Line = d.lines[item]
-				a.take(profileOf(n))
+				a.applyProfile(profileOf(n))
 				d.keys(item, n, d.account(&a))
 				c.Accounts = append(c.Accounts, a)
 			})
@@ -72,7 +72,7 @@ func (d *decoder) account(a *Account) section {
 		"tls_ca_file":         d.text(&a.TLSCAFile),
 		"tls_fingerprint":     d.text(&a.TLSFingerprint),
 		"tls_min_version":     d.text(&a.TLSMinVersion),
-		"allow_plaintext":     d.truth(&a.AllowPlaintext),
+		"allow_plaintext":     d.boolean(&a.AllowPlaintext),
 		"username":            d.text(&a.Username),
 		"password_file":       d.text(&a.PasswordFile),
 		"password_command":    d.list("a list of words (no shell is used), e.g. [pass, show, mail/work]", &a.PasswordCommand),
@@ -116,7 +116,7 @@ func (d *decoder) choice(words []string, set func(string)) setter {
 	})
 }
 
-func (d *decoder) truth(dst *bool) setter {
+func (d *decoder) boolean(dst *bool) setter {
 	return d.value("true or false", func(s string) error {
 		if s != "true" && s != "false" {
 			return fmt.Errorf("expected true or false, got %q", s)

@@ -25,7 +25,7 @@ func checkPatterns(r *report, key string, patterns []string) {
 
 // checkPattern returns an error for a pattern that can match nothing.
 func checkPattern(p string) error {
-	if invisible(p) {
+	if hasInvisible(p) {
 		return fmt.Errorf("%q has a control or invisible character", p)
 	}
 	if !strings.HasPrefix(p, `\`) || slices.ContainsFunc(specialUse(), func(a string) bool { return strings.EqualFold(a, p) }) {

@@ -24,7 +24,7 @@ func (c *Config) checkNames(r *report) {
 		}
 	}
 	for i := range c.Accounts {
-		key, name := account(i, "name"), c.Accounts[i].Name
+		key, name := accountKey(i, "name"), c.Accounts[i].Name
 		if err := checkName(name); err != nil {
 			r.at(key, "%v", err)
 			continue
@@ -38,9 +38,9 @@ func (c *Config) checkNames(r *report) {
 	}
 }
 
-// Free returns an error unless the archive can have an account of that name that the
+// CheckImportName returns an error unless the archive can have an account of that name that the
 // configuration does not archive from a server.
-func (c *Config) Free(name string) error {
+func (c *Config) CheckImportName(name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func checkName(name string) error {
 	switch {
 	case name == "":
 		return fmt.Errorf("is required: a short name, e.g. work; the account's directory is called so")
-	case invisible(name):
+	case hasInvisible(name):
 		return fmt.Errorf("%q has a control or invisible character", name)
 	case strings.ContainsAny(name, `/\%<>:"|?*`):
 		return fmt.Errorf(`%q is no name for a directory: write it without / \ %% < > : " | ? *`, name)

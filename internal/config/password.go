@@ -44,13 +44,13 @@ func (c *Config) CheckSecrets(ctx context.Context) error {
 		var err error
 		if len(a.PasswordCommand) > 0 {
 			_, err = exec.LookPath(a.PasswordCommand[0])
-		} else if !a.asked {
+		} else if !a.passwordPrompted {
 			var line []byte
 			line, err = a.readPassword(ctx)
 			clear(line)
 		}
 		if err != nil {
-			r.at(account(i, a.source()), "%v", err)
+			r.at(accountKey(i, a.source()), "%v", err)
 		}
 	}
 	return r.err()

@@ -106,7 +106,7 @@ func TestPasswordFaults(t *testing.T) {
 			if !strings.HasPrefix(text, "account work: password") || !strings.Contains(text, test.want) {
 				t.Errorf("%s\nwant %s", text, test.want)
 			}
-			if strings.Contains(text, "hunter2") || invisible(text) || len(text) > 1000 {
+			if strings.Contains(text, "hunter2") || hasInvisible(text) || len(text) > 1000 {
 				t.Errorf("leaks or is not printable: %q", text)
 			}
 		})

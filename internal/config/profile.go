@@ -34,8 +34,8 @@ func profiles() map[string]profile {
 // profileNames are the names of the providers.
 func profileNames() []string { return slices.Sorted(maps.Keys(profiles())) }
 
-// take puts a provider's defaults into an account, of which nothing else is read yet.
-func (a *Account) take(name string) {
+// applyProfile puts a provider's defaults into an account, of which nothing else is read yet.
+func (a *Account) applyProfile(name string) {
 	p, ok := profiles()[name]
 	if !ok {
 		return // validate names it
@@ -50,10 +50,10 @@ func (a *Account) LoginHint() string { return profiles()[a.Profile].login }
 // profileOf is the value of the key profile in an account's mapping: it must be
 // known before any other key is read.
 func profileOf(n *yaml.Node) string {
-	n = target(n)
+	n = resolveAlias(n)
 	for i := 0; i+1 < len(n.Content) && n.Kind == yaml.MappingNode; i += 2 {
 		if n.Content[i].Value == "profile" {
-			return target(n.Content[i+1]).Value
+			return resolveAlias(n.Content[i+1]).Value
 		}
 	}
 	return ""

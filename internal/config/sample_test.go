@@ -34,7 +34,7 @@ func TestSample(t *testing.T) {
 	for _, text := range []string{"", "0", "-1", "+1", "007", "1.5", "1e3", "0x10", "2147483648", "99999999999999999999", "0%", "0.00%", "0.001%", "-5%", "100.01%", "101%", "05%", "%", ".5%", "5.%", "NaN%", "Inf%", "1e1%", "5 %", "All", "none", "10 messages", "\x1b"} {
 		if s, err := ParseSample(text); err == nil {
 			t.Errorf("%q was read as %s", text, s)
-		} else if !strings.Contains(err.Error(), "e.g. 100") || invisible(err.Error()) {
+		} else if !strings.Contains(err.Error(), "e.g. 100") || hasInvisible(err.Error()) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

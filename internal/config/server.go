@@ -50,7 +50,7 @@ func (a *Account) setServer(s string) error {
 // hostName checks a name or IP address and returns it as the resolver takes it: in ASCII.
 func hostName(host string) (string, error) {
 	if ip, err := netip.ParseAddr(host); err == nil {
-		if invisible(ip.Zone()) {
+		if hasInvisible(ip.Zone()) {
 			return "", errors.New("the zone has a control character")
 		}
 		return ip.String(), nil
@@ -75,8 +75,8 @@ func hostName(host string) (string, error) {
 	return host, nil
 }
 
-// loopback tells whether what is sent to the host stays in this machine.
-func loopback(host string) bool {
+// isLoopback tells whether what is sent to the host stays in this machine.
+func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.Unmap().IsLoopback() || strings.EqualFold(strings.TrimSuffix(host, "."), "localhost")
 }

@@ -28,20 +28,20 @@ func Single(f Flags) (*Config, error) {
 	a := defaultAccount()
 	a.Username, a.AllowPlaintext = f.Username, f.AllowPlaintext
 	a.TLSCAFile, a.TLSFingerprint = f.TLSCAFile, f.TLSFingerprint
-	a.PasswordFile, a.asked = f.PasswordFile, f.PasswordFile == ""
+	a.PasswordFile, a.passwordPrompted = f.PasswordFile, f.PasswordFile == ""
 	if f.TLS != "" {
 		a.TLS = f.TLS
 	}
 	r := c.report()
 	if f.Server != "" {
 		if err := a.setServer(f.Server); err != nil {
-			r.add(0, account(0, "server"), "%v", err)
+			r.add(0, accountKey(0, "server"), "%v", err)
 		}
 	}
 	if a.Name = f.Username; checkName(a.Name) != nil {
 		a.Name = strings.NewReplacer(":", "_", "%", "_").Replace(a.Host)
 	}
-	r.bad[account(0, "name")] = true // no flag sets it
+	r.bad[accountKey(0, "name")] = true // no flag sets it
 	c.Accounts = []Account{a}
 	dir, err := os.Getwd()
 	if err != nil {
@@ -59,8 +59,8 @@ func Single(f Flags) (*Config, error) {
 	return c, nil
 }
 
-// Unserved returns a configuration without accounts, of the archive in a directory.
-func Unserved(archive string) (*Config, error) {
+// WithoutAccounts returns a configuration without accounts, of the archive in a directory.
+func WithoutAccounts(archive string) (*Config, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return nil, fmt.Errorf("find the working directory: %w", err)

@@ -46,16 +46,16 @@ func (c *Config) validate(r *report) {
 			r.at("drill.schedule", "%v", err)
 		}
 	}
-	between(r, "limits.connections", c.Limits.Connections, 1, 256)
+	checkBetween(r, "limits.connections", c.Limits.Connections, 1, 256)
 	checkRate(r, "limits.octets_per_second", c.Limits.Rate)
 	if len(c.Accounts) == 0 {
 		r.at("accounts", "is required: at least one account")
 	}
 	for i := range c.Accounts {
 		a := &c.Accounts[i]
-		a.validate(r, func(key string) string { return account(i, key) })
+		a.validate(r, func(key string) string { return accountKey(i, key) })
 		if err := checkSchedule(a.Schedule); err != nil && a.Schedule != c.Schedule {
-			r.at(account(i, "schedule"), "%v", err)
+			r.at(accountKey(i, "schedule"), "%v", err)
 		}
 	}
 	c.checkNames(r)
@@ -67,17 +67,17 @@ func (a *Account) validate(r *report, at func(string) string) {
 	if a.Host == "" && !r.bad[at("profile")] {
 		r.at(at("server"), "is required, e.g. imap.example.com")
 	}
-	between(r, at("server"), a.Port, 1, 65535)
+	checkBetween(r, at("server"), a.Port, 1, 65535)
 	if a.Username == "" {
 		r.at(at("username"), "is required: the name to log in with, often the whole mail address")
 	}
-	if invisible(a.Username) {
+	if hasInvisible(a.Username) {
 		r.at(at("username"), "has a control or invisible character: %q", a.Username)
 	}
 	if err := oneOf(a.Auth, []string{"auto", "plain", "login"}); err != nil {
 		r.at(at("auth"), "%v", err)
 	}
-	between(r, at("connections"), a.Connections, 1, 32)
+	checkBetween(r, at("connections"), a.Connections, 1, 32)
 	checkRate(r, at("rate"), a.Rate)
 	if a.DailyLimit > 0 && a.DailyLimit < 1_000_000 {
 		r.at(at("daily_limit"), "%d octets a day would never finish; write 1MB or more, or 0 for no limit", a.DailyLimit)
@@ -98,7 +98,7 @@ func (a *Account) validateTLS(r *report, at func(string) string) {
 	if err := oneOf(a.TLSMinVersion, []string{"1.2", "1.3"}); err != nil {
 		r.at(at("tls_min_version"), "%v; older versions are broken", err)
 	}
-	if a.TLS == TLSNone && !a.AllowPlaintext && a.Host != "" && !loopback(a.Host) {
+	if a.TLS == TLSNone && !a.AllowPlaintext && a.Host != "" && !isLoopback(a.Host) {
 		r.at(at("tls"), "none would send the password and all mail readable through the network to %s; write implicit or starttls, or allow_plaintext: true beside it", printable(a.Host))
 	}
 	// A key that protects nothing deceives whoever relies on it.
@@ -124,8 +124,8 @@ func (a *Account) validateTLS(r *report, at func(string) string) {
 	}
 }
 
-// between reports a number out of its range.
-func between(r *report, key string, n, low, high int) {
+// checkBetween reports a number out of its range.
+func checkBetween(r *report, key string, n, low, high int) {
 	if n < low || n > high {
 		r.at(key, "is %d; it must be between %d and %d", n, low, high)
 	}
@@ -147,13 +147,13 @@ func checkPath(r *report, key, path string) {
 		}
 		r.at(key, "~ is not expanded, because the daemon's home may be another's: write %s", hint)
 	}
-	if invisible(path) {
+	if hasInvisible(path) {
 		r.at(key, "has a control or invisible character: %q", path)
 	}
 }
 
-// invisible tells whether a text has invalid UTF-8, control or invisible characters.
-func invisible(s string) bool {
+// hasInvisible tells whether a text has invalid UTF-8, control or invisible characters.
+func hasInvisible(s string) bool {
 	return !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) && !unicode.Is(unicode.Zs, r) })
 }
 
@@ -176,7 +176,7 @@ func (a *Account) sources() []string {
 		{"password_command", len(a.PasswordCommand) > 0},
 		{"password_env", a.PasswordEnv != ""},
 		{"password_credential", a.PasswordCredential != ""},
-		{"password", !a.asked && !a.password.empty()},
+		{"password", !a.passwordPrompted && !a.password.empty()},
 	} {
 		if s.set {
 			keys = append(keys, s.key)
@@ -194,7 +194,7 @@ func (a *Account) validatePassword(r *report, at func(string) string) {
 	has := a.sources()
 	tried := slices.ContainsFunc(allSources(), func(key string) bool { return r.bad[at(key)] })
 	switch {
-	case len(has) == 0 && !a.asked && !tried:
+	case len(has) == 0 && !a.passwordPrompted && !tried:
 		r.at(at("password_file"), "no password is given: write one of %s", choices(allSources()))
 	case len(has) > 1:
 		r.at(at(has[1]), "%s is given as well; write only one", has[0])
@@ -223,7 +223,7 @@ func (a *Account) validatePassword(r *report, at func(string) string) {
 	if name := a.PasswordCredential; name == "." || name == ".." || strings.ContainsAny(name, "/:\x00") {
 		r.at(at("password_credential"), "%q is no credential's name, e.g. work", name)
 	}
-	if !a.asked && !a.password.empty() {
+	if !a.passwordPrompted && !a.password.empty() {
 		if _, err := firstLine(a.password.Bytes()); err != nil {
 			r.at(at("password"), "%v", err)
 		}

@@ -128,20 +128,20 @@ const (
 	Altered = "altered"
 )
 
-// troubleShown is how many messages a mailbox names of each kind.
-const troubleShown = 20
+// maxTrouble is how many messages a mailbox names of each kind.
+const maxTrouble = 20
 
 // OK says that all that was selected is there.
 func (r *Report) OK() bool {
-	return r.Error == "" && r.Sum.Damaged == 0 && r.Sum.Failed == 0 && !r.any(func(m *Mailbox) bool { return m.Error != "" })
+	return r.Error == "" && r.Sum.Damaged == 0 && r.Sum.Failed == 0 && !r.hasMailbox(func(m *Mailbox) bool { return m.Error != "" })
 }
 
 // Damage says that something in the archive is damaged.
 func (r *Report) Damage() bool {
-	return r.Sum.Damaged > 0 || r.any(func(m *Mailbox) bool { return m.Corrupt })
+	return r.Sum.Damaged > 0 || r.hasMailbox(func(m *Mailbox) bool { return m.Corrupt })
 }
 
-func (r *Report) any(is func(*Mailbox) bool) bool {
+func (r *Report) hasMailbox(is func(*Mailbox) bool) bool {
 	for i := range r.Mailboxes {
 		if is(&r.Mailboxes[i]) {
 			return true
@@ -160,10 +160,10 @@ func (e *Export) Run(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.outside(target); err != nil {
+	if err := e.checkOutside(target); err != nil {
 		return nil, fmt.Errorf("export to %s: %w", e.Target, err)
 	}
-	w, err := e.open(target)
+	w, err := e.openWriter(target)
 	if err != nil {
 		return nil, fmt.Errorf("export to %s: %w", e.Target, err)
 	}
@@ -182,8 +182,8 @@ func (e *Export) Run(ctx context.Context) (*Report, error) {
 	return r, nil
 }
 
-// outside is ErrInside if the target lies in the archive, by whatever name.
-func (e *Export) outside(target string) error {
+// checkOutside is ErrInside if the target lies in the archive, by whatever name.
+func (e *Export) checkOutside(target string) error {
 	root, err := filepath.Abs(e.Archive.Path())
 	if err == nil {
 		root, err = filepath.EvalSymlinks(root)
@@ -219,9 +219,9 @@ func (m *Mailbox) add(o *Mailbox) {
 	m.Octets += o.Octets
 }
 
-// stops says whether an error is the target's disk, so that going on would only
+// isFatal says whether an error is the target's disk, so that going on would only
 // repeat it.
-func stops(err error) bool {
+func isFatal(err error) bool {
 	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, context.Canceled} {
 		if errors.Is(err, e) {
 			return true
@@ -230,18 +230,18 @@ func stops(err error) bool {
 	return false
 }
 
-// components are the names of a mailbox's directories in its account's.
-func components(b archive.MailboxDir) []string {
+// dirNames are the names of a mailbox's directories in its account's.
+func dirNames(b archive.MailboxDir) []string {
 	return strings.Split(strings.TrimPrefix(b.Dir, b.Account+"/"), "/")
 }
 
-// dateOf is a message's INTERNALDATE, or else when it was archived.
-func dateOf(m *archive.Message) time.Time {
+// messageDate is a message's INTERNALDATE, or else when it was archived.
+func messageDate(m *archive.Message) time.Time {
 	if m.InternalDate.IsZero() {
 		return m.Added
 	}
 	return m.InternalDate
 }
 
-// fileOf is the name of a message's file.
-func fileOf(m *archive.Message) string { return path.Base(m.Path) }
+// fileName is the name of a message's file.
+func fileName(m *archive.Message) string { return path.Base(m.Path) }

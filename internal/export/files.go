@@ -16,30 +16,30 @@ import (
 	"archiverd/internal/maildir"
 )
 
-// message writes a message to a file of its own, octet for octet.
-func (w *writer) message(ctx context.Context, b archive.MailboxDir, m *archive.Message, temp, name string) (present bool, err error) {
-	if present, err = w.holds(name, m); present || err != nil {
+// writeMessage writes a message to a file of its own, octet for octet.
+func (w *writer) writeMessage(ctx context.Context, b archive.MailboxDir, m *archive.Message, temp, name string) (present bool, err error) {
+	if present, err = w.hasEqual(name, m); present || err != nil {
 		return present, err
 	}
-	src, err := w.e.source(b, m)
+	src, err := w.export.openMessage(b, m)
 	if err != nil {
 		return false, err
 	}
 	defer src.Close()
-	err = w.write(temp, name, dateOf(m), func(f *os.File) error { return src.pass(ctx, copyTo(f)) })
+	err = w.writeFile(temp, name, messageDate(m), func(f *os.File) error { return src.readVerified(ctx, copyTo(f)) })
 	if errors.Is(err, ErrTaken) { // the same file under two UIDs
-		if same, herr := w.holds(name, m); same && herr == nil {
+		if same, herr := w.hasEqual(name, m); same && herr == nil {
 			return true, nil
 		}
 	}
 	return false, err
 }
 
-// maildir writes a mailbox as a Maildir.
-func (w *writer) maildir(ctx context.Context, sel *archive.Selected, box *Mailbox) error {
-	rel, err := maildir.Dir(components(sel.Mailbox), w.e.Nested)
+// writeMaildir writes a mailbox as a Maildir.
+func (w *writer) writeMaildir(ctx context.Context, sel *archive.Selected, box *Mailbox) error {
+	rel, err := maildir.Dir(dirNames(sel.Mailbox), w.export.Nested)
 	if err != nil {
-		if !w.e.Nested {
+		if !w.export.Nested {
 			err = fmt.Errorf("%w: --nested takes it", err)
 		}
 		return err
@@ -49,37 +49,37 @@ func (w *writer) maildir(ctx context.Context, sel *archive.Selected, box *Mailbo
 	if err := w.makeMaildir(sel.Mailbox.Account, rel); err != nil {
 		return err
 	}
-	words, err := w.keywords(dir, sel.Messages)
+	words, err := w.assignKeywords(dir, sel.Messages)
 	if err != nil {
 		return err
 	}
-	there, err := w.bases(dir)
+	there, err := w.existingNames(dir)
 	if err != nil {
 		return err
 	}
-	err = w.each(ctx, sel, box, func(ctx context.Context, m *archive.Message) (bool, []string, error) {
+	err = w.eachMessage(ctx, sel, box, func(ctx context.Context, m *archive.Message) (bool, []string, error) {
 		base := maildirBase(m)
 		info := words.Info(m.Flags)
 		name := path.Join("cur", base+info)
 		if have, ok := there[base]; ok { // perhaps with other flags since
 			name = have
 		}
-		present, err := w.message(ctx, sel.Mailbox, m, path.Join(dir, "tmp"), path.Join(dir, name))
+		present, err := w.writeMessage(ctx, sel.Mailbox, m, path.Join(dir, "tmp"), path.Join(dir, name))
 		return present, lostFlags(words, info, m.Flags), err
 	})
-	return errors.Join(err, w.sync(append([]string{path.Join(dir, "cur")}, above(dir)...)...))
+	return errors.Join(err, w.syncDirs(append([]string{path.Join(dir, "cur")}, withParents(dir)...)...))
 }
 
 // makeMaildir makes the directories of a mailbox, and of its account's INBOX.
 func (w *writer) makeMaildir(account, rel string) error {
 	for _, dir := range []string{account, path.Join(account, rel)} {
 		for _, sub := range maildir.Folders() {
-			if err := w.clean(path.Join(dir, sub)); err != nil {
+			if err := w.prepareDir(path.Join(dir, sub)); err != nil {
 				return err
 			}
 		}
 	}
-	if rel == "." || w.e.Nested {
+	if rel == "." || w.export.Nested {
 		return nil
 	}
 	f, err := w.root.OpenFile(path.Join(account, rel, maildir.FolderName), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
@@ -92,11 +92,11 @@ func (w *writer) makeMaildir(account, rel string) error {
 	return f.Close()
 }
 
-// keywords gives the messages' keywords letters. Those that a mailbox has keep
+// assignKeywords gives the messages' keywords letters. Those that a mailbox has keep
 // theirs; the file that says so is only ever added to.
-func (w *writer) keywords(dir string, messages []*archive.Message) (maildir.Keywords, error) {
+func (w *writer) assignKeywords(dir string, messages []*archive.Message) (maildir.Keywords, error) {
 	name := path.Join(dir, maildir.KeywordsName)
-	there, err := w.regular(name)
+	there, err := w.isRegular(name)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -119,7 +119,7 @@ func (w *writer) keywords(dir string, messages []*archive.Message) (maildir.Keyw
 		return words, nil
 	}
 	if !there {
-		return words, w.write(path.Join(dir, "tmp"), name, time.Time{}, func(f *os.File) error {
+		return words, w.writeFile(path.Join(dir, "tmp"), name, time.Time{}, func(f *os.File) error {
 			_, err := f.WriteString(words.String())
 			return err
 		})
@@ -165,14 +165,14 @@ func lostFlags(words maildir.Keywords, info string, flags []string) []string {
 	if len(lost) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("Maildir holds %d keywords of a mailbox, and has no letter for %q", maildir.MostKeywords, lost)}
+	return []string{fmt.Sprintf("Maildir holds %d keywords of a mailbox, and has no letter for %q", maildir.MaxKeywords, lost)}
 }
 
-// bases are the messages of a Maildir, by their names without flags.
-func (w *writer) bases(dir string) (map[string]string, error) {
+// existingNames are the messages of a Maildir, by their names without flags.
+func (w *writer) existingNames(dir string) (map[string]string, error) {
 	out := map[string]string{}
 	for _, sub := range []string{"new", "cur"} {
-		names, err := w.names(path.Join(dir, sub))
+		names, err := w.fileNames(path.Join(dir, sub))
 		if err != nil {
 			return nil, err
 		}
@@ -190,8 +190,8 @@ var archivedName = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z\.([0-9]+\.[0-9]+(-[0-
 // it arrived, its UIDVALIDITY and UID, who wrote it, and its octets as Dovecot has them.
 func maildirBase(m *archive.Message) string {
 	unique := m.Sum.String()
-	if n := archivedName.FindStringSubmatch(fileOf(m)); n != nil {
+	if n := archivedName.FindStringSubmatch(fileName(m)); n != nil {
 		unique = n[1]
 	}
-	return fmt.Sprintf("%d.%s.archiverd,S=%d", max(0, dateOf(m).Unix()), unique, m.Size)
+	return fmt.Sprintf("%d.%s.archiverd,S=%d", max(0, messageDate(m).Unix()), unique, m.Size)
 }

@@ -21,7 +21,7 @@ const mboxSuffix = ".mbox"
 // mboxName is the file of a mailbox: Lists/go is Lists/go.mbox, and no mailbox's name
 // can meet that of another.
 func mboxName(b archive.MailboxDir) string {
-	parts := components(b)
+	parts := dirNames(b)
 	for i, p := range parts {
 		if k := len(p) - len(mboxSuffix); k >= 0 && strings.EqualFold(p[k:], mboxSuffix) {
 			parts[i] = p[:k] + "%2E" + p[k+1:]
@@ -40,73 +40,73 @@ func (e *Export) variant() mbox.Variant {
 	return mbox.RD
 }
 
-// mboxFile writes a mailbox as an mbox.
-func (w *writer) mboxFile(ctx context.Context, sel *archive.Selected, box *Mailbox) error {
+// writeMbox writes a mailbox as an mbox.
+func (w *writer) writeMbox(ctx context.Context, sel *archive.Selected, box *Mailbox) error {
 	name := mboxName(sel.Mailbox)
 	box.Path = name
-	if err := w.clean(path.Dir(name)); err != nil {
+	if err := w.prepareDir(path.Dir(name)); err != nil {
 		return err
 	}
-	present, err := w.stream(name, func(out io.Writer) error { return w.mboxInto(ctx, out, sel, box) })
-	box.together(present, err)
+	present, err := w.writeOrCompare(name, func(out io.Writer) error { return w.appendMailbox(ctx, out, sel, box) })
+	box.countAll(present, err)
 	if errors.Is(err, ErrTaken) {
 		return fmt.Errorf("%s: %w", name, ErrTaken)
 	}
 	if err != nil {
 		return err
 	}
-	return w.sync(above(path.Dir(name))...)
+	return w.syncDirs(withParents(path.Dir(name))...)
 }
 
-// mboxes fills one mbox with all mailboxes.
-func (w *writer) mboxes(ctx context.Context, r *Report) func(io.Writer) error {
+// fillSingleMbox fills one mbox with all mailboxes.
+func (w *writer) fillSingleMbox(ctx context.Context, r *Report) func(io.Writer) error {
 	return func(out io.Writer) error {
-		return w.boxes(ctx, r, func(sel *archive.Selected, box *Mailbox) error {
-			box.Path = w.file
-			return w.mboxInto(ctx, out, sel, box)
+		return w.eachMailbox(ctx, r, func(sel *archive.Selected, box *Mailbox) error {
+			box.Path = w.singleFile
+			return w.appendMailbox(ctx, out, sel, box)
 		})
 	}
 }
 
-// mboxInto writes the messages of a mailbox to an mbox. Each is read twice: what is
+// appendMailbox writes the messages of a mailbox to an mbox. Each is read twice: what is
 // damaged must not come into the file, nor half of it.
-func (w *writer) mboxInto(ctx context.Context, out io.Writer, sel *archive.Selected, box *Mailbox) error {
-	v := w.e.variant()
+func (w *writer) appendMailbox(ctx context.Context, out io.Writer, sel *archive.Selected, box *Mailbox) error {
+	v := w.export.variant()
 	var base *mbox.Base
-	if words := keywordsOf(sel.Messages); len(words) > 0 && w.file == "" {
+	if words := keywordsOf(sel.Messages); len(words) > 0 && w.singleFile == "" {
 		base = &mbox.Base{UIDValidity: uint32(max(1, sel.Messages[0].Added.Unix())), Keywords: words}
 	}
 	for _, m := range sel.Messages {
-		src, err := w.e.source(sel.Mailbox, m)
+		src, err := w.export.openMessage(sel.Mailbox, m)
 		var form mbox.Form
 		if err == nil {
-			err = src.pass(ctx, func(r io.Reader) error {
+			err = src.readVerified(ctx, func(r io.Reader) error {
 				form, err = mbox.Measure(r, v)
 				return err
 			})
 			if err == nil {
-				head := mbox.Envelope{Sender: src.sender(), Date: dateOf(m), Flags: m.Flags, Base: base}
+				head := mbox.Envelope{Sender: src.sender(), Date: messageDate(m), Flags: m.Flags, Base: base}
 				base = nil
-				err = src.pass(ctx, func(r io.Reader) error { return mbox.Write(out, v, head, form, r) })
+				err = src.readVerified(ctx, func(r io.Reader) error { return mbox.Write(out, v, head, form, r) })
 				if err != nil { // the file has a part of it
 					return errors.Join(err, src.Close())
 				}
 			}
 			err = errors.Join(err, src.Close())
 		}
-		if err := w.e.result(box, sel.Mailbox.ID(m), m, false, form.Loss, err); err != nil {
+		if err := w.export.countMessage(box, sel.Mailbox.ID(m), m, false, form.Loss, err); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// headOctets is how much of a message is read for its sender.
-const headOctets = 64 << 10
+// maxHeader is how much of a message is read for its sender.
+const maxHeader = 64 << 10
 
 // sender is the address in the From field, empty if it has none.
-func (s *source) sender() string {
-	head := make([]byte, headOctets)
+func (s *messageFile) sender() string {
+	head := make([]byte, maxHeader)
 	n, err := s.f.ReadAt(head, 0)
 	if err != nil && err != io.EOF {
 		return ""

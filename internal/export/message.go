@@ -12,66 +12,66 @@ import (
 	"archiverd/archive"
 )
 
-// damage is why a message can't be exported as the journal has it.
-type damage struct{ error }
+// damageError is why a message can't be exported as the journal has it.
+type damageError struct{ error }
 
-// source is a message's file in the archive.
-type source struct {
+// messageFile is a message's file in the archive.
+type messageFile struct {
 	f *os.File
 	m *archive.Message
 }
 
-// source opens a message. The error is a damage.
-func (e *Export) source(b archive.MailboxDir, m *archive.Message) (*source, error) {
+// openMessage opens a message. The error is a damage.
+func (e *Export) openMessage(b archive.MailboxDir, m *archive.Message) (*messageFile, error) {
 	f, err := e.Archive.OpenFile(path.Join(b.Dir, m.Path))
 	if err != nil {
-		return nil, damage{fmt.Errorf("can't be read: %w", err)}
+		return nil, damageError{fmt.Errorf("can't be read: %w", err)}
 	}
 	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		return nil, damage{errors.Join(errors.New("is no regular file"), err, f.Close())}
+		return nil, damageError{errors.Join(errors.New("is no regular file"), err, f.Close())}
 	}
-	return &source{f, m}, nil
+	return &messageFile{f, m}, nil
 }
 
-func (s *source) Close() error { return s.f.Close() }
+func (s *messageFile) Close() error { return s.f.Close() }
 
-// pass reads the whole message from its start, through fn, and checks its octets.
+// readVerified reads the whole message from its start, through fn, and checks its octets.
 // The error is a damage where it is not fn's.
-func (s *source) pass(ctx context.Context, fn func(io.Reader) error) error {
+func (s *messageFile) readVerified(ctx context.Context, fn func(io.Reader) error) error {
 	if _, err := s.f.Seek(0, io.SeekStart); err != nil {
-		return damage{err}
+		return damageError{err}
 	}
 	h := archive.NewHasher()
-	in := &checked{ctx: ctx, r: io.TeeReader(io.LimitReader(s.f, s.m.Size+1), h)}
+	in := &countingReader{ctx: ctx, r: io.TeeReader(io.LimitReader(s.f, s.m.Size+1), h)}
 	if err := fn(in); err != nil {
 		if in.err != nil && ctx.Err() == nil {
-			return damage{in.err}
+			return damageError{in.err}
 		}
 		return err
 	}
-	if in.n > s.m.Size {
-		return damage{fmt.Errorf("has more octets than the %d that the journal says", s.m.Size)}
+	if in.octets > s.m.Size {
+		return damageError{fmt.Errorf("has more octets than the %d that the journal says", s.m.Size)}
 	}
-	if err := s.m.CheckOctets(h.Sum(), in.n); err != nil {
-		return damage{err}
+	if err := s.m.CheckOctets(h.Sum(), in.octets); err != nil {
+		return damageError{err}
 	}
 	return nil
 }
 
-// checked counts what is read, remembers an error, and ends with its context.
-type checked struct {
-	ctx context.Context
-	r   io.Reader
-	n   int64
-	err error
+// countingReader counts what is read, remembers an error, and ends with its context.
+type countingReader struct {
+	ctx    context.Context
+	r      io.Reader
+	octets int64
+	err    error
 }
 
-func (c *checked) Read(p []byte) (int, error) {
+func (c *countingReader) Read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
 	}
 	n, err := c.r.Read(p)
-	c.n += int64(n)
+	c.octets += int64(n)
 	if err != nil && err != io.EOF {
 		c.err = err
 	}
@@ -86,21 +86,21 @@ func copyTo(w io.Writer) func(io.Reader) error {
 	}
 }
 
-// result counts what became of a message, and says whether the export must stop.
-func (e *Export) result(box *Mailbox, id string, m *archive.Message, present bool, loss []string, err error) error {
+// countMessage counts what became of a message, and says whether the export must stop.
+func (e *Export) countMessage(box *Mailbox, id string, m *archive.Message, present bool, loss []string, err error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var bad damage
+	var bad damageError
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &bad):
 		box.Damaged++
-		box.trouble(id, Damaged, bad.Error())
+		box.addTrouble(id, Damaged, bad.Error())
 	case err != nil:
 		box.Failed++
-		box.trouble(id, Failed, err.Error())
-		if stops(err) {
+		box.addTrouble(id, Failed, err.Error())
+		if isFatal(err) {
 			return err
 		}
 	default:
@@ -112,7 +112,7 @@ func (e *Export) result(box *Mailbox, id string, m *archive.Message, present boo
 		box.Octets += m.Size
 		if len(loss) > 0 {
 			box.Altered++
-			box.trouble(id, Altered, strings.Join(loss, "; "))
+			box.addTrouble(id, Altered, strings.Join(loss, "; "))
 		}
 	}
 	e.progress.Done++
@@ -120,14 +120,14 @@ func (e *Export) result(box *Mailbox, id string, m *archive.Message, present boo
 	return nil
 }
 
-func (m *Mailbox) trouble(id, kind, reason string) {
+func (m *Mailbox) addTrouble(id, kind, reason string) {
 	n := 0
 	for _, t := range m.Trouble {
 		if t.Kind == kind {
 			n++
 		}
 	}
-	if n < troubleShown {
+	if n < maxTrouble {
 		m.Trouble = append(m.Trouble, Trouble{id, kind, reason})
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"archiverd/archive"
 )
 
-// packer is a zip or tar.zst that is being written. Its paths are those of the archive.
-type packer interface {
+// packFormat is a zip or tar.zst that is being written. Its paths are those of the archive.
+type packFormat interface {
 	// dir adds a directory.
 	dir(name string, date time.Time) error
 	// file adds a file of size octets, which fill writes.
@@ -27,27 +27,27 @@ type packer interface {
 	close() error
 }
 
-// pack fills a zip or tar.zst: the archive's own layout, in an order and with times
+// fillPack fills a zip or tar.zst: the archive's own layout, in an order and with times
 // that depend on nothing else, so that the same archive gives the same file.
-func (w *writer) pack(ctx context.Context, r *Report) func(io.Writer) error {
+func (w *writer) fillPack(ctx context.Context, r *Report) func(io.Writer) error {
 	return func(out io.Writer) (err error) {
-		p, err := w.e.packer(out)
+		p, err := w.export.newPackFormat(out)
 		if err != nil {
 			return err
 		}
-		k := &packing{w: w, p: p, dirs: map[string]bool{".": true}, sums: map[archive.Sum]string{}}
-		if err := k.copy("archive.json", -1); err != nil {
+		k := &packWriter{writer: w, format: p, dirs: map[string]bool{".": true}, paths: map[archive.Sum]string{}}
+		if err := k.copyFile("archive.json", -1); err != nil {
 			return errors.Join(err, p.close())
 		}
-		if !w.e.Whole {
+		if !w.export.Whole {
 			r.Notices = append(r.Notices, "the journals name messages that were not selected: unpacked, this is no whole archive, and verify will miss those")
 		}
-		err = w.boxes(ctx, r, func(sel *archive.Selected, box *Mailbox) error { return k.mailbox(ctx, sel, box) })
+		err = w.eachMailbox(ctx, r, func(sel *archive.Selected, box *Mailbox) error { return k.addMailbox(ctx, sel, box) })
 		return errors.Join(err, p.close())
 	}
 }
 
-func (e *Export) packer(out io.Writer) (packer, error) {
+func (e *Export) newPackFormat(out io.Writer) (packFormat, error) {
 	if e.Format == Zip {
 		return zipPacker{zip.NewWriter(out)}, nil
 	}
@@ -58,16 +58,16 @@ func (e *Export) packer(out io.Writer) (packer, error) {
 	return tarPacker{tar.NewWriter(z), z}, nil
 }
 
-// packing is what was packed so far.
-type packing struct {
-	w    *writer
-	p    packer
-	dirs map[string]bool
-	sums map[archive.Sum]string // by octets, a file that has them
+// packWriter is what was packed so far.
+type packWriter struct {
+	writer *writer
+	format packFormat
+	dirs   map[string]bool
+	paths  map[archive.Sum]string // by octets, a file that has them
 }
 
 // mkdirs adds the directories above a file.
-func (k *packing) mkdirs(name string, date time.Time) error {
+func (k *packWriter) mkdirs(name string, date time.Time) error {
 	dir := path.Dir(name)
 	if k.dirs[dir] {
 		return nil
@@ -76,12 +76,12 @@ func (k *packing) mkdirs(name string, date time.Time) error {
 	if err := k.mkdirs(dir, date); err != nil {
 		return err
 	}
-	return k.p.dir(dir, date)
+	return k.format.dir(dir, date)
 }
 
-// copy adds a file of the archive, its first octets or with -1 all.
-func (k *packing) copy(name string, size int64) error {
-	f, err := k.w.e.Archive.OpenFile(name)
+// copyFile adds a file of the archive, its first octets or with -1 all.
+func (k *packWriter) copyFile(name string, size int64) error {
+	f, err := k.writer.export.Archive.OpenFile(name)
 	if err != nil {
 		return err
 	}
@@ -96,44 +96,44 @@ func (k *packing) copy(name string, size int64) error {
 	if err := k.mkdirs(name, st.ModTime()); err != nil {
 		return err
 	}
-	return k.p.file(name, size, st.ModTime(), func(w io.Writer) error {
+	return k.format.file(name, size, st.ModTime(), func(w io.Writer) error {
 		_, err := io.CopyN(w, f, size)
 		return err
 	})
 }
 
-// mailbox adds a mailbox: its journal as far as it is sealed, then its messages.
-func (k *packing) mailbox(ctx context.Context, sel *archive.Selected, box *Mailbox) error {
-	e := k.w.e
+// addMailbox adds a mailbox: its journal as far as it is sealed, then its messages.
+func (k *packWriter) addMailbox(ctx context.Context, sel *archive.Selected, box *Mailbox) error {
+	e := k.writer.export
 	view, end, err := e.Archive.Fold(sel.Mailbox)
 	if err != nil {
 		return err
 	}
 	messages := sel.Messages
 	if e.Whole {
-		messages = every(view)
+		messages = everyFile(view)
 	}
 	e.mu.Lock()
 	e.progress.Messages += len(messages) - box.Selected
 	e.mu.Unlock()
 	box.Path, box.Selected = sel.Mailbox.Dir, len(messages)
-	if err := k.copy(sel.Mailbox.Journal(), end.Offset); err != nil {
+	if err := k.copyFile(sel.Mailbox.Journal(), end.Offset); err != nil {
 		return err
 	}
 	for _, m := range messages {
-		err := k.message(ctx, sel.Mailbox, m)
-		if bad := (damage{}); err != nil && !errors.As(err, &bad) {
+		err := k.addMessage(ctx, sel.Mailbox, m)
+		if bad := (damageError{}); err != nil && !errors.As(err, &bad) {
 			return err
 		}
-		if err := e.result(box, sel.Mailbox.ID(m), m, false, nil, err); err != nil {
+		if err := e.countMessage(box, sel.Mailbox.ID(m), m, false, nil, err); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// every are all messages that a mailbox ever had, each file once.
-func every(v *archive.View) (out []*archive.Message) {
+// everyFile are all messages that a mailbox ever had, each file once.
+func everyFile(v *archive.View) (out []*archive.Message) {
 	seen := map[string]bool{}
 	for _, m := range v.All() {
 		if !seen[m.Path] {
@@ -144,32 +144,32 @@ func every(v *archive.View) (out []*archive.Message) {
 	return out
 }
 
-// errTorn is returned when a message changed between its check and its copy: the
+// errChanged is returned when a message changed between its check and its copy: the
 // file has a part of it.
-var errTorn = errors.New("a message's file changed while it was being read")
+var errChanged = errors.New("a message's file changed while it was being read")
 
-func (k *packing) message(ctx context.Context, b archive.MailboxDir, m *archive.Message) error {
-	src, err := k.w.e.source(b, m)
+func (k *packWriter) addMessage(ctx context.Context, b archive.MailboxDir, m *archive.Message) error {
+	src, err := k.writer.export.openMessage(b, m)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	if err := src.pass(ctx, copyTo(io.Discard)); err != nil {
+	if err := src.readVerified(ctx, copyTo(io.Discard)); err != nil {
 		return err
 	}
 	name := b.ID(m)
-	if err := k.mkdirs(name, dateOf(m)); err != nil {
+	if err := k.mkdirs(name, messageDate(m)); err != nil {
 		return err
 	}
-	if equal, ok := k.sums[m.Sum]; ok && equal != name {
-		if linked, err := k.p.link(name, equal, dateOf(m)); linked || err != nil {
+	if equal, ok := k.paths[m.Sum]; ok && equal != name {
+		if linked, err := k.format.link(name, equal, messageDate(m)); linked || err != nil {
 			return err
 		}
 	}
-	k.sums[m.Sum] = name
-	err = k.p.file(name, m.Size, dateOf(m), func(w io.Writer) error { return src.pass(ctx, copyTo(w)) })
-	if bad := (damage{}); errors.As(err, &bad) {
-		return errTorn
+	k.paths[m.Sum] = name
+	err = k.format.file(name, m.Size, messageDate(m), func(w io.Writer) error { return src.readVerified(ctx, copyTo(w)) })
+	if bad := (damageError{}); errors.As(err, &bad) {
+		return errChanged
 	}
 	return err
 }

@@ -44,7 +44,7 @@ func openTarget(dir string, own bool) (*target, error) {
 	t := &target{root: root}
 	if own {
 		if t.lock, err = root.Open("."); err == nil {
-			err = lock(t.lock)
+			err = lockOrBusy(t.lock)
 		}
 	}
 	if err != nil {
@@ -53,8 +53,8 @@ func openTarget(dir string, own bool) (*target, error) {
 	return t, nil
 }
 
-// lock locks a file. What can't lock files goes without.
-func lock(f *os.File) error {
+// lockOrBusy locks a file. What can't lock files goes without.
+func lockOrBusy(f *os.File) error {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
 		return ErrBusy
 	}
@@ -68,12 +68,12 @@ func (t *target) close() error {
 	return t.root.Close()
 }
 
-// clean makes a directory and removes what an export that was killed left in it.
-func (t *target) clean(dir string) error {
+// prepareDir makes a directory and removes what an export that was killed left in it.
+func (t *target) prepareDir(dir string) error {
 	if err := t.root.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	names, err := t.names(dir)
+	names, err := t.fileNames(dir)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (t *target) clean(dir string) error {
 		if !strings.HasPrefix(n, partPrefix) || !strings.HasSuffix(n, partSuffix) {
 			continue
 		}
-		if t.lock == nil && !t.stale(path.Join(dir, n)) {
+		if t.lock == nil && !t.isAbandoned(path.Join(dir, n)) {
 			continue
 		}
 		if err := t.root.Remove(path.Join(dir, n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -91,8 +91,8 @@ func (t *target) clean(dir string) error {
 	return nil
 }
 
-// stale says whether no process is writing a file.
-func (t *target) stale(name string) bool {
+// isAbandoned says whether no process is writing a file.
+func (t *target) isAbandoned(name string) bool {
 	if st, err := t.root.Lstat(name); err != nil || !st.Mode().IsRegular() {
 		return false
 	}
@@ -101,10 +101,10 @@ func (t *target) stale(name string) bool {
 		return false
 	}
 	defer f.Close()
-	return lock(f) == nil
+	return lockOrBusy(f) == nil
 }
 
-func (t *target) names(dir string) ([]string, error) {
+func (t *target) fileNames(dir string) ([]string, error) {
 	d, err := t.root.Open(dir)
 	if err != nil {
 		return nil, err
@@ -113,8 +113,8 @@ func (t *target) names(dir string) ([]string, error) {
 	return d.Readdirnames(-1)
 }
 
-// sync makes the names in directories durable. Some file systems know no such thing.
-func (t *target) sync(dirs ...string) error {
+// syncDirs makes the names in directories durable. Some file systems know no such thing.
+func (t *target) syncDirs(dirs ...string) error {
 	for _, dir := range dirs {
 		d, err := t.root.Open(dir)
 		if err != nil {
@@ -131,8 +131,8 @@ func (t *target) sync(dirs ...string) error {
 	return nil
 }
 
-// regular says whether a file is there; ErrTaken if it is something else.
-func (t *target) regular(name string) (bool, error) {
+// isRegular says whether a file is there; ErrTaken if it is something else.
+func (t *target) isRegular(name string) (bool, error) {
 	st, err := t.root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -143,9 +143,9 @@ func (t *target) regular(name string) (bool, error) {
 	return err == nil, err
 }
 
-// holds says whether a file holds a message; ErrTaken if it holds something else.
-func (t *target) holds(name string, m *archive.Message) (bool, error) {
-	there, err := t.regular(name)
+// hasEqual says whether a file holds a message; ErrTaken if it holds something else.
+func (t *target) hasEqual(name string, m *archive.Message) (bool, error) {
+	there, err := t.isRegular(name)
 	if !there || err != nil {
 		return false, err
 	}
@@ -168,16 +168,16 @@ func (t *target) holds(name string, m *archive.Message) (bool, error) {
 	return err == nil, err
 }
 
-// write makes a file with what fill writes. It is called name when it is whole, and
+// writeFile makes a file with what fill writes. It is called name when it is whole, and
 // nothing has that name. Its temporary file lies in directory temp. date may be zero.
-func (t *target) write(temp, name string, date time.Time, fill func(*os.File) error) error {
+func (t *target) writeFile(temp, name string, date time.Time, fill func(*os.File) error) error {
 	part := path.Join(temp, partPrefix+rand.Text()+partSuffix)
 	f, err := t.root.OpenFile(part, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
 	if t.lock == nil {
-		err = lock(f)
+		err = lockOrBusy(f)
 	}
 	if err == nil {
 		err = fill(f)
@@ -190,7 +190,7 @@ func (t *target) write(temp, name string, date time.Time, fill func(*os.File) er
 	}
 	err = errors.Join(err, f.Close())
 	if err == nil {
-		err = t.link(part, name)
+		err = t.linkIfFree(part, name)
 	}
 	if rerr := t.root.Remove(part); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
 		err = errors.Join(err, rerr)
@@ -198,8 +198,8 @@ func (t *target) write(temp, name string, date time.Time, fill func(*os.File) er
 	return err
 }
 
-// link gives a file its name, if nothing has it.
-func (t *target) link(part, name string) error {
+// linkIfFree gives a file its name, if nothing has it.
+func (t *target) linkIfFree(part, name string) error {
 	err := t.root.Link(part, name)
 	if err == nil {
 		return nil
@@ -213,17 +213,17 @@ func (t *target) link(part, name string) error {
 	return t.root.Rename(part, name)
 }
 
-// stream makes a file in one go, or compares with it what fill writes if it is there:
+// writeOrCompare makes a file in one go, or compares with it what fill writes if it is there:
 // then present is true, or the error ErrTaken.
-func (t *target) stream(name string, fill func(io.Writer) error) (present bool, err error) {
-	there, err := t.regular(name)
+func (t *target) writeOrCompare(name string, fill func(io.Writer) error) (present bool, err error) {
+	there, err := t.isRegular(name)
 	if err != nil {
 		return false, err
 	}
 	if there {
 		return true, t.compare(name, fill)
 	}
-	return false, t.write(path.Dir(name), name, time.Time{}, func(f *os.File) error {
+	return false, t.writeFile(path.Dir(name), name, time.Time{}, func(f *os.File) error {
 		b := bufio.NewWriterSize(f, 1<<20)
 		if err := fill(b); err != nil {
 			return err

@@ -40,7 +40,7 @@ func TestZipOfManyFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := (&Export{Format: Zip}).packer(f)
+	p, err := (&Export{Format: Zip}).newPackFormat(f)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,17 +9,17 @@ import (
 	"github.com/emersion/go-imap/v2"
 )
 
-// inMemory is the size in octets up to which an APPENDed message stays in memory.
-const inMemory = 64 << 10
+// maxInMemory is the size in octets up to which an APPENDed message stays in memory.
+const maxInMemory = 64 << 10
 
 // Append is APPEND (RFC 9051 6.3.12, RFC 4315 3).
 func (s *session) Append(name string, r imap.LiteralReader, o *imap.AppendOptions) (*imap.AppendData, error) {
 	m, err := s.user.selectable(name)
 	if err != nil {
-		return nil, noSuch(err)
+		return nil, tryCreate(err)
 	}
 	msg := Message{Flags: fromFlags(o.Flags), InternalDate: o.Time}
-	if r.Size() <= inMemory {
+	if r.Size() <= maxInMemory {
 		msg.Body = make([]byte, r.Size())
 		_, err = io.ReadFull(r, msg.Body)
 	} else {
@@ -30,13 +30,13 @@ func (s *session) Append(name string, r imap.LiteralReader, o *imap.AppendOption
 	}
 	uid, uidValidity := m.append(msg)
 	if uid == 0 {
-		return nil, full()
+		return nil, errFull()
 	}
 	return &imap.AppendData{UID: imap.UID(uid), UIDValidity: uidValidity}, nil
 }
 
-// full is the answer of a mailbox whose UIDs are used up, or that was deleted meanwhile.
-func full() error {
+// errFull is the answer of a mailbox whose UIDs are used up, or that was deleted meanwhile.
+func errFull() error {
 	return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeLimit, Text: "Mailbox takes no more messages"}
 }
 

@@ -33,7 +33,7 @@ func (s *session) Move(w *imapserver.MoveWriter, set imap.NumSet, name string) e
 func (s *session) copy(v *view, set imap.NumSet, name string) (*imap.CopyData, map[*message]bool, error) {
 	to, err := s.user.selectable(name)
 	if err != nil {
-		return nil, nil, noSuch(err)
+		return nil, nil, tryCreate(err)
 	}
 	var data *imap.CopyData
 	copied := make(map[*message]bool)
@@ -41,7 +41,7 @@ func (s *session) copy(v *view, set imap.NumSet, name string) (*imap.CopyData, m
 		msg := Message{Flags: p.flags, InternalDate: p.date, Body: p.body, Large: p.file}
 		uid, uidValidity := to.append(msg)
 		if uid == 0 {
-			return nil, nil, full()
+			return nil, nil, errFull()
 		}
 		if data == nil {
 			data = &imap.CopyData{UIDValidity: uidValidity}

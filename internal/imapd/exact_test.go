@@ -143,7 +143,7 @@ func TestAppendIsExact(t *testing.T) {
 	date := time.Date(2026, 2, 3, 4, 5, 6, 0, time.FixedZone("", -(9*3600+1800)))
 	for i, body := range [][]byte{
 		[]byte("Subject: x\r\n\r\ny\r\n"), []byte("bare\nLF\n"), {0, 0xff, '\r', 0}, {},
-		bytes.Repeat([]byte("in memory\x00"), inMemory/10), bytes.Repeat([]byte("in the file\n"), inMemory),
+		bytes.Repeat([]byte("in memory\x00"), maxInMemory/10), bytes.Repeat([]byte("in the file\n"), maxInMemory),
 	} {
 		got := r.append(t, c, "inbox", body, &imap.AppendOptions{Flags: []imap.Flag{`\Seen`, "KeyWord"}, Time: date})
 		if got.UID != imap.UID(i+1) || got.UIDValidity != 77 {
@@ -185,7 +185,7 @@ func TestAppendRefused(t *testing.T) {
 // An APPEND whose client goes away in the middle leaves nothing.
 func TestAppendCutOff(t *testing.T) {
 	r := start(t, Options{})
-	for _, size := range []int64{inMemory, inMemory * 4} {
+	for _, size := range []int64{maxInMemory, maxInMemory * 4} {
 		c := r.login(t, nil)
 		cmd := c.Append("INBOX", size, nil)
 		if _, err := cmd.Write(make([]byte, size-1)); err != nil {

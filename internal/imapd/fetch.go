@@ -20,12 +20,12 @@ func (s *session) Fetch(w *imapserver.FetchWriter, set imap.NumSet, o *imap.Fetc
 		return err
 	}
 	if o.Envelope || o.BodyStructure != nil || len(o.BinarySection) > 0 || len(o.BinarySectionSize) > 0 {
-		return cannot("ENVELOPE, BODYSTRUCTURE and BINARY are not supported")
+		return notSupported("ENVELOPE, BODYSTRUCTURE and BINARY are not supported")
 	}
 	peek := true
 	for _, b := range o.BodySection {
 		if len(b.Part) > 0 || b.Specifier == imap.PartSpecifierMIME {
-			return cannot("Body parts are not supported")
+			return notSupported("Body parts are not supported")
 		}
 		peek = peek && b.Peek
 	}

@@ -37,7 +37,7 @@ func (s *session) List(w *imapserver.ListWriter, ref string, patterns []string, 
 		return w.WriteList(&imap.ListData{Attrs: []imap.MailboxAttr{imap.MailboxAttrNoSelect}, Delim: delimiter})
 	}
 	if o.SelectRecursiveMatch {
-		return cannot("RECURSIVEMATCH is not supported")
+		return notSupported("RECURSIVEMATCH is not supported")
 	}
 	names := s.user.Names()
 	parents := make(map[string]bool)
@@ -95,7 +95,7 @@ func matches(name string, delimiter rune, ref string, patterns []string) bool {
 func (u *User) selectable(name string) (*Mailbox, error) {
 	m, err := u.Mailbox(name)
 	if err == nil && !m.selectable() {
-		err = cannot("Mailbox holds no messages")
+		err = notSupported("Mailbox holds no messages")
 	}
 	return m, err
 }
@@ -152,7 +152,7 @@ func (m *Mailbox) status(name string) *imap.StatusData {
 	}
 }
 
-// cannot is the clean refusal of what this server does not do.
-func cannot(text string) error {
+// notSupported is the clean refusal of what this server does not do.
+func notSupported(text string) error {
 	return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeCannot, Text: text}
 }

@@ -155,8 +155,8 @@ func (m *Mailbox) expunge(goes func(*message) bool) int {
 	return n
 }
 
-// next is closed by the next change.
-func (m *Mailbox) next() <-chan struct{} {
+// nextChange is closed by the next change.
+func (m *Mailbox) nextChange() <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.changed

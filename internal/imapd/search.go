@@ -52,12 +52,12 @@ func (s *session) Search(kind imapserver.NumKind, c *imap.SearchCriteria, _ *ima
 	return data, nil
 }
 
-// test is one search key. An error is one of reading the message.
-type test func(picked) (bool, error)
+// criterion is one search key. An error is one of reading the message.
+type criterion func(picked) (bool, error)
 
 // search turns criteria, all of which must hold, into one test; the costly ones come last.
-func (v *view) search(c *imap.SearchCriteria) test {
-	var tests []test
+func (v *view) search(c *imap.SearchCriteria) criterion {
+	var tests []criterion
 	add := func(cheap func(p picked) bool) {
 		tests = append(tests, func(p picked) (bool, error) { return cheap(p), nil })
 	}
@@ -122,7 +122,7 @@ func within(t, since, before time.Time) bool {
 }
 
 // contains tests a section of the message for a text, in any case.
-func contains(part imap.PartSpecifier, text string) test {
+func contains(part imap.PartSpecifier, text string) criterion {
 	return func(p picked) (bool, error) {
 		r, err := section(p.reader(), &imap.FetchItemBodySection{Specifier: part})
 		if err != nil {

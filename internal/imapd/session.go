@@ -115,10 +115,10 @@ func (s *session) check() error {
 func (s *session) Poll(w *imapserver.UpdateWriter, allowExpunge bool) error {
 	s.idle.Lock()
 	defer s.idle.Unlock()
-	return s.tell(w, allowExpunge)
+	return s.sendUpdates(w, allowExpunge)
 }
 
-func (s *session) tell(w *imapserver.UpdateWriter, allowExpunge bool) error {
+func (s *session) sendUpdates(w *imapserver.UpdateWriter, allowExpunge bool) error {
 	if s.view == nil {
 		return nil
 	}
@@ -156,9 +156,9 @@ func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
 		}
 		var changed <-chan struct{}
 		if s.view != nil {
-			changed = s.view.mailbox.next() // before tell, so that nothing falls between
+			changed = s.view.mailbox.nextChange() // before tell, so that nothing falls between
 		}
-		if err := s.tell(w, true); err != nil {
+		if err := s.sendUpdates(w, true); err != nil {
 			return err
 		}
 		select {

@@ -175,9 +175,9 @@ func (u *User) below(name string) []string {
 	return names
 }
 
-// noSuch turns ErrNotFound into the answer that lets a client CREATE the mailbox
+// tryCreate turns ErrNotFound into the answer that lets a client CREATE the mailbox
 // and try again (RFC 9051 6.3.12, 6.4.7).
-func noSuch(err error) error {
+func tryCreate(err error) error {
 	if errors.Is(err, ErrNotFound) {
 		return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeTryCreate, Text: ErrNotFound.Text}
 	}

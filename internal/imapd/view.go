@@ -26,7 +26,7 @@ type view struct {
 
 type entry struct {
 	*message
-	told uint64 // the message's modSeq when the client last heard of its flags
+	reported uint64 // the message's modSeq when the client last heard of its flags
 }
 
 // picked is a message of a view with the flags it had when it was picked.
@@ -36,8 +36,8 @@ type picked struct {
 	flags []string
 }
 
-// news is what a client has to be told, in this order.
-type news struct {
+// updates is what a client has to be told, in this order.
+type updates struct {
 	expunged []uint32 // sequence numbers, from the highest on, so that each is right when it is sent
 	exists   uint32   // 0: as before
 	flags    []picked
@@ -78,16 +78,16 @@ func (v *view) valid() error {
 
 // refresh brings the view up to date and returns what is new. Where the client
 // may not hear of EXPUNGE (RFC 9051 7.5.1), expunged messages keep their place.
-func (v *view) refresh(allowExpunge bool) news {
+func (v *view) refresh(allowExpunge bool) updates {
 	m := v.mailbox
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var n news
+	var n updates
 	if m.modSeq == v.modSeq {
 		return n
 	}
 	v.modSeq = m.modSeq
-	last := v.last()
+	last := v.highestUID()
 	for i, e := range slices.Backward(v.entries) {
 		switch seq := uint32(i) + 1; {
 		case e.gone && allowExpunge:
@@ -100,8 +100,8 @@ func (v *view) refresh(allowExpunge bool) news {
 		v.entries = slices.DeleteFunc(v.entries, func(e entry) bool { return e.gone })
 	}
 	for i, e := range v.entries {
-		if e.modSeq > e.told && !e.gone {
-			v.entries[i].told = e.modSeq
+		if e.modSeq > e.reported && !e.gone {
+			v.entries[i].reported = e.modSeq
 			n.flags = append(n.flags, picked{e.message, uint32(i) + 1, e.flags})
 		}
 	}
@@ -113,15 +113,15 @@ func (v *view) refresh(allowExpunge bool) news {
 	return n
 }
 
-func (v *view) add(messages []*message, n *news) {
+func (v *view) add(messages []*message, n *updates) {
 	for _, msg := range messages {
 		v.entries = append(v.entries, entry{msg, msg.modSeq})
 		n.exists = uint32(len(v.entries))
 	}
 }
 
-// last is the highest UID that the client knows of, 0 of an empty mailbox.
-func (v *view) last() uint32 {
+// highestUID is the highest UID that the client knows of, 0 of an empty mailbox.
+func (v *view) highestUID() uint32 {
 	if len(v.entries) == 0 {
 		return 0
 	}
@@ -152,10 +152,10 @@ func (v *view) store(set imap.NumSet, change func(flags []string) []string, sile
 		if e.gone || !in(uint32(i)+1, e.message) {
 			continue
 		}
-		heard := e.modSeq == e.told // else another's change is still to be told
+		heard := e.modSeq == e.reported // else another's change is still to be told
 		v.mailbox.setFlags(e.message, change(e.flags))
 		if silent && heard {
-			v.entries[i].told = e.modSeq
+			v.entries[i].reported = e.modSeq
 		}
 	}
 }
@@ -181,7 +181,7 @@ func (v *view) matcher(set imap.NumSet) func(seq uint32, msg *message) bool {
 		return func(seq uint32, _ *message) bool { return numbers.Contains(seq) }
 	case imap.UIDSet:
 		for _, r := range set {
-			add(uint32(r.Start), uint32(r.Stop), v.last())
+			add(uint32(r.Start), uint32(r.Stop), v.highestUID())
 		}
 	}
 	return func(_ uint32, msg *message) bool { return numbers.Contains(msg.uid) }

@@ -23,7 +23,7 @@ func FuzzName(f *testing.F) {
 			t.Fatalf("Split(%q) = %q, %q", name, base, letters)
 		}
 		k, err := ReadKeywords(strings.NewReader(words))
-		if len(k) > MostKeywords {
+		if len(k) > MaxKeywords {
 			t.Fatalf("%d keywords", len(k))
 		}
 		flags := k.Flags(letters)
@@ -35,7 +35,7 @@ func FuzzName(f *testing.F) {
 		}
 		b, again := Split(base + k.Info(flags))
 		got := k.Flags(again)
-		if b != base || len(got) != len(flags) || slices.ContainsFunc(got, func(f string) bool { return !holds(flags, f) }) {
+		if b != base || len(got) != len(flags) || slices.ContainsFunc(got, func(f string) bool { return !containsFlag(flags, f) }) {
 			t.Fatalf("%q, of %q, means %q; written anew %q", letters, words, flags, got)
 		}
 		read, err := ReadKeywords(strings.NewReader(k.String()))
@@ -68,7 +68,7 @@ func FuzzLevels(f *testing.F) {
 			t.Fatalf("%q is made as %q", levels, made)
 		}
 		for _, part := range strings.Split(made, "/") {
-			if slices.Contains(Folders(), part) || len(part) > longest {
+			if slices.Contains(Folders(), part) || len(part) > maxFileName {
 				t.Fatalf("%q is made as %q", levels, made)
 			}
 		}

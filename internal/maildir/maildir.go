@@ -40,8 +40,8 @@ var flagLetters = []struct {
 	flag   string
 }{{'D', `\Draft`}, {'F', `\Flagged`}, {'P', "$Forwarded"}, {'R', `\Answered`}, {'S', `\Seen`}, {'T', `\Deleted`}}
 
-// MostKeywords is how many keywords a mailbox can have.
-const MostKeywords = 26
+// MaxKeywords is how many keywords a mailbox can have.
+const MaxKeywords = 26
 
 // Keywords are the keywords of a mailbox: the first is a, the second b. An empty one
 // is not used.
@@ -55,7 +55,7 @@ func ReadKeywords(r io.Reader) (Keywords, error) {
 	for in.Scan() {
 		number, name, ok := strings.Cut(strings.TrimRight(in.Text(), "\r"), " ")
 		n, err := strconv.Atoi(number)
-		if !ok || err != nil || n < 0 || n >= MostKeywords || name == "" {
+		if !ok || err != nil || n < 0 || n >= MaxKeywords || name == "" {
 			continue
 		}
 		for len(k) <= n {
@@ -79,25 +79,25 @@ func (k Keywords) String() string {
 
 // Add gives a keyword a letter if it has none. It is false when all are taken.
 func (k *Keywords) Add(keyword string) bool {
-	if holds(*k, keyword) {
+	if containsFlag(*k, keyword) {
 		return true
 	}
-	if len(*k) == MostKeywords {
+	if len(*k) == MaxKeywords {
 		return false
 	}
 	*k = append(*k, keyword)
 	return true
 }
 
-// holds says whether a flag is among others. Case makes no other flag (RFC 9051 2.3.2).
-func holds(flags []string, flag string) bool {
+// containsFlag says whether a flag is among others. Case makes no other flag (RFC 9051 2.3.2).
+func containsFlag(flags []string, flag string) bool {
 	return slices.ContainsFunc(flags, func(f string) bool { return strings.EqualFold(f, flag) })
 }
 
 // Info is what stands behind a file's name for these flags. A keyword without a
 // letter is left out.
 func (k Keywords) Info(flags []string) string {
-	has := func(flag string) bool { return flag != "" && holds(flags, flag) }
+	has := func(flag string) bool { return flag != "" && containsFlag(flags, flag) }
 	info := []byte(":2,")
 	for _, l := range flagLetters {
 		if has(l.flag) {
@@ -105,7 +105,7 @@ func (k Keywords) Info(flags []string) string {
 		}
 	}
 	for i, keyword := range k {
-		if has(keyword) && !holds(k[:i], keyword) { // a program may have given it two letters
+		if has(keyword) && !containsFlag(k[:i], keyword) { // a program may have given it two letters
 			info = append(info, 'a'+byte(i))
 		}
 	}
@@ -134,7 +134,7 @@ func (k Keywords) Flags(letters string) []string {
 		}
 	}
 	for i, keyword := range k {
-		if keyword != "" && strings.IndexByte(letters, 'a'+byte(i)) >= 0 && !holds(flags, keyword) {
+		if keyword != "" && strings.IndexByte(letters, 'a'+byte(i)) >= 0 && !containsFlag(flags, keyword) {
 			flags = append(flags, keyword)
 		}
 	}
@@ -142,8 +142,8 @@ func (k Keywords) Flags(letters string) []string {
 	return flags
 }
 
-// longest is how many octets a file's name may have.
-const longest = 255
+// maxFileName is how many octets a file's name may have.
+const maxFileName = 255
 
 // Dir is the directory of a mailbox below the root, whose levels are called as
 // directories of the archive are; "." is the root itself. It is an error where no
@@ -155,7 +155,7 @@ func Dir(levels []string, nested bool) (string, error) {
 	names := make([]string, len(levels))
 	for i, l := range levels {
 		if names[i] = utf7.Encode(l); nested {
-			names[i] = escapeOwn(names[i])
+			names[i] = escapeReserved(names[i])
 		} else {
 			names[i] = strings.ReplaceAll(names[i], ".", "%2E")
 		}
@@ -166,15 +166,15 @@ func Dir(levels []string, nested bool) (string, error) {
 		dir = names[0]
 	}
 	for _, n := range names {
-		if len(n) > longest {
-			return "", fmt.Errorf("its name in Maildir has %d octets, and file systems take %d", len(n), longest)
+		if len(n) > maxFileName {
+			return "", fmt.Errorf("its name in Maildir has %d octets, and file systems take %d", len(n), maxFileName)
 		}
 	}
 	return dir, nil
 }
 
-// escapeOwn writes the first octet of a name that a Maildir has for itself as %XX.
-func escapeOwn(name string) string {
+// escapeReserved writes the first octet of a name that a Maildir has for itself as %XX.
+func escapeReserved(name string) string {
 	own := slices.Contains(Folders(), name) || strings.HasPrefix(name, "dovecot") || strings.HasPrefix(name, "~") ||
 		name == "subscriptions" || name == FolderName
 	if !own {

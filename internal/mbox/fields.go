@@ -9,14 +9,14 @@ import (
 
 // fields gathers the mbox's own fields of one message's header.
 type fields struct {
-	m      *Message
-	count  int     // lines of the header so far
-	list   []field // those that are the mbox's own
-	open   bool    // the last line was of the last of list
-	block  int     // fields at its beginning that are of the block that Write writes
-	next   int     // what may come next in that block, of blockFields
-	length int64   // Content-Length, -1 if it has none
-	folder bool    // Subject says that it is no message
+	message      *Message
+	count        int     // lines of the header so far
+	own          []field // those that are the mbox's own
+	inField      bool    // the last line was of the last of list
+	blockFields  int     // fields at its beginning that are of the block that Write writes
+	nextInBlock  int     // what may come next in that block, of writtenBlock
+	length       int64   // Content-Length, -1 if it has none
+	isFolderData bool    // Subject says that it is no message
 }
 
 type field struct {
@@ -30,8 +30,8 @@ var ownFields = []string{"status", "x-status", "x-keywords", "x-uid", "x-imap", 
 
 // What is kept of a header: so many fields, and of each value about so many octets.
 const (
-	mostFields = 100
-	mostValue  = 16 << 10
+	maxFields = 100
+	maxValue  = 16 << 10
 )
 
 // folderData is the subject of the message in which the IMAP server of the
@@ -43,96 +43,96 @@ func (f *fields) line(text []byte, at int64) {
 	if f.count++; f.count == 1 {
 		f.length = -1
 	}
-	if f.own() { // all that follows is the message's
-		f.close(at)
+	if f.hasBlock() { // all that follows is the message's
+		f.endField(at)
 		return
 	}
 	if text[0] == ' ' || text[0] == '\t' {
-		if !f.open {
+		if !f.inField {
 			return
 		}
-		if last := &f.list[len(f.list)-1]; len(last.value) < mostValue {
+		if last := &f.own[len(f.own)-1]; len(last.value) < maxValue {
 			last.value += " " + strings.TrimSpace(string(text[:min(len(text), 1000)]))
 		}
 		return
 	}
-	f.close(at)
+	f.endField(at)
 	name, value, ok := bytes.Cut(text[:min(len(text), 8000)], []byte(":"))
 	if !ok {
 		return
 	}
 	lower := strings.ToLower(strings.TrimRight(string(name), " \t"))
 	if lower == "subject" {
-		f.folder = bytes.Contains(value, []byte(folderData))
+		f.isFolderData = bytes.Contains(value, []byte(folderData))
 	}
-	if !slices.Contains(ownFields, lower) || len(f.list) == mostFields {
+	if !slices.Contains(ownFields, lower) || len(f.own) == maxFields {
 		return
 	}
-	f.list = append(f.list, field{lower, strings.TrimSpace(string(value)), cut{at, at}})
-	f.open = true
-	if f.block == len(f.list)-1 && f.count == len(f.list) {
+	f.own = append(f.own, field{lower, strings.TrimSpace(string(value)), cut{at, at}})
+	f.inField = true
+	if f.blockFields == len(f.own)-1 && f.count == len(f.own) {
 		f.inBlock(lower)
 	}
 	if lower == "content-length" {
-		f.length = number(string(value))
+		f.length = parseOctets(string(value))
 	}
 }
 
-// blockFields are the fields of the block that Write writes, in their order.
-var blockFields = []struct {
+// writtenBlock are the fields of the block that Write writes, in their order.
+var writtenBlock = []struct {
 	name   string
 	always bool
 }{{"status", true}, {"x-status", true}, {"x-imapbase", false}, {"content-length", false}, {"x-keywords", true}}
 
 // inBlock counts a field that may come next in the block.
 func (f *fields) inBlock(name string) {
-	for i := f.next; i < len(blockFields); i++ {
-		if blockFields[i].name == name {
-			f.block, f.next = f.block+1, i+1
+	for i := f.nextInBlock; i < len(writtenBlock); i++ {
+		if writtenBlock[i].name == name {
+			f.blockFields, f.nextInBlock = f.blockFields+1, i+1
 			return
 		}
-		if blockFields[i].always {
+		if writtenBlock[i].always {
 			return
 		}
 	}
 }
 
-// own says whether the header begins with the whole block.
-func (f *fields) own() bool { return f.next == len(blockFields) }
+// hasBlock says whether the header begins with the whole block.
+func (f *fields) hasBlock() bool { return f.nextInBlock == len(writtenBlock) }
 
-// close ends the field before.
-func (f *fields) close(at int64) {
-	if f.open {
-		f.list[len(f.list)-1].cut.to = at
-		f.open = false
+// endField ends the field before.
+func (f *fields) endField(at int64) {
+	if f.inField {
+		f.own[len(f.own)-1].cut.to = at
+		f.inField = false
 	}
 }
 
-// done ends the header.
-func (f *fields) done(at int64) {
-	f.close(at)
+// end ends the header.
+func (f *fields) end(at int64) {
+	f.endField(at)
 	if f.count == 0 {
 		f.length = -1
 	}
-	if f.own() {
+	if f.hasBlock() {
 		f.length = -1
-		for _, l := range f.list {
+		for _, l := range f.own {
 			if l.name == "content-length" {
-				f.length = number(l.value)
+				f.length = parseOctets(l.value)
 			}
 		}
 	}
 }
 
-// internal says whether this is no message but what a server remembers.
-func (f *fields) internal() bool {
-	return f.folder && slices.ContainsFunc(f.list, func(l field) bool { return l.name == "x-imap" })
+// isInternal says whether this is no message but what a server remembers.
+func (f *fields) isInternal() bool {
+	return f.isFolderData && slices.ContainsFunc(f.own, func(l field) bool { return l.name == "x-imap" })
 }
 
-// settle sets the message's flags and what is to be cut out.
-func (f *fields) settle() {
-	m := f.m
-	m.own = f.own()
+// apply sets the message's flags and what is to be cut out.
+func (f *fields) apply() {
+	m := f.message
+	m.hasBlock = f.hasBlock()
 	set := func(flag string) {
 		if !slices.Contains(m.Flags, flag) {
 			m.Flags = append(m.Flags, flag)
@@ -145,8 +145,8 @@ func (f *fields) settle() {
 			}
 		}
 	}
-	for _, l := range f.list {
-		if l.name == "content-length" && !m.length && !m.own {
+	for _, l := range f.own {
+		if l.name == "content-length" && !m.usesLength && !m.hasBlock {
 			continue // it counts nothing here: the message's own
 		}
 		if l.cut.to > l.cut.from {
@@ -175,7 +175,7 @@ func (f *fields) settle() {
 		default:
 			continue
 		}
-		m.Known = true
+		m.HasFlags = true
 	}
 	slices.Sort(m.Flags)
 }

@@ -43,41 +43,41 @@ const (
 	CL2 Variant = "mboxcl2"
 )
 
-// lineOctets is how much of a line is seen at once.
-const lineOctets = 64 << 10
+// lineBuffer is how much of a line is seen at once.
+const lineBuffer = 64 << 10
 
-// lines cuts what it reads into lines, each with its line feed. A long one comes in
+// lineReader cuts what it reads into lines, each with its line feed. A long one comes in
 // several pieces, the two octets before a line feed never without it.
-type lines struct {
+type lineReader struct {
 	r        io.Reader
 	buf      []byte
 	i, n     int   // what is left in buf
-	seen     int   // of that, octets without a line feed
+	scanned  int   // of that, octets without a line feed
 	off      int64 // of buf[i]
 	partial  bool  // the piece before was not the end of its line
 	finished bool
 }
 
-func newLines(r io.Reader) *lines { return &lines{r: r, buf: make([]byte, lineOctets)} }
+func newLineReader(r io.Reader) *lineReader { return &lineReader{r: r, buf: make([]byte, lineBuffer)} }
 
 // next returns a line, or a piece of one, and whether it is its beginning. It is
 // valid until the next call. The error is io.EOF at the end.
-func (l *lines) next() (text []byte, start bool, err error) {
+func (l *lineReader) next() (text []byte, start bool, err error) {
 	for {
-		if k := bytes.IndexByte(l.buf[l.i+l.seen:l.n], '\n'); k >= 0 {
-			return l.take(l.seen+k+1, false)
+		if k := bytes.IndexByte(l.buf[l.i+l.scanned:l.n], '\n'); k >= 0 {
+			return l.emit(l.scanned+k+1, false)
 		}
-		if l.seen = l.n - l.i; l.finished {
-			if l.seen == 0 {
+		if l.scanned = l.n - l.i; l.finished {
+			if l.scanned == 0 {
 				return nil, false, io.EOF
 			}
-			return l.take(l.seen, true)
+			return l.emit(l.scanned, true)
 		}
-		if l.seen == len(l.buf) {
-			return l.take(l.seen-2, true)
+		if l.scanned == len(l.buf) {
+			return l.emit(l.scanned-2, true)
 		}
 		copy(l.buf, l.buf[l.i:l.n])
-		l.i, l.n = 0, l.seen
+		l.i, l.n = 0, l.scanned
 		k, err := l.r.Read(l.buf[l.n:])
 		l.n += k
 		if err == io.EOF {
@@ -88,18 +88,18 @@ func (l *lines) next() (text []byte, start bool, err error) {
 	}
 }
 
-func (l *lines) take(k int, partial bool) ([]byte, bool, error) {
+func (l *lineReader) emit(k int, partial bool) ([]byte, bool, error) {
 	text, start := l.buf[l.i:l.i+k], !l.partial
-	l.i, l.seen, l.partial = l.i+k, 0, partial
+	l.i, l.scanned, l.partial = l.i+k, 0, partial
 	l.off += int64(k)
 	return text, start, nil
 }
 
-// blank says whether a line is empty.
-func blank(line []byte) bool { return string(line) == "\n" || string(line) == "\r\n" }
+// isBlank says whether a line is empty.
+func isBlank(line []byte) bool { return string(line) == "\n" || string(line) == "\r\n" }
 
-// marks is how many ">" a line has before "From ", -1 where that does not follow.
-func marks(line []byte) int {
+// countMarks is how many ">" a line has before "From ", -1 where that does not follow.
+func countMarks(line []byte) int {
 	rest := bytes.TrimLeft(line, ">")
 	if !bytes.HasPrefix(rest, []byte("From ")) {
 		return -1

@@ -15,7 +15,7 @@ import (
 
 // hard are messages that an mbox may break.
 func hard() map[string]string {
-	long := strings.Repeat("x", lineOctets)
+	long := strings.Repeat("x", lineBuffer)
 	return map[string]string{
 		"plain":                   "Subject: a\r\n\r\nb\r\n",
 		"no body":                 "Subject: a\r\n",
@@ -40,7 +40,7 @@ func hard() map[string]string {
 		"a length that fits":      "Content-Length: 10\r\nSubject: a\r\n\r\nFrom here\r\n",
 		"folded fields":           "X-Keywords: a\r\n b\r\nSubject: a\r\n c\r\n\r\nb\r\n",
 		"long lines":              "X: " + long + "\r\n\r\n" + long[1:] + "\r\n" + long + "\r\nFrom " + long + "\r\n" + long[2:] + "\r\r\n",
-		"long line, CR at a cut":  "X: 1\r\n\r\n" + long[:lineOctets-1] + "\r\n" + long[:lineOctets-2] + "\r\n",
+		"long line, CR at a cut":  "X: 1\r\n\r\n" + long[:lineBuffer-1] + "\r\n" + long[:lineBuffer-2] + "\r\n",
 		"a server's memory":       "X-IMAP: 1 2\r\nSubject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\r\n\r\nb\r\n",
 	}
 }
@@ -109,7 +109,7 @@ func TestRoundTrip(t *testing.T) {
 			if same := got == e.body; same != (len(forms[i].Loss) == 0) {
 				t.Errorf("%s: %s comes back as %.300q, was %.300q, and Measure says %q", v, e.name, got, e.body, forms[i].Loss)
 			}
-			if !m.Date.Equal(e.Date) || !m.Known || !slices.Equal(m.Flags, e.Flags) {
+			if !m.Date.Equal(e.Date) || !m.HasFlags || !slices.Equal(m.Flags, e.Flags) {
 				t.Errorf("%s: %s has %v %q, want %v %q", v, e.name, m.Date, m.Flags, e.Date, e.Flags)
 			}
 			i++
@@ -181,7 +181,7 @@ func TestOthers(t *testing.T) {
 				t.Fatalf("%s: %v", name, err)
 			}
 			g := got{octets(t, m), m.Flags}
-			if m.Known && g.flags == nil {
+			if m.HasFlags && g.flags == nil {
 				g.flags = []string{}
 			}
 			list = append(list, g)
@@ -200,12 +200,12 @@ func TestOthers(t *testing.T) {
 // A header that goes on and on must not fill the memory, nor take the time that
 // making its value longer and longer takes.
 func TestFieldWithoutEnd(t *testing.T) {
-	f := fields{m: &Message{}}
+	f := fields{message: &Message{}}
 	f.line([]byte("X-Keywords: first\n"), 0)
 	for range 100_000 {
 		f.line([]byte(" and so on\n"), 0)
 	}
-	if n := len(f.list[0].value); n > 2*mostValue {
+	if n := len(f.own[0].value); n > 2*maxValue {
 		t.Errorf("%d octets are kept of one field", n)
 	}
 }

@@ -9,11 +9,11 @@ import (
 // Octets reads the message as it was before it came into the mbox. It may be
 // called again, also at the same time.
 func (m *Message) Octets() (io.Reader, error) {
-	variant, crlf, err := m.look()
+	variant, crlf, err := m.inspect()
 	if err != nil {
 		return nil, err
 	}
-	return &original{l: newLines(m.raw()), variant: variant, header: true, crlf: !crlf && !m.o.KeepLineEnds}, nil
+	return &originalReader{lines: newLineReader(m.raw()), variant: variant, header: true, crlf: !crlf && !m.options.KeepLineEnds}, nil
 }
 
 // raw reads the message as it stands, without the mbox's own fields.
@@ -29,10 +29,10 @@ func (m *Message) raw() io.Reader {
 	return io.MultiReader(parts...)
 }
 
-// look says how the message's lines are marked, and whether any ends in CRLF.
-func (m *Message) look() (v Variant, crlf bool, err error) {
+// inspect says how the message's lines are marked, and whether any ends in CRLF.
+func (m *Message) inspect() (v Variant, crlf bool, err error) {
 	unmarked, header := false, true
-	for l := newLines(m.raw()); ; {
+	for l := newLineReader(m.raw()); ; {
 		text, start, err := l.next()
 		if err == io.EOF {
 			break
@@ -41,15 +41,15 @@ func (m *Message) look() (v Variant, crlf bool, err error) {
 			return "", false, err
 		}
 		crlf = crlf || bytes.HasSuffix(text, []byte("\r\n"))
-		unmarked = unmarked || start && !header && marks(text) == 0
-		header = header && !(start && blank(text))
+		unmarked = unmarked || start && !header && countMarks(text) == 0
+		header = header && !(start && isBlank(text))
 	}
 	switch {
-	case m.own && m.length:
+	case m.hasBlock && m.usesLength:
 		v = CL2
-	case m.o.Variant != "":
-		v = m.o.Variant
-	case m.length && unmarked: // who leaves such a line alone marks none
+	case m.options.Variant != "":
+		v = m.options.Variant
+	case m.usesLength && unmarked: // who leaves such a line alone marks none
 		v = CL2
 	default:
 		v = RD
@@ -57,9 +57,9 @@ func (m *Message) look() (v Variant, crlf bool, err error) {
 	return v, crlf, nil
 }
 
-// original is a message with its marks taken off.
-type original struct {
-	l       *lines
+// originalReader is a message with its marks taken off.
+type originalReader struct {
+	lines   *lineReader
 	variant Variant
 	header  bool
 	crlf    bool   // LF becomes CRLF
@@ -68,19 +68,19 @@ type original struct {
 }
 
 // Read implements [io.Reader].
-func (o *original) Read(p []byte) (int, error) {
+func (o *originalReader) Read(p []byte) (int, error) {
 	for len(o.rest) == 0 {
 		if o.rest, o.end = o.end, nil; len(o.rest) > 0 {
 			break
 		}
-		text, start, err := o.l.next()
+		text, start, err := o.lines.next()
 		if err != nil {
 			return 0, err
 		}
-		if n := marks(text); start && n > 0 && (o.variant == RD || o.variant == O && n == 1 || o.variant == CL2 && o.header) {
+		if n := countMarks(text); start && n > 0 && (o.variant == RD || o.variant == O && n == 1 || o.variant == CL2 && o.header) {
 			text = text[1:]
 		}
-		o.header = o.header && !(start && blank(text))
+		o.header = o.header && !(start && isBlank(text))
 		if k := len(text) - 1; o.crlf && text[k] == '\n' {
 			text, o.end = text[:k], []byte("\r\n")
 		}

@@ -27,16 +27,16 @@ type Options struct {
 
 // Message is a message of an mbox.
 type Message struct {
-	Offset int64     // of its From_ line
-	Date   time.Time // of the From_ line, UTC where it tells no zone; zero: it has none
-	Flags  []string  // as the mbox tells
-	Known  bool      // whether it tells any; else Flags is empty
+	Offset   int64     // of its From_ line
+	Date     time.Time // of the From_ line, UTC where it tells no zone; zero: it has none
+	Flags    []string  // as the mbox tells
+	HasFlags bool      // whether it tells any; else Flags is empty
 
-	r           io.ReaderAt
-	o           Options
-	start, end  int64 // of its octets, without the empty line behind it
-	cuts        []cut // the mbox's own fields
-	own, length bool  // has the block that Write writes; Content-Length counts
+	r                    io.ReaderAt
+	options              Options
+	start, end           int64 // of its octets, without the empty line behind it
+	cuts                 []cut // the mbox's own fields
+	hasBlock, usesLength bool  // has the block that Write writes; Content-Length counts
 }
 
 // cut is a part of a message that is the mbox's.
@@ -51,9 +51,9 @@ func Is(beginning []byte) bool {
 // Scan yields the messages of an mbox of size octets. An error ends it.
 func Scan(r io.ReaderAt, size int64, o Options) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
-		l := newLines(io.NewSectionReader(r, 0, size))
+		l := newLineReader(io.NewSectionReader(r, 0, size))
 		text, _, err := l.next()
-		for err == nil && blank(text) {
+		for err == nil && isBlank(text) {
 			text, _, err = l.next()
 		}
 		if err == io.EOF {
@@ -68,100 +68,100 @@ func Scan(r io.ReaderAt, size int64, o Options) iter.Seq2[*Message, error] {
 		}
 		date, _ := parseFrom(text)
 		for first, at := true, l.off-int64(len(text)); ; first = false {
-			m := &Message{Offset: at, Date: date, r: r, o: o}
-			s := scan{m: m, size: size, l: l}
-			if err := s.message(); err != nil {
+			m := &Message{Offset: at, Date: date, r: r, options: o}
+			s := scan{message: m, size: size, lines: l}
+			if err := s.findEnd(); err != nil {
 				yield(nil, err)
 				return
 			}
-			if !(first && s.internal) && !yield(m, nil) || s.last {
+			if !(first && s.isInternal) && !yield(m, nil) || s.last {
 				return
 			}
-			l, at, date = s.l, s.next, s.date
+			l, at, date = s.lines, s.next, s.date
 		}
 	}
 }
 
 // scan looks for the end of one message.
 type scan struct {
-	m    *Message
-	size int64
-	l    *lines // behind the From_ line, in the end behind the next one
+	message *Message
+	size    int64
+	lines   *lineReader // behind the From_ line, in the end behind the next one
 
-	last     bool // there is no next message
-	next     int64
-	date     time.Time
-	internal bool // no message, but what a program remembers of the mailbox
+	last       bool // there is no next message
+	next       int64
+	date       time.Time
+	isInternal bool // no message, but what a program remembers of the mailbox
 
-	f fields
+	fields fields
 }
 
-func (s *scan) message() error {
-	m := s.m
-	m.start = s.l.off
-	s.f.m = m
+func (s *scan) findEnd() error {
+	m := s.message
+	m.start = s.lines.off
+	s.fields.message = m
 	header, empty := true, int64(-1) // empty: where the line before began, if it was empty
 	for {
-		text, start, err := s.l.next()
+		text, start, err := s.lines.next()
 		if err == io.EOF {
 			s.last = true
-			m.end = s.l.off
+			m.end = s.lines.off
 			break
 		}
 		if err != nil {
 			return err
 		}
-		at := s.l.off - int64(len(text))
+		at := s.lines.off - int64(len(text))
 		if !start {
 			continue
 		}
-		if date, ok := parseFrom(text); ok || empty >= 0 && bare(text) {
+		if date, ok := parseFrom(text); ok || empty >= 0 && isBareFrom(text) {
 			s.next, s.date, m.end = at, date, at
 			break
 		}
-		if blank(text) {
+		if isBlank(text) {
 			if empty = at; !header {
 				continue
 			}
 			header = false
-			s.f.done(at)
-			if done, err := s.jump(at); done || err != nil {
+			s.fields.end(at)
+			if done, err := s.jumpToEnd(at); done || err != nil {
 				return err
 			}
 			continue
 		}
 		if empty = -1; header {
-			s.f.line(text, at)
+			s.fields.line(text, at)
 		}
 	}
 	if header {
-		s.f.done(m.end)
+		s.fields.end(m.end)
 	}
 	if empty >= 0 {
 		m.end = empty
 	}
-	s.settle()
+	s.applyFields()
 	return nil
 }
 
-// settle takes over what the header said.
-func (s *scan) settle() {
-	s.internal = s.f.internal()
-	s.f.settle()
+// applyFields takes over what the header said.
+func (s *scan) applyFields() {
+	s.isInternal = s.fields.isInternal()
+	s.fields.apply()
 }
 
-// jump goes to the end that a Content-Length tells, if that is the end of a
+// jumpToEnd goes to the end that a Content-Length tells, if that is the end of a
 // message. The empty line that ends the header begins at an offset.
-func (s *scan) jump(at int64) (done bool, err error) {
-	n, body := s.f.length, s.l.off
-	if n < 0 || n > s.size-body || !s.f.own() && s.m.o.Variant != "" && s.m.o.Variant != CL2 {
+func (s *scan) jumpToEnd(at int64) (done bool, err error) {
+	n, body := s.fields.length, s.lines.off
+	if n < 0 || n > s.size-body || !s.fields.hasBlock() && s.message.options.Variant != "" && s.message.options.Variant != CL2 {
 		return false, nil
 	}
 	end := body + n
-	next := newLines(io.NewSectionReader(s.m.r, end, s.size-end))
+	next := newLineReader(io.NewSectionReader(s.message.r, end, s.size-end))
 	text, _, err := next.next()
 	gap := false
-	if err == nil && blank(text) {
+	if err == nil && isBlank(text) {
 		gap = true
 		text, _, err = next.next()
 	}
@@ -179,8 +179,8 @@ func (s *scan) jump(at int64) (done bool, err error) {
 	if n == 0 && !gap { // what ends the header is the line between two messages
 		end = at
 	}
-	s.l, s.m.end, s.m.length = next, end, true
-	s.settle()
+	s.lines, s.message.end, s.message.usesLength = next, end, true
+	s.applyFields()
 	return true, nil
 }
 
@@ -215,14 +215,14 @@ func parseFrom(line []byte) (date time.Time, ok bool) {
 	return date.UTC(), true
 }
 
-// bare says whether a line is a From_ line with nothing in it, as some write it.
-func bare(line []byte) bool {
+// isBareFrom says whether a line is a From_ line with nothing in it, as some write it.
+func isBareFrom(line []byte) bool {
 	text := string(bytes.TrimSpace(line))
 	return bytes.HasPrefix(line, []byte("From ")) && (text == "From" || text == "From -")
 }
 
-// number reads a number of octets; -1 if it is none.
-func number(text string) int64 {
+// parseOctets reads a number of octets; -1 if it is none.
+func parseOctets(text string) int64 {
 	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 	if err != nil || n < 0 {
 		return -1

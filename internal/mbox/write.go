@@ -30,9 +30,9 @@ type Form struct {
 	Size int64    // octets of the message
 	Loss []string // what of it will not come back as it is, for people
 
-	unix  bool  // CRLF is written as LF
-	body  int64 // octets behind the header, as they are written
-	ended bool  // its last line has an end, or needs none
+	toLF       bool  // CRLF is written as LF
+	body       int64 // octets behind the header, as they are written
+	hasLineEnd bool  // its last line has an end, or needs none
 }
 
 // Measure reads a message to the end of r.
@@ -41,7 +41,7 @@ func Measure(r io.Reader, v Variant) (Form, error) {
 	var feeds, pairs, marked int // line feeds; of those, after a CR; lines of >From
 	plain, header, ended := true, true, false
 	behind := 0 // line feeds in the body
-	for l := newLines(r); ; {
+	for l := newLineReader(r); ; {
 		text, start, err := l.next()
 		if err == io.EOF {
 			break
@@ -50,7 +50,7 @@ func Measure(r io.Reader, v Variant) (Form, error) {
 			return f, err
 		}
 		f.Size += int64(len(text))
-		if start && marks(text) > 0 {
+		if start && countMarks(text) > 0 {
 			marked++
 		}
 		if !header {
@@ -67,17 +67,17 @@ func Measure(r io.Reader, v Variant) (Form, error) {
 			pairs++
 			plain = plain && !bytes.HasSuffix(text, []byte("\r\r\n"))
 		}
-		header = header && !(start && blank(text))
+		header = header && !(start && isBlank(text))
 	}
-	f.unix = plain && feeds == pairs
-	if f.unix {
+	f.toLF = plain && feeds == pairs
+	if f.toLF {
 		f.body -= int64(behind)
 	}
-	f.ended = ended || v == CL2 && !header
+	f.hasLineEnd = ended || v == CL2 && !header
 	if feeds > 0 && pairs == 0 {
 		f.Loss = append(f.Loss, "its lines end in LF alone, and come back with CRLF")
 	}
-	if !f.ended {
+	if !f.hasLineEnd {
 		f.Loss = append(f.Loss, "its last line has no end, and gets one")
 	}
 	if v == O && marked > 0 {
@@ -89,11 +89,11 @@ func Measure(r io.Reader, v Variant) (Form, error) {
 // Write writes a message that has been measured for the same variant, read again
 // from r.
 func Write(w io.Writer, v Variant, e Envelope, f Form, r io.Reader) error {
-	if _, err := io.WriteString(w, head(v, e, f)); err != nil {
+	if _, err := io.WriteString(w, fileHeader(v, e, f)); err != nil {
 		return err
 	}
 	header := true
-	for l := newLines(r); ; {
+	for l := newLineReader(r); ; {
 		text, start, err := l.next()
 		if err == io.EOF {
 			break
@@ -101,13 +101,13 @@ func Write(w io.Writer, v Variant, e Envelope, f Form, r io.Reader) error {
 		if err != nil {
 			return err
 		}
-		if n := marks(text); start && (n == 0 && (v == O || v == RD || header) || n > 0 && (v == RD || v == CL2 && header)) {
+		if n := countMarks(text); start && (n == 0 && (v == O || v == RD || header) || n > 0 && (v == RD || v == CL2 && header)) {
 			if _, err := io.WriteString(w, ">"); err != nil {
 				return err
 			}
 		}
-		header = header && !(start && blank(text))
-		if f.unix && bytes.HasSuffix(text, []byte("\r\n")) {
+		header = header && !(start && isBlank(text))
+		if f.toLF && bytes.HasSuffix(text, []byte("\r\n")) {
 			text = append(text[:len(text)-2], '\n')
 		}
 		if _, err := w.Write(text); err != nil {
@@ -115,7 +115,7 @@ func Write(w io.Writer, v Variant, e Envelope, f Form, r io.Reader) error {
 		}
 	}
 	end := "\n"
-	if !f.ended {
+	if !f.hasLineEnd {
 		end = "\n\n"
 	}
 	_, err := io.WriteString(w, end)
@@ -133,8 +133,8 @@ type letter struct {
 	flag  string
 }
 
-// head is the From_ line and the fields of the mbox's own.
-func head(v Variant, e Envelope, f Form) string {
+// fileHeader is the From_ line and the fields of the mbox's own.
+func fileHeader(v Variant, e Envelope, f Form) string {
 	sender := e.Sender
 	if sender == "" || strings.ContainsFunc(sender, func(r rune) bool { return r <= ' ' || r > '~' }) { // Python wants ASCII
 		sender = "MAILER-DAEMON"

@@ -10,8 +10,8 @@ import (
 	"archiverd/internal/message"
 )
 
-// HeadOctets is how much of a message Date needs to see.
-const HeadOctets = 64 << 10
+// MaxHeader is how much of a message Date needs to see.
+const MaxHeader = 64 << 10
 
 var archivedName = regexp.MustCompile(`^([0-9]{8}T[0-9]{6}Z)\.[0-9]+\.[0-9]+(-[0-9]+)?\.eml$`)
 
@@ -24,15 +24,15 @@ func Date(name string, head []byte, changed, now time.Time) time.Time {
 			return t
 		}
 	}
-	if t := headerDate(head, now); !t.IsZero() {
+	if t := parseHeaderDate(head, now); !t.IsZero() {
 		return t
 	}
-	return normal(changed)
+	return toInternalDate(changed)
 }
 
-// headerDate is the later of what the topmost Received field and the Date field
+// parseHeaderDate is the later of what the topmost Received field and the Date field
 // say, with its zone; zero if neither says anything that can be true.
-func headerDate(head []byte, now time.Time) (date time.Time) {
+func parseHeaderDate(head []byte, now time.Time) (date time.Time) {
 	m, err := message.ReadHeader(bytes.NewReader(head), message.Options{})
 	if err != nil {
 		return time.Time{}
@@ -50,8 +50,8 @@ func headerDate(head []byte, now time.Time) (date time.Time) {
 	return date
 }
 
-// normal is a file's time as an INTERNALDATE, in UTC and to the second.
-func normal(t time.Time) time.Time {
+// toInternalDate is a file's time as an INTERNALDATE, in UTC and to the second.
+func toInternalDate(t time.Time) time.Time {
 	t = t.UTC().Truncate(time.Second)
 	if t.Year() < 1 || t.Year() > 9999 {
 		return time.Time{}

@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	errNoFile     = errors.New("it is neither a file nor a folder")
+	errNotFile    = errors.New("it is neither a file nor a folder")
 	errNoMail     = errors.New("it is no .eml file, no mbox and no folder")
 	errNoMbox     = errors.New("it is called .mbox, but does not begin with a From_ line as an mbox does")
 	errCompressed = errors.New("it is compressed: unpack it, and import what comes out")
@@ -32,11 +32,11 @@ func Find(ctx context.Context, args []string, o Options) (*Found, error) {
 	if o.Now.IsZero() {
 		o.Now = time.Now()
 	}
-	f := &finder{ctx: ctx, o: o, boxes: map[string]*Mailbox{}, seen: map[string]bool{}}
+	f := &finder{ctx: ctx, options: o, mailboxes: map[string]*Mailbox{}, visited: map[string]bool{}}
 	for _, arg := range args {
-		f.source(arg)
+		f.addSource(arg)
 	}
-	for _, b := range f.boxes {
+	for _, b := range f.mailboxes {
 		f.found.Mailboxes = append(f.found.Mailboxes, b)
 	}
 	slices.SortFunc(f.found.Mailboxes, compareLevels)
@@ -44,15 +44,15 @@ func Find(ctx context.Context, args []string, o Options) (*Found, error) {
 }
 
 type finder struct {
-	ctx   context.Context // of the one call of Find
-	o     Options
-	found Found
-	boxes map[string]*Mailbox
-	seen  map[string]bool // paths: what is named twice is taken once
+	ctx       context.Context // of the one call of Find
+	options   Options
+	found     Found
+	mailboxes map[string]*Mailbox
+	visited   map[string]bool // paths: what is named twice is taken once
 }
 
-// source takes what is named.
-func (f *finder) source(arg string) {
+// addSource takes what is named.
+func (f *finder) addSource(arg string) {
 	path, err := filepath.Abs(arg)
 	if err == nil {
 		path, err = filepath.EvalSymlinks(path)
@@ -63,83 +63,83 @@ func (f *finder) source(arg string) {
 	}
 	switch {
 	case err != nil:
-		f.fail(arg, err)
+		f.addFailure(arg, err)
 	case info.IsDir():
-		f.dir(path, nil)
+		f.addDir(path, nil)
 	case !info.Mode().IsRegular():
-		f.fail(arg, errNoFile)
+		f.addFailure(arg, errNotFile)
 	default:
-		f.file(path, filepath.Base(arg), nil, true)
+		f.addFile(path, filepath.Base(arg), nil, true)
 	}
 }
 
-func (f *finder) fail(path string, err error) {
-	f.found.Failed = append(f.found.Failed, Failure{path, bare(err)})
+func (f *finder) addFailure(path string, err error) {
+	f.found.Failed = append(f.found.Failed, Failure{path, withoutPath(err)})
 }
 
-// box is the mailbox of that name. Levels nil: that of the top of the source.
-func (f *finder) box(levels []string) *Mailbox {
+// mailbox is the mailbox of that name. Levels nil: that of the top of the source.
+func (f *finder) mailbox(levels []string) *Mailbox {
 	if len(levels) == 0 {
-		levels = f.o.Mailbox
+		levels = f.options.Mailbox
 	}
 	if len(levels) == 0 {
 		levels = []string{pattern.Inbox}
 	}
-	levels = slices.Concat(f.o.Into, levels)
+	levels = slices.Concat(f.options.Into, levels)
 	levels[0] = pattern.FoldInbox(levels[0])
 	key := strings.Join(levels, "\x00")
-	b := f.boxes[key]
+	b := f.mailboxes[key]
 	if b == nil {
-		b = &Mailbox{Levels: levels, o: f.o}
-		f.boxes[key] = b
+		b = &Mailbox{Levels: levels, options: f.options}
+		f.mailboxes[key] = b
 	}
 	return b
 }
 
-// add gives a mailbox a further place.
-func (f *finder) add(levels []string, p part) {
-	b := f.box(levels)
-	b.parts = append(b.parts, p)
+// addContainer gives a mailbox a further place.
+func (f *finder) addContainer(levels []string, p container) {
+	b := f.mailbox(levels)
+	b.containers = append(b.containers, p)
 }
 
-// dir takes a folder; dirs are the names of those that it lies in, below the
+// addDir takes a folder; dirs are the names of those that it lies in, below the
 // source, and its own.
-func (f *finder) dir(path string, dirs []string) {
-	if f.seen[path] || f.ctx.Err() != nil {
+func (f *finder) addDir(path string, dirs []string) {
+	if f.visited[path] || f.ctx.Err() != nil {
 		return
 	}
-	f.seen[path] = true
+	f.visited[path] = true
 	list, err := os.ReadDir(path)
 	if err != nil { // what could be read is taken
-		f.fail(path, err)
+		f.addFailure(path, err)
 	}
 	is := isMaildir(list)
 	if is {
 		p, err := listMaildir(path)
 		if err != nil {
-			f.fail(path, err)
+			f.addFailure(path, err)
 		}
-		f.found.Passed = append(f.found.Passed, p.passed...)
-		f.add(decoded(dirs), p)
+		f.found.Skipped = append(f.found.Skipped, p.skipped...)
+		f.addContainer(fromMaildirNames(dirs), p)
 	}
 	for _, d := range list {
 		name := d.Name()
 		below := filepath.Join(path, name)
 		switch {
-		case is && (slices.Contains(maildir.Folders(), name) || ownOfMaildir(name)):
+		case is && (slices.Contains(maildir.Folders(), name) || isMaildirMetadata(name)):
 		case d.IsDir() && strings.HasPrefix(name, ".") && !holdsMaildir(below): // what a program keeps for itself
 		case d.IsDir():
-			f.dir(below, append(slices.Clone(dirs), strings.TrimSuffix(name, ".sbd"))) // Thunderbird's, beside the mbox of that name
+			f.addDir(below, append(slices.Clone(dirs), strings.TrimSuffix(name, ".sbd"))) // Thunderbird's, beside the mbox of that name
 		case !d.Type().IsRegular():
-			f.found.Passed = append(f.found.Passed, passed(below, d))
+			f.found.Skipped = append(f.found.Skipped, describeSkipped(below, d))
 		default:
-			f.file(below, name, dirs, false)
+			f.addFile(below, name, dirs, false)
 		}
 	}
 }
 
-// passed names what is passed over, for it is no file.
-func passed(path string, d fs.DirEntry) string {
+// describeSkipped names what is passed over, for it is no file.
+func describeSkipped(path string, d fs.DirEntry) string {
 	if d.Type()&fs.ModeSymlink != 0 {
 		return path + " (a link: name what it points to)"
 	}
@@ -160,8 +160,8 @@ func holdsMaildir(path string) bool {
 	return err == nil && isMaildir(list)
 }
 
-// ownOfMaildir says whether a file in a Maildir is a server's own.
-func ownOfMaildir(name string) bool {
+// isMaildirMetadata says whether a file in a Maildir is a server's own.
+func isMaildirMetadata(name string) bool {
 	for _, prefix := range []string{"dovecot", "maildir", "courier", "subscriptions"} {
 		if strings.HasPrefix(strings.TrimPrefix(name, "."), prefix) {
 			return true
@@ -172,48 +172,48 @@ func ownOfMaildir(name string) bool {
 
 // isMessage says whether a file that nobody calls .eml begins as a message, and not
 // as a letter in some other form: with a field, and one that every message has.
-func isMessage(head []byte) bool { return aField().Match(head) && known().Match(head) }
+func isMessage(head []byte) bool { return anyField().Match(head) && commonField().Match(head) }
 
 var (
-	aField = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[!-9;-~]+[ \t]*:`) })
-	known  = sync.OnceValue(func() *regexp.Regexp {
+	anyField    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[!-9;-~]+[ \t]*:`) })
+	commonField = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`(?mi)^(?:From|To|Subject|Date|Received|Return-Path|Delivered-To|Message-ID|MIME-Version)[ \t]*:`)
 	})
 )
 
-// file takes a file in dirs; name is what it was called, where a link led to it.
-func (f *finder) file(path, name string, dirs []string, named bool) {
-	if f.seen[path] {
+// addFile takes a file in dirs; name is what it was called, where a link led to it.
+func (f *finder) addFile(path, name string, dirs []string, named bool) {
+	if f.visited[path] {
 		return
 	}
-	f.seen[path] = true
+	f.visited[path] = true
 	is := func(ext string) bool {
 		return strings.EqualFold(filepath.Ext(path), ext) || strings.EqualFold(filepath.Ext(name), ext)
 	}
 	if is(".eml") {
-		f.message(path, dirs)
+		f.addMessage(path, dirs)
 		return
 	}
 	head, err := readHead(path)
 	switch {
 	case err != nil:
-		f.fail(path, err)
+		f.addFailure(path, err)
 	case mbox.Is(head), is(".mbox") && (len(head) == 0 || bytes.HasPrefix(head, []byte("From "))):
-		f.add(f.mboxLevels(path, dirs, named), mboxFile{path})
+		f.addContainer(f.mboxLevels(path, dirs, named), mboxFile{path})
 	case named && (bytes.HasPrefix(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("PK\x05\x06"))):
-		f.pack(path, (*pack).zip)
+		f.addPack(path, (*pack).readZip)
 	case named && bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")) && (isTar(path) || isTar(name)):
-		f.pack(path, (*pack).tar)
+		f.addPack(path, (*pack).readTar)
 	case isCompressed(head) && named:
-		f.fail(path, errCompressed)
+		f.addFailure(path, errCompressed)
 	case named && isMessage(head):
-		f.message(path, dirs)
+		f.addMessage(path, dirs)
 	case is(".mbox"):
-		f.fail(path, errNoMbox)
+		f.addFailure(path, errNoMbox)
 	case named:
-		f.fail(path, errNoMail)
+		f.addFailure(path, errNoMail)
 	default:
-		f.found.Passed = append(f.found.Passed, path)
+		f.found.Skipped = append(f.found.Skipped, path)
 	}
 }
 
@@ -223,37 +223,37 @@ func isTar(name string) bool {
 	return strings.HasSuffix(name, ".tar.zst") || strings.HasSuffix(name, ".tzst")
 }
 
-// message takes a file that is one message. The archive, and what is exported from
+// addMessage takes a file that is one message. The archive, and what is exported from
 // it, has those of a mailbox in a folder for each month.
-func (f *finder) message(path string, dirs []string) {
-	if n := len(dirs); n > 0 && month.MatchString(dirs[n-1]) && archivedName.MatchString(filepath.Base(path)) {
+func (f *finder) addMessage(path string, dirs []string) {
+	if n := len(dirs); n > 0 && monthName.MatchString(dirs[n-1]) && archivedName.MatchString(filepath.Base(path)) {
 		dirs = dirs[:n-1]
 	}
-	b := f.box(parted(dirs))
-	if n := len(b.parts); n > 0 {
-		if last, ok := b.parts[n-1].(*files); ok {
+	b := f.mailbox(fromArchiveNames(dirs))
+	if n := len(b.containers); n > 0 {
+		if last, ok := b.containers[n-1].(*emlFiles); ok {
 			last.paths = append(last.paths, path)
 			return
 		}
 	}
-	b.parts = append(b.parts, &files{[]string{path}})
+	b.containers = append(b.containers, &emlFiles{[]string{path}})
 }
 
-var month = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}$`)
+var monthName = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}$`)
 
 // mboxLevels are the levels of the mailbox that an mbox file is.
 func (f *finder) mboxLevels(path string, dirs []string, named bool) []string {
-	if named && len(f.o.Mailbox) > 0 {
+	if named && len(f.options.Mailbox) > 0 {
 		return nil
 	}
 	name := filepath.Base(path)
 	if parent := filepath.Base(filepath.Dir(path)); name == "mbox" && strings.HasSuffix(parent, ".mbox") { // as Apple Mail exports them
-		return append(decoded(dirs[:max(0, len(dirs)-1)]), decoded([]string{strings.TrimSuffix(parent, ".mbox")})...)
+		return append(fromMaildirNames(dirs[:max(0, len(dirs)-1)]), fromMaildirNames([]string{strings.TrimSuffix(parent, ".mbox")})...)
 	}
 	if ext := filepath.Ext(name); strings.EqualFold(ext, ".mbox") && ext != name {
 		name = strings.TrimSuffix(name, ext)
 	}
-	return decoded(append(slices.Clone(dirs), strings.TrimPrefix(name, ".")))
+	return fromMaildirNames(append(slices.Clone(dirs), strings.TrimPrefix(name, ".")))
 }
 
 // readHead reads the beginning of a file.

@@ -52,7 +52,7 @@ func told(t testing.TB, found *Found) (lines []string) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				lines = append(lines, fmt.Sprintf("%s %q %q %v", name, text, m.Flags, m.Known))
+				lines = append(lines, fmt.Sprintf("%s %q %q %v", name, text, m.Flags, m.HasFlags))
 			}
 			if n := len(lines); lines[n-1] != lines[n-2] {
 				t.Errorf("read twice: %s and %s", lines[n-2], lines[n-1])
@@ -135,8 +135,8 @@ func TestFind(t *testing.T) {
 		for _, f := range found.Failed {
 			failed = append(failed, filepath.Base(f.Path))
 		}
-		if len(found.Passed) != c.passed || !slices.Equal(failed, c.failed) {
-			t.Errorf("%s: passed over %q, failed %v", name, found.Passed, found.Failed)
+		if len(found.Skipped) != c.passed || !slices.Equal(failed, c.failed) {
+			t.Errorf("%s: passed over %q, failed %v", name, found.Skipped, found.Failed)
 		}
 	}
 }
@@ -200,11 +200,11 @@ func TestLinks(t *testing.T) {
 		}
 	}
 	found, err := Find(t.Context(), []string{dir}, Options{})
-	if err != nil || len(found.Mailboxes) != 0 || len(found.Passed) != 3 {
+	if err != nil || len(found.Mailboxes) != 0 || len(found.Skipped) != 3 {
 		t.Errorf("%+v, %v", found, err)
 	}
 	found, err = Find(t.Context(), []string{filepath.Join(dir, "link8"), outer}, Options{})
-	if err != nil || len(found.Mailboxes) != 1 || found.Mailboxes[0].Known() != 1 {
+	if err != nil || len(found.Mailboxes) != 1 || found.Mailboxes[0].Count() != 1 {
 		t.Errorf("what a link that is named points to: %+v, %v", found, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -236,7 +236,7 @@ func TestNoFilesInMaildir(t *testing.T) {
 	pipe("new/5.x")
 	pipe("dovecot-keywords")
 	found, err := Find(t.Context(), []string{dir}, Options{})
-	if err != nil || len(found.Passed) != 2 || len(found.Failed) != 1 {
+	if err != nil || len(found.Skipped) != 2 || len(found.Failed) != 1 {
 		t.Errorf("%+v, %v", found, err)
 	}
 	for _, name := range []string{"cur/2.x:2,S", "cur/3.x:2,S"} {

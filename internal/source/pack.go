@@ -24,15 +24,15 @@ import (
 // What is taken of a zip or tar.zst: more than any server takes, and less than what
 // a hostile one unpacks to.
 const (
-	mostMessage = 1 << 30   // octets of a message
-	mostJournal = 256 << 20 // octets of a journal
-	mostWindow  = 128 << 20 // octets of zstd's window
+	maxMessage = 1 << 30   // octets of a message
+	maxJournal = 256 << 20 // octets of a journal
+	maxWindow  = 128 << 20 // octets of zstd's window
 )
 
 var (
-	errMuch     = errors.New("it unpacks to more octets than a message or journal has: it is not imported; unpack it yourself if it is what it should be")
-	errUnpacked = errors.New("no .eml file in it")
-	errLink     = errors.New("a link to what does not stand before it as an .eml file")
+	errTooLarge     = errors.New("it unpacks to more octets than a message or journal has: it is not imported; unpack it yourself if it is what it should be")
+	errNoMailInside = errors.New("no .eml file in it")
+	errLink         = errors.New("a link to what does not stand before it as an .eml file")
 )
 
 // entry is an .eml file in a zip or tar.zst.
@@ -44,82 +44,82 @@ type entry struct {
 
 // pack is a zip or tar.zst that is being looked through.
 type pack struct {
-	f        *finder
-	path     string
-	whole    bool // it is laid out as an archive, accounts above mailboxes
-	entries  []entry
-	journals map[string]*archive.View // by directory
+	finder    *finder
+	path      string
+	isArchive bool // it is laid out as an archive, accounts above mailboxes
+	entries   []entry
+	journals  map[string]*archive.View // by directory
 }
 
-// pack takes a zip or tar.zst: what export writes, or any other with .eml files in it.
-func (f *finder) pack(path string, read func(*pack) error) {
-	p := &pack{f: f, path: path, journals: map[string]*archive.View{}}
+// addPack takes a zip or tar.zst: what export writes, or any other with .eml files in it.
+func (f *finder) addPack(path string, read func(*pack) error) {
+	p := &pack{finder: f, path: path, journals: map[string]*archive.View{}}
 	if err := read(p); err != nil {
-		f.fail(path, err)
+		f.addFailure(path, err)
 	} else if len(p.entries)+len(p.journals) == 0 {
-		f.fail(path, errUnpacked)
+		f.addFailure(path, errNoMailInside)
 	}
-	p.place()
+	p.addMailboxes()
 }
 
-// wants says whether a file in it is wanted. One whose name leads anywhere else, or
+// isWanted says whether a file in it is wanted. One whose name leads anywhere else, or
 // that is no mail, is passed over.
-func (p *pack) wants(name string, regular bool) bool {
+func (p *pack) isWanted(name string, regular bool) bool {
 	switch {
 	case !regular || !filepath.IsLocal(name) || path.Clean(name) != name || strings.ContainsAny(name, "\\\x00"):
-		p.f.found.Passed = append(p.f.found.Passed, p.at(name)+" (a link, or a name that leads elsewhere)")
+		p.finder.found.Skipped = append(p.finder.found.Skipped, p.describe(name)+" (a link, or a name that leads elsewhere)")
 	case name == "archive.json":
-		p.whole = true
+		p.isArchive = true
 	case isJournal(name), strings.EqualFold(path.Ext(name), ".eml"):
 		return true
 	default:
-		p.f.found.Passed = append(p.f.found.Passed, p.at(name))
+		p.finder.found.Skipped = append(p.finder.found.Skipped, p.describe(name))
 	}
 	return false
 }
 
 func isJournal(name string) bool { return name == archive.MailboxDir{Dir: path.Dir(name)}.Journal() }
 
-// at names a file in it, for people.
-func (p *pack) at(name string) string { return p.path + ": " + name }
+// describe names a file in it, for people.
+func (p *pack) describe(name string) string { return p.path + ": " + name }
 
-// journal reads a journal. One that is damaged tells what stands before the damage.
-func (p *pack) journal(name string, r io.Reader) {
-	view, err := archive.FoldFrom(&limited{r: r, left: mostJournal})
+// readJournal reads a journal. One that is damaged tells what stands before the damage.
+func (p *pack) readJournal(name string, r io.Reader) {
+	view, err := archive.FoldFrom(&limitedReader{r: r, remaining: maxJournal})
 	if err != nil {
-		p.f.fail(p.at(name), fmt.Errorf("flags and dates are missing where it is damaged: %w", err))
+		p.finder.addFailure(p.describe(name), fmt.Errorf("flags and dates are missing where it is damaged: %w", err))
 	}
 	p.journals[path.Dir(name)] = view
 }
 
-// zip reads the directory of a zip, and its journals.
-func (p *pack) zip() error {
+// readZip reads the directory of a zip, and its journals.
+func (p *pack) readZip() error {
 	z, err := zip.OpenReader(p.path)
 	if err != nil {
-		return fmt.Errorf("it is damaged or cut off, and nothing of it was read: %w", bare(err))
+		return fmt.Errorf("it is damaged or cut off, and nothing of it was read: %w", withoutPath(err))
 	}
-	p.f.found.open = append(p.f.found.open, z)
+	p.finder.found.closers = append(p.finder.found.closers, z)
 	for _, file := range z.File {
-		if err := p.f.ctx.Err(); err != nil {
+		if err := p.finder.ctx.Err(); err != nil {
 			return err
 		}
 		name := strings.TrimPrefix(file.Name, "./")
-		if strings.HasSuffix(name, "/") || !p.wants(name, file.Mode().IsRegular()) {
+		if strings.HasSuffix(name, "/") || !p.isWanted(name, file.Mode().IsRegular()) {
 			continue
 		}
 		if !isJournal(name) {
 			p.entries = append(p.entries, entry{name, file.Modified, func() (io.Reader, error) {
 				r, err := file.Open()
-				return &limited{r: r, left: mostMessage}, err
+				return &limitedReader{r: r, remaining: maxMessage}, err
 			}})
 			continue
 		}
 		r, err := file.Open()
 		if err != nil {
-			p.f.fail(p.at(name), err)
+			p.finder.addFailure(p.describe(name), err)
 			continue
 		}
-		p.journal(name, r)
+		p.readJournal(name, r)
 		if err := r.Close(); err != nil {
 			return err
 		}
@@ -127,15 +127,15 @@ func (p *pack) zip() error {
 	return nil
 }
 
-// tar unpacks the messages of a tar.zst to a temporary file without a name: a
+// readTar unpacks the messages of a tar.zst to a temporary file without a name: a
 // message is read more than once, and a tar can be read only forwards.
-func (p *pack) tar() error {
+func (p *pack) readTar() error {
 	file, _, err := openFile(p.path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	z, err := zstd.NewReader(file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(mostWindow))
+	z, err := zstd.NewReader(file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 	if err != nil {
 		return err
 	}
@@ -144,14 +144,14 @@ func (p *pack) tar() error {
 	if err != nil {
 		return err
 	}
-	p.f.found.open = append(p.f.found.open, spool)
+	p.finder.found.closers = append(p.finder.found.closers, spool)
 	if err := os.Remove(spool.Name()); err != nil {
 		return err
 	}
 	spooled := map[string]func() (io.Reader, error){}
 	var end int64
 	for t := tar.NewReader(z); ; {
-		if err := p.f.ctx.Err(); err != nil {
+		if err := p.finder.ctx.Err(); err != nil {
 			return err
 		}
 		h, err := t.Next()
@@ -163,20 +163,20 @@ func (p *pack) tar() error {
 		}
 		h.Name, h.Linkname = strings.TrimPrefix(h.Name, "./"), strings.TrimPrefix(h.Linkname, "./")
 		link := h.Typeflag == tar.TypeLink
-		if h.Typeflag == tar.TypeDir || !p.wants(h.Name, link || h.Typeflag == tar.TypeReg) {
+		if h.Typeflag == tar.TypeDir || !p.isWanted(h.Name, link || h.Typeflag == tar.TypeReg) {
 			continue
 		}
 		journal := isJournal(h.Name)
 		switch open := spooled[h.Linkname]; {
 		case link && (open == nil || journal):
-			p.f.fail(p.at(h.Name), errLink)
+			p.finder.addFailure(p.describe(h.Name), errLink)
 		case link:
 			spooled[h.Name] = open
 			p.entries = append(p.entries, entry{h.Name, h.ModTime, open})
-		case h.Size > mostMessage || journal && h.Size > mostJournal:
-			p.f.fail(p.at(h.Name), errMuch)
+		case h.Size > maxMessage || journal && h.Size > maxJournal:
+			p.finder.addFailure(p.describe(h.Name), errTooLarge)
 		case journal:
-			p.journal(h.Name, t)
+			p.readJournal(h.Name, t)
 		default:
 			from := end
 			n, err := io.Copy(spool, t)
@@ -193,29 +193,29 @@ func (p *pack) tar() error {
 	}
 }
 
-// limited reads what may not be more than left octets.
-type limited struct {
-	r    io.Reader
-	left int64
+// limitedReader reads what may not be more than left octets.
+type limitedReader struct {
+	r         io.Reader
+	remaining int64
 }
 
 // Read implements [io.Reader].
-func (l *limited) Read(b []byte) (int, error) {
+func (l *limitedReader) Read(b []byte) (int, error) {
 	n, err := l.r.Read(b)
-	if l.left -= int64(n); l.left < 0 {
-		return 0, errMuch
+	if l.remaining -= int64(n); l.remaining < 0 {
+		return 0, errTooLarge
 	}
 	return n, err
 }
 
-// place gives what was found to mailboxes: of an archive with one account to those
+// addMailboxes gives what was found to mailboxes: of an archive with one account to those
 // of the account, of one with several to mailboxes below each account's name.
-func (p *pack) place() {
+func (p *pack) addMailboxes() {
 	accounts := map[string]bool{}
 	dirs := map[string]bool{}
 	of := func(name string) string { // its mailbox's directory
 		dir := path.Dir(name)
-		if month.MatchString(path.Base(dir)) && archivedName.MatchString(path.Base(name)) {
+		if monthName.MatchString(path.Base(dir)) && archivedName.MatchString(path.Base(name)) {
 			dir = path.Dir(dir)
 		}
 		return dir
@@ -236,28 +236,28 @@ func (p *pack) place() {
 	}
 	gone := 0
 	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
-		part := &packed{p: p, dir: dir, entries: in[dir], told: map[string]story{}}
+		part := &packedMailbox{pack: p, dir: dir, entries: in[dir], records: map[string]fileRecord{}}
 		view := p.journals[dir]
 		if view != nil {
-			gone += part.tell(view)
+			gone += part.applyJournal(view)
 		}
-		p.f.add(p.levels(dir, view, len(accounts) == 1), part)
+		p.finder.addContainer(p.levelsOf(dir, view, len(accounts) == 1), part)
 	}
 	if gone > 0 {
-		p.f.found.Notes = append(p.f.found.Notes, fmt.Sprintf("%s: %d of its messages are gone from their mailboxes by its journals, and come in all the same", p.path, gone))
+		p.finder.found.Notes = append(p.finder.found.Notes, fmt.Sprintf("%s: %d of its messages are gone from their mailboxes by its journals, and come in all the same", p.path, gone))
 	}
 }
 
-// levels are those of the mailbox in a directory; nil: that of the top.
-func (p *pack) levels(dir string, view *archive.View, one bool) []string {
+// levelsOf are those of the mailbox in a directory; nil: that of the top.
+func (p *pack) levelsOf(dir string, view *archive.View, one bool) []string {
 	if dir == "." {
 		return nil
 	}
 	names := strings.Split(dir, "/")
-	if !p.whole {
-		return parted(names)
+	if !p.isArchive {
+		return fromArchiveNames(names)
 	}
-	account, levels := names[:1], parted(names[1:])
+	account, levels := names[:1], fromArchiveNames(names[1:])
 	if view != nil && !view.Name.Raw && view.Name.Delimiter != "" {
 		if l := strings.Split(view.Name.Mailbox, view.Name.Delimiter); !slices.Contains(l, "") {
 			levels = l
@@ -266,36 +266,36 @@ func (p *pack) levels(dir string, view *archive.View, one bool) []string {
 	if one {
 		return levels
 	}
-	return slices.Concat(parted(account), levels)
+	return slices.Concat(fromArchiveNames(account), levels)
 }
 
-// packed is a mailbox in a zip or tar.zst.
-type packed struct {
-	p       *pack
+// packedMailbox is a mailbox in a zip or tar.zst.
+type packedMailbox struct {
+	pack    *pack
 	dir     string
 	entries []entry
-	told    map[string]story // by file
+	records map[string]fileRecord // by file
 }
 
-// story is what a journal tells of a file.
-type story struct {
-	as   []*archive.Message // it may be there under several UIDs
-	here bool               // or else it is gone
+// fileRecord is what a journal tells of a file.
+type fileRecord struct {
+	messages []*archive.Message // it may be there under several UIDs
+	listed   bool               // or else it is gone
 }
 
-// tell takes what the journal tells of each file, and returns how many of them
+// applyJournal takes what the journal tells of each file, and returns how many of them
 // are of messages that are gone. Of those the ones go that are there again, as all
 // are when a server has renumbered its mailbox.
-func (p *packed) tell(view *archive.View) (gone int) {
+func (p *packedMailbox) applyJournal(view *archive.View) (gone int) {
 	for ep, m := range view.All() {
-		here, have := view.Listed(ep, m), p.told[m.Path]
+		here, have := view.Listed(ep, m), p.records[m.Path]
 		switch {
-		case here && have.here:
-			have.as = append(have.as, m)
-		case here || !have.here:
-			have = story{[]*archive.Message{m}, here}
+		case here && have.listed:
+			have.messages = append(have.messages, m)
+		case here || !have.listed:
+			have = fileRecord{[]*archive.Message{m}, here}
 		}
-		p.told[m.Path] = have
+		p.records[m.Path] = have
 	}
 	type twin struct {
 		sum  archive.Sum
@@ -303,16 +303,16 @@ func (p *packed) tell(view *archive.View) (gone int) {
 	}
 	has := map[twin]bool{}
 	for _, e := range p.entries {
-		if s := p.told[p.file(e)]; s.here {
-			has[twin{s.as[0].Sum, s.as[0].InternalDate.Unix()}] = true
+		if s := p.records[p.relativePath(e)]; s.listed {
+			has[twin{s.messages[0].Sum, s.messages[0].InternalDate.Unix()}] = true
 		}
 	}
 	p.entries = slices.DeleteFunc(p.entries, func(e entry) bool {
-		s := p.told[p.file(e)]
-		if len(s.as) == 0 || s.here {
+		s := p.records[p.relativePath(e)]
+		if len(s.messages) == 0 || s.listed {
 			return false
 		}
-		if has[twin{s.as[0].Sum, s.as[0].InternalDate.Unix()}] {
+		if has[twin{s.messages[0].Sum, s.messages[0].InternalDate.Unix()}] {
 			return true
 		}
 		gone++
@@ -321,24 +321,24 @@ func (p *packed) tell(view *archive.View) (gone int) {
 	return gone
 }
 
-// file is a file's path in the mailbox's directory.
-func (p *packed) file(e entry) string { return strings.TrimPrefix(e.name, p.dir+"/") }
+// relativePath is a file's path in the mailbox's directory.
+func (p *packedMailbox) relativePath(e entry) string { return strings.TrimPrefix(e.name, p.dir+"/") }
 
-func (p *packed) known() (n int) {
+func (p *packedMailbox) count() (n int) {
 	for _, e := range p.entries {
-		n += max(1, len(p.told[p.file(e)].as))
+		n += max(1, len(p.records[p.relativePath(e)].messages))
 	}
 	return n
 }
 
-func (p *packed) messages(o Options) iter.Seq2[*Message, error] {
+func (p *packedMailbox) messages(o Options) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		for _, e := range p.entries {
-			for _, m := range p.of(e) {
-				if m.Date.IsZero() && !m.Known {
-					head, err := readUpTo(e.open, HeadOctets)
+			for _, m := range p.messagesOf(e) {
+				if m.Date.IsZero() && !m.HasFlags {
+					head, err := readUpTo(e.open, MaxHeader)
 					if err != nil {
-						if !yield(nil, &Failure{m.Path, bare(err)}) {
+						if !yield(nil, &Failure{m.Path, withoutPath(err)}) {
 							return
 						}
 						continue
@@ -353,15 +353,15 @@ func (p *packed) messages(o Options) iter.Seq2[*Message, error] {
 	}
 }
 
-// of are the messages of a file, one where the journal has none.
-func (p *packed) of(e entry) (out []*Message) {
-	for _, m := range p.told[p.file(e)].as {
+// messagesOf are the messages of a file, one where the journal has none.
+func (p *packedMailbox) messagesOf(e entry) (out []*Message) {
+	for _, m := range p.records[p.relativePath(e)].messages {
 		flags := slices.Clone(m.Flags)
 		slices.Sort(flags)
-		out = append(out, &Message{Path: p.p.at(e.name), Date: m.InternalDate, Flags: flags, Known: true, octets: e.open})
+		out = append(out, &Message{Path: p.pack.describe(e.name), Date: m.InternalDate, Flags: flags, HasFlags: true, octets: e.open})
 	}
 	if out == nil {
-		out = append(out, &Message{Path: p.p.at(e.name), octets: e.open})
+		out = append(out, &Message{Path: p.pack.describe(e.name), octets: e.open})
 	}
 	return out
 }

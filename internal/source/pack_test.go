@@ -129,8 +129,8 @@ func TestPack(t *testing.T) {
 			if got := told(t, found); !slices.Equal(got, c.want) {
 				t.Errorf("%q, want %q", got, c.want)
 			}
-			if len(found.Passed) != c.passed || len(found.Failed) != len(c.failed) {
-				t.Fatalf("passed %q, failed %v", found.Passed, found.Failed)
+			if len(found.Skipped) != c.passed || len(found.Failed) != len(c.failed) {
+				t.Fatalf("passed %q, failed %v", found.Skipped, found.Failed)
 			}
 			for i, f := range found.Failed {
 				if !strings.HasPrefix(f.Path, path) || !strings.Contains(f.Error(), c.failed[i]) {
@@ -150,9 +150,9 @@ func TestPack(t *testing.T) {
 // TestPackBomb reads a message of a zip that unpacks to more than any message has,
 // whatever its header says.
 func TestPackBomb(t *testing.T) {
-	l := &limited{r: zeros{}, left: 1 << 20}
+	l := &limitedReader{r: zeros{}, remaining: 1 << 20}
 	n, err := io.Copy(io.Discard, l)
-	if err != errMuch || n > 1<<20 {
+	if err != errTooLarge || n > 1<<20 {
 		t.Errorf("%d octets are read, %v", n, err)
 	}
 }

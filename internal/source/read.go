@@ -19,16 +19,16 @@ import (
 	"archiverd/internal/mbox"
 )
 
-// files are files with one message each.
-type files struct{ paths []string }
+// emlFiles are files with one message each.
+type emlFiles struct{ paths []string }
 
-func (p *files) known() int { return len(p.paths) }
+func (p *emlFiles) count() int { return len(p.paths) }
 
-func (p *files) messages(o Options) iter.Seq2[*Message, error] {
+func (p *emlFiles) messages(o Options) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		for _, path := range p.paths {
-			more := reading(path, yield, func(f *os.File, info os.FileInfo) (*Message, error) {
-				head, err := io.ReadAll(io.NewSectionReader(f, 0, HeadOctets))
+			more := withFile(path, yield, func(f *os.File, info os.FileInfo) (*Message, error) {
+				head, err := io.ReadAll(io.NewSectionReader(f, 0, MaxHeader))
 				if err != nil {
 					return nil, err
 				}
@@ -45,25 +45,25 @@ func (p *files) messages(o Options) iter.Seq2[*Message, error] {
 // mboxFile is an mbox.
 type mboxFile struct{ path string }
 
-func (p mboxFile) known() int { return 0 }
+func (p mboxFile) count() int { return 0 }
 
 func (p mboxFile) messages(o Options) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		f, info, err := openFile(p.path)
 		if err != nil {
-			yield(nil, &Failure{p.path, bare(err)})
+			yield(nil, &Failure{p.path, withoutPath(err)})
 			return
 		}
 		defer f.Close()
 		for in, err := range mbox.Scan(f, info.Size(), mbox.Options{Variant: o.Variant, KeepLineEnds: o.KeepLineEnds}) {
 			if err != nil {
-				yield(nil, &Failure{p.path, bare(err)})
+				yield(nil, &Failure{p.path, withoutPath(err)})
 				return
 			}
-			m := &Message{Path: fmt.Sprintf("%s, message at octet %d", p.path, in.Offset), Date: in.Date, Flags: in.Flags, Known: in.Known, octets: in.Octets}
+			m := &Message{Path: fmt.Sprintf("%s, message at octet %d", p.path, in.Offset), Date: in.Date, Flags: in.Flags, HasFlags: in.HasFlags, octets: in.Octets}
 			if m.Date.IsZero() {
-				if m.Date, err = headDate(m, o); err != nil {
-					yield(nil, &Failure{m.Path, bare(err)})
+				if m.Date, err = dateFromHeader(m, o); err != nil {
+					yield(nil, &Failure{m.Path, withoutPath(err)})
 					return
 				}
 			}
@@ -74,30 +74,30 @@ func (p mboxFile) messages(o Options) iter.Seq2[*Message, error] {
 	}
 }
 
-// headDate is the date that a message's header tells.
-func headDate(m *Message, o Options) (date time.Time, err error) {
+// dateFromHeader is the date that a message's header tells.
+func dateFromHeader(m *Message, o Options) (date time.Time, err error) {
 	r, err := m.Octets()
 	if err != nil {
 		return date, err
 	}
-	head, err := io.ReadAll(io.LimitReader(r, HeadOctets))
-	return headerDate(head, o.Now), err
+	head, err := io.ReadAll(io.LimitReader(r, MaxHeader))
+	return parseHeaderDate(head, o.Now), err
 }
 
-// tree is a Maildir.
-type tree struct {
-	path  string
-	names []string // of messages: cur/… or new/…
-	words maildir.Keywords
+// maildirDir is a Maildir.
+type maildirDir struct {
+	path     string
+	names    []string // of messages: cur/… or new/…
+	keywords maildir.Keywords
 
-	passed []string // what is no file
+	skipped []string // what is no file
 }
 
-func (p *tree) known() int { return len(p.names) }
+func (p *maildirDir) count() int { return len(p.names) }
 
 // listMaildir lists a Maildir. With an error it has what could be read.
-func listMaildir(path string) (*tree, error) {
-	p := &tree{path: path}
+func listMaildir(path string) (*maildirDir, error) {
+	p := &maildirDir{path: path}
 	var errs []error
 	// new before cur, since messages go that way; each is taken once.
 	at := map[string]int{}
@@ -111,7 +111,7 @@ func listMaildir(path string) (*tree, error) {
 			switch i, twice := at[base]; {
 			case d.IsDir() || strings.HasPrefix(d.Name(), "."):
 			case !d.Type().IsRegular():
-				p.passed = append(p.passed, passed(filepath.Join(path, dir, d.Name()), d))
+				p.skipped = append(p.skipped, describeSkipped(filepath.Join(path, dir, d.Name()), d))
 			case twice:
 				p.names[i] = dir + "/" + d.Name()
 			default:
@@ -120,20 +120,20 @@ func listMaildir(path string) (*tree, error) {
 			}
 		}
 	}
-	slices.SortFunc(p.names, arrival)
+	slices.SortFunc(p.names, compareArrival)
 	f, _, err := openFile(filepath.Join(path, maildir.KeywordsName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, errors.Join(errs...)
 	}
 	if err == nil {
-		p.words, err = maildir.ReadKeywords(f)
+		p.keywords, err = maildir.ReadKeywords(f)
 		err = errors.Join(err, f.Close())
 	}
 	return p, errors.Join(append(errs, err)...)
 }
 
-// arrival orders names of messages by the seconds that they begin with.
-func arrival(a, b string) int {
+// compareArrival orders names of messages by the seconds that they begin with.
+func compareArrival(a, b string) int {
 	a, b = a[len("cur/"):], b[len("cur/"):]
 	seconds := func(name string) int {
 		digits, _, _ := strings.Cut(name, ".")
@@ -146,21 +146,21 @@ func arrival(a, b string) int {
 	return cmp.Or(cmp.Compare(seconds(a), seconds(b)), strings.Compare(a, b))
 }
 
-func (p *tree) messages(o Options) iter.Seq2[*Message, error] {
+func (p *maildirDir) messages(o Options) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		for _, name := range p.names {
-			path := p.find(name)
-			more := reading(path, yield, func(f *os.File, info os.FileInfo) (*Message, error) {
+			path := p.currentPath(name)
+			more := withFile(path, yield, func(f *os.File, info os.FileInfo) (*Message, error) {
 				_, letters := maildir.Split(filepath.Base(path))
-				m := &Message{Path: path, Date: normal(info.ModTime()), Flags: p.words.Flags(letters), Known: true}
-				unix, err := inUnix(f, info.Size())
+				m := &Message{Path: path, Date: toInternalDate(info.ModTime()), Flags: p.keywords.Flags(letters), HasFlags: true}
+				unix, err := hasNoCRLF(f, info.Size())
 				if err != nil {
 					return nil, err
 				}
 				m.octets = func() (io.Reader, error) {
 					whole := io.NewSectionReader(f, 0, info.Size())
 					if unix && !o.KeepLineEnds {
-						return &crlf{r: whole}, nil
+						return &crlfReader{r: whole}, nil
 					}
 					return whole, nil
 				}
@@ -173,9 +173,9 @@ func (p *tree) messages(o Options) iter.Seq2[*Message, error] {
 	}
 }
 
-// find is the path of a message that may have got other flags, or been seen, since
+// currentPath is the path of a message that may have got other flags, or been seen, since
 // the Maildir was listed.
-func (p *tree) find(name string) string {
+func (p *maildirDir) currentPath(name string) string {
 	path := filepath.Join(p.path, name)
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return path
@@ -191,9 +191,9 @@ func (p *tree) find(name string) string {
 	return path
 }
 
-// inUnix says whether a file has no line that ends in CRLF. One that a server keeps
+// hasNoCRLF says whether a file has no line that ends in CRLF. One that a server keeps
 // compressed is an error.
-func inUnix(f io.ReaderAt, size int64) (bool, error) {
+func hasNoCRLF(f io.ReaderAt, size int64) (bool, error) {
 	r, buf := io.NewSectionReader(f, 0, size), make([]byte, 64<<10)
 	for first, cr := true, false; ; first = false {
 		n, err := r.Read(buf)
@@ -216,15 +216,15 @@ func inUnix(f io.ReaderAt, size int64) (bool, error) {
 	}
 }
 
-// crlf reads a text with CRLF for each LF.
-type crlf struct {
+// crlfReader reads a text with CRLF for each LF.
+type crlfReader struct {
 	r   io.Reader
 	buf [4 << 10]byte
 	out []byte
 }
 
 // Read implements [io.Reader].
-func (c *crlf) Read(p []byte) (int, error) {
+func (c *crlfReader) Read(p []byte) (int, error) {
 	for len(c.out) == 0 {
 		n, err := c.r.Read(c.buf[:])
 		if n == 0 && err != nil {

@@ -45,21 +45,21 @@ type Options struct {
 // Found is the mail of some sources.
 type Found struct {
 	Mailboxes []*Mailbox // by their names
-	Passed    []string   // files in folders that hold no mail, and links
+	Skipped   []string   // files in folders that hold no mail, and links
 	Failed    []Failure
 	Notes     []string // for people
 
-	open []io.Closer // what messages are read from
+	closers []io.Closer // what messages are read from
 }
 
 // Close closes the files that messages are read from. The messages of a zip or tar.zst
 // can't be read any more.
 func (f *Found) Close() error {
 	var errs []error
-	for _, c := range f.open {
+	for _, c := range f.closers {
 		errs = append(errs, c.Close())
 	}
-	f.open = nil
+	f.closers = nil
 	return errors.Join(errs...)
 }
 
@@ -79,21 +79,21 @@ func (f *Failure) Unwrap() error { return f.Err }
 type Mailbox struct {
 	Levels []string // of its name, from the top
 
-	o     Options
-	parts []part
+	options    Options
+	containers []container
 }
 
-// part is a place with messages of a mailbox.
-type part interface {
+// container is a place with messages of a mailbox.
+type container interface {
 	messages(o Options) iter.Seq2[*Message, error]
-	known() int // how many messages; 0 where that is not known before they are read
+	count() int // how many messages; 0 where that is not known before they are read
 }
 
-// Known is how many messages are known to be there. An mbox tells only as it is
+// Count is how many messages are known to be there. An mbox tells only as it is
 // read.
-func (b *Mailbox) Known() (n int) {
-	for _, p := range b.parts {
-		n += p.known()
+func (b *Mailbox) Count() (n int) {
+	for _, p := range b.containers {
+		n += p.count()
 	}
 	return n
 }
@@ -103,8 +103,8 @@ func (b *Mailbox) Known() (n int) {
 // the same.
 func (b *Mailbox) Messages() iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
-		for _, p := range b.parts {
-			for m, err := range p.messages(b.o) {
+		for _, p := range b.containers {
+			for m, err := range p.messages(b.options) {
 				if !yield(m, err) {
 					return
 				}
@@ -115,10 +115,10 @@ func (b *Mailbox) Messages() iter.Seq2[*Message, error] {
 
 // Message is one message.
 type Message struct {
-	Path  string    // for people: the file, in an mbox with the place there
-	Date  time.Time // what should be its INTERNALDATE, to the second; zero: it has none
-	Flags []string  // sorted
-	Known bool      // whether the source tells flags; else Flags is empty
+	Path     string    // for people: the file, in an mbox with the place there
+	Date     time.Time // what should be its INTERNALDATE, to the second; zero: it has none
+	Flags    []string  // sorted
+	HasFlags bool      // whether the source tells flags; else Flags is empty
 
 	octets func() (io.Reader, error)
 }
@@ -138,8 +138,8 @@ func compareLevels(a, b *Mailbox) int {
 	return slices.Compare(a.Levels, b.Levels)
 }
 
-// parted are the levels for directories that are called as those of the archive.
-func parted(dirs []string) []string {
+// fromArchiveNames are the levels for directories that are called as those of the archive.
+func fromArchiveNames(dirs []string) []string {
 	out := make([]string, len(dirs))
 	for i, d := range dirs {
 		out[i] = archive.Unescape(d)
@@ -147,29 +147,29 @@ func parted(dirs []string) []string {
 	return out
 }
 
-// decoded are the levels for directories that are called as those of a mail
+// fromMaildirNames are the levels for directories that are called as those of a mail
 // program: in modified UTF-7, and ".a.b" in Maildir++.
-func decoded(dirs []string) (out []string) {
+func fromMaildirNames(dirs []string) (out []string) {
 	for _, d := range dirs {
 		nested := !strings.HasPrefix(d, ".")
 		if !nested {
 			d = d[1:]
 		}
-		out = append(out, parted(maildir.Levels(d, nested))...)
+		out = append(out, fromArchiveNames(maildir.Levels(d, nested))...)
 	}
 	return out
 }
 
-// reading yields what read makes of a file that it opens, and closes behind it.
-func reading(path string, yield func(*Message, error) bool, read func(*os.File, os.FileInfo) (*Message, error)) bool {
+// withFile yields what read makes of a file that it opens, and closes behind it.
+func withFile(path string, yield func(*Message, error) bool, read func(*os.File, os.FileInfo) (*Message, error)) bool {
 	f, info, err := openFile(path)
 	if err != nil {
-		return yield(nil, &Failure{path, bare(err)})
+		return yield(nil, &Failure{path, withoutPath(err)})
 	}
 	defer f.Close()
 	m, err := read(f, info)
 	if err != nil {
-		return yield(nil, &Failure{path, bare(err)})
+		return yield(nil, &Failure{path, withoutPath(err)})
 	}
 	return yield(m, nil)
 }
@@ -179,14 +179,14 @@ func reading(path string, yield func(*Message, error) bool, read func(*os.File, 
 func openFile(path string) (*os.File, os.FileInfo, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ELOOP) {
-		return nil, nil, errNoFile
+		return nil, nil, errNotFile
 	}
 	if err != nil {
 		return nil, nil, err
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = errNoFile
+		err = errNotFile
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, f.Close())
@@ -194,8 +194,8 @@ func openFile(path string) (*os.File, os.FileInfo, error) {
 	return f, info, nil
 }
 
-// bare is an error without the path that stands before it anyway.
-func bare(err error) error {
+// withoutPath is an error without the path that stands before it anyway.
+func withoutPath(err error) error {
 	if p, ok := err.(*os.PathError); ok {
 		return p.Err
 	}
