@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -21,12 +20,8 @@ import (
 func TestDrillMemory(t *testing.T) {
 	t.Parallel()
 	const small, large, most = 3000, 100_000_000, 128 << 20
-	s := newSite(t)
-	// The race detector multiplies memory: a build without it.
-	s.program = filepath.Join(s.dir, "plain")
-	if out, err := exec.Command("go", "build", "-o", s.program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	s := newSiteOnDisk(t) // hundreds of megabytes
+	s.program = plainProgram(t)
 	file, err := os.Create(filepath.Join(s.dir, "large"))
 	if err != nil {
 		t.Fatal(err)

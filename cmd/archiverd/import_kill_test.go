@@ -68,7 +68,10 @@ func all(corpus []dovecot.Mailbox) map[string][]string {
 // source.
 func TestImportKilled(t *testing.T) {
 	t.Parallel()
-	const kills = 15
+	kills := 6
+	if isLong() {
+		kills = 15
+	}
 	s := newSite(t)
 	s.configure(elsewhere)
 	corpus := dovecot.Corpus(13, 250)

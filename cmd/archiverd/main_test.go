@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"archiverd/internal/testing/dovecot"
+	server "archiverd/internal/testing/process"
 	"archiverd/state"
 )
 
@@ -31,11 +32,54 @@ func TestMain(m *testing.M) {
 	if os.Getenv(beMain) != "" {
 		main()
 	}
-	testscript.Main(m, map[string]func(){"archiverd": main})
+	testscript.Main(withoutBuild{m}, map[string]func(){"archiverd": main})
 }
 
-// patience is how long anything may take that is to happen at all.
-const patience = 60 * time.Second
+// withoutBuild removes what plainProgram built when all tests have run.
+type withoutBuild struct{ *testing.M }
+
+func (m withoutBuild) Run() int {
+	defer func() { os.RemoveAll(plainBuild.dir) }()
+	return m.M.Run()
+}
+
+// plainBuild is archiverd without the race detector, built once for all tests.
+var plainBuild struct {
+	once gosync.Once
+	dir  string
+	err  error
+}
+
+// plainProgram returns the path of archiverd without the race detector, which
+// multiplies memory and time.
+func plainProgram(t *testing.T) string {
+	t.Helper()
+	b := &plainBuild
+	b.once.Do(func() {
+		if b.dir, b.err = os.MkdirTemp("", "archiverd-plain-"); b.err != nil {
+			return
+		}
+		if out, err := exec.Command("go", "build", "-o", b.dir, ".").CombinedOutput(); err != nil {
+			b.err = fmt.Errorf("go build: %w\n%s", err, out)
+		}
+	})
+	if b.err != nil {
+		t.Fatal(b.err)
+	}
+	return filepath.Join(b.dir, "archiverd")
+}
+
+// patience is how long anything may take that is to happen at all. It only keeps a
+// test from hanging: a busy machine is slow.
+const patience = 3 * time.Minute
+
+// promptly is how long something may take that must not wait for a silent server,
+// which has a minute to answer.
+const promptly = 45 * time.Second
+
+// isLong reports whether ARCHIVERD_LONG is 1: tests that kill a process at random
+// moments then repeat it more often.
+func isLong() bool { return os.Getenv("ARCHIVERD_LONG") == "1" }
 
 // site is a machine on which archiverd is installed: a folder with its
 // configuration, its secrets and its archive.
@@ -52,8 +96,18 @@ type site struct {
 // last ledger of each account balance.
 func newSite(t *testing.T) *site {
 	t.Helper()
-	// TMPDIR may be long, and the path of a Unix socket may not (107 octets).
-	dir, err := os.MkdirTemp("/tmp", "archiverd-")
+	return newSiteIn(t, server.Scratch) // no test waits for the disk that all others sync as well
+}
+
+// newSiteOnDisk is newSite for tests that need hundreds of megabytes.
+func newSiteOnDisk(t *testing.T) *site {
+	t.Helper()
+	return newSiteIn(t, func(pattern string) (string, error) { return os.MkdirTemp("/tmp", pattern) })
+}
+
+func newSiteIn(t *testing.T, mkdir func(pattern string) (string, error)) *site {
+	t.Helper()
+	dir, err := mkdir("archiverd-")
 	if err != nil {
 		t.Fatal(err)
 	}

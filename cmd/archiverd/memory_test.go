@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -47,12 +46,8 @@ var highWater = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	const size, most = 200_000_000, 64 << 20
-	s := newSite(t)
-	// The race detector multiplies memory: a build without it.
-	s.program = filepath.Join(s.dir, "plain")
-	if out, err := exec.Command("go", "build", "-o", s.program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	s := newSiteOnDisk(t) // hundreds of megabytes
+	s.program = plainProgram(t)
 	large, err := os.Create(filepath.Join(s.dir, "large"))
 	if err != nil {
 		t.Fatal(err)

@@ -23,10 +23,7 @@ func TestOrderOfSystemCalls(t *testing.T) {
 		t.Skip("ARCHIVERD_TEST_TOOLS is not set: the order of commits is shown by crashes only, in package state")
 	}
 	checker := filepath.Join(tools, "fsync_order.py")
-	program := filepath.Join(t.TempDir(), "plain")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	program := plainProgram(t)
 	cert, err := imapd.SelfSigned()
 	if err != nil {
 		t.Fatal(err)

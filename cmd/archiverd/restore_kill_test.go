@@ -10,12 +10,15 @@ import (
 	"archiverd/internal/testing/dovecot"
 )
 
-// TestRestoreKilled kills a restore at random moments, 30 times, and begins it
-// again each time. In the end each account it went to has every message once, in
-// order, as the first server has it.
+// TestRestoreKilled kills a restore at random moments, 8 times, or 30 if isLong, and
+// starts it again each time. In the end each account it went to has every message
+// once, in order, as the first server has it.
 func TestRestoreKilled(t *testing.T) {
 	t.Parallel()
-	const kills = 30
+	kills := 8
+	if isLong() {
+		kills = 30
+	}
 	srv := dovecot.Start(t)
 	alice := srv.User(t, "alice")
 	c := alice.Dial(t)
