@@ -10,15 +10,15 @@ import (
 	"github.com/emersion/go-imap/v2"
 )
 
-// Class says what kind of failure an error is, and so what to do about it.
+// Class says what kind of failure an error is, and so what the caller can do about it.
 type Class int
 
 const (
 	ClassUnknown   Class = iota // not of this package: the caller's own
 	ClassTransient              // the connection broke or went silent: connect again
 	ClassBusy                   // the server asks to come back later
-	ClassThrottled              // the server refuses speed or number: come back much later, see RetryAfter
-	ClassLogin                  // the server refuses who we are: do not try again soon
+	ClassThrottled              // the server limits speed or connections: come back much later, see RetryAfter
+	ClassLogin                  // the server refuses the login: do not try again soon
 	ClassTLS                    // no trusted connection
 	ClassMailbox                // this mailbox is refused, the others are not
 	ClassMessage                // this message is refused, the others are not
@@ -40,7 +40,7 @@ var (
 	ErrNoBody = errors.New("server sent NIL for the body")
 	// ErrNotSent is returned when the server said OK and left the message out.
 	ErrNotSent = errors.New("server said OK but did not send the message")
-	// ErrTooSlow is returned when a line or literal fell below the minimum rate.
+	// ErrTooSlow is returned when a line or literal came below the minimum rate.
 	ErrTooSlow = errors.New("server sends too slowly")
 	// ErrLimit is returned when a reply exceeds a limit.
 	ErrLimit = errors.New("reply exceeds the limit")
@@ -49,10 +49,10 @@ var (
 // Error is the failure of a command or of the connection.
 type Error struct {
 	Class   Class
-	Retry   time.Duration // how long the server asks to stay away; 0: it did not say
+	Retry   time.Duration // how long the server asks not to connect; 0: it did not say
 	Command string        // the command that failed, "" before the first
 	Code    string        // the server's response code, upper case, "" for none (RFC 9051 7.1)
-	Text    string        // what the server said when it refused or hung up, safe to print
+	Text    string        // what the server said when it refused or closed the connection, safe to print
 	Alert   string        // the last ALERT of the connection, safe to print
 	Err     error         // the cause; an *imap.Error when the server refused
 }
@@ -99,7 +99,7 @@ func Classify(err error) Class {
 	return ClassUnknown
 }
 
-// RetryAfter returns how long the server asked to stay away, 0 if it did not.
+// RetryAfter returns how long the server asked not to connect, 0 if it did not ask.
 func RetryAfter(err error) time.Duration {
 	var e *Error
 	if errors.As(err, &e) {
@@ -108,9 +108,9 @@ func RetryAfter(err error) time.Duration {
 	return 0
 }
 
-// classifyStatus sorts a server's refusal by its text, then by its code; fallback is
-// what it means where neither tells. RFC 5530, RFC 9738, and what Exchange,
-// Gmail, Dovecot and Yahoo write in words.
+// classifyStatus classifies a server's refusal by its text, then by its code (RFC 5530,
+// RFC 9738); if neither tells, it is fallback. The texts are those of Exchange, Gmail,
+// Dovecot and Yahoo.
 func classifyStatus(s status, command string, fallback Class) Class {
 	text := strings.ToLower(s.text)
 	for _, word := range []string{
@@ -149,7 +149,7 @@ func classifyStatus(s status, command string, fallback Class) Class {
 }
 
 // statedBackoff reads "Suggested Backoff Time: 299950 milliseconds" (Exchange): at most
-// a day, 0 where there is none.
+// a day, 0 if text has none.
 func statedBackoff(text string) time.Duration {
 	m := regexp.MustCompile(`(?i)suggested back-?off time:? *([0-9]+) *([a-z]*)`).FindStringSubmatch(text)
 	if m == nil {
@@ -162,10 +162,10 @@ func statedBackoff(text string) time.Duration {
 	case strings.HasPrefix(name, "min"):
 		unit = time.Minute
 	}
-	const most = 24 * time.Hour
+	const maxBackoff = 24 * time.Hour
 	n, err := strconv.ParseInt(m[1], 10, 64)
-	if err != nil || n > int64(most/unit) { // more digits than it can hold, or too many
-		return most
+	if err != nil || n > int64(maxBackoff/unit) { // more than a day, or more digits than an int64 holds
+		return maxBackoff
 	}
 	return time.Duration(n) * unit
 }

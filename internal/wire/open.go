@@ -6,96 +6,122 @@ import (
 	"archiverd/internal/uid"
 )
 
-// OpenQuery says what to learn of a mailbox in one flight.
+// OpenQuery says what to ask when a mailbox is opened.
 type OpenQuery struct {
 	Wire      string          // the mailbox, as listed
-	CondStore bool            // opened with CONDSTORE, where that is announced
-	Search    bool            // for the UIDs of all its messages
-	Metadata  []MetadataQuery // about messages
+	CondStore bool            // open with CONDSTORE, where that is announced
+	Search    bool            // search for the UIDs of all messages
+	Metadata  []MetadataQuery // metadata of messages to fetch
 }
 
-// Opened is what came back.
+// Opened is what the server said of a mailbox that Open has opened.
 type Opened struct {
 	Examined
-	UIDs        uid.Set // of all messages, if they were searched for
-	AllAnswered bool    // every query of Meta was sent, and answered with OK
+	UIDs        uid.Set // of all messages; empty unless OpenQuery.Search
+	AllAnswered bool    // every metadata query was sent, and answered with OK
 }
 
-// Open opens a mailbox for reading as Examine does, searches it and asks for
-// metadata as Search and Meta do, all in one write: the line's round trip is waited
-// for once. One goroutine reads all the answers as they come, so none blocks another.
+// maxPipelined is how many commands are sent in one write, with sets of maxSetOctets:
+// few enough that they fit into the server's buffer while it answers.
+const maxPipelined = 8
+
+// Open sends EXAMINE, UID SEARCH and the metadata queries in one write, so that it
+// waits for one round trip only. One goroutine reads the answers as they come, so none
+// blocks another.
 //
-// fn is given what is said of messages once the mailbox is open. Whether that is
-// the mailbox that the queries were meant for, UIDVALIDITY tells only in the end.
-// A query that the server refuses is no error: what is missing, Meta asks for.
-func (c *Conn) Open(ctx context.Context, l OpenQuery, fn func(Metadata) error) (Opened, error) {
+// fn is given the metadata of messages once the mailbox is open. Whether this is the
+// mailbox that the queries were meant for is known only afterwards, from UIDVALIDITY.
+// A refused metadata query is no error: the caller asks for what is missing with
+// FetchMetadata.
+func (c *Conn) Open(ctx context.Context, q OpenQuery, fn func(Metadata) error) (Opened, error) {
 	cmd := command{name: cmdExamine, answerWait: c.options.Timeouts.Answer, onNO: ClassMailbox, onBAD: ClassMailbox}
-	line, err := c.openCommand(cmd, l.Wire, l.CondStore)
+	line, err := c.openCommand(cmd, q.Wire, q.CondStore)
 	if err != nil {
 		return Opened{}, err
 	}
-	lines := []string{line}
-	if l.Search {
-		lines = append(lines, c.searchCommand()+" ALL")
-	}
-	first, most, sent := len(lines), 0, true // of the queries
-	for _, q := range l.Metadata {
-		for _, line := range c.metadataCommands(q) {
-			if len(lines) == maxPipelined {
-				sent = false
-				break
-			}
-			lines = append(lines, line)
-		}
-		most += q.Set.Len()
-	}
-	var opened Selected
-	found := searchResult{octetsLeft: c.options.Limits.Search}
-	looked := Opened{AllAnswered: sent}
+	o := opening{c: c, cmd: cmd, query: q, fn: fn, lines: []string{line}}
+	o.found.octetsLeft = c.options.Limits.Search
+	o.addCommands()
+	var opened Opened
 	err = c.exclusive(ctx, cmd, func() error {
-		c.in.allowLongSearch = l.Search
+		c.in.allowLongSearch = q.Search
 		defer func() { c.in.allowLongSearch = false }()
-		t := c.newPipeline(len(lines), min(most, maxMetadataReplies), nil, nil)
-		t.onUntagged = func(u untagged) (bool, error) {
-			switch {
-			case t.answers[0].kind == "": // all but what the opening tells is of the mailbox before
-				return opened.handleUntagged(u)
-			case l.Search && (u.is("SEARCH") || u.is("ESEARCH")):
-				return found.handleUntagged(u)
-			}
-			return handleMetadata(u, fn)
-		}
-		if err := t.exchange(lines); err != nil {
-			return err
-		}
-		if err := c.refusal(t.answers[0], cmd); err != nil {
-			return err
-		}
-		opened.ReadOnly, c.readOnly = t.answers[0].code == "READ-ONLY", true
-		if l.Search {
-			cmd := command{name: cmdSearch, onNO: ClassMailbox, onBAD: ClassProtocol}
-			if looked.UIDs, err = c.searchedUIDs(&found, t.answers[1], cmd); err != nil {
-				return c.annotate(cmd, err)
-			}
-		}
-		for _, s := range t.answers[first:] {
-			cmd := command{name: cmdFetch, onNO: ClassMessage, onBAD: ClassMessage}
-			err := c.refusal(s, cmd)
-			switch Classify(err) {
-			case ClassBusy, ClassThrottled, ClassLogin: // of the server, not of the query
-				return c.annotate(cmd, err)
-			}
-			looked.AllAnswered = looked.AllAnswered && err == nil
-		}
-		looked.Examined = opened.Examined
-		return nil
+		opened, err = o.run()
+		return err
 	})
 	if err != nil {
 		return Opened{}, err
 	}
-	return looked, nil
+	return opened, nil
 }
 
-// maxPipelined is how many commands are sent in one write, with sets of maxSetOctets
-// octets: few enough that they fit into the server's buffer while it answers.
-const maxPipelined = 8
+// opening is one Open. It belongs to the command that runs.
+type opening struct {
+	c     *Conn
+	cmd   command
+	query OpenQuery
+	fn    func(Metadata) error
+
+	lines      []string // EXAMINE, UID SEARCH, UID FETCH…
+	firstQuery int      // index in lines of the first metadata query
+	maxReplies int      // replies to the metadata queries
+	allSent    bool     // all metadata queries are in lines
+
+	selected Selected
+	found    searchResult
+}
+
+// addCommands adds the commands behind EXAMINE, as many as one write takes.
+func (o *opening) addCommands() {
+	if o.query.Search {
+		o.lines = append(o.lines, o.c.searchCommand()+" ALL")
+	}
+	o.firstQuery, o.allSent = len(o.lines), true
+	for _, q := range o.query.Metadata {
+		commands := o.c.metadataCommands(q)
+		if room := maxPipelined - len(o.lines); len(commands) > room {
+			commands, o.allSent = commands[:room], false
+		}
+		o.lines = append(o.lines, commands...)
+		o.maxReplies += q.Set.Len()
+	}
+}
+
+func (o *opening) run() (Opened, error) {
+	c := o.c
+	p := c.newPipeline(len(o.lines), min(o.maxReplies, maxMetadataReplies), nil, nil)
+	p.onUntagged = func(u untagged) (bool, error) {
+		switch {
+		case p.answers[0].kind == "": // EXAMINE is not answered: other replies are of the mailbox that was open before
+			return o.selected.handleUntagged(u)
+		case o.query.Search && (u.is("SEARCH") || u.is("ESEARCH")):
+			return o.found.handleUntagged(u)
+		}
+		return handleMetadata(u, o.fn)
+	}
+	if err := p.exchange(o.lines); err != nil {
+		return Opened{}, err
+	}
+	if err := c.refusal(p.answers[0], o.cmd); err != nil {
+		return Opened{}, err
+	}
+	o.selected.ReadOnly, c.readOnly = p.answers[0].code == "READ-ONLY", true
+	opened := Opened{Examined: o.selected.Examined, AllAnswered: o.allSent}
+	if o.query.Search {
+		cmd := command{name: cmdSearch, onNO: ClassMailbox, onBAD: ClassProtocol}
+		var err error
+		if opened.UIDs, err = c.searchedUIDs(&o.found, p.answers[1], cmd); err != nil {
+			return Opened{}, c.annotate(cmd, err)
+		}
+	}
+	for _, s := range p.answers[o.firstQuery:] {
+		cmd := command{name: cmdFetch, onNO: ClassMessage, onBAD: ClassMessage}
+		err := c.refusal(s, cmd)
+		switch Classify(err) {
+		case ClassBusy, ClassThrottled, ClassLogin: // the server refuses, not the query
+			return Opened{}, c.annotate(cmd, err)
+		}
+		opened.AllAnswered = opened.AllAnswered && err == nil
+	}
+	return opened, nil
+}

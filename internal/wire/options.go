@@ -10,31 +10,32 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Security is how a connection is protected.
+// Security says how a connection is protected.
 type Security int
 
 const (
 	TLS       Security = iota // TLS from the first octet (RFC 8314)
-	StartTLS                  // STARTTLS before anything else, or no connection (RFC 9051 6.2.1)
-	Plaintext                 // none; whether that is allowed is decided by the caller
+	StartTLS                  // STARTTLS before any other command, or no connection (RFC 9051 6.2.1)
+	Plaintext                 // no protection; the caller decides whether that is allowed
 )
 
-// Compress says when a connection is compressed, where the server can.
+// Compress says when a connection is compressed, if the server can (RFC 4978).
 type Compress int
 
 const (
-	CompressAuto   Compress = iota // by whoever uses the connection, where it is Slow
+	CompressAuto   Compress = iota // when the caller calls Conn.Compress, after Conn.IsSlow
 	CompressAlways                 // after the login
 	CompressNever
 )
 
-// Options say how to connect and what to put up with. Every zero value is the default.
+// Options say how to connect and how much a server may send. Every zero value is the
+// default.
 type Options struct {
 	Address  string   // host:port
 	Security Security // how the connection is protected
 
-	// TLS is used as it is, NextProtos apart: server name, authorities, pin and
-	// minimum version are in it. It may be nil for Plaintext.
+	// TLS has server name, authorities, pin and minimum version. Only NextProtos is
+	// added. It may be nil for Plaintext.
 	TLS *tls.Config
 
 	// Dial opens the TCP connection; nil: a net.Dialer with keep-alive.
@@ -47,29 +48,29 @@ type Options struct {
 	// Compress is when to ask the server for compression (RFC 4978).
 	Compress Compress
 
-	// Rates limit the octets per second that are read and that Append writes: each
-	// of them holds. Several connections may share one.
+	// Rates limit the octets per second that are read and that Append writes. Each
+	// limiter applies. Several connections may share one.
 	Rates []*rate.Limiter
 
-	// Received, if not nil, grows by every octet that comes from the network, TLS's
-	// own included. Several connections may share one.
+	// Received, if not nil, counts every octet that comes from the network, including
+	// TLS's own. Several connections may share one.
 	Received *atomic.Int64
 }
 
-// Timeouts are counted in time spent waiting for the network.
+// Timeouts count time spent waiting for the network.
 type Timeouts struct {
 	Dial      time.Duration // TCP connect; default 20 s
 	Handshake time.Duration // TLS handshake; default 20 s
 	Greeting  time.Duration // the whole greeting; default 30 s
-	Answer    time.Duration // until the first octet of an answer that a server must work for (LOGIN, LIST, EXAMINE, SEARCH, APPEND); default 2 min
-	Idle      time.Duration // from then on, and in all other commands, between two reads; default 60 s
-	Stall     time.Duration // a command whose server sends nothing but chatter; default 15 min
+	Answer    time.Duration // the first octet of an answer that takes work (LOGIN, LIST, EXAMINE, SEARCH, APPEND); default 2 min
+	Idle      time.Duration // between two reads, and the first octet of any other answer; default 60 s
+	Stall     time.Duration // a command to which only unrelated replies come; default 15 min
 	Write     time.Duration // one write; default 30 s
 	Logout    time.Duration // the whole LOGOUT; default 5 s
 }
 
-// MinRate is the least speed inside a line or literal: once Window is spent
-// waiting in it, at least Octets per second must have come.
+// MinRate is the lowest speed inside a line or literal: in each Window spent waiting
+// for it, at least Octets per second must come.
 type MinRate struct {
 	Octets int           // default 1024; negative: no minimum
 	Window time.Duration // default 60 s
@@ -79,13 +80,13 @@ type MinRate struct {
 type Limits struct {
 	Line      int   // octets of a line; default 64 KiB
 	Search    int   // octets of a SEARCH or ESEARCH line; default 16 MiB
-	Literal   int64 // octets of the literals of one reply, bodies apart; default 1 MiB
+	Literal   int64 // octets of the literals of one reply, without bodies; default 1 MiB
 	Message   int64 // octets of a body; 0: no limit
 	Mailboxes int   // replies to LIST; default 50,000
 	Untagged  int   // replies within one command that do not belong to it; default 200,000
 }
 
-// greatest nesting of a list that is read; deeper ones make their reply unreadable.
+// maxNesting is the greatest nesting of a list. A deeper list is unreadable.
 const maxNesting = 32
 
 func (o Options) withDefaults() Options {

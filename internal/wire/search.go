@@ -1,23 +1,20 @@
 package wire
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"slices"
 
 	"archiverd/internal/uid"
 )
 
 // Search returns the UIDs of all messages of the mailbox that is open (RFC 9051
-// 6.4.4, RFC 4731). An incomplete or unreadable answer is an error: a UID that
-// is not in the set is taken to be gone.
+// 6.4.4, RFC 4731). An incomplete or unreadable answer is an error: callers take a UID
+// that is not in the set for gone.
 func (c *Conn) Search(ctx context.Context) (uid.Set, error) {
 	cmd := command{name: cmdSearch, answerWait: c.options.Timeouts.Answer, onNO: ClassMailbox, onBAD: ClassProtocol}
 	return c.search(ctx, cmd, []string{c.searchCommand() + " ALL"})
 }
 
-// searchCommand is how a search begins.
+// searchCommand is the beginning of a search command.
 func (c *Conn) searchCommand() string {
 	if c.HasCapability("ESEARCH") {
 		return "UID SEARCH RETURN (ALL)"
@@ -41,7 +38,8 @@ func (c *Conn) search(ctx context.Context, cmd command, parts []string) (uid.Set
 	return set, err
 }
 
-// searchedUIDs is what a search found, if its answer is to be believed.
+// searchedUIDs returns what a search found. It is an error if the answer is a refusal,
+// covers only some messages, or came without a result.
 func (c *Conn) searchedUIDs(f *searchResult, answer status, cmd command) (uid.Set, error) {
 	err := c.checkComplete(answer, cmd)
 	if err == nil && !f.received {
@@ -53,8 +51,8 @@ func (c *Conn) searchedUIDs(f *searchResult, answer status, cmd command) (uid.Se
 	return f.set(), nil
 }
 
-// checkComplete is refusal, and an error also for an OK that covers only some of the
-// messages (RFC 9738).
+// checkComplete returns the error for NO and BAD, and for an OK that covers only some
+// of the messages (MESSAGELIMIT, RFC 9738).
 func (c *Conn) checkComplete(s status, cmd command) error {
 	if err := c.refusal(s, cmd); err != nil {
 		return err
@@ -63,109 +61,4 @@ func (c *Conn) checkComplete(s status, cmd command) error {
 		return protocolError("server leaves out messages beyond its limit [MESSAGELIMIT %s]", c.server.sanitize(s.args))
 	}
 	return nil
-}
-
-// searchResult gathers the ranges of SEARCH and ESEARCH replies.
-type searchResult struct {
-	octetsLeft int // octets that may still come
-	received   bool
-	ranges     []uid.Range
-}
-
-func (f *searchResult) handleUntagged(u untagged) (bool, error) {
-	if f.octetsLeft -= len(u.rest); f.octetsLeft < 0 {
-		return true, protocolError("search result: %w", ErrLimit)
-	}
-	switch {
-	case u.is("SEARCH"):
-		f.received = true
-		for rest := u.rest; ; {
-			var w []byte
-			if w, rest = word(rest); len(w) == 0 {
-				if len(rest) > 0 && !bytes.HasPrefix(bytes.ToUpper(rest), []byte("(MODSEQ ")) { // RFC 7162 3.1.5
-					return true, protocolError("unreadable search result")
-				}
-				return true, nil
-			}
-			if err := f.addRange(w); err != nil {
-				return true, err
-			}
-		}
-	case u.is("ESEARCH"):
-		f.received = true
-		return true, f.parseESearch(u.rest)
-	}
-	return false, nil
-}
-
-// parseESearch reads "(TAG "X1") UID ALL 1:5,7" (RFC 4731 3.1). Without ALL there is nothing.
-func (f *searchResult) parseESearch(rest []byte) error {
-	c := cursor{rest}
-	isUID := false
-	for {
-		c.space()
-		if len(c.b) == 0 {
-			return nil
-		}
-		v := c.value()
-		switch {
-		case v.kind == list:
-			continue
-		case v.kind == atom && isKey(v.octets, "UID"):
-			isUID = true
-			continue
-		}
-		argument := c.value()
-		if v.kind != atom || argument.kind == none {
-			return protocolError("unreadable search result")
-		}
-		if !isKey(v.octets, "ALL") {
-			continue
-		}
-		if !isUID || argument.kind != atom {
-			return protocolError("search result holds no UIDs")
-		}
-		for part := range bytes.SplitSeq(argument.octets, []byte{','}) {
-			if err := f.addRange(part); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// addRange takes "5" or "5:9".
-func (f *searchResult) addRange(part []byte) error {
-	a, b, ranged := bytes.Cut(part, []byte{':'})
-	first, ok := number(a)
-	last := first
-	if ok && ranged {
-		last, ok = number(b)
-	}
-	if !ok || first == 0 || last == 0 || first > 1<<32-1 || last > 1<<32-1 {
-		return protocolError("search result holds what is no UID")
-	}
-	if first > last {
-		first, last = last, first
-	}
-	r := uid.Range{First: uint32(first), Last: uint32(last)}
-	if n := len(f.ranges); n > 0 && f.ranges[n-1].Last < r.First && r.First-f.ranges[n-1].Last == 1 {
-		f.ranges[n-1].Last = r.Last
-		return nil
-	}
-	f.ranges = append(f.ranges, r)
-	return nil
-}
-
-// set is what was gathered. Sorted first: adding in any order would take a
-// hostile server's millions in quadratic time.
-func (f *searchResult) set() uid.Set {
-	byFirst := func(a, b uid.Range) int { return cmp.Compare(a.First, b.First) }
-	if !slices.IsSortedFunc(f.ranges, byFirst) {
-		slices.SortFunc(f.ranges, byFirst)
-	}
-	var s uid.Set
-	for _, r := range f.ranges {
-		s.AddRange(r.First, r.Last)
-	}
-	return s
 }

@@ -6,37 +6,37 @@ import (
 	"strings"
 )
 
-// Examined is what EXAMINE tells of the mailbox it opens.
+// Examined is what the server says of a mailbox when EXAMINE opens it.
 type Examined struct {
 	Status
-	ReadOnly     bool // the server confirms that nothing can be changed
-	UIDNotSticky bool // UIDs do not outlive the session (RFC 9051 7.1, UIDNOTSTICKY)
-	NoModSeq     bool // no MODSEQ here (RFC 7162 3.1.2.2)
+	ReadOnly     bool // the server confirmed that nothing can be changed
+	UIDNotSticky bool // UIDs do not outlive the session (UIDNOTSTICKY, RFC 9051 7.1)
+	NoModSeq     bool // the mailbox has no MODSEQ (RFC 7162 3.1.2.2)
 }
 
-// Selected is what SELECT tells of the mailbox it opens. ReadOnly: the server
-// gave only that.
+// Selected is what the server says of a mailbox when SELECT opens it. ReadOnly means
+// that the server opened it for reading only.
 type Selected struct {
 	Examined
-	PermanentFlags    []string // flags that can be kept, sorted, without \*; if not Told: all can (RFC 9051 7.1)
-	HasPermanentFlags bool     // PERMANENTFLAGS came
-	AllowsNewKeywords bool     // PERMANENTFLAGS has \*: keywords that are not in it can be kept too
+	PermanentFlags    []string // flags that can be stored, sorted, without \* (RFC 9051 7.1)
+	HasPermanentFlags bool     // PERMANENTFLAGS came; without it all flags can be stored
+	AllowsNewKeywords bool     // PERMANENTFLAGS has \*: keywords not in it can be stored too
 }
 
-// Examine opens a mailbox for reading (RFC 9051 6.3.3), with CONDSTORE if wanted
-// and announced. UIDValidity 0 means that the server did not tell it.
+// Examine opens a mailbox for reading (RFC 9051 6.3.3), with CONDSTORE if condstore is
+// set and the server announces it. UIDValidity is 0 if the server did not send it.
 func (c *Conn) Examine(ctx context.Context, wireName string, condstore bool) (Examined, error) {
 	s, err := c.openMailbox(ctx, cmdExamine, wireName, condstore)
 	return s.Examined, err
 }
 
-// Select opens a mailbox for reading and writing (RFC 9051 6.3.2). UIDValidity 0
-// means that the server did not tell it.
+// Select opens a mailbox for reading and writing (RFC 9051 6.3.2). UIDValidity is 0 if
+// the server did not send it.
 func (c *Conn) Select(ctx context.Context, wireName string) (Selected, error) {
 	return c.openMailbox(ctx, cmdSelect, wireName, false)
 }
 
-// openMailbox is EXAMINE and SELECT.
+// openMailbox sends EXAMINE or SELECT.
 func (c *Conn) openMailbox(ctx context.Context, verb, wireName string, condstore bool) (Selected, error) {
 	cmd := command{name: verb, answerWait: c.options.Timeouts.Answer, onNO: ClassMailbox, onBAD: ClassMailbox}
 	line, err := c.openCommand(cmd, wireName, condstore)
@@ -53,7 +53,7 @@ func (c *Conn) openMailbox(ctx context.Context, verb, wireName string, condstore
 	return opened, nil
 }
 
-// openCommand is the command that opens a mailbox.
+// openCommand returns the command that opens a mailbox.
 func (c *Conn) openCommand(cmd command, wireName string, condstore bool) (string, error) {
 	name, ok := quote(wireName)
 	if !ok {
@@ -66,7 +66,7 @@ func (c *Conn) openCommand(cmd command, wireName string, condstore bool) (string
 	return line, nil
 }
 
-// handleUntagged takes what an untagged reply to the command that opens tells.
+// handleUntagged stores what an untagged reply to EXAMINE or SELECT says.
 func (e *Selected) handleUntagged(u untagged) (bool, error) {
 	if u.is("EXISTS") {
 		e.Messages = u.number
@@ -79,8 +79,8 @@ func (e *Selected) handleUntagged(u untagged) (bool, error) {
 	return u.is("FLAGS") || u.is("RECENT"), nil
 }
 
-// applyStatus takes what a status line tells of the mailbox. A number that can't be
-// read counts as not told.
+// applyStatus stores what a status response says of the mailbox. An unreadable number
+// counts as not sent.
 func (e *Selected) applyStatus(s status) {
 	n, _ := number([]byte(s.args))
 	small := uint32(0)
@@ -88,7 +88,7 @@ func (e *Selected) applyStatus(s status) {
 		small = uint32(n)
 	}
 	switch s.code {
-	case "CLOSED": // what came before was of the mailbox before (RFC 7162 3.2.11)
+	case "CLOSED": // replies so far were of the mailbox that was open before (RFC 7162 3.2.11)
 		*e = Selected{}
 	case "UIDVALIDITY":
 		e.UIDValidity = small
@@ -105,7 +105,8 @@ func (e *Selected) applyStatus(s status) {
 	}
 }
 
-// parsePermanentFlags reads "(\Seen $Junk \*)] text". What is no flag is left out.
+// parsePermanentFlags reads "(\Seen $Junk \*)] text". Anything that is not a flag is
+// left out.
 func (e *Selected) parsePermanentFlags(rest string) {
 	inner, _, closed := strings.Cut(strings.TrimPrefix(rest, "("), ")")
 	if !closed {
