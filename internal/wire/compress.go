@@ -11,16 +11,15 @@ import (
 )
 
 // Compress turns compression on in both directions (RFC 4978), if the server announces
-// it; that it refuses is no error. It may be called at any time after the login, and
-// again.
+// it. A refusal is no error. It may be called at any time after the login, and again.
 //
-// All limits and the minimum rate count octets after inflation, so that a bomb is worth
-// no more than the same octets sent as they are.
+// All limits and the minimum rate count octets after inflation, so that a decompression
+// bomb gains nothing over the same octets sent plainly.
 func (c *Conn) Compress(ctx context.Context) error {
 	if c.compressSent || c.options.Compress == CompressNever || !c.HasCapability("COMPRESS=DEFLATE") {
 		return nil
 	}
-	c.compressSent = true // or asked for in vain
+	c.compressSent = true // also if the server refuses
 	cmd := command{name: cmdCompress, answerWait: c.options.Timeouts.Idle, onNO: ClassMessage, onBAD: ClassMessage}
 	return c.exclusive(ctx, cmd, func() error {
 		answers, err := c.exchange([]string{"COMPRESS DEFLATE"}, 0, nil, nil)
@@ -29,16 +28,16 @@ func (c *Conn) Compress(ctx context.Context) error {
 		}
 		if answers[0].kind != "OK" {
 			switch err := c.refusal(answers[0], cmd); Classify(err) {
-			case ClassBusy, ClassThrottled, ClassLogin: // of the server, not of the command
+			case ClassBusy, ClassThrottled, ClassLogin: // the server refuses, not the command
 				return err
 			}
 			return nil
 		}
-		// Some servers end what they say for now with a block that is not empty, behind
-		// which the standard library's reader would wait for more.
+		// No other command runs, so nobody reads or writes meanwhile. Octets read behind
+		// the OK are compressed.
 		//
-		// No other command is in flight, so nobody reads or writes meanwhile. What was
-		// read behind the OK is compressed.
+		// Some servers end an answer with a block that is not empty. The standard
+		// library's reader would wait for more behind it, this one does not.
 		behind := c.in.takeBuffered()
 		packed := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(behind), c.out), readBufferSize/4)
 		d := &deflated{Conn: c.out, r: flate.NewReaderOpts(packed, flate.WithPartialBlock())}
@@ -55,14 +54,13 @@ type deflated struct {
 
 func (d *deflated) Read(p []byte) (int, error) { return d.r.Read(p) }
 
-// Write sends p in stored blocks (RFC 1951 3.2.4): what we say is short, and so
-// nothing of it waits in a compressor, nor takes the memory of one. The empty block
-// behind it tells the reader that this is all for now.
+// Write sends p in stored blocks (RFC 1951 3.2.4): commands are short, and this needs
+// no compressor's memory and delays nothing. The empty block at the end flushes.
 func (d *deflated) Write(p []byte) (int, error) {
-	const most = 1<<16 - 1
-	packed := make([]byte, 0, len(p)+5*(2+len(p)/most))
+	const maxBlock = 1<<16 - 1
+	packed := make([]byte, 0, len(p)+5*(2+len(p)/maxBlock))
 	for rest := p; len(rest) > 0; {
-		n := min(len(rest), most)
+		n := min(len(rest), maxBlock)
 		packed = append(packed, 0, byte(n), byte(n>>8), byte(^n), byte(^n>>8))
 		packed = append(packed, rest[:n]...)
 		rest = rest[n:]
@@ -74,7 +72,7 @@ func (d *deflated) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// CloseWrite says that nothing more will be written.
+// CloseWrite closes the connection for writing.
 func (d *deflated) CloseWrite() error {
 	if half, ok := d.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

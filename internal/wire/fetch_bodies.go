@@ -10,17 +10,18 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 )
 
-// FetchBodies fetches whole messages, BODY.PEEK[] and nothing else. fn is called at
-// most once for each UID of set, as they come, with the octets that the server
-// announces for it and a reader of exactly so many: it ends in io.EOF only if all
-// came, else in io.ErrUnexpectedEOF, and then Bodies fails. It fails, too, with
-// another error in the place of the io.EOF, if the end of the reply does not follow
-// the octets: then their number was not the announced one. What fn leaves unread
-// is dropped.
+// FetchBodies fetches whole messages, BODY.PEEK[] and nothing else. fn is called at most
+// once for each UID of set, in the order of the replies, with the announced size in
+// octets and a reader of exactly that many.
 //
-// A message is handed over only if its reply names a UID of set before a
-// literal. All else is skipped, so nil does not mean that every message came:
-// the caller compares, and asks Body for the rest.
+// The reader ends in io.EOF only if all octets came and the end of the reply follows
+// them. It ends in io.ErrUnexpectedEOF if octets are missing, and in another error if
+// the announced size was wrong; FetchBodies then fails. Octets that fn does not read are
+// dropped.
+//
+// fn is given a message only if its reply has a UID of set before the literal. Other
+// replies are skipped, so nil does not mean that every message came: the caller compares,
+// and calls FetchBody for the rest.
 //
 // An error of fn ends the connection and is returned as it is.
 func (c *Conn) FetchBodies(ctx context.Context, set uid.Set, fn func(uid uint32, size int64, body io.Reader) error) error {
@@ -40,7 +41,7 @@ func (c *Conn) FetchBodies(ctx context.Context, set uid.Set, fn func(uid uint32,
 	return nil
 }
 
-// bodies runs one FETCH.
+// bodies runs one FETCH command.
 func (c *Conn) bodies(client *imapclient.Client, set imap.UIDSet, fn func(uint32, int64, io.Reader) error) error {
 	items := &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{{Peek: true}}}
 	fetch := client.Fetch(set, items)
@@ -75,10 +76,10 @@ func (c *Conn) bodies(client *imapclient.Client, set imap.UIDSet, fn func(uint32
 	return fetch.Close()
 }
 
-// awaitBodyEnd reads the reply of a body to its end. Without that the octets may be too
-// few and those behind them have been taken for theirs.
+// awaitBodyEnd reads the rest of a body's reply. Without the end of the reply, the
+// announced size may have been wrong.
 func (c *Conn) awaitBodyEnd(m *imapclient.FetchMessageData, u uint32) error {
-	for m.Next() != nil { // none but the end: the guard lets no other item through
+	for m.Next() != nil { // the guard lets no other item through
 	}
 	if c.guard.hasEnded(u) {
 		return nil
@@ -90,9 +91,9 @@ func (c *Conn) awaitBodyEnd(m *imapclient.FetchMessageData, u uint32) error {
 }
 
 // abandonFetch ends a FETCH in the middle of a body. The connection is closed first:
-// draining the command would download the rest, or wait for it forever. Once
-// reading the body has failed, go-imap's reader is off with the same buffer, and
-// the command may be drained only when that is gone.
+// draining the command would download the rest, or wait for it for ever. If reading the
+// body failed, go-imap's reader still uses the same buffer, and the command may be
+// drained only once that reader has ended.
 func (c *Conn) abandonFetch(client *imapclient.Client, fetch *imapclient.FetchCommand, body *bodyReader) {
 	_ = c.Close() // never fails
 	if body.drain() != nil {
@@ -101,12 +102,12 @@ func (c *Conn) abandonFetch(client *imapclient.Client, fetch *imapclient.FetchCo
 	_ = fetch.Close() // its error follows from ours
 }
 
-// bodyReader gives fn exactly the announced octets of a body, or an error, and
-// that forever.
+// bodyReader reads exactly the announced octets of a body. After its end or an error it
+// returns the same error for ever.
 type bodyReader struct {
 	r          io.Reader
 	left       int64
-	confirmEnd func() error // says, once all came, whether they were the body; nil: nobody knows yet
+	confirmEnd func() error // called after the last octet: says whether the reply ends there; nil: not known here
 	err        error
 }
 
@@ -133,7 +134,7 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	return n, b.err
 }
 
-// drain drains what fn has left of the body.
+// drain reads the octets that fn did not read.
 func (b *bodyReader) drain() error {
 	_, err := io.Copy(io.Discard, b)
 	return err

@@ -7,14 +7,13 @@ import (
 	"io"
 )
 
-// FetchBody fetches one message in a way that takes what Bodies can't: the UID behind
-// the body or in another reply, a quoted string for a body, anything around it.
-// fn is called at most once, with a reader of size octets as in Bodies. Whether
-// what fn read is the message is known only in the end: fn's work counts if Body
-// returns nil.
+// FetchBody fetches one message and accepts replies that FetchBodies does not: the UID
+// behind the body or in another reply, a quoted string for a body, unreadable items
+// around it. fn is called at most once, with a reader of size octets as in FetchBodies.
+// Whether fn read the message is known only at the end: its work counts only if
+// FetchBody returns nil.
 //
-// The error says why there is none: ErrNoBody, ErrNotSent, or an *Error with the
-// server's words. An error of fn ends the connection and is returned as it is.
+// The error is ErrNoBody, ErrNotSent, or an *Error with the server's words. An error of fn ends the connection and is returned as it is.
 func (c *Conn) FetchBody(ctx context.Context, u uint32, fn func(size int64, body io.Reader) error) error {
 	cmd := command{name: cmdFetch, answerWait: c.options.Timeouts.Answer, onNO: ClassMessage, onBAD: ClassMessage}
 	return c.exclusive(ctx, cmd, func() error {
@@ -39,22 +38,22 @@ func (c *Conn) FetchBody(ctx context.Context, u uint32, fn func(size int64, body
 	})
 }
 
-// bodyFetch is the state of one Body.
+// bodyFetch is one FetchBody. It belongs to the command that runs.
 type bodyFetch struct {
 	c   *Conn
 	uid uint32
 	fn  func(size int64, body io.Reader) error
 
-	delivered    bool   // fn has got a body
-	confirmed    bool   // and its reply named our UID
+	delivered    bool   // fn was given a body
+	confirmed    bool   // the reply of that body has our UID
 	bodySeq      uint32 // the sequence number of that reply
-	uidSeq       uint32 // the sequence number that some reply gave our UID
-	inReply      bool   // the body was in the reply that is being read
+	uidSeq       uint32 // the sequence number that any reply has for our UID
+	inReply      bool   // the reply that is being read has the body
 	isNil        bool
-	unterminated bool // what followed the body was not the end of its reply
+	unterminated bool // something other than the end of its reply followed the body
 }
 
-// handleLiteral is given the body's literal, with what stands before it.
+// handleLiteral is given the literal of a body, with what stands before it.
 func (s *bodyFetch) handleLiteral(head []byte, size int64) (bodyOutcome, error) {
 	u := parseUntagged(head)
 	f := parseFetch(u)
@@ -76,7 +75,7 @@ func (s *bodyFetch) deliver(r io.Reader, size int64) error {
 	return err
 }
 
-// handleUntagged is given each whole reply.
+// handleUntagged is given each complete reply.
 func (s *bodyFetch) handleUntagged(u untagged) (bool, error) {
 	if u.is("EXPUNGE") { // sequence numbers mean other messages from here on
 		s.bodySeq, s.uidSeq = 0, 0
@@ -102,7 +101,7 @@ func (s *bodyFetch) handleUntagged(u untagged) (bool, error) {
 	return mine || f.uid == s.uid, nil
 }
 
-// literalReader reads a literal straight from the stream.
+// literalReader reads a literal from the stream.
 type literalReader struct{ c *Conn }
 
 func (r literalReader) Read(p []byte) (int, error) {

@@ -10,38 +10,38 @@ import (
 	"archiverd/internal/uid"
 )
 
-// maxSetOctets is the octets of a UID set in one command; Dovecot refuses lines of 64 KiB.
+// maxSetOctets bounds a UID set in one command: Dovecot refuses lines of 64 KiB.
 const maxSetOctets = 8000
 
-// MetadataQuery says what to ask of which messages.
+// MetadataQuery says which metadata of which messages to fetch.
 type MetadataQuery struct {
 	Set          uid.Set
-	FlagsOnly    bool   // neither INTERNALDATE nor RFC822.SIZE
+	FlagsOnly    bool   // FLAGS alone, without INTERNALDATE and RFC822.SIZE
 	IDs          bool   // also EMAILID (RFC 8474), or Gmail's X-GM-MSGID and X-GM-LABELS, where the server has them
 	ChangedSince uint64 // only messages changed since this MODSEQ, needs CONDSTORE; 0: all (RFC 7162 3.1.4.1)
 }
 
-// Metadata is what the server says of one message.
+// Metadata is what the server says of one message, without its octets.
 type Metadata struct {
 	UID, Seq     uint32
 	HasFlags     bool
 	Flags        []string  // sorted, each once, \Recent left out
-	InternalDate time.Time // with the server's offset; zero: none, or unreadable
+	InternalDate time.Time // with the server's zone; zero: none, or unreadable
 	HasSize      bool
 	Size         int64 // RFC822.SIZE, octets
 	ModSeq       uint64
-	EmailID      string   // EMAILID, else X-GM-MSGID; empty: not told
-	Labels       []string // X-GM-LABELS, in UTF-8, sorted; nil: not told
+	EmailID      string   // EMAILID, else X-GM-MSGID; empty: not sent
+	Labels       []string // X-GM-LABELS, in UTF-8, sorted; nil: not sent
 	Problem      string   // what could not be read, safe to print
 }
 
-// FetchMetadata fetches flags, INTERNALDATE and RFC822.SIZE. Every FETCH reply with a UID
-// is handed to fn, also those that the server sends unasked: the caller checks
-// what it asked for, and what is missing. An error of fn ends the connection and
-// is returned. What is unreadable in one reply is that message's Problem.
+// FetchMetadata fetches flags, INTERNALDATE and RFC822.SIZE. fn is given every FETCH
+// reply with a UID, also those that the server sends unasked: the caller checks which it
+// asked for, and which are missing. An error of fn ends the connection and is returned.
+// Whatever is unreadable in a reply is in that message's Problem.
 //
-// A server that refuses what it has announced is asked again without IDs; what it
-// had told by then comes twice.
+// If the server refuses object IDs that it announces, the query is sent again without
+// them, and fn may be given messages twice.
 func (c *Conn) FetchMetadata(ctx context.Context, q MetadataQuery, fn func(Metadata) error) error {
 	err := c.fetchMetadata(ctx, q, fn)
 	if c.refusedObjectIDs(q, err) {
@@ -73,11 +73,11 @@ func (c *Conn) fetchMetadata(ctx context.Context, q MetadataQuery, fn func(Metad
 	return nil
 }
 
-// maxMetadataReplies is how many replies a query of a very wide set may have: as many as
-// a mailbox may have messages here.
+// maxMetadataReplies bounds the replies to a query of a very wide set: no mailbox has
+// more messages.
 const maxMetadataReplies = 1 << 27
 
-// metadataCommands are the commands of a query.
+// metadataCommands returns the commands of a query.
 func (c *Conn) metadataCommands(q MetadataQuery) []string {
 	items := "(UID FLAGS INTERNALDATE RFC822.SIZE)"
 	if q.IDs {
@@ -96,7 +96,7 @@ func (c *Conn) metadataCommands(q MetadataQuery) []string {
 	return lines
 }
 
-// handleMetadata gives fn what a FETCH reply with a UID says.
+// handleMetadata gives fn the metadata of a FETCH reply that has a UID.
 func handleMetadata(u untagged, fn func(Metadata) error) (bool, error) {
 	f := parseFetch(u)
 	if f.uid == 0 {
@@ -105,7 +105,7 @@ func handleMetadata(u untagged, fn func(Metadata) error) (bool, error) {
 	return true, fn(f.metadata(u.number))
 }
 
-// maxMessageSize is what no message has: whoever adds sizes up must not overflow.
+// maxMessageSize bounds RFC822.SIZE, so that adding up sizes can't overflow.
 const maxMessageSize = 1 << 40
 
 func (f fetchReply) metadata(seq uint32) Metadata {
@@ -148,7 +148,7 @@ func (f fetchReply) metadata(seq uint32) Metadata {
 	return m
 }
 
-// splitSet cuts a set into parts that are short enough to send.
+// splitSet cuts a set into parts of at most maxSetOctets each, as text.
 func splitSet(set uid.Set) []uid.Set {
 	if set.Empty() {
 		return nil

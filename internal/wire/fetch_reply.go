@@ -10,9 +10,10 @@ import (
 	"unicode/utf8"
 )
 
-// fetchReply is what one FETCH reply holds (RFC 9051 7.5.2). Its values point into the reply.
+// fetchReply is the items of one FETCH reply (RFC 9051 7.5.2). Its values point into the
+// reply.
 type fetchReply struct {
-	uid         uint32 // 0: not told, or told differently twice
+	uid         uint32 // 0: not sent, or two different ones
 	flags       value
 	date        value
 	size        value
@@ -22,11 +23,11 @@ type fetchReply struct {
 	labels      value // X-GM-LABELS
 	body        value
 	header      value
-	broken      bool // something in it could not be read
-	badItemName bool // the name of an item is none
+	broken      bool // part of the reply could not be read
+	badItemName bool // something stands where an item's name should be
 }
 
-// parseFetch reads what can be read of a FETCH reply, or of the head of one.
+// parseFetch reads what can be read of a FETCH reply, or of its beginning.
 func parseFetch(u untagged) (f fetchReply) {
 	if !u.is("FETCH") {
 		return f
@@ -50,7 +51,7 @@ func parseFetch(u untagged) (f fetchReply) {
 		if v.kind == none {
 			f.broken = true
 			if len(c.b) > 0 && c.b[0] != ')' {
-				break // a string or list without an end: no telling what follows
+				break // a string or list without an end: what follows is unknown
 			}
 			continue
 		}
@@ -85,9 +86,9 @@ func parseFetch(u untagged) (f fetchReply) {
 	return f
 }
 
-// endsReply says whether rest is what may follow a body in a FETCH reply: further
-// items, none of them another UID or body, and the end. It is something else where
-// the announced size of the body was not its own.
+// endsReply says whether rest may follow a body in a FETCH reply: further items, none
+// of them another UID or body, and the end. It is not, if the announced size of the body
+// was wrong.
 func endsReply(rest []byte, u uint32) bool {
 	for c := (cursor{rest}); ; {
 		c.space()
@@ -108,12 +109,12 @@ func endsReply(rest []byte, u uint32) bool {
 	}
 }
 
-// fetchItems are names of FETCH items, or what they begin with.
+// fetchItems are names of FETCH items, or their beginnings.
 var fetchItems = []string{"UID", "FLAGS", "MODSEQ", "INTERNALDATE", "RFC822", "BODY", "BINARY", "ENVELOPE"}
 
-// isItemName says whether key, of which the cursor stands before the value, may be
-// the name of a FETCH item and not a word of a text: one that is known; or another
-// in upper case, but without a literal.
+// isItemName says whether key may be the name of a FETCH item rather than a word of a
+// text: a known name, or another in upper case whose value is no literal. The cursor
+// stands before the value.
 func (c *cursor) isItemName(key []byte) bool {
 	c.space()
 	for _, name := range fetchItems {
@@ -136,9 +137,9 @@ var (
 
 var systemFlags = [...]string{`\Answered`, `\Deleted`, `\Draft`, `\Flagged`, `\Seen`}
 
-// parseFlags reads a list of flags (RFC 9051 2.3.2): system flags in their usual
-// case, \Recent left out, sorted, each once. A flag that is no visible UTF-8
-// text is left out too, and an error.
+// parseFlags reads a list of flags (RFC 9051 2.3.2): sorted, each once, system flags in
+// their usual case, without \Recent. A flag that is not visible UTF-8 text is left out,
+// and is an error.
 func parseFlags(v value) ([]string, error) {
 	if v.kind != list {
 		return nil, errFlags
@@ -179,14 +180,14 @@ func isVisible(name string) bool {
 	return isPrintable(name) && !strings.ContainsFunc(name, unicode.IsSpace)
 }
 
-// isPrintable is visible, but for spaces.
+// isPrintable is isVisible that allows spaces.
 func isPrintable(name string) bool {
 	return name != "" && utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
 }
 
-// parseDate reads an INTERNALDATE, "17-Jul-1996 02:44:25 -0700" (RFC 9051 9,
-// date-time), and what servers make of it: a day without padding, a zone by name
-// where that is UTC. Years before 1900 are no date of a mail.
+// parseDate reads an INTERNALDATE, "17-Jul-1996 02:44:25 -0700" (RFC 9051 9, date-time),
+// and variants that servers send: a day without padding, UTC by name. A year before 1900
+// is an error.
 func parseDate(v value) (time.Time, error) {
 	if v.kind != text {
 		return time.Time{}, errDate

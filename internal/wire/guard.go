@@ -12,21 +12,22 @@ import (
 	"archiverd/internal/uid"
 )
 
-// errUnreadableReply is the connection's error when go-imap closed it.
+// errUnreadableReply ends the connection when go-imap closed it because of a reply.
 var errUnreadableReply = errors.New("unreadable reply")
 
-// guard is the net.Conn under go-imap. go-imap's reader waits in Read until a
-// command of go-imap's is in flight; then it gets, rewritten, the continuation
-// requests, the FETCH replies with a BODY[] literal if wanted, and the tagged
-// answer, which closes the gate again. All else stays here.
+// guard is the net.Conn under go-imap. go-imap's reader waits in Read until a command
+// of go-imap's runs and the gate is open. Then it gets, rewritten, the continuation
+// requests, the FETCH replies with a wanted BODY[] literal, and the tagged answer, which
+// closes the gate again. All other replies are handled here.
 //
-// The fields below the mutex belong to it; the others to whoever reads.
+// The fields above the mutex are owned by go-imap's reader, those below it are guarded
+// by it.
 type guard struct {
 	c           *Conn
-	bodyOctets  int64  // octets of the body that go-imap is reading
-	inBody      bool   // the rest of a FETCH reply follows
-	uid         uint32 // whose body it is
-	repliesLeft int    // that may still come
+	bodyOctets  int64  // octets left of the body that go-imap is reading
+	inBody      bool   // the rest of the body's FETCH reply follows
+	uid         uint32 // of the message whose body it is
+	repliesLeft int    // replies that the server may still send
 
 	mu          sync.Mutex
 	cond        sync.Cond
@@ -38,7 +39,7 @@ type guard struct {
 	pending     []byte  // for go-imap, before anything from the stream
 }
 
-// openGate lets go-imap's reader at the stream for one command.
+// openGate lets go-imap's reader use the stream for one command.
 func (g *guard) openGate(wanted uid.Set) {
 	g.mu.Lock()
 	g.isOpen, g.wanted, g.endedBodies, g.answered, g.lastStatus = true, wanted, uid.Set{}, false, status{}
@@ -47,14 +48,14 @@ func (g *guard) openGate(wanted uid.Set) {
 	g.cond.Broadcast()
 }
 
-// answer is the tagged answer of the last command, if it came.
+// answer returns the tagged answer of the last command, if it came.
 func (g *guard) answer() (status, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.lastStatus, g.answered
 }
 
-// toClient hands text to go-imap, whether a command is in flight or not.
+// toClient queues text for go-imap, whether the gate is open or not.
 func (g *guard) toClient(text string) {
 	g.mu.Lock()
 	g.pending = append(g.pending, text...)
@@ -63,12 +64,12 @@ func (g *guard) toClient(text string) {
 }
 
 func (g *guard) wake() {
-	g.mu.Lock() // so that no reader is between its look at the error and its wait
+	g.mu.Lock() // no reader is between checking for the error and waiting
 	defer g.mu.Unlock()
 	g.cond.Broadcast()
 }
 
-// Read gives go-imap its next octets. After an error it gives the same error forever.
+// Read returns go-imap its next octets. After an error it returns that error for ever.
 func (g *guard) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -87,7 +88,7 @@ func (g *guard) Read(p []byte) (int, error) {
 	}
 }
 
-// readPending gives what lies ready; without any it waits for the gate.
+// readPending returns queued octets; if there are none it waits until the gate is open.
 func (g *guard) readPending(p []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -102,7 +103,7 @@ func (g *guard) readPending(p []byte) (int, error) {
 	return 0, g.c.failure()
 }
 
-// readBody gives octets of the body.
+// readBody returns octets of the body.
 func (g *guard) readBody(p []byte) (int, error) {
 	n, err := g.c.in.readLiteral(p[:min(int64(len(p)), g.bodyOctets)])
 	g.bodyOctets -= int64(n)
@@ -117,7 +118,7 @@ func (g *guard) readBody(p []byte) (int, error) {
 	return n, nil
 }
 
-// readNext reads one reply, or the rest of one behind its body.
+// readNext reads one reply, or the rest of a reply behind its body.
 func (g *guard) readNext() error {
 	c := g.c
 	if g.inBody {
@@ -137,7 +138,7 @@ func (g *guard) readNext() error {
 	return g.handleReply(reply)
 }
 
-// readBodyTail reads what follows a body, which must be the end of the reply.
+// readBodyTail reads what follows a body. Anything but the end of the reply is an error.
 func (g *guard) readBodyTail() error {
 	c := g.c
 	line, err := c.in.readLine()
@@ -157,14 +158,14 @@ func (g *guard) readBodyTail() error {
 	return nil
 }
 
-// hasEnded says whether the end of the reply followed the body of u.
+// hasEnded says whether the body of u was followed by the end of its reply.
 func (g *guard) hasEnded(u uint32) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.endedBodies.Contains(u)
 }
 
-// offerBody tells go-imap of the body behind head, if it waits for one.
+// offerBody announces the body behind head to go-imap, if it is wanted.
 func (g *guard) offerBody(head []byte, size int64) (bodyOutcome, error) {
 	u := parseUntagged(head)
 	f := parseFetch(u)
@@ -218,7 +219,7 @@ func (g *guard) handleReply(reply []byte) error {
 	return nil
 }
 
-// Write sends a command of go-imap's.
+// Write sends octets of a command of go-imap's.
 func (g *guard) Write(p []byte) (int, error) {
 	if err := g.c.write(p); err != nil {
 		return 0, err
@@ -226,7 +227,7 @@ func (g *guard) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close is called by go-imap: it has had enough.
+// Close is called by go-imap when it gives the connection up.
 func (g *guard) Close() error {
 	g.c.fail(&Error{Class: ClassProtocol, Err: errUnreadableReply})
 	return nil
@@ -235,8 +236,8 @@ func (g *guard) Close() error {
 func (g *guard) LocalAddr() net.Addr  { return g.c.tcp.LocalAddr() }
 func (g *guard) RemoteAddr() net.Addr { return g.c.tcp.RemoteAddr() }
 
-// go-imap's deadlines are absolute and would run while a disk is slow: the
-// stream has its own.
+// go-imap's deadlines are ignored: they are absolute and would count the time of a slow
+// disk. The stream has its own.
 func (g *guard) SetDeadline(time.Time) error      { return nil }
 func (g *guard) SetReadDeadline(time.Time) error  { return nil }
 func (g *guard) SetWriteDeadline(time.Time) error { return nil }

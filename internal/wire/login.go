@@ -15,26 +15,25 @@ import (
 	"github.com/emersion/go-sasl"
 )
 
-// Auth says who we are.
+// Auth is the credentials of a login.
 type Auth struct {
-	// Mechanism is "auto" (the zero value): the best that the server offers;
-	// "plain": AUTHENTICATE PLAIN; or "login": LOGIN, or AUTHENTICATE LOGIN
-	// where LOGIN is disabled.
+	// Mechanism is "" or "auto": the best that the server offers; "plain":
+	// AUTHENTICATE PLAIN; or "login": LOGIN, or AUTHENTICATE LOGIN where LOGIN is
+	// disabled.
 	Mechanism string
 	Username  string
 	Password  []byte
 
-	// SASL makes the client of another mechanism; then Mechanism does not count.
-	// What it sends is not known here: the caller puts its secret into Password
-	// all the same, so that no error shows it.
+	// SASL, if not nil, makes the client of another mechanism, and Mechanism is
+	// ignored. The caller puts the mechanism's secret into Password all the same, so
+	// that no error shows it.
 	SASL func() sasl.Client
 }
 
 var errLoginDisabled = errors.New("server does not accept a password on this connection (LOGINDISABLED)")
 
-// Login authenticates and learns the capabilities that follow. On a connection
-// that the server has greeted with PREAUTH it sends nothing. After an error the
-// connection is closed.
+// Login authenticates and learns the capabilities after the login. If the server
+// greeted with PREAUTH it sends nothing. After an error the connection is closed.
 func (c *Conn) Login(ctx context.Context, a Auth) error {
 	if c.authenticated {
 		return nil
@@ -62,8 +61,8 @@ func (c *Conn) Login(ctx context.Context, a Auth) error {
 	return nil
 }
 
-// loginMethod chooses how to log in. No password leaves where the server has said
-// that it does not want it.
+// loginMethod chooses how to log in. It never sends a password if the server announces
+// LOGINDISABLED for it.
 func (c *Conn) loginMethod(a Auth) (func(*imapclient.Client) error, error) {
 	authenticate := func(client func() sasl.Client) func(*imapclient.Client) error {
 		return func(c *imapclient.Client) error { return c.Authenticate(client()) }
@@ -105,8 +104,8 @@ func (c *Conn) loginMethod(a Auth) (func(*imapclient.Client) error, error) {
 	return nil, fmt.Errorf("unknown login mechanism %q", a.Mechanism)
 }
 
-// loginClient is AUTHENTICATE LOGIN: user name, then password, whatever the
-// prompts say (draft-murchison-sasl-login).
+// loginClient is AUTHENTICATE LOGIN: it sends the user name, then the password, whatever
+// the prompts say (draft-murchison-sasl-login).
 type loginClient struct {
 	username, password string
 	step               int
@@ -124,7 +123,7 @@ func (l *loginClient) Next([]byte) ([]byte, error) {
 	return nil, sasl.ErrUnexpectedServerChallenge
 }
 
-// hideSecrets remembers in which forms the password could come back.
+// hideSecrets stores the forms in which the server could send the password back.
 func (c *Conn) hideSecrets(a Auth) {
 	password := string(a.Password)
 	if password == "" {

@@ -10,11 +10,11 @@ import (
 	"archiverd/internal/utf7"
 )
 
-// maxLabelOctets is the octets that the labels of one message may have together.
+// maxLabelOctets bounds the labels of one message together.
 const maxLabelOctets = 64 << 10
 
-// objectIDItems are the FETCH items by which the server tells what a message is known
-// by to it: EMAILID (RFC 8474 5.1), else those of Gmail's X-GM-EXT-1.
+// objectIDItems are the FETCH items for the server's own identifier of a message:
+// EMAILID (RFC 8474 5.1), else X-GM-MSGID of Gmail's X-GM-EXT-1, and Gmail's labels.
 func (c *Conn) objectIDItems() string {
 	switch {
 	case c.objectIDsRefused:
@@ -29,14 +29,14 @@ func (c *Conn) objectIDItems() string {
 	return ""
 }
 
-// refusedObjectIDs says whether err may be the server's refusal of items that it
-// announces and can't tell.
+// refusedObjectIDs says whether err may be the server's refusal of object IDs that it
+// announces.
 func (c *Conn) refusedObjectIDs(q MetadataQuery, err error) bool {
 	var refusal *imap.Error
 	return q.IDs && c.objectIDItems() != "" && errors.As(err, &refusal) && c.failure() == nil
 }
 
-// emailID is the message's EMAILID, or X-GM-MSGID; empty if it is neither.
+// emailID is the message's EMAILID, or X-GM-MSGID; empty if the reply has neither.
 func (f fetchReply) emailID() string {
 	if f.email.kind == list {
 		inner := cursor{f.email.octets}
@@ -51,7 +51,8 @@ func (f fetchReply) emailID() string {
 	return ""
 }
 
-// isObjectID says whether id is one (RFC 8474 7): 1 to 255 letters, digits, "_", "-".
+// isObjectID says whether id is an objectid (RFC 8474 7): 1 to 255 letters, digits, "_"
+// and "-".
 func isObjectID(id []byte) bool {
 	for _, b := range id {
 		if (b < '0' || b > '9') && (b|0x20 < 'a' || b|0x20 > 'z') && b != '_' && b != '-' {
@@ -61,9 +62,9 @@ func isObjectID(id []byte) bool {
 	return len(id) >= 1 && len(id) <= 255
 }
 
-// parseLabels reads X-GM-LABELS: names in modified UTF-7, those of Gmail's own with
-// a backslash. Sorted, each once; an error if any is no visible text or they are
-// too many.
+// parseLabels reads X-GM-LABELS: names in modified UTF-7, Gmail's own with a backslash.
+// The result is sorted, each label once. The error is errLabels if a label is not
+// printable text or they take more than maxLabelOctets.
 func parseLabels(v value) (labels []string, err error) {
 	if v.kind != list || len(v.octets) > maxLabelOctets {
 		return nil, errLabels
