@@ -18,7 +18,7 @@ const (
 	maxNonSyncHead      = 4096     // octets before a literal that goes unasked: a server may refuse a longer line
 )
 
-// AppendMessage is a message to append.
+// AppendMessage is a message for Append.
 type AppendMessage struct {
 	Flags []string  // each a ValidFlag
 	Date  time.Time // INTERNALDATE with its zone; zero: none is sent
@@ -26,34 +26,33 @@ type AppendMessage struct {
 	Body  io.Reader // read at most once, to its end: it has exactly Size octets
 }
 
-// AppendState is what became of a message.
+// AppendState is the outcome of one message.
 type AppendState int
 
 const (
-	AppendNotSent AppendState = iota // the server can't have it
+	AppendNotSent AppendState = iota // its last octet was not sent: the server can't have it
 	AppendDone                       // OK
 	AppendRefused                    // NO or BAD
-	AppendUnknown                    // all of its command was sent and no answer came: the server may have it
+	AppendUnknown                    // its command was sent whole and no answer came: the server may have it
 )
 
-// Appended is what became of one message.
+// Appended is the outcome of one message.
 type Appended struct {
 	State       AppendState
-	UIDValidity uint32 // of APPENDUID (RFC 4315 3); 0 where the server does not tell
-	UID         uint32 // of APPENDUID; 0 where the server does not tell
-	Err         error  // of AppendRefused: an *Error with the server's words
+	UIDValidity uint32 // of APPENDUID (RFC 4315 3); 0: the server did not send it
+	UID         uint32 // of APPENDUID; 0: the server did not send it
+	Err         error  // of AppendRefused: an *Error with the server's text
 }
 
 // Append appends messages to a mailbox, in order (RFC 9051 6.3.12). With MULTIAPPEND
-// (RFC 3502) they are one command, all or nothing, but for messages of no octets:
-// one among others would revoke them all, so it goes alone. Else each message is a
-// command of its own. Where LITERAL+ or LITERAL- allows it, nothing waits for the
-// server to ask (RFC 7888), but for messages with a system flag of the server's own
-// or with very many flags.
+// (RFC 3502) they are one command, all or nothing; an empty message goes by itself, since
+// it would cancel the whole command. Without it each message is a command. With LITERAL+
+// or LITERAL- no message waits for a continuation request (RFC 7888), except those with
+// an unknown system flag or with very many flags.
 //
-// The slice has one element for each message, whatever the error. A refusal is in
-// the element; the error is that of the connection, or of a message that can't be
-// sent: then nothing was. An error of a Body, or one of another length than Size,
+// The result has one element for each message, whatever the error. A refusal is in the
+// element. The error is that of the connection, or of a message that can't be sent; in
+// that case nothing was sent. An error of a Body, or a Body that is not Size octets long,
 // ends the connection and is returned as it is.
 func (c *Conn) Append(ctx context.Context, wireName string, msgs []AppendMessage) ([]Appended, error) {
 	cmd := command{name: cmdAppend, answerWait: c.options.Timeouts.Answer, onNO: ClassMessage, onBAD: ClassMessage}
@@ -76,10 +75,10 @@ func (c *Conn) Append(ctx context.Context, wireName string, msgs []AppendMessage
 	return out, err
 }
 
-// dateTime is an INTERNALDATE (RFC 9051 9, date-time).
+// dateTime is the layout of INTERNALDATE (RFC 9051 9, date-time).
 const dateTime = `"_2-Jan-2006 15:04:05 -0700"`
 
-// check returns why a message can't be sent.
+// check returns an error if the message can't be sent.
 func (m *AppendMessage) check() error {
 	if m.Size < 0 || m.Body == nil {
 		return errors.New("there is no body to append")
@@ -90,7 +89,7 @@ func (m *AppendMessage) check() error {
 	return checkFlags(m.Flags)
 }
 
-// head is what stands before the size of the message's literal.
+// head returns what stands before the size of the message's literal.
 func (m *AppendMessage) head() string {
 	head := " "
 	if len(m.Flags) > 0 {
@@ -102,9 +101,9 @@ func (m *AppendMessage) head() string {
 	return head
 }
 
-// hasKnownFlags says whether every server can read the flags. Some refuse an unknown system
-// flag, and then read a literal that they have not asked for as commands: seen with
-// Dovecot 2.3. A mail must never be that.
+// hasKnownFlags says whether every server can read the flags. Some (Dovecot 2.3) refuse
+// an unknown system flag and then read a non-synchronising literal as commands. A
+// message must never be read as commands.
 func (m *AppendMessage) hasKnownFlags() bool {
 	return !slices.ContainsFunc(m.Flags, func(flag string) bool {
 		known := func(system string) bool { return strings.EqualFold(system, flag) }
@@ -112,9 +111,9 @@ func (m *AppendMessage) hasKnownFlags() bool {
 	})
 }
 
-// appendUIDs reads the arguments of APPENDUID for n messages: "7 42:43,50" (RFC
-// 4315 3). The UIDs ascend in the order of the messages; what is anything else, or
-// of another number, counts as not told.
+// appendUIDs reads the arguments of APPENDUID for n messages: "7 42:43,50" (RFC 4315 3).
+// The UIDs must ascend, in the order of the messages, and be n; otherwise the result is
+// empty.
 func appendUIDs(args string, n int) (uidValidity uint32, uids []uint32) {
 	validity, set, _ := strings.Cut(args, " ")
 	v, ok := number([]byte(validity))

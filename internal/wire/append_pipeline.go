@@ -6,9 +6,9 @@ import (
 	"io"
 )
 
-// appender streams APPEND commands and reads the answers. A command that needs no
-// leave of the server's is sent ahead of the answers to those before it, but not
-// so far that both sides could be stuck in writing.
+// appender streams APPEND commands and reads the answers. A command with
+// non-synchronising literals is sent before the earlier ones are answered, but only so
+// far that client and server can't both block on writing.
 type appender struct {
 	*pipeline
 	cmd    command
@@ -18,15 +18,15 @@ type appender struct {
 	buffer *bufio.Writer
 
 	commands         []appendCommand
-	written          int   // commands whose last octet is in w
-	sent             int   // commands whose last octet was given to the network
+	written          int   // commands whose last octet is in buffer
+	sent             int   // commands whose last octet was written to the network
 	unanswered       int   // commands without an answer
-	unansweredOctets int64 // octets of them
-	writeErr         error // of a write
-	readFailed       bool  // no answer can be read any more
+	unansweredOctets int64 // octets of the unanswered commands
+	writeErr         error // the error of a write
+	readFailed       bool  // reading an answer failed: no further answer can be read
 }
 
-// appendCommand is one command, with the messages from first to before end.
+// appendCommand is one command, with the messages [first, end).
 type appendCommand struct {
 	first, end int
 	octets     int64
@@ -38,8 +38,8 @@ func newAppender(c *Conn, cmd command, name string, msgs []AppendMessage, out []
 	return a
 }
 
-// run sends all messages. Any error is final: the connection is closed, for the
-// server must not take what comes next for the rest of a message.
+// run sends all messages. After an error the connection is closed: the server must not
+// read the next command as the rest of a message.
 func (a *appender) run() error {
 	whole := false
 	defer func() {
@@ -81,7 +81,7 @@ func (a *appender) appendAll() error {
 	return nil
 }
 
-// nextCommand is the command that begins with a message.
+// nextCommand returns the command that begins with message first.
 func (a *appender) nextCommand(first int) appendCommand {
 	p := appendCommand{first, first + 1, a.msgs[first].Size}
 	if p.octets > 0 && a.c.HasCapability("MULTIAPPEND") {
@@ -92,8 +92,8 @@ func (a *appender) nextCommand(first int) appendCommand {
 	return p
 }
 
-// send sends a command, or as much of it as the server wants. Errors of writing
-// stick to w.
+// send sends a command, or its beginning if the server refuses it before the rest.
+// Errors of writing are kept by buffer and returned later.
 func (a *appender) send(p appendCommand) error {
 	a.commands, a.answers = append(a.commands, p), append(a.answers, status{})
 	a.unanswered++
@@ -122,15 +122,16 @@ func (a *appender) send(p appendCommand) error {
 	return nil
 }
 
-// isNonSynchronising says whether a message goes without the server's leave (RFC 7888).
+// isNonSynchronising says whether a message goes without a continuation request (RFC
+// 7888).
 func (a *appender) isNonSynchronising(m *AppendMessage) bool {
 	able := a.c.HasCapability("LITERAL+") || a.c.HasCapability("LITERAL-") && m.Size <= maxLiteralMinus
 	return able && m.hasKnownFlags() && isASCII(a.name) && len(a.name)+len(m.head()) <= maxNonSyncHead
 }
 
-// awaitContinuation waits until the server asks for a literal; not wanted: it has refused the
-// command instead (RFC 9051 7.6). The answers to the commands before come first: a
-// "+" among them is not meant for this one.
+// awaitContinuation waits until the server asks for a literal (RFC 9051 7.6). wanted is
+// false if it refused the command instead. The answers to earlier commands come first: a
+// "+" among them does not belong to this command.
 func (a *appender) awaitContinuation() (wanted bool, err error) {
 	if err := a.buffer.Flush(); err != nil {
 		return false, err
@@ -169,8 +170,8 @@ func (a *appender) sendBody(m *AppendMessage) error {
 	return nil
 }
 
-// Write gives octets to the network: w's way there. The server may have a command
-// from the moment that its last octet is in a write.
+// Write writes octets to the network for buffer. From the moment that the last octet of
+// a command is passed to a write, the server may have the command.
 func (a *appender) Write(p []byte) (int, error) {
 	a.c.in.throttle(len(p))
 	if a.writeErr = a.c.failure(); a.writeErr != nil {
@@ -189,7 +190,7 @@ func (a *appender) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// awaitAnswer sends what is ready and reads the answer to one command.
+// awaitAnswer flushes buffer and reads the answer to one command.
 func (a *appender) awaitAnswer() error {
 	if err := a.buffer.Flush(); err != nil {
 		return err
@@ -198,8 +199,8 @@ func (a *appender) awaitAnswer() error {
 	return err
 }
 
-// readAnswer reads the answer to one command, which the server may have to work for,
-// or continuation if that is waited for.
+// readAnswer reads the answer to one command and returns its index, or continuation if
+// that is expected.
 func (a *appender) readAnswer() (int, error) {
 	a.c.in.deadline.readWait = a.cmd.answerWait
 	i, err := a.nextAnswer()
@@ -210,7 +211,7 @@ func (a *appender) readAnswer() (int, error) {
 	return i, err
 }
 
-// recordAnswer takes down what became of a command's messages.
+// recordAnswer stores the outcome of a command's messages.
 func (a *appender) recordAnswer(i int) error {
 	p, s := a.commands[i], a.answers[i]
 	a.answers[i] = status{kind: s.kind} // the text may be long
@@ -240,8 +241,8 @@ func (a *appender) recordAnswer(i int) error {
 	return nil
 }
 
-// readLateAnswers reads, once sending has come to an end, what the server still says: an
-// answer spares the caller a doubt, a BYE tells why.
+// readLateAnswers reads what the server still sends after sending has ended: an answer
+// turns AppendUnknown into an outcome, a BYE gives the reason.
 func (a *appender) readLateAnswers() {
 	if a.writeErr != nil {
 		a.c.in.capDeadline(byeTimeout)
@@ -251,7 +252,7 @@ func (a *appender) readLateAnswers() {
 	}
 }
 
-// hasUnanswered says whether a command that was sent has no answer.
+// hasUnanswered says whether a command that was sent whole has no answer.
 func (a *appender) hasUnanswered() bool {
 	for i := range a.sent {
 		if a.answers[i].kind == "" {

@@ -15,22 +15,22 @@ import (
 
 // Mailbox is one mailbox as the server lists it.
 type Mailbox struct {
-	Wire      string   // the octets as listed: what goes back to the server
-	Name      string   // decoded from modified UTF-7, where that leads back to Wire; else the octets of Wire
-	Raw       bool     // Name holds octets that were not decoded
+	Wire      string   // the octets as listed: what commands send
+	Name      string   // decoded from modified UTF-7 if encoding it again gives Wire; else the octets of Wire
+	Raw       bool     // Name holds octets that could not be decoded
 	Delimiter string   // of the hierarchy; "" for none
 	Attrs     []string // as listed: \Noselect, \HasChildren, \Sent, …
-	Status    *Status  // nil: not known
-	StatusErr error    // why it is not, if it could have been
+	Status    *Status  // nil: not sent
+	StatusErr error    // why Status is nil, if the mailbox can be selected
 }
 
-// Status is what STATUS and EXAMINE tell of a mailbox; 0 means not told.
+// Status is what STATUS and EXAMINE say of a mailbox. 0 means not sent.
 type Status struct {
 	Messages, UIDNext, UIDValidity uint32
 	HighestModSeq                  uint64
 }
 
-// hasAttr says whether the mailbox carries the attribute.
+// hasAttr says whether the mailbox has the attribute, in any case.
 func (m *Mailbox) hasAttr(attr string) bool {
 	return slices.ContainsFunc(m.Attrs, func(a string) bool { return strings.EqualFold(a, attr) })
 }
@@ -40,8 +40,8 @@ const (
 	unreadableName  = "(unreadable LIST reply)"
 )
 
-// List lists all mailboxes, each with its STATUS if it can be selected. What is
-// wrong with one mailbox, be it its name or its STATUS, is in that Mailbox.
+// List lists all mailboxes, each with its STATUS if it can be selected. An error of one
+// mailbox's name or STATUS is in that Mailbox.
 func (c *Conn) List(ctx context.Context) ([]Mailbox, error) {
 	var l listReplies
 	l.maxMailboxes = c.options.Limits.Mailboxes
@@ -92,7 +92,7 @@ func (c *Conn) statusItems() string {
 	return "(MESSAGES UIDNEXT UIDVALIDITY)"
 }
 
-// fetchStatuses asks for the STATUS of some mailboxes in one go.
+// fetchStatuses asks for the STATUS of several mailboxes in one write.
 func (c *Conn) fetchStatuses(ctx context.Context, group []*Mailbox) error {
 	cmd := command{name: cmdStatus, answerWait: c.options.Timeouts.Answer, onNO: ClassMailbox, onBAD: ClassMailbox}
 	var lines []string
@@ -136,7 +136,7 @@ func (c *Conn) fetchStatuses(ctx context.Context, group []*Mailbox) error {
 
 var errUnsendable = &Error{Class: ClassMailbox, Err: errors.New("mailbox name holds NUL or a line end and can't be sent")}
 
-// listReplies gathers the replies to LIST.
+// listReplies collects the replies to LIST.
 type listReplies struct {
 	maxMailboxes int
 	mailboxes    []Mailbox
@@ -165,7 +165,7 @@ func (l *listReplies) handleUntagged(u untagged) (bool, error) {
 	return true, nil
 }
 
-// assignStatuses drops what was listed twice and gives each mailbox its status.
+// assignStatuses drops mailboxes listed twice and gives each mailbox its status.
 func (l *listReplies) assignStatuses() {
 	seen := make(map[string]bool)
 	l.mailboxes = slices.DeleteFunc(l.mailboxes, func(m Mailbox) bool {
@@ -178,9 +178,8 @@ func (l *listReplies) assignStatuses() {
 	}
 }
 
-// parseList reads what follows "* LIST" (RFC 9051 7.3.1). Whatever it is, it
-// becomes a mailbox: none is lost for the way it is written. Only the empty
-// name is nobody's.
+// parseList reads what follows "* LIST" (RFC 9051 7.3.1). Anything becomes a mailbox, so
+// that no mailbox is lost because of how it is written. Only an empty name is dropped.
 func parseList(rest []byte) Mailbox {
 	c := cursor{rest}
 	attrs, delimiter := c.value(), c.value()
@@ -249,7 +248,7 @@ func parseStatusReply(u untagged) (name string, s *Status, ok bool) {
 	}
 }
 
-// splitStatusReply cuts a STATUS reply into the name and the items.
+// splitStatusReply cuts a STATUS reply into name and items.
 func splitStatusReply(u untagged) (name string, items cursor, ok bool) {
 	if !u.is("STATUS") {
 		return "", cursor{}, false

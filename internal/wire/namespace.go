@@ -6,14 +6,14 @@ import (
 	"archiverd/internal/utf7"
 )
 
-// Namespace says where a user's own mailboxes are (RFC 2342).
+// Namespace is where a user's personal mailboxes are (RFC 2342).
 type Namespace struct {
 	Prefix    string // decoded, with its trailing delimiter if the server gives it so, "INBOX."; "" for none
 	Delimiter string // of the hierarchy; "" for none
 }
 
-// Namespace asks for the personal namespace. Where the server has none to tell,
-// the prefix is "" and the delimiter is that of LIST (RFC 9051 6.3.9).
+// Namespace returns the personal namespace. If the server does not send one, the prefix
+// is "" and the delimiter is that of LIST (RFC 9051 6.3.9).
 func (c *Conn) Namespace(ctx context.Context) (Namespace, error) {
 	var space Namespace
 	told := false
@@ -45,8 +45,8 @@ func (c *Conn) Namespace(ctx context.Context) (Namespace, error) {
 	return space, err
 }
 
-// parseNamespace reads what follows "* NAMESPACE": the first of the personal
-// namespaces, if there is one.
+// parseNamespace reads what follows "* NAMESPACE" and returns the first personal
+// namespace, if there is one.
 func parseNamespace(rest []byte) (Namespace, bool) {
 	all := cursor{rest}
 	personal := cursor{all.value().octets}

@@ -8,14 +8,14 @@ import (
 	"archiverd/internal/pattern"
 )
 
-// Quota is how much room a mailbox's owner has (RFC 9208), in octets.
+// Quota is the storage quota of a mailbox's owner, in octets (RFC 9208).
 type Quota struct {
 	Used  int64
-	Limit int64 // 0: none, or not told
+	Limit int64 // 0: none, or not sent
 }
 
-// Quota asks for the room that is left to a mailbox: of its quota roots, the one
-// with the least. A server without QUOTA is not asked.
+// Quota returns the quota of a mailbox: of its quota roots, the one with the least space
+// left. Without the capability QUOTA nothing is sent.
 func (c *Conn) Quota(ctx context.Context, wireName string) (Quota, error) {
 	if !c.HasCapability("QUOTA") {
 		return Quota{}, nil
@@ -60,11 +60,11 @@ func parseQuota(rest []byte) Quota {
 	}
 }
 
-// storageOctets turns units of STORAGE into octets (RFC 9208 5.1).
+// storageOctets converts units of STORAGE to octets (RFC 9208 5.1).
 func storageOctets(units uint64) int64 { return int64(min(units, math.MaxInt64>>10)) << 10 }
 
-// AppendLimit asks how many octets a message may have to be taken into a mailbox
-// (RFC 7889); 0: there is no limit, or it is not told.
+// AppendLimit returns how many octets a message may have that is appended to a mailbox
+// (RFC 7889). 0 means that there is no limit, or the server does not say.
 func (c *Conn) AppendLimit(ctx context.Context, wireName string) (int64, error) {
 	if limit, everywhere := c.announcedLimit(); everywhere || !c.HasCapability("APPENDLIMIT") {
 		return limit, nil
@@ -96,7 +96,7 @@ func (c *Conn) AppendLimit(ctx context.Context, wireName string) (int64, error) 
 	return limit, nil
 }
 
-// announcedLimit is the limit that is the same for all mailboxes, "APPENDLIMIT=10000".
+// announcedLimit returns the limit that holds for all mailboxes, "APPENDLIMIT=10000".
 func (c *Conn) announcedLimit() (int64, bool) {
 	for name := range c.server.all() {
 		if digits, ok := strings.CutPrefix(name, "APPENDLIMIT="); ok {

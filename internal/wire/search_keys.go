@@ -9,21 +9,21 @@ import (
 	"archiverd/internal/uid"
 )
 
-// textKeys are the search keys that text follows, and how often (RFC 9051 6.4.4,
-// and Gmail's).
+// textKeys are the search keys that take text, with the number of their arguments (RFC
+// 9051 6.4.4, and Gmail's).
 var textKeys = map[string]int{
 	"BCC": 1, "BODY": 1, "CC": 1, "FROM": 1, "HEADER": 2, "SUBJECT": 1, "TEXT": 1, "TO": 1,
 	"X-GM-LABELS": 1, "X-GM-RAW": 1,
 }
 
-// SearchKeys returns the UIDs of the messages of the open mailbox that match keys
-// as a person writes them (RFC 9051 6.4.4): {"FROM", "bob smith", "SINCE",
-// "1-Jan-2026"}; without any, all. Each element is one key, argument or
-// parenthesis. What follows a key that takes text is sent as text, whatever it is;
-// the others as they are, unless they hold what no atom can. Text beyond ASCII is
-// sent as a literal in UTF-8.
+// SearchKeys returns the UIDs of the messages of the open mailbox that match keys as a
+// person writes them (RFC 9051 6.4.4): {"FROM", "bob smith", "SINCE", "1-Jan-2026"}.
+// Without keys it returns all. Each element is one key, argument or parenthesis. The
+// argument of a key that takes text is sent as a string; other elements are sent as they
+// are, unless they hold octets that no atom can. Text beyond ASCII is sent as a literal
+// in UTF-8.
 //
-// A refusal is the error of the keys: the connection stays.
+// If the server refuses the keys, the error is of ClassMailbox and the connection stays.
 func (c *Conn) SearchKeys(ctx context.Context, keys []string) (uid.Set, error) {
 	cmd := command{name: cmdSearch, answerWait: c.options.Timeouts.Answer, onNO: ClassMailbox, onBAD: ClassMailbox}
 	if len(keys) == 0 {
@@ -36,7 +36,8 @@ func (c *Conn) SearchKeys(ctx context.Context, keys []string) (uid.Set, error) {
 	return c.search(ctx, cmd, parts)
 }
 
-// searchParts writes a search; each part but the last ends in the size of a literal.
+// searchParts returns a search command in parts; each but the last ends in the size of a
+// literal.
 func (c *Conn) searchParts(keys []string) ([]string, error) {
 	line := c.searchCommand()
 	for _, k := range keys {
@@ -48,7 +49,7 @@ func (c *Conn) searchParts(keys []string) ([]string, error) {
 		line += " CHARSET UTF-8"
 	}
 	var parts []string
-	texts := 0 // arguments to come that are text
+	texts := 0 // arguments that follow and are text
 	for _, k := range keys {
 		line += " "
 		switch quoted, _ := quote(k); {
@@ -66,8 +67,8 @@ func (c *Conn) searchParts(keys []string) ([]string, error) {
 	return append(parts, line), nil
 }
 
-// isBareKey says whether a key can be sent as it is: visible ASCII that neither begins
-// a string nor ends in a literal's size.
+// isBareKey says whether a key can be sent as it is: visible ASCII that can't be read as
+// a string or as the size of a literal.
 func isBareKey(key string) bool {
 	for i := range len(key) {
 		if b := key[i]; b <= ' ' || b >= 0x7f || strings.IndexByte("\"\\{}%", b) >= 0 {
