@@ -77,15 +77,15 @@ func TestAgainstModel(t *testing.T) {
 		a, am := build()
 		b, bm := build()
 		check("set", a, func(u uint32) bool { return am[u] })
-		check("minus", a.Subtract(b), func(u uint32) bool { return am[u] && !bm[u] })
-		check("and", a.Intersect(b), func(u uint32) bool { return am[u] && bm[u] })
+		check("subtract", a.Subtract(b), func(u uint32) bool { return am[u] && !bm[u] })
+		check("intersect", a.Intersect(b), func(u uint32) bool { return am[u] && bm[u] })
 		n := r.IntN(70)
 		head, rest := a.Split(n)
 		if head.Len() != min(n, a.Len()) || !rest.Empty() && head.Max() >= rest.r[0].First {
 			t.Fatalf("%q.Split(%d) = %q, %q", a, n, head, rest)
 		}
 		check("split", head.Union(rest), func(u uint32) bool { return am[u] })
-		check("or", a.Union(b), func(u uint32) bool { return am[u] || bm[u] })
+		check("union", a.Union(b), func(u uint32) bool { return am[u] || bm[u] })
 	}
 }
 
@@ -96,6 +96,6 @@ func TestWholeRangeIsCheap(t *testing.T) {
 		t.Errorf("Len() = %d", got)
 	}
 	if got := s.Subtract(Of(1, 7, 4294967295)).String(); got != "2:6,8:4294967294" {
-		t.Errorf("Minus = %q", got)
+		t.Errorf("Subtract = %q", got)
 	}
 }
