@@ -11,12 +11,10 @@ import (
 	"os"
 	"path"
 	"strings"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"archiverd/archive"
+	"archiverd/internal/durable"
 )
 
 // target is the directory that is written to. All access goes through its root.
@@ -53,9 +51,10 @@ func openTarget(dir string, own bool) (*target, error) {
 	return t, nil
 }
 
-// lockOrBusy locks a file. What can't lock files goes without.
+// lockOrBusy locks a file or directory. The error is ErrBusy if another export has
+// the lock. On a file system without locks the export continues without one.
 func lockOrBusy(f *os.File) error {
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+	if errors.Is(durable.TryLock(f), durable.ErrLocked) {
 		return ErrBusy
 	}
 	return nil
@@ -113,18 +112,10 @@ func (t *target) fileNames(dir string) ([]string, error) {
 	return d.Readdirnames(-1)
 }
 
-// syncDirs makes the names in directories durable. Some file systems know no such thing.
+// syncDirs makes the names in directories durable.
 func (t *target) syncDirs(dirs ...string) error {
 	for _, dir := range dirs {
-		d, err := t.root.Open(dir)
-		if err != nil {
-			return err
-		}
-		err = d.Sync()
-		if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.EBADF) {
-			err = nil
-		}
-		if err := errors.Join(err, d.Close()); err != nil {
+		if err := durable.SyncDirIn(t.root, dir); err != nil {
 			return err
 		}
 	}
