@@ -55,49 +55,29 @@ func (s *session) Search(kind imapserver.NumKind, c *imap.SearchCriteria, _ *ima
 // criterion is one search key. An error is one of reading the message.
 type criterion func(picked) (bool, error)
 
-// search turns criteria, all of which must hold, into one test; the costly ones come last.
+// search turns criteria, all of which must hold, into one. The
+// costly ones, which read the message, come last.
 func (v *view) search(c *imap.SearchCriteria) criterion {
-	var tests []criterion
-	add := func(cheap func(p picked) bool) {
-		tests = append(tests, func(p picked) (bool, error) { return cheap(p), nil })
-	}
-	for _, set := range c.SeqNum {
-		in := v.matcher(set)
-		add(func(p picked) bool { return in(p.seq, p.message) })
-	}
-	for _, set := range c.UID {
-		in := v.matcher(set)
-		add(func(p picked) bool { return in(p.seq, p.message) })
-	}
-	for _, f := range c.Flag {
-		add(func(p picked) bool { return hasFlag(p.flags, string(f)) })
-	}
-	for _, f := range c.NotFlag {
-		add(func(p picked) bool { return !hasFlag(p.flags, string(f)) })
-	}
-	add(func(p picked) bool {
-		return within(p.date, c.Since, c.Before) &&
-			(c.Larger == 0 || p.size() > c.Larger) && (c.Smaller == 0 || p.size() < c.Smaller)
-	})
+	all := []criterion{v.searchState(c)}
 	if len(c.Header) > 0 || !c.SentSince.IsZero() || !c.SentBefore.IsZero() {
-		tests = append(tests, func(p picked) (bool, error) { return inHeader(p.reader(), c) })
+		all = append(all, func(p picked) (bool, error) { return inHeader(p.reader(), c) })
 	}
 	for _, text := range c.Text {
-		tests = append(tests, contains(imap.PartSpecifierNone, text))
+		all = append(all, contains(imap.PartSpecifierNone, text))
 	}
 	for _, text := range c.Body {
-		tests = append(tests, contains(imap.PartSpecifierText, text))
+		all = append(all, contains(imap.PartSpecifierText, text))
 	}
 	for _, not := range c.Not {
 		inner := v.search(&not)
-		tests = append(tests, func(p picked) (bool, error) {
+		all = append(all, func(p picked) (bool, error) {
 			ok, err := inner(p)
 			return !ok, err
 		})
 	}
 	for _, or := range c.Or {
 		a, b := v.search(&or[0]), v.search(&or[1])
-		tests = append(tests, func(p picked) (bool, error) {
+		all = append(all, func(p picked) (bool, error) {
 			if ok, err := a(p); ok || err != nil {
 				return ok, err
 			}
@@ -105,12 +85,35 @@ func (v *view) search(c *imap.SearchCriteria) criterion {
 		})
 	}
 	return func(p picked) (bool, error) {
-		for _, t := range tests {
+		for _, t := range all {
 			if ok, err := t(p); !ok || err != nil {
 				return false, err
 			}
 		}
 		return true, nil
+	}
+}
+
+// searchState is search for the criteria that need no octets of the message.
+func (v *view) searchState(c *imap.SearchCriteria) criterion {
+	var sets []func(seq uint32, msg *message) bool
+	for _, set := range c.SeqNum {
+		sets = append(sets, v.matcher(set))
+	}
+	for _, set := range c.UID {
+		sets = append(sets, v.matcher(set))
+	}
+	return func(p picked) (bool, error) {
+		for _, in := range sets {
+			if !in(p.seq, p.message) {
+				return false, nil
+			}
+		}
+		has := func(f imap.Flag) bool { return hasFlag(p.flags, string(f)) }
+		return !slices.ContainsFunc(c.Flag, func(f imap.Flag) bool { return !has(f) }) &&
+			!slices.ContainsFunc(c.NotFlag, has) &&
+			within(p.date, c.Since, c.Before) &&
+			(c.Larger == 0 || p.size() > c.Larger) && (c.Smaller == 0 || p.size() < c.Smaller), nil
 	}
 }
 

@@ -35,55 +35,74 @@ type Form struct {
 	hasLineEnd bool  // its last line has an end, or needs none
 }
 
-// Measure reads a message to the end of r.
+// Measure reads a message to the end of r and returns how Write will store it.
 func Measure(r io.Reader, v Variant) (Form, error) {
-	var f Form
-	var feeds, pairs, marked int // line feeds; of those, after a CR; lines of >From
-	plain, header, ended := true, true, false
-	behind := 0 // line feeds in the body
+	c := counts{onlyCRLF: true, inHeader: true}
 	for l := newLineReader(r); ; {
 		text, start, err := l.next()
 		if err == io.EOF {
-			break
+			return c.form(v), nil
 		}
 		if err != nil {
-			return f, err
+			return Form{Size: c.octets}, err
 		}
-		f.Size += int64(len(text))
-		if start && countMarks(text) > 0 {
-			marked++
-		}
-		if !header {
-			f.body += int64(len(text))
-		}
-		if ended = text[len(text)-1] == '\n'; !ended {
-			continue
-		}
-		feeds++
-		if !header {
-			behind++
-		}
-		if bytes.HasSuffix(text, []byte("\r\n")) {
-			pairs++
-			plain = plain && !bytes.HasSuffix(text, []byte("\r\r\n"))
-		}
-		header = header && !(start && isBlank(text))
+		c.add(text, start)
 	}
-	f.toLF = plain && feeds == pairs
+}
+
+// counts is what Measure counts in a message.
+type counts struct {
+	octets   int64 // of the message
+	body     int64 // of those, behind the header
+	lines    int   // that end in LF
+	crlf     int   // of those, in CRLF
+	inBody   int   // of lines, behind the header
+	quoted   int   // lines of >From
+	onlyCRLF bool  // no line ends in CR CR LF
+	inHeader bool
+	ended    bool // the last line has an end
+}
+
+// add counts a line or a piece of one; start says that the line begins with it.
+func (c *counts) add(text []byte, start bool) {
+	c.octets += int64(len(text))
+	if start && countMarks(text) > 0 {
+		c.quoted++
+	}
+	if !c.inHeader {
+		c.body += int64(len(text))
+	}
+	if c.ended = text[len(text)-1] == '\n'; !c.ended {
+		return
+	}
+	c.lines++
+	if !c.inHeader {
+		c.inBody++
+	}
+	if bytes.HasSuffix(text, []byte("\r\n")) {
+		c.crlf++
+		c.onlyCRLF = c.onlyCRLF && !bytes.HasSuffix(text, []byte("\r\r\n"))
+	}
+	c.inHeader = c.inHeader && !(start && isBlank(text))
+}
+
+// form returns how the message is stored, and what of it a reader can't restore.
+func (c *counts) form(v Variant) Form {
+	f := Form{Size: c.octets, body: c.body, toLF: c.onlyCRLF && c.lines == c.crlf}
 	if f.toLF {
-		f.body -= int64(behind)
+		f.body -= int64(c.inBody)
 	}
-	f.hasLineEnd = ended || v == CL2 && !header
-	if feeds > 0 && pairs == 0 {
+	f.hasLineEnd = c.ended || v == CL2 && !c.inHeader
+	if c.lines > 0 && c.crlf == 0 {
 		f.Loss = append(f.Loss, "its lines end in LF alone, and come back with CRLF")
 	}
 	if !f.hasLineEnd {
 		f.Loss = append(f.Loss, "its last line has no end, and gets one")
 	}
-	if v == O && marked > 0 {
+	if v == O && c.quoted > 0 {
 		f.Loss = append(f.Loss, "it has lines that begin with >From, which mboxo can't tell from those that it marks")
 	}
-	return f, nil
+	return f
 }
 
 // Write writes a message that has been measured for the same variant, read again
@@ -101,7 +120,7 @@ func Write(w io.Writer, v Variant, e Envelope, f Form, r io.Reader) error {
 		if err != nil {
 			return err
 		}
-		if n := countMarks(text); start && (n == 0 && (v == O || v == RD || header) || n > 0 && (v == RD || v == CL2 && header)) {
+		if start && isMarked(v, countMarks(text), header) {
 			if _, err := io.WriteString(w, ">"); err != nil {
 				return err
 			}
@@ -120,6 +139,18 @@ func Write(w io.Writer, v Variant, e Envelope, f Form, r io.Reader) error {
 	}
 	_, err := io.WriteString(w, end)
 	return err
+}
+
+// isMarked reports whether a variant puts a ">" before a line with that many marks
+// before its "From ", -1 for a line without.
+func isMarked(v Variant, marks int, inHeader bool) bool {
+	switch {
+	case marks == 0:
+		return v != CL2 || inHeader
+	case marks > 0:
+		return v == RD || v == CL2 && inHeader
+	}
+	return false
 }
 
 // statusFlags and xstatusFlags are the letters of Status and X-Status.

@@ -200,9 +200,9 @@ func (f *finder) addFile(path, name string, dirs []string, named bool) {
 		f.addFailure(path, err)
 	case mbox.Is(head), is(".mbox") && (len(head) == 0 || bytes.HasPrefix(head, []byte("From "))):
 		f.addContainer(f.mboxLevels(path, dirs, named), mboxFile{path})
-	case named && (bytes.HasPrefix(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("PK\x05\x06"))):
+	case named && isZip(head):
 		f.addPack(path, (*pack).readZip)
-	case named && bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")) && (isTar(path) || isTar(name)):
+	case named && isZstd(head) && (isTar(path) || isTar(name)):
 		f.addPack(path, (*pack).readTar)
 	case isCompressed(head) && named:
 		f.addFailure(path, errCompressed)
@@ -216,6 +216,14 @@ func (f *finder) addFile(path, name string, dirs []string, named bool) {
 		f.found.Skipped = append(f.found.Skipped, path)
 	}
 }
+
+// isZip reports whether a file begins as a zip does, perhaps an empty one.
+func isZip(head []byte) bool {
+	return bytes.HasPrefix(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("PK\x05\x06"))
+}
+
+// isZstd reports whether a file begins as zstd does.
+func isZstd(head []byte) bool { return bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")) }
 
 // isTar says whether a compressed file is called as a tar.
 func isTar(name string) bool {

@@ -1,22 +1,17 @@
 package source
 
 import (
-	"archive/tar"
 	"archive/zip"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"iter"
 	"maps"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/klauspost/compress/zstd"
 
 	"archiverd/archive"
 )
@@ -26,7 +21,7 @@ import (
 const (
 	maxMessage = 1 << 30   // octets of a message
 	maxJournal = 256 << 20 // octets of a journal
-	maxWindow  = 128 << 20 // octets of zstd's window
+	maxWindow  = 128 << 20 // octets of the window of zstd
 )
 
 var (
@@ -125,72 +120,6 @@ func (p *pack) readZip() error {
 		}
 	}
 	return nil
-}
-
-// readTar unpacks the messages of a tar.zst to a temporary file without a name: a
-// message is read more than once, and a tar can be read only forwards.
-func (p *pack) readTar() error {
-	file, _, err := openFile(p.path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	z, err := zstd.NewReader(file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
-	if err != nil {
-		return err
-	}
-	defer z.Close()
-	spool, err := os.CreateTemp("", "archiverd-import-")
-	if err != nil {
-		return err
-	}
-	p.finder.found.closers = append(p.finder.found.closers, spool)
-	if err := os.Remove(spool.Name()); err != nil {
-		return err
-	}
-	spooled := map[string]func() (io.Reader, error){}
-	var end int64
-	for t := tar.NewReader(z); ; {
-		if err := p.finder.ctx.Err(); err != nil {
-			return err
-		}
-		h, err := t.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("it is damaged or cut off; what stands before that is taken: %w", err)
-		}
-		h.Name, h.Linkname = strings.TrimPrefix(h.Name, "./"), strings.TrimPrefix(h.Linkname, "./")
-		link := h.Typeflag == tar.TypeLink
-		if h.Typeflag == tar.TypeDir || !p.isWanted(h.Name, link || h.Typeflag == tar.TypeReg) {
-			continue
-		}
-		journal := isJournal(h.Name)
-		switch open := spooled[h.Linkname]; {
-		case link && (open == nil || journal):
-			p.finder.addFailure(p.describe(h.Name), errLink)
-		case link:
-			spooled[h.Name] = open
-			p.entries = append(p.entries, entry{h.Name, h.ModTime, open})
-		case h.Size > maxMessage || journal && h.Size > maxJournal:
-			p.finder.addFailure(p.describe(h.Name), errTooLarge)
-		case journal:
-			p.readJournal(h.Name, t)
-		default:
-			from := end
-			n, err := io.Copy(spool, t)
-			if full := (*fs.PathError)(nil); errors.As(err, &full) && full.Path == spool.Name() {
-				return fmt.Errorf("unpack %s in %s: %w; let TMPDIR name a folder with more room", h.Name, os.TempDir(), full.Err)
-			}
-			if end += n; err != nil {
-				return fmt.Errorf("it is damaged or cut off in %s; what stands before that is taken: %w", h.Name, err)
-			}
-			open := func() (io.Reader, error) { return io.NewSectionReader(spool, from, n), nil }
-			spooled[h.Name] = open
-			p.entries = append(p.entries, entry{h.Name, h.ModTime, open})
-		}
-	}
 }
 
 // limitedReader reads what may not be more than left octets.

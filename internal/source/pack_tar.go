@@ -1,0 +1,106 @@
+package source
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// readTar reads a tar.zst. Its messages are unpacked to a temporary file without a
+// name: a message is read more than once, and a tar can only be read forwards.
+func (p *pack) readTar() error {
+	file, _, err := openFile(p.path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	z, err := zstd.NewReader(file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	spool, err := os.CreateTemp("", "archiverd-import-")
+	if err != nil {
+		return err
+	}
+	p.finder.found.closers = append(p.finder.found.closers, spool)
+	if err := os.Remove(spool.Name()); err != nil {
+		return err
+	}
+	u := &unpacker{pack: p, spool: spool, opened: map[string]func() (io.Reader, error){}}
+	for t := tar.NewReader(z); ; {
+		if err := p.finder.ctx.Err(); err != nil {
+			return err
+		}
+		h, err := t.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("it is damaged or cut off; what stands before that is taken: %w", err)
+		}
+		if err := u.entry(h, t); err != nil {
+			return err
+		}
+	}
+}
+
+// unpacker unpacks the messages of one tar.
+type unpacker struct {
+	pack   *pack
+	spool  *os.File                             // the found mail closes it
+	end    int64                                // of what was written to spool
+	opened map[string]func() (io.Reader, error) // each message so far, by name: a later link may point to it
+}
+
+// entry takes one entry of the tar, whose octets r reads.
+func (u *unpacker) entry(h *tar.Header, r io.Reader) error {
+	p := u.pack
+	name, target := strings.TrimPrefix(h.Name, "./"), strings.TrimPrefix(h.Linkname, "./")
+	isLink := h.Typeflag == tar.TypeLink
+	if h.Typeflag == tar.TypeDir || !p.isWanted(name, isLink || h.Typeflag == tar.TypeReg) {
+		return nil
+	}
+	journal := isJournal(name)
+	switch open := u.opened[target]; {
+	case isLink && (open == nil || journal):
+		p.finder.addFailure(p.describe(name), errLink)
+	case isLink:
+		u.add(name, h, open)
+	case h.Size > maxMessage || journal && h.Size > maxJournal:
+		p.finder.addFailure(p.describe(name), errTooLarge)
+	case journal:
+		p.readJournal(name, r)
+	default:
+		open, err := u.unpack(name, r)
+		if err != nil {
+			return err
+		}
+		u.add(name, h, open)
+	}
+	return nil
+}
+
+func (u *unpacker) add(name string, h *tar.Header, open func() (io.Reader, error)) {
+	u.opened[name] = open
+	u.pack.entries = append(u.pack.entries, entry{name, h.ModTime, open})
+}
+
+// unpack writes a message to the spool and returns a function that reads it there.
+func (u *unpacker) unpack(name string, r io.Reader) (func() (io.Reader, error), error) {
+	from := u.end
+	n, err := io.Copy(u.spool, r)
+	if full := (*fs.PathError)(nil); errors.As(err, &full) && full.Path == u.spool.Name() {
+		return nil, fmt.Errorf("unpack %s in %s: %w; set TMPDIR to a directory with more free space", name, os.TempDir(), full.Err)
+	}
+	if u.end += n; err != nil {
+		return nil, fmt.Errorf("it is damaged or cut off in %s; what stands before that is taken: %w", name, err)
+	}
+	return func() (io.Reader, error) { return io.NewSectionReader(u.spool, from, n), nil }, nil
+}
