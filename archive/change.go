@@ -97,58 +97,75 @@ func (w *walker) change(kind ChangeKind, at time.Time, m *Message) *Change {
 
 // step folds an event in and tells what it changes.
 func (w *walker) step(e Event) {
-	v := &w.view
-	ep := v.Epoch()
-	if ep == nil && e.Kind != Opened {
-		v.Apply(e)
+	if w.view.Epoch() == nil && e.Kind != Opened {
+		w.view.Apply(e)
 		return
 	}
-	switch e.Kind {
-	case Opened:
-		w.open(e)
-	case Added:
-		was, reason := ep.Messages[e.UID], ep.Failed[e.UID]
-		v.Apply(e)
-		w.added(was, ep.Messages[e.UID], reason)
-	case Flags:
-		if m := ep.Messages[e.UID]; m != nil {
-			before := m.Flags
-			v.Apply(e)
-			w.flags(e.At, before, m)
-		}
-	case Gone:
-		w.gone(e)
-	case Failed:
-		before := ep.Failed[e.UID]
-		v.Apply(e)
-		if reason, ok := ep.Failed[e.UID]; ok && reason != before {
-			c := w.change(MessageFailed, e.At, nil)
-			c.UID, c.Reason = e.UID, reason
-			w.tell(c)
-		}
-	case Vanished:
-		w.settle()
-		again := !v.Vanished.IsZero()
-		v.Apply(e)
-		if again {
-			return
-		}
-		c := w.change(MailboxVanished, e.At, nil)
-		w.tell(c)
-		for _, m := range ep.Sorted() {
-			if m.Listed() {
-				gone := w.change(MessageGone, e.At, m)
-				gone.with = c
-				c.Count++
-				w.tell(gone)
-			}
-		}
-	default:
-		v.Apply(e)
-	}
+	_ = Visit(e, w) // it never fails
 }
 
-func (w *walker) open(e Event) {
+// VisitAdded implements Visitor.
+func (w *walker) VisitAdded(e Event) error {
+	ep := w.view.Epoch()
+	was, reason := ep.Messages[e.UID], ep.Failed[e.UID]
+	w.view.Apply(e)
+	w.added(was, ep.Messages[e.UID], reason)
+	return nil
+}
+
+// VisitFlags implements Visitor.
+func (w *walker) VisitFlags(e Event) error {
+	if m := w.view.Epoch().Messages[e.UID]; m != nil {
+		before := m.Flags
+		w.view.Apply(e)
+		w.flags(e.At, before, m)
+	}
+	return nil
+}
+
+// VisitFailed implements Visitor.
+func (w *walker) VisitFailed(e Event) error {
+	ep := w.view.Epoch()
+	before := ep.Failed[e.UID]
+	w.view.Apply(e)
+	if reason, ok := ep.Failed[e.UID]; ok && reason != before {
+		c := w.change(MessageFailed, e.At, nil)
+		c.UID, c.Reason = e.UID, reason
+		w.tell(c)
+	}
+	return nil
+}
+
+// VisitVanished implements Visitor.
+func (w *walker) VisitVanished(e Event) error {
+	w.settle()
+	v := &w.view
+	again := !v.Vanished.IsZero()
+	v.Apply(e)
+	if again {
+		return nil
+	}
+	c := w.change(MailboxVanished, e.At, nil)
+	w.tell(c)
+	for _, m := range v.Epoch().Sorted() {
+		if m.Listed() {
+			gone := w.change(MessageGone, e.At, m)
+			gone.with = c
+			c.Count++
+			w.tell(gone)
+		}
+	}
+	return nil
+}
+
+// VisitUnknown implements Visitor.
+func (w *walker) VisitUnknown(e Event) error {
+	w.view.Apply(e)
+	return nil
+}
+
+// VisitOpened implements Visitor.
+func (w *walker) VisitOpened(e Event) error {
 	w.settle()
 	v := &w.view
 	ep, vanished := v.Epoch(), !v.Vanished.IsZero()
@@ -169,6 +186,7 @@ func (w *walker) open(e Event) {
 			}
 		}
 	}
+	return nil
 }
 
 // added tells of m, which takes the place of was if that is not nil. What the
@@ -218,7 +236,8 @@ func minus(a, b []string) (out []string) {
 	return out
 }
 
-func (w *walker) gone(e Event) {
+// VisitGone implements Visitor.
+func (w *walker) VisitGone(e Event) error {
 	ep := w.view.Epoch()
 	var uids []uint32
 	for u := range within(e.UIDs, ep.Messages) {
@@ -242,6 +261,7 @@ func (w *walker) gone(e Event) {
 		}
 		w.tell(w.change(MessageGone, e.At, ep.Messages[u]))
 	}
+	return nil
 }
 
 // settle tells what a renumbering has lost: what the epoch did not show again.

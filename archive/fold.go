@@ -45,48 +45,73 @@ type Message struct {
 
 // Apply folds one event into the view.
 func (v *View) Apply(e Event) {
-	ep := v.Epoch()
-	if ep == nil && e.Kind != Opened {
-		v.Unknown = true // nothing can stand before an epoch
+	if v.Epoch() == nil && e.Kind != Opened {
+		v.Unknown = true // no archiverd writes events before the first epoch
 		return
 	}
-	switch e.Kind {
-	case Opened:
-		if v.Journal == "" {
-			v.Journal = e.Journal
-		}
-		v.V = max(v.V, e.V)
-		v.Name, v.Attrs, v.Vanished = e.Name, e.Attrs, time.Time{}
-		if ep != nil && ep.Ended.IsZero() {
-			ep.Ended = e.At
-		}
-		v.Epochs = append(v.Epochs, &Epoch{UIDValidity: e.UIDValidity, Imported: e.Imported, Opened: e.At, Messages: map[uint32]*Message{}, Failed: map[uint32]string{}})
-	case Added:
-		ep.Messages[e.UID] = &Message{UIDValidity: ep.UIDValidity, UID: e.UID, Path: e.Path, Size: e.Size, Sum: e.Sum, InternalDate: e.InternalDate,
-			Flags: e.Flags, Matched: e.Matched, Added: e.At}
-		delete(ep.Failed, e.UID)
-	case Flags:
-		if m := ep.Messages[e.UID]; m != nil {
-			m.Flags = e.Flags
-		}
-	case Gone:
-		for u := range within(e.UIDs, ep.Messages) {
-			if m := ep.Messages[u]; m.Listed() {
-				m.Gone = e.At
-			}
-		}
-		for u := range within(e.UIDs, ep.Failed) {
-			delete(ep.Failed, u)
-		}
-	case Failed:
-		if m := ep.Messages[e.UID]; m == nil || !m.Listed() {
-			ep.Failed[e.UID] = e.Reason
-		}
-	case Vanished:
-		v.Vanished, ep.Ended = e.At, e.At
-	default:
-		v.Unknown = true
+	_ = Visit(e, viewVisitor{v}) // it never fails
+}
+
+// viewVisitor applies events to a View that has an epoch, or gets one by the event.
+type viewVisitor struct{ *View }
+
+func (v viewVisitor) VisitOpened(e Event) error {
+	if v.Journal == "" {
+		v.Journal = e.Journal
 	}
+	v.V = max(v.V, e.V)
+	v.Name, v.Attrs, v.Vanished = e.Name, e.Attrs, time.Time{}
+	if ep := v.Epoch(); ep != nil && ep.Ended.IsZero() {
+		ep.Ended = e.At
+	}
+	v.Epochs = append(v.Epochs, &Epoch{UIDValidity: e.UIDValidity, Imported: e.Imported, Opened: e.At, Messages: map[uint32]*Message{}, Failed: map[uint32]string{}})
+	return nil
+}
+
+func (v viewVisitor) VisitAdded(e Event) error {
+	ep := v.Epoch()
+	ep.Messages[e.UID] = &Message{UIDValidity: ep.UIDValidity, UID: e.UID, Path: e.Path, Size: e.Size, Sum: e.Sum, InternalDate: e.InternalDate,
+		Flags: e.Flags, Matched: e.Matched, Added: e.At}
+	delete(ep.Failed, e.UID)
+	return nil
+}
+
+func (v viewVisitor) VisitFlags(e Event) error {
+	if m := v.Epoch().Messages[e.UID]; m != nil {
+		m.Flags = e.Flags
+	}
+	return nil
+}
+
+func (v viewVisitor) VisitGone(e Event) error {
+	ep := v.Epoch()
+	for u := range within(e.UIDs, ep.Messages) {
+		if m := ep.Messages[u]; m.Listed() {
+			m.Gone = e.At
+		}
+	}
+	for u := range within(e.UIDs, ep.Failed) {
+		delete(ep.Failed, u)
+	}
+	return nil
+}
+
+func (v viewVisitor) VisitFailed(e Event) error {
+	ep := v.Epoch()
+	if m := ep.Messages[e.UID]; m == nil || !m.Listed() {
+		ep.Failed[e.UID] = e.Reason
+	}
+	return nil
+}
+
+func (v viewVisitor) VisitVanished(e Event) error {
+	v.Vanished, v.Epoch().Ended = e.At, e.At
+	return nil
+}
+
+func (v viewVisitor) VisitUnknown(Event) error {
+	v.Unknown = true
+	return nil
 }
 
 // within yields the keys of m that are in set, in time proportional to the

@@ -42,114 +42,179 @@ type VerifyOptions struct {
 // that no journal names, and who may read. It reads every octet, as many files
 // at a time as the machine has processors.
 func (a *Archive) Verify(ctx context.Context, b MailboxDir, o VerifyOptions) (*VerifyResult, error) {
-	v := &VerifyResult{Dir: b.Dir}
-	var mu gosync.Mutex
-	find := func(p string, damage bool, what string, args ...any) {
-		mu.Lock()
-		defer mu.Unlock()
-		v.Findings = append(v.Findings, Finding{p, fmt.Sprintf(what, args...), damage})
-	}
-	// The directory before the journal: what a writer commits meanwhile then
-	// has its name in the journal.
-	files, err := a.walk(b, o, find)
-	if err != nil {
+	v := &verifier{a: a, dir: b, result: &VerifyResult{Dir: b.Dir}, named: map[string]*Message{}}
+	if err := v.verify(ctx, o); err != nil {
 		return nil, fmt.Errorf("verify %s: %w", b.Dir, err)
 	}
-	// Every line counts, also one that a later one of its UID overrides.
-	named := map[string]*Message{}
-	id, newer := "", false
-	pos, err := a.Replay(b, Position{}, func(e Event) error {
-		switch e.Kind {
-		case Opened:
-			v.Name, id = e.Name.Mailbox, cmp.Or(id, e.Journal)
-			newer = newer || e.V > FormatVersion
-		case Added:
-			is := &Message{Path: e.Path, Size: e.Size, Sum: e.Sum}
-			if was, ok := named[e.Path]; ok && was.CheckOctets(is.Sum, is.Size) != nil {
-				find(path.Join(b.Dir, e.Path), true, "the journal names this file twice, with different octets")
-			}
-			named[e.Path] = is
-		case Flags, Gone, Failed, Vanished:
-		default:
-			newer = true
-		}
-		return nil
-	})
-	v.Seal = pos.Seal
+	slices.SortFunc(v.result.Findings, func(x, y Finding) int { return cmp.Or(cmp.Compare(x.Path, y.Path), cmp.Compare(x.What, y.What)) })
+	return v.result, nil
+}
+
+// verifier is one Verify. It visits the journal.
+type verifier struct {
+	a   *Archive
+	dir MailboxDir
+
+	mu     gosync.Mutex // guards result while files are read
+	result *VerifyResult
+
+	// From the journal.
+	id      string
+	named   map[string]*Message // by path, with Size and Sum alone
+	newer   bool                // a newer archiverd wrote to it
+	corrupt bool
+}
+
+func (v *verifier) verify(ctx context.Context, o VerifyOptions) error {
+	// The directory is read before the journal: files that a writer commits
+	// meanwhile are then named in the journal.
+	files, err := v.walk(o)
+	if err != nil {
+		return err
+	}
+	if err := v.journal(); err != nil {
+		return err
+	}
+	if err := v.files(ctx); err != nil {
+		return err
+	}
+	v.leftovers(files)
+	return nil
+}
+
+// find adds a finding; path is relative to the archive.
+func (v *verifier) find(path string, damage bool, what string, args ...any) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.result.Findings = append(v.result.Findings, Finding{path, fmt.Sprintf(what, args...), damage})
+}
+
+// path is the path of a file of the mailbox, relative to the archive.
+func (v *verifier) path(rel string) string { return path.Join(v.dir.Dir, rel) }
+
+// journal checks the journal's seals and collects what it names.
+func (v *verifier) journal() error {
+	end, err := v.a.Visit(v.dir, Position{}, v)
+	v.result.Seal = end.Seal
 	var bad *CorruptError
 	switch {
 	case errors.As(err, &bad):
-		find(path.Join(b.Dir, journalName), true, "line %d: %s; %s", bad.Line, bad.Text, remedy)
+		v.corrupt = true
+		v.find(v.path(journalName), true, "line %d: %s; %s", bad.Line, bad.Text, remedy)
 	case err != nil:
-		return nil, fmt.Errorf("verify %s: %w", b.Dir, err)
+		return err
 	default:
-		_, size, err := a.HasPosition(b, id, pos)
+		_, size, err := v.a.HasPosition(v.dir, v.id, end)
 		if err != nil {
-			return nil, fmt.Errorf("verify %s: %w", b.Dir, err)
+			return err
 		}
-		if size > pos.Offset {
-			find(path.Join(b.Dir, journalName), false, "ends in %d octets without a good seal, of an interrupted write; the next sync cuts them off", size-pos.Offset)
+		if size > end.Offset {
+			v.find(v.path(journalName), false, "ends in %d octets without a good seal, of an interrupted write; the next sync cuts them off", size-end.Offset)
 		}
 	}
-	if newer {
-		find(path.Join(b.Dir, journalName), false, "has events of a newer archiverd, which this one can't check")
+	if v.newer {
+		v.find(v.path(journalName), false, "has events of a newer archiverd, which this one can't check")
 	}
+	return nil
+}
+
+// VisitOpened implements Visitor.
+func (v *verifier) VisitOpened(e Event) error {
+	v.result.Name, v.id = e.Name.Mailbox, cmp.Or(v.id, e.Journal)
+	v.newer = v.newer || e.V > FormatVersion
+	return nil
+}
+
+// VisitAdded implements Visitor. Every line counts, even if a later line of the same
+// UID replaces it.
+func (v *verifier) VisitAdded(e Event) error {
+	if m := v.named[e.Path]; m != nil && m.CheckOctets(e.Sum, e.Size) != nil {
+		v.find(v.path(e.Path), true, "the journal names this file twice, with different octets")
+	}
+	v.named[e.Path] = &Message{Size: e.Size, Sum: e.Sum}
+	return nil
+}
+
+// VisitFlags implements Visitor.
+func (v *verifier) VisitFlags(Event) error { return nil }
+
+// VisitGone implements Visitor.
+func (v *verifier) VisitGone(Event) error { return nil }
+
+// VisitFailed implements Visitor.
+func (v *verifier) VisitFailed(Event) error { return nil }
+
+// VisitVanished implements Visitor.
+func (v *verifier) VisitVanished(Event) error { return nil }
+
+// VisitUnknown implements Visitor.
+func (v *verifier) VisitUnknown(Event) error {
+	v.newer = true
+	return nil
+}
+
+// files checks the file of every message that the journal names.
+func (v *verifier) files(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2 * runtime.GOMAXPROCS(0))
-	for p, m := range named {
+	for rel, m := range v.named {
 		g.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			full := path.Join(b.Dir, p)
-			sum, size, err := a.HashFile(full)
-			mismatch := m.CheckOctets(sum, size)
-			switch {
-			case errors.Is(err, fs.ErrNotExist):
-				find(full, true, "missing; the journal has it with %d octets", m.Size)
-			case err != nil:
-				find(full, true, "can't be read: %v", err)
-			case mismatch != nil:
-				find(full, true, "%v", mismatch)
-			}
-			mu.Lock()
-			v.Messages++
-			v.Octets += size
-			mu.Unlock()
+			v.file(v.path(rel), m)
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, fmt.Errorf("verify %s: %w", b.Dir, err)
-	}
-	for _, rel := range files {
-		if _, ok := named[rel]; !ok {
-			what := "no journal names it: left by an interrupted run; not part of the archive"
-			if bad != nil {
-				what = "the part of the journal that can be trusted does not name it; keep it until the journal is put back"
-			}
-			find(path.Join(b.Dir, rel), false, "%s", what)
-		}
-	}
-	slices.SortFunc(v.Findings, func(x, y Finding) int { return cmp.Or(cmp.Compare(x.Path, y.Path), cmp.Compare(x.What, y.What)) })
-	return v, nil
+	return g.Wait()
 }
 
-// walk looks at the directory itself, at its files' kinds and permissions, and
-// returns what may be messages, relative to it.
-func (a *Archive) walk(b MailboxDir, o VerifyOptions, find func(string, bool, string, ...any)) (files []string, err error) {
+// file checks the file of one message.
+func (v *verifier) file(path string, m *Message) {
+	sum, size, err := v.a.HashFile(path)
+	mismatch := m.CheckOctets(sum, size)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		v.find(path, true, "missing; the journal has it with %d octets", m.Size)
+	case err != nil:
+		v.find(path, true, "can't be read: %v", err)
+	case mismatch != nil:
+		v.find(path, true, "%v", mismatch)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.result.Messages++
+	v.result.Octets += size
+}
+
+// leftovers finds the files that the journal does not name.
+func (v *verifier) leftovers(files []string) {
+	what := "no journal names it: left by an interrupted run; not part of the archive"
+	if v.corrupt {
+		what = "the part of the journal that can be trusted does not name it; keep it until the journal is put back"
+	}
+	for _, rel := range files {
+		if v.named[rel] == nil {
+			v.find(v.path(rel), false, "%s", what)
+		}
+	}
+}
+
+// walk checks the kinds and permissions of the mailbox's directory and files. It
+// returns the files that may be messages, relative to the directory.
+func (v *verifier) walk(o VerifyOptions) (files []string, err error) {
 	forbidden := fs.FileMode(0o077)
 	if o.GroupRead {
 		forbidden = 0o027
 	}
-	err = fs.WalkDir(a.root.FS(), b.Dir, func(p string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) && p != b.Dir {
+	err = fs.WalkDir(v.a.root.FS(), v.dir.Dir, func(p string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && p != v.dir.Dir {
 			return nil // a writer works beside us
 		}
 		if err != nil {
 			return err
 		}
-		rel := strings.TrimPrefix(strings.TrimPrefix(p, b.Dir), "/")
+		rel := strings.TrimPrefix(strings.TrimPrefix(p, v.dir.Dir), "/")
 		if d.IsDir() && rel != "" && !isMonth(d.Name()) && rel != tmpName {
 			return fs.SkipDir // a child mailbox, with a journal or children of its own
 		}
@@ -161,14 +226,14 @@ func (a *Archive) walk(b MailboxDir, o VerifyOptions, find func(string, bool, st
 			return err
 		}
 		if got := info.Mode().Perm(); got&forbidden != 0 {
-			find(p, false, "permissions are %04o, and should let nobody else in: chmod %04o", got, got&^forbidden)
+			v.find(p, false, "permissions are %04o, and should let nobody else in: chmod %04o", got, got&^forbidden)
 		}
 		switch {
 		case d.IsDir() || rel == journalName:
 		case !d.Type().IsRegular():
-			find(p, false, "is no regular file")
+			v.find(p, false, "is no regular file")
 		case path.Dir(rel) == tmpName:
-			find(p, false, "was being received when a run was interrupted; the next sync removes it")
+			v.find(p, false, "was being received when a run was interrupted; the next sync removes it")
 		default:
 			files = append(files, rel)
 		}

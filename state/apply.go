@@ -61,7 +61,7 @@ func apply(tx *bbolt.Tx, c Change, group []byte) ([]byte, error) {
 	f := folder{box: box, uids: box.Bucket(uidsBucket), info: &info, group: group}
 	f.uids.FillPercent = 0.9 // UIDs ascend
 	for _, e := range c.Events {
-		if err := f.event(e); err != nil {
+		if err := archive.Visit(e, &f); err != nil {
 			return nil, err
 		}
 	}
@@ -98,38 +98,49 @@ type folder struct {
 	group     []byte // entries of the indexes
 }
 
-func (f *folder) event(e archive.Event) error {
-	switch e.Kind {
-	case archive.Opened:
-		return f.opened(e)
-	case archive.Added:
-		if err := f.set(e.UID, archivedKind, strings.Join(e.Flags, " ")); err != nil {
-			return err
-		}
-		f.index(e)
-		if e.Expected != (archive.Sum{}) {
-			f.info.Verified++
-			f.info.Mistrusted = f.info.Mistrusted || e.Expected != e.Sum
-		}
-	case archive.Flags:
-		if v := f.uids.Get(uidKey(e.UID)); v != nil && v[0] == archivedKind {
-			return f.set(e.UID, archivedKind, strings.Join(e.Flags, " "))
-		}
-	case archive.Failed:
-		if v := f.uids.Get(uidKey(e.UID)); v == nil || v[0] != archivedKind {
-			return f.set(e.UID, failedKind, e.Reason)
-		}
-	case archive.Gone:
-		return f.gone(e)
-	case archive.Vanished:
-		f.info.Vanished = true
-	default:
-		f.info.Newer = true
+// VisitAdded implements archive.Visitor.
+func (f *folder) VisitAdded(e archive.Event) error {
+	if err := f.set(e.UID, archivedKind, strings.Join(e.Flags, " ")); err != nil {
+		return err
+	}
+	f.index(e)
+	if e.Expected != (archive.Sum{}) {
+		f.info.Verified++
+		f.info.Mistrusted = f.info.Mistrusted || e.Expected != e.Sum
 	}
 	return nil
 }
 
-func (f *folder) opened(e archive.Event) error {
+// VisitFlags implements archive.Visitor.
+func (f *folder) VisitFlags(e archive.Event) error {
+	if v := f.uids.Get(uidKey(e.UID)); v != nil && v[0] == archivedKind {
+		return f.set(e.UID, archivedKind, strings.Join(e.Flags, " "))
+	}
+	return nil
+}
+
+// VisitFailed implements archive.Visitor.
+func (f *folder) VisitFailed(e archive.Event) error {
+	if v := f.uids.Get(uidKey(e.UID)); v == nil || v[0] != archivedKind {
+		return f.set(e.UID, failedKind, e.Reason)
+	}
+	return nil
+}
+
+// VisitVanished implements archive.Visitor.
+func (f *folder) VisitVanished(archive.Event) error {
+	f.info.Vanished = true
+	return nil
+}
+
+// VisitUnknown implements archive.Visitor.
+func (f *folder) VisitUnknown(archive.Event) error {
+	f.info.Newer = true
+	return nil
+}
+
+// VisitOpened implements archive.Visitor.
+func (f *folder) VisitOpened(e archive.Event) error {
 	if f.info.Journal == "" {
 		f.info.Journal = e.Journal
 	}
@@ -192,9 +203,9 @@ func (f *folder) count(kind byte) *int {
 	return &f.info.Archived
 }
 
-// gone marks archived UIDs as gone and forgets failed ones. It walks the UIDs
-// that are there, for the set may be as wide as 32 bits.
-func (f *folder) gone(e archive.Event) error {
+// VisitGone implements archive.Visitor: it marks archived UIDs as gone and deletes
+// failed ones. It walks the UIDs that are stored, because the set may span 32 bits.
+func (f *folder) VisitGone(e archive.Event) error {
 	for r := range e.UIDs.Ranges() {
 		var marked, forgotten [][]byte
 		c := f.uids.Cursor()

@@ -3,6 +3,7 @@ package sync
 import (
 	"time"
 
+	"archiverd/archive"
 	"archiverd/internal/uid"
 )
 
@@ -87,10 +88,11 @@ func (c *Counts) Add(d Counts) {
 	c.Vanished += d.Vanished
 }
 
-// sort sorts what a server lists, within one UIDVALIDITY. excluded are
-// messages that the configuration leaves out; next is the UIDNEXT that the last
-// run met, 0 if it is not known: then nothing can be said to have come since.
-func (h *holding) sort(server, excluded uid.Set, next uint32) Sets {
+// sortUIDs sorts what a server lists, within one UIDVALIDITY. late are messages that
+// were archived after the server was asked, excluded those that the configuration
+// leaves out. next is the UIDNEXT at the end of the last run, 0 if it is not known:
+// then no message is sorted as arrived since.
+func sortUIDs(v *archive.ViewSets, late, server, excluded uid.Set, next uint32) Sets {
 	left := server
 	take := func(of uid.Set) uid.Set {
 		rest := left.Subtract(of)
@@ -98,14 +100,14 @@ func (h *holding) sort(server, excluded uid.Set, next uint32) Sets {
 		left = rest
 		return got
 	}
-	s := Sets{Archived: take(h.here), Returned: take(h.gone), Excluded: take(excluded), Failed: take(h.failed())}
+	s := Sets{Archived: take(v.Listed), Returned: take(v.Gone), Excluded: take(excluded), Failed: take(v.FailedUIDs())}
 	if next > 0 {
 		var since uid.Set
 		since.AddRange(next, 1<<32-1)
 		s.Arrived = take(since)
 	}
 	s.Missing = left
-	s.Vanished = h.here.Subtract(server).Subtract(h.late)
+	s.Vanished = v.Listed.Subtract(server).Subtract(late)
 	return s
 }
 

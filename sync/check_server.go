@@ -122,18 +122,18 @@ func (k *Checker) selects(m wire.Mailbox) (ok bool, rule string) {
 // unlisted is the balance of a mailbox that the archive has and the server does
 // not list; ok is false where the archive knows that.
 func (k *Checker) unlisted(place archive.MailboxDir) (b Balance, ok bool) {
-	h := &holding{}
-	err := h.follow(k.Archive, place, false)
-	b = Balance{Mailbox: cmp.Or(h.mailbox, place.Dir), Gone: true}
+	h := &archive.ViewSets{}
+	_, err := h.Read(k.Archive, place)
+	b = Balance{Mailbox: cmp.Or(h.Name.Mailbox, place.Dir), Gone: true}
 	switch {
 	case err != nil:
 		b.Error = safetext.Line(err.Error())
-	case h.newer:
+	case h.Newer:
 		b.Error = newerWrote(place)
-	case h.vanished || h.uidValidity == 0:
+	case h.Vanished || h.UIDValidity == 0:
 		return b, false
 	}
-	b.fill(h.sort(uid.Set{}, uid.Set{}, 0))
+	b.fill(sortUIDs(h, uid.Set{}, uid.Set{}, uid.Set{}, 0))
 	return b, true
 }
 
@@ -157,8 +157,8 @@ func (k *Checker) mailbox(ctx context.Context, m wire.Mailbox, place archive.Mai
 // after: what a daemon archives meanwhile is not missing, nor has it vanished
 // because it came too late to be listed.
 func (k *Checker) compare(ctx context.Context, m wire.Mailbox, place archive.MailboxDir, b *Balance) error {
-	h := &holding{}
-	if err := h.follow(k.Archive, place, false); err != nil {
+	h := &archive.ViewSets{}
+	if _, err := h.Read(k.Archive, place); err != nil {
 		return err
 	}
 	seen, err := look(func() (wire.Opened, error) {
@@ -176,23 +176,24 @@ func (k *Checker) compare(ctx context.Context, m wire.Mailbox, place archive.Mai
 	if err := excessive(sel, server); err != nil {
 		return &wire.Error{Class: wire.ClassMailbox, Err: err}
 	}
-	if err := h.follow(k.Archive, place, true); err != nil {
+	late, err := h.Read(k.Archive, place)
+	if err != nil {
 		return err
 	}
 	next, whole := k.next(m.Name)
 	b.Error = k.unfit(h, m, place, sel)
-	b.New = h.uidValidity == 0 || h.vanished
+	b.New = h.UIDValidity == 0 || h.Vanished
 	if b.Error != "" || b.New {
-		h = &holding{}
+		h = &archive.ViewSets{}
 		if next = 0; b.New && whole { // the last run saw all mailboxes, and not this one
 			next = 1
 		}
 	}
-	larger, unknown, err := k.sizes(ctx, server.Subtract(h.here))
+	larger, unknown, err := k.sizes(ctx, server.Subtract(h.Listed))
 	if err != nil {
 		return err
 	}
-	s := h.sort(server, larger, next)
+	s := sortUIDs(h, late, server, larger, next)
 	if unknown = unknown.Subtract(s.Failed).Subtract(s.Returned); !unknown.Empty() {
 		b.Error = cmp.Or(b.Error, fmt.Sprintf("UID SEARCH lists messages of which UID FETCH tells nothing, UIDs %.100s: ask again", unknown))
 	}
@@ -203,12 +204,12 @@ func (k *Checker) compare(ctx context.Context, m wire.Mailbox, place archive.Mai
 	b.fill(s)
 	b.Rule = limitRule(b.Excluded, k.Account.Largest)
 	if next == 0 && b.Error == "" {
-		b.Above = s.Missing.Len() - s.Missing.Subtract(above(h.highest())).Len()
+		b.Above = s.Missing.Len() - s.Missing.Subtract(above(h.HighestUID())).Len()
 	}
 	b.Failures = map[uint32]string{}
 	for u := range s.Failed.All() {
 		if len(b.Failures) < failuresShown {
-			b.Failures[u] = h.reasons[u]
+			b.Failures[u] = h.Failed[u]
 		}
 	}
 	return nil
@@ -229,16 +230,16 @@ func (k *Checker) next(mailbox string) (next uint32, whole bool) {
 }
 
 // unfit says why the journal can't be compared with the server; "" if it can.
-func (k *Checker) unfit(h *holding, m wire.Mailbox, place archive.MailboxDir, sel wire.Examined) string {
+func (k *Checker) unfit(h *archive.ViewSets, m wire.Mailbox, place archive.MailboxDir, sel wire.Examined) string {
 	switch {
-	case h.newer:
+	case h.Newer:
 		return newerWrote(place)
-	case h.uidValidity == 0 || h.vanished:
+	case h.UIDValidity == 0 || h.Vanished:
 		return ""
-	case h.mailbox != m.Name && !pattern.IsInbox(m.Name):
-		return fmt.Sprintf("its place in the archive, %s, is another mailbox's, %q", place.Dir, h.mailbox)
-	case h.uidValidity != sel.UIDValidity:
-		return fmt.Sprintf("UIDVALIDITY is %d at the server and %d in the archive, so no UID can be compared: run `archiverd sync %s`", sel.UIDValidity, h.uidValidity, k.Account.Name)
+	case h.Name.Mailbox != m.Name && !pattern.IsInbox(m.Name):
+		return fmt.Sprintf("its place in the archive, %s, is another mailbox's, %q", place.Dir, h.Name.Mailbox)
+	case h.UIDValidity != sel.UIDValidity:
+		return fmt.Sprintf("UIDVALIDITY is %d at the server and %d in the archive, so no UID can be compared: run `archiverd sync %s`", sel.UIDValidity, h.UIDValidity, k.Account.Name)
 	}
 	return ""
 }

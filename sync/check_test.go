@@ -2,13 +2,11 @@ package sync
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"archiverd/archive"
 	"archiverd/internal/testing/hostile"
@@ -48,11 +46,11 @@ func TestSort(t *testing.T) {
 		{name: "nothing archived", server: "4294967295", next: 1, want: "|||4294967295|||"},
 		{name: "server empty", here: "7", failed: []uint32{8}, want: "||||||7"},
 	} {
-		h := &holding{here: set(c.here), gone: set(c.gone), late: set(c.late), reasons: map[uint32]string{}}
+		v := &archive.ViewSets{Listed: set(c.here), Gone: set(c.gone), Failed: map[uint32]string{}}
 		for _, u := range c.failed {
-			h.reasons[u] = "why"
+			v.Failed[u] = "why"
 		}
-		s := h.sort(set(c.server), set(c.excluded), c.next)
+		s := sortUIDs(v, set(c.late), set(c.server), set(c.excluded), c.next)
 		var got []string
 		var all uid.Set
 		for _, part := range []uid.Set{s.Archived, s.Failed, s.Excluded, s.Arrived, s.Returned, s.Missing} {
@@ -67,48 +65,6 @@ func TestSort(t *testing.T) {
 		}
 		if all.String() != set(c.server).String() {
 			t.Errorf("%s: the sets are %s, and the server lists %s", c.name, all, c.server)
-		}
-	}
-}
-
-// Folding a journal into sets gives what folding it into a View does.
-func TestHoldingIsTheView(t *testing.T) {
-	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	one := func(k archive.Kind, u uint32) archive.Event {
-		return archive.Event{Kind: k, UID: u, At: at, Reason: "r"}
-	}
-	gone := func(u ...uint32) archive.Event { return archive.Event{Kind: archive.Gone, At: at, UIDs: uid.Of(u...)} }
-	open := func(v uint32) archive.Event {
-		return archive.Event{Kind: archive.Opened, At: at, V: 1, UIDValidity: v, Name: archive.Name{Mailbox: "INBOX"}}
-	}
-	for i, events := range [][]archive.Event{
-		{open(1), one(archive.Added, 1), one(archive.Added, 3), gone(1), one(archive.Added, 1)},
-		{open(1), one(archive.Added, 1), gone(1), one(archive.Added, 1), gone(1)},
-		{open(1), one(archive.Added, 1), gone(1), one(archive.Added, 1), one(archive.Failed, 1)},
-		{open(1), one(archive.Added, 1), gone(1), one(archive.Failed, 1), one(archive.Flags, 1)},
-		{open(1), one(archive.Failed, 2), one(archive.Failed, 3), gone(2, 9), one(archive.Added, 3)},
-		{open(1), one(archive.Added, 1), one(archive.Failed, 2), open(2), one(archive.Added, 5)},
-		{open(1), one(archive.Added, 1), {Kind: archive.Vanished, At: at}},
-		{open(1), {Kind: "unheard of", At: at}, one(archive.Added, 1)},
-	} {
-		h, v := &holding{}, &archive.View{}
-		for _, e := range events {
-			h.apply(e, false)
-			v.Apply(e)
-		}
-		h.settle()
-		ep := v.Epoch()
-		var here, away uid.Set
-		for u, m := range ep.Messages {
-			if m.Listed() {
-				here.Add(u)
-			} else {
-				away.Add(u)
-			}
-		}
-		if h.here.String() != here.String() || h.gone.String() != away.String() || fmt.Sprint(h.reasons) != fmt.Sprint(ep.Failed) ||
-			h.uidValidity != ep.UIDValidity || h.vanished == v.Vanished.IsZero() || h.newer != v.Unknown || !h.late.Empty() {
-			t.Errorf("%d: %+v, want here %s, gone %s, failed %v", i, h, here, away, ep.Failed)
 		}
 	}
 }

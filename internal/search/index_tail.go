@@ -39,42 +39,61 @@ func (t *journalTail) replay(a *archive.Archive) error {
 func (t *journalTail) apply(e archive.Event) error {
 	m := t.mailbox
 	m.lastEvent = max(m.lastEvent, e.At.Unix(), 1) // 0 means never
-	at := m.lastEvent
-	current := len(m.epochs) - 1
-	if current < 0 && e.Kind != archive.Opened {
+	if len(m.epochs) == 0 && e.Kind != archive.Opened {
 		return nil
 	}
-	switch e.Kind {
-	case archive.Opened:
-		if m.journal == "" {
-			m.journal = e.Journal
-		}
-		if current >= 0 && m.epochs[current].endedAt == 0 {
-			m.epochs[current].endedAt = at
-		}
-		m.epochs = append(m.epochs, epoch{name: e.Name, openedAt: at})
-	case archive.Added:
-		return t.applyAdded(e, uidKey{current, e.UID}, at)
-	case archive.Flags:
-		r, err := t.currentRow(uidKey{current, e.UID})
-		if err != nil || r == nil {
-			return err
-		}
-		r.flagHistory = append(r.flagHistory, flagChange{at, r.flags})
-		r.flags = strings.Join(e.Flags, " ")
-		t.markChanged(r)
-	case archive.Gone:
-		return t.applyGone(e, current, at)
-	case archive.Vanished:
-		if ep := &m.epochs[current]; ep.endedAt == 0 {
-			ep.endedAt = at
-		}
+	return archive.Visit(e, t)
+}
+
+// currentEpoch is the index of the current epoch, -1 before the first.
+func (t *journalTail) currentEpoch() int { return len(t.mailbox.epochs) - 1 }
+
+// VisitOpened implements archive.Visitor.
+func (t *journalTail) VisitOpened(e archive.Event) error {
+	m := t.mailbox
+	if m.journal == "" {
+		m.journal = e.Journal
 	}
+	t.endEpoch()
+	m.epochs = append(m.epochs, epoch{name: e.Name, openedAt: m.lastEvent})
 	return nil
 }
 
-// applyAdded adds a row. It replaces the row that the UID has so far.
-func (t *journalTail) applyAdded(e archive.Event, k uidKey, at int64) error {
+// VisitVanished implements archive.Visitor.
+func (t *journalTail) VisitVanished(archive.Event) error {
+	t.endEpoch()
+	return nil
+}
+
+// endEpoch sets when the current epoch ended, unless it has ended or there is none.
+func (t *journalTail) endEpoch() {
+	if i := t.currentEpoch(); i >= 0 && t.mailbox.epochs[i].endedAt == 0 {
+		t.mailbox.epochs[i].endedAt = t.mailbox.lastEvent
+	}
+}
+
+// VisitFlags implements archive.Visitor.
+func (t *journalTail) VisitFlags(e archive.Event) error {
+	r, err := t.currentRow(uidKey{t.currentEpoch(), e.UID})
+	if err != nil || r == nil {
+		return err
+	}
+	r.flagHistory = append(r.flagHistory, flagChange{t.mailbox.lastEvent, r.flags})
+	r.flags = strings.Join(e.Flags, " ")
+	t.markChanged(r)
+	return nil
+}
+
+// VisitFailed implements archive.Visitor: a message that is not archived has no row.
+func (t *journalTail) VisitFailed(archive.Event) error { return nil }
+
+// VisitUnknown implements archive.Visitor.
+func (t *journalTail) VisitUnknown(archive.Event) error { return nil }
+
+// VisitAdded implements archive.Visitor: it adds a row, which replaces the one that
+// the UID has so far.
+func (t *journalTail) VisitAdded(e archive.Event) error {
+	k, at := uidKey{t.currentEpoch(), e.UID}, t.mailbox.lastEvent
 	old, err := t.currentRow(k)
 	if err != nil {
 		return err
@@ -90,8 +109,10 @@ func (t *journalTail) applyAdded(e archive.Event, k uidKey, at int64) error {
 	return nil
 }
 
-// applyGone marks the rows of the event's UIDs as gone. The first time counts.
-func (t *journalTail) applyGone(e archive.Event, current int, at int64) error {
+// VisitGone implements archive.Visitor: it marks the rows of the event's UIDs as gone.
+// The first time counts.
+func (t *journalTail) VisitGone(e archive.Event) error {
+	current, at := t.currentEpoch(), t.mailbox.lastEvent
 	for r := range e.UIDs.Ranges() {
 		uids, err := t.uidsInRange(current, r.First, r.Last)
 		if err != nil {
