@@ -38,7 +38,7 @@ func FuzzConnection(f *testing.F) {
 			theirs.Write(octets)
 			theirs.Close()
 		}()
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		c, err := Dial(ctx, Options{
 			Security: Plaintext, Limits: Limits{Literal: 1000, Line: 4000, Message: 1 << 20},
