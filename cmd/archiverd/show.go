@@ -189,7 +189,7 @@ func noPart(err error, part int) error {
 
 // read reads a message to be printed. Only a person wants to see where parts stand.
 func (v viewing) read(a *app, f io.Reader) (*message.Message, error) {
-	return message.Read(f, message.Options{HTML: v.html, Places: !a.json})
+	return message.Read(f, message.Options{PreferHTML: v.html, MarkParts: !a.json})
 }
 
 func (a *app) show(f io.Reader, v viewing, id string, m *archive.Message) error {

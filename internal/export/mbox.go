@@ -111,7 +111,7 @@ func (s *messageFile) sender() string {
 	if err != nil && err != io.EOF {
 		return ""
 	}
-	m, err := message.Read(bytes.NewReader(head[:n]), message.Options{TextOctets: 1})
+	m, err := message.Read(bytes.NewReader(head[:n]), message.Options{MaxTextOctets: 1})
 	if err != nil {
 		return ""
 	}

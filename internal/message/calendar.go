@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// calendar is the type of invitations.
-const calendar = "text/calendar"
+// calendarType is the type of invitations.
+const calendarType = "text/calendar"
 
 // The events of a calendar, and the attendees of an event, that are shown.
 const (
@@ -16,9 +16,9 @@ const (
 
 // event is what a person reads of an event or a task (RFC 5545 3.6.1, 3.6.2).
 type event struct {
-	summary, begin, end, place, organizer, repeats, status, description string
-	attendees                                                           []string
-	more                                                                int // attendees
+	summary, begin, end, place, organizer, recurrence, status, description string
+	attendees                                                              []string
+	moreAttendees                                                          int // attendees
 }
 
 // renderCalendar returns the events of a text/calendar (RFC 5545) to read, empty
@@ -68,7 +68,7 @@ func unfoldCalendar(s string) (lines []string) {
 			open.Reset()
 		}
 	}
-	for line := range strings.Lines(lineFeeds(s)) {
+	for line := range strings.Lines(normalizeLineEnds(s)) {
 		line = strings.TrimSuffix(line, "\n")
 		if strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t") {
 			open.WriteString(line[1:])
@@ -100,7 +100,7 @@ func cutProperty(line string) (name string, ps params, value string) {
 func (e *event) set(name string, ps params, value string) {
 	switch name {
 	case "SUMMARY":
-		e.summary = unescape(value)
+		e.summary = unescapeText(value)
 	case "DTSTART":
 		e.begin = calendarTime(ps, value)
 	case "DTEND", "DUE":
@@ -108,18 +108,18 @@ func (e *event) set(name string, ps params, value string) {
 	case "DURATION":
 		e.end = value
 	case "LOCATION":
-		e.place = unescape(value)
+		e.place = unescapeText(value)
 	case "RRULE":
-		e.repeats = value
+		e.recurrence = value
 	case "STATUS":
 		e.status = strings.ToLower(value)
 	case "DESCRIPTION":
-		e.description = unescape(value)
+		e.description = unescapeText(value)
 	case "ORGANIZER":
 		e.organizer = calendarAddress(ps, value)
 	case "ATTENDEE":
 		if len(e.attendees) == maxAttendees {
-			e.more++
+			e.moreAttendees++
 			return
 		}
 		who := calendarAddress(ps, value)
@@ -150,15 +150,15 @@ func (e *event) write(b *strings.Builder, method string) {
 		when += " to " + e.end
 	}
 	all := strings.Join(e.attendees, ", ")
-	if e.more > 0 {
-		all += fmt.Sprintf(" and %d more", e.more)
+	if e.moreAttendees > 0 {
+		all += fmt.Sprintf(" and %d more", e.moreAttendees)
 	}
 	for _, f := range []Field{
-		{what, e.summary}, {"When", when}, {"Repeats", e.repeats}, {"Where", e.place},
+		{what, e.summary}, {"When", when}, {"Repeats", e.recurrence}, {"Where", e.place},
 		{"Organizer", e.organizer}, {"Attendees", all}, {"Status", e.status},
 	} {
 		if f.Value != "" || f.Name == what {
-			fmt.Fprintf(b, "%s: %s\n", f.Name, oneLine(f.Value))
+			fmt.Fprintf(b, "%s: %s\n", f.Name, collapseSpace(f.Value))
 		}
 	}
 	if d := strings.TrimSpace(e.description); d != "" {
@@ -198,7 +198,7 @@ func calendarAddress(ps params, v string) string {
 	return v
 }
 
-// unescape undoes the escapes of a TEXT (RFC 5545 3.3.11).
-func unescape(s string) string {
+// unescapeText undoes the escapes of a TEXT (RFC 5545 3.3.11).
+func unescapeText(s string) string {
 	return strings.NewReplacer(`\n`, "\n", `\N`, "\n", `\,`, ",", `\;`, ";", `\\`, `\`).Replace(s)
 }

@@ -39,7 +39,7 @@ func toUTF8(b []byte, name, hint string) (s string, known, clean bool) {
 			return s, known, false
 		}
 	}
-	return octets(b), known, false
+	return decodeOctets(b), known, false
 }
 
 // decodeCharset returns b in a charset by the name that charsetName gives; ok is
@@ -49,7 +49,7 @@ func decodeCharset(b []byte, name string) (s string, ok bool) {
 	case "utf-7":
 		return decodeUTF7(b), true
 	case "iso-2022-kr":
-		t, err := korean.EUCKR.NewDecoder().Bytes(shiftKorean(b))
+		t, err := korean.EUCKR.NewDecoder().Bytes(toEUCKR(b))
 		return strings.ToValidUTF8(string(t), "\ufffd"), err == nil
 	case "hz-gb-2312":
 		t, err := simplifiedchinese.HZGB2312.NewDecoder().Bytes(b)
@@ -110,9 +110,9 @@ func isJapanese(b []byte) bool {
 	return bytes.IndexByte(b, 0x1b) >= 0 && (bytes.Contains(b, []byte("\x1b$B")) || bytes.Contains(b, []byte("\x1b$@"))) && bytes.Contains(b, []byte("\x1b("))
 }
 
-// shiftKorean makes ISO-2022-KR (RFC 1557) EUC-KR: between SO and SI the octets
+// toEUCKR makes ISO-2022-KR (RFC 1557) EUC-KR: between SO and SI the octets
 // lack their high bit.
-func shiftKorean(b []byte) []byte {
+func toEUCKR(b []byte) []byte {
 	out := make([]byte, 0, len(b))
 	shifted := false
 	for b = bytes.ReplaceAll(b, []byte("\x1b$)C"), nil); len(b) > 0; b = b[1:] {
@@ -133,8 +133,8 @@ func shiftKorean(b []byte) []byte {
 	return out
 }
 
-// octets returns b as text: UTF-8 as it is, all other octets as Windows-1252.
-func octets(b []byte) string {
+// decodeOctets returns b as text: UTF-8 as it is, all other octets as Windows-1252.
+func decodeOctets(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)
 	}

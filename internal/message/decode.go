@@ -117,31 +117,31 @@ func (d *base64Decoder) broken() bool { return d.bad }
 
 // qpDecoder is quoted-printable (RFC 2045 6.7). What is no escape stays as it is.
 type qpDecoder struct {
-	out  []byte
-	held []byte // an escape's beginning, "=" and more; or white space that may end the line
-	bad  bool
+	out     []byte
+	pending []byte // an escape's beginning, "=" and more; or white space that may end the line
+	bad     bool
 }
 
-// maxHeld is the white space after which a line is not waited for to end.
-const maxHeld = 1024
+// maxPending is the white space after which a line is not waited for to end.
+const maxPending = 1024
 
 func (d *qpDecoder) decode(p []byte) []byte {
 	d.out = d.out[:0]
 	for _, c := range p {
-		if len(d.held) > 0 && d.held[0] == '=' && d.escape(c) {
+		if len(d.pending) > 0 && d.pending[0] == '=' && d.escape(c) {
 			continue
 		}
 		switch {
 		case c == '=':
-			d.release()
-			d.held = append(d.held, c)
-		case (c == ' ' || c == '\t') && len(d.held) < maxHeld:
-			d.held = append(d.held, c)
+			d.flushPending()
+			d.pending = append(d.pending, c)
+		case (c == ' ' || c == '\t') && len(d.pending) < maxPending:
+			d.pending = append(d.pending, c)
 		default:
 			if c == '\r' || c == '\n' {
-				d.held = d.held[:0] // RFC 2045 6.7 (3): it was added in transport
+				d.pending = d.pending[:0] // RFC 2045 6.7 (3): it was added in transport
 			}
-			d.release()
+			d.flushPending()
 			d.out = append(d.out, c)
 		}
 	}
@@ -150,38 +150,38 @@ func (d *qpDecoder) decode(p []byte) []byte {
 
 // escape goes on with an escape. It returns false if c does not belong to it.
 func (d *qpDecoder) escape(c byte) bool {
-	last := d.held[len(d.held)-1]
+	last := d.pending[len(d.pending)-1]
 	switch {
-	case c == '\n' && (len(d.held) == 1 || hexDigit(last) < 0):
-		d.held = d.held[:0] // a soft line break
+	case c == '\n' && (len(d.pending) == 1 || hexDigit(last) < 0):
+		d.pending = d.pending[:0] // a soft line break
 	case last == '\r':
-		d.held = d.held[:0] // a soft line break with a bare CR; c is the next line's
+		d.pending = d.pending[:0] // a soft line break with a bare CR; c is the next line's
 		return false
-	case c == '\r' && hexDigit(last) < 0, len(d.held) == 1 && hexDigit(c) >= 0:
-		d.held = append(d.held, c)
-	case (c == ' ' || c == '\t') && hexDigit(last) < 0 && len(d.held) < maxHeld:
-		d.held = append(d.held, c) // RFC 2045 6.7 (3) holds for a soft line break too
-	case len(d.held) == 2 && hexDigit(last) >= 0 && hexDigit(c) >= 0:
+	case c == '\r' && hexDigit(last) < 0, len(d.pending) == 1 && hexDigit(c) >= 0:
+		d.pending = append(d.pending, c)
+	case (c == ' ' || c == '\t') && hexDigit(last) < 0 && len(d.pending) < maxPending:
+		d.pending = append(d.pending, c) // RFC 2045 6.7 (3) holds for a soft line break too
+	case len(d.pending) == 2 && hexDigit(last) >= 0 && hexDigit(c) >= 0:
 		d.out = append(d.out, byte(hexDigit(last)<<4|hexDigit(c)))
-		d.held = d.held[:0]
+		d.pending = d.pending[:0]
 	default:
 		d.bad = true
-		d.release()
+		d.flushPending()
 		return false
 	}
 	return true
 }
 
-func (d *qpDecoder) release() {
-	d.out = append(d.out, d.held...)
-	d.held = d.held[:0]
+func (d *qpDecoder) flushPending() {
+	d.out = append(d.out, d.pending...)
+	d.pending = d.pending[:0]
 }
 
 func (d *qpDecoder) end() []byte {
 	d.out = d.out[:0]
-	if len(d.held) == 2 && hexDigit(d.held[1]) >= 0 {
+	if len(d.pending) == 2 && hexDigit(d.pending[1]) >= 0 {
 		d.bad = true
-		d.release()
+		d.flushPending()
 	}
 	return d.out
 }

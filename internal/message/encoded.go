@@ -2,79 +2,79 @@ package message
 
 import "io"
 
-// decoded is the octets of a message within the message that is encoded, as
+// encodedMessage is the octets of a message within the message that is encoded, as
 // Exchange and Zimbra send them though RFC 2045 6.4 forbids it (RFC 6532 3.5
 // allows it for message/global). The parser reads on in it as if it were the
 // message itself; reading it feeds what is around it.
-type decoded struct {
-	p    *parser
-	in   *lines // where the encoded lines come from
-	base int    // the parser's, for them
-	top  int    // the message's frame on the stack
-	held []byte // decoded, and not yet read
-	end  *line  // the boundary that ended it
-	eof  bool
+type encodedMessage struct {
+	parser     *parser
+	source     *lines // where the encoded lines come from
+	outerBase  int    // the parser's, for them
+	frameIndex int    // the message's frame on the stack
+	pending    []byte // decoded, and not yet read
+	endLine    *line  // the boundary that ended it
+	eof        bool
 }
 
-// enter goes into the encoded message on top of the stack.
-func (p *parser) enter() {
-	p.encoded = false
+// enterEncoded goes into the encoded message on top of the stack.
+func (p *parser) enterEncoded() {
+	p.startsEncoded = false
 	top := len(p.stack) - 1
-	d := &decoded{p: p, in: p.in, base: p.base, top: top, held: *p.stack[top].raw.feed}
-	p.sources = append(p.sources, d)
-	p.in, p.base = newLines(d, window), top
-	p.head = &header{message: true}
+	d := &encodedMessage{parser: p, source: p.lines, outerBase: p.baseFrame, frameIndex: top, pending: *p.stack[top].raw.feed}
+	p.encodedMessages = append(p.encodedMessages, d)
+	p.lines, p.baseFrame = newLines(d, window), top
+	p.header = &header{message: true}
 }
 
-// leave goes on behind the encoded message that ended.
-func (p *parser) leave() error {
-	d := p.sources[len(p.sources)-1]
-	err := p.closeTo(d.top-1, false)
-	p.sources = p.sources[:len(p.sources)-1]
-	p.in, p.base = d.in, d.base
-	if err == nil && d.end != nil && !p.done {
-		err = p.take(*d.end)
+// leaveEncoded goes on behind the encoded message that ended.
+func (p *parser) leaveEncoded() error {
+	d := p.encodedMessages[len(p.encodedMessages)-1]
+	err := p.closeFrames(d.frameIndex-1, false)
+	p.encodedMessages = p.encodedMessages[:len(p.encodedMessages)-1]
+	p.lines, p.baseFrame = d.source, d.outerBase
+	if err == nil && d.endLine != nil && !p.done {
+		err = p.handleLine(*d.endLine)
 	}
 	return err
 }
 
 // Read decodes the lines up to the boundary that ends the message.
-func (d *decoded) Read(b []byte) (int, error) {
-	raw := d.p.stack[d.top].raw
-	for len(d.held) == 0 {
+func (d *encodedMessage) Read(b []byte) (int, error) {
+	raw := d.parser.stack[d.frameIndex].raw
+	for len(d.pending) == 0 {
 		if d.eof {
 			return 0, io.EOF
 		}
 		*raw.feed = (*raw.feed)[:0]
-		if err := d.next(raw); err != nil {
+		if err := d.decodeLine(raw); err != nil {
 			return 0, err
 		}
-		d.held = *raw.feed
+		d.pending = *raw.feed
 	}
-	n := copy(b, d.held)
-	d.held = d.held[n:]
+	n := copy(b, d.pending)
+	d.pending = d.pending[n:]
 	return n, nil
 }
 
-// next takes one line.
-func (d *decoded) next(raw *content) error {
-	ln, err := d.in.next()
+// decodeLine takes one line.
+func (d *encodedMessage) decodeLine(raw *content) error {
+	ln, err := d.source.next()
 	if err != nil && err != io.EOF {
 		return err
 	}
 	i := -1
 	if err == nil {
-		i, _ = boundary(ln, d.p.stack[:d.top], d.base)
+		i, _ = findBoundary(ln, d.parser.stack[:d.frameIndex], d.outerBase)
 	}
 	if d.eof = err == io.EOF || i >= 0; d.eof {
 		if i >= 0 {
-			d.end = &ln // it stands until in is read again
+			d.endLine = &ln // it stands until in is read again
 		}
 		raw.close(i >= 0)
-		d.p.stack[d.top].decoded = true
+		d.parser.stack[d.frameIndex].rawClosed = true
 		return raw.err
 	}
-	if err := writeRaw(d.p.stack[d.base+1:d.top], ln); err != nil {
+	if err := writeRaw(d.parser.stack[d.outerBase+1:d.frameIndex], ln); err != nil {
 		return err
 	}
 	raw.write(ln)

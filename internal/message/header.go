@@ -12,7 +12,7 @@ import (
 // header is one header block on its way: a message's or a part's.
 type header struct {
 	message bool // of a message, where a mail's own beginning may stand before it
-	begun   bool // a line with anything on it was seen
+	started bool // a line with anything on it was seen
 	full    bool // a limit is reached: nothing more is kept
 	fields  []rawField
 	octets  int
@@ -26,21 +26,21 @@ type rawField struct {
 
 // get returns the value of the first field of that name.
 func (h *header) get(name string) string {
-	for _, f := range h.named(name) {
+	for _, f := range h.firstNamed(name) {
 		return string(f.value)
 	}
 	return ""
 }
 
-// open says whether the last field goes on: a line that is no field is its next,
+// expectsContinuation says whether the last field goes on: a line that is no field is its next,
 // then, for which the white space was forgotten.
-func (h *header) open() bool {
+func (h *header) expectsContinuation() bool {
 	n := len(h.fields)
 	return n > 0 && bytes.HasSuffix(h.fields[n-1].value, []byte(";"))
 }
 
-// named returns the first field of each of these names.
-func (h *header) named(names ...string) (fields []rawField) {
+// firstNamed returns the first field of each of these names.
+func (h *header) firstNamed(names ...string) (fields []rawField) {
 	for _, name := range names {
 		if i := slices.IndexFunc(h.fields, func(f rawField) bool { return strings.EqualFold(f.name, name) }); i >= 0 {
 			fields = append(fields, h.fields[i])
@@ -52,18 +52,18 @@ func (h *header) named(names ...string) (fields []rawField) {
 // headerLine takes a line of the header, or finds that it is none: then the
 // header ends before it, and the line is the body's first.
 func (p *parser) headerLine(ln line) {
-	h := p.head
+	h := p.header
 	text := ln.text
 	if !ln.first {
 		p.addField("", text, false)
 		return
 	}
-	if h.message && !h.begun {
+	if h.message && !h.started {
 		text = bytes.TrimPrefix(text, []byte("\ufeff"))
-		if isBlank(text) && p.fieldFollows() {
+		if isBlank(text) && p.nextIsField() {
 			return
 		}
-		h.begun = true
+		h.started = true
 		if bytes.HasPrefix(text, []byte("From ")) || bytes.HasPrefix(text, []byte(">From ")) {
 			return // of an mbox file
 		}
@@ -73,25 +73,25 @@ func (p *parser) headerLine(ln line) {
 	case len(text) == 0:
 		p.endHeader()
 	case isBlank(text):
-		if !p.headerGoesOn() {
-			p.problem("white space in place of the empty line behind the header")
+		if !p.headerContinues() {
+			p.addProblem("white space in place of the empty line behind the header")
 			p.endHeader()
 		}
 	case (text[0] == ' ' || text[0] == '\t') && len(h.fields) > 0:
 		p.addField("", text, true)
 	case ok:
 		p.addField(name, value, false)
-	case h.open() && !bytes.HasPrefix(text, []byte("--")):
+	case h.expectsContinuation() && !bytes.HasPrefix(text, []byte("--")):
 		p.addField("", text, true)
 	default:
 		ln.text = bytes.Clone(ln.text) // looking ahead spoils it
 		ln.eol = bytes.Clone(ln.eol)
-		if bytes.HasPrefix(ln.text, []byte("--")) || !p.headerGoesOn() {
-			p.problem("no empty line behind the header")
+		if bytes.HasPrefix(ln.text, []byte("--")) || !p.headerContinues() {
+			p.addProblem("no empty line behind the header")
 			p.endHeaderBefore(ln)
 			return
 		}
-		p.problem("header line without a field name: %s", quote(string(ln.text)))
+		p.addProblem("header line without a field name: %s", quote(string(ln.text)))
 		p.addField("", ln.text, true)
 	}
 }
@@ -99,21 +99,21 @@ func (p *parser) headerLine(ln line) {
 // addField begins a field; or, if name is empty, goes on with the last one,
 // folded if on another line.
 func (p *parser) addField(name string, value []byte, folded bool) {
-	h := p.head
+	h := p.header
 	h.octets += len(name) + len(value)
 	switch {
 	case h.full:
 		return
-	case h.octets > p.o.HeaderOctets:
-		p.problem("header of more than %d octets: the rest of it is left out", p.o.HeaderOctets)
+	case h.octets > p.options.MaxHeaderOctets:
+		p.addProblem("header of more than %d octets: the rest of it is left out", p.options.MaxHeaderOctets)
 		h.full = true
 		return
-	case name != "" && len(h.fields) == p.o.Fields:
-		p.problem("more than %d header fields: the others are left out", p.o.Fields)
+	case name != "" && len(h.fields) == p.options.MaxFields:
+		p.addProblem("more than %d header fields: the others are left out", p.options.MaxFields)
 		h.full = true
 		return
 	case name != "":
-		h.fields = append(h.fields, rawField{octets([]byte(name)), bytes.Clone(bytes.Trim(value, " \t"))})
+		h.fields = append(h.fields, rawField{decodeOctets([]byte(name)), bytes.Clone(bytes.Trim(value, " \t"))})
 		return
 	case len(h.fields) == 0:
 		return
@@ -128,35 +128,35 @@ func (p *parser) addField(name string, value []byte, folded bool) {
 	last.value = append(last.value, value...)
 }
 
-// decoded returns the fields as text. Unknown charsets become problems.
-func (p *parser) decoded(h *header) []Field {
+// decodeFields returns the fields as text. Unknown charsets become problems.
+func (p *parser) decodeFields(h *header) []Field {
 	fields := make([]Field, 0, len(h.fields))
 	for _, f := range h.fields {
-		value, _, _ := toUTF8(f.value, "", p.hint)
+		value, _, _ := toUTF8(f.value, "", p.charsetHint)
 		value, unknown := decodeWords(value)
 		if unknown != "" {
-			p.problem("header field %s: unknown charset %s", quote(f.name), quote(unknown))
+			p.addProblem("header field %s: unknown charset %s", quote(f.name), quote(unknown))
 		}
 		fields = append(fields, Field{f.name, strings.TrimSpace(value)})
 	}
 	return fields
 }
 
-// findHint finds the charset for octets that have none, if a message names one
+// findCharsetHint finds the charset for octets that have none, if a message names one
 // anywhere in its header: that of its text, or of its first encoded word.
-func (p *parser) findHint(h *header) {
-	if p.hint != "" {
+func (p *parser) findCharsetHint(h *header) {
+	if p.charsetHint != "" {
 		return
 	}
 	_, ps := parseParams(h.get("Content-Type"))
 	if name := ps.get("charset"); !isUnicode(name) {
-		p.hint = name
+		p.charsetHint = name
 		return
 	}
 	for _, f := range h.fields {
 		if i := bytes.Index(f.value, []byte("=?")); i >= 0 {
 			if w, _, ok := cutWord(string(f.value[i+2:])); ok && !isUnicode(w.charset) {
-				p.hint = w.charset
+				p.charsetHint = w.charset
 				return
 			}
 		}
@@ -177,17 +177,17 @@ func cutField(text []byte) (name string, value []byte, ok bool) {
 	if !ok || len(n) == 0 || bytes.HasPrefix(n, []byte("--")) {
 		return "", nil, false
 	}
-	if bytes.ContainsFunc(n, func(r rune) bool { return r <= ' ' || r == 0x7f }) && !isUsual(string(n)) {
+	if bytes.ContainsFunc(n, func(r rune) bool { return r <= ' ' || r == 0x7f }) && !isMailField(string(n)) {
 		return "", nil, false
 	}
 	return string(n), value, true
 }
 
-// fieldFollows says whether the next line with anything on it is a field.
-func (p *parser) fieldFollows() bool {
-	for b := p.in.ahead(); len(b) > 0; {
+// nextIsField says whether the next line with anything on it is a field.
+func (p *parser) nextIsField() bool {
+	for b := p.lines.peek(); len(b) > 0; {
 		var text []byte
-		text, b = cut(b)
+		text, b = cutLine(b)
 		if !isBlank(text) {
 			_, _, ok := cutField(bytes.TrimLeft(text, " \t"))
 			return ok
@@ -196,31 +196,31 @@ func (p *parser) fieldFollows() bool {
 	return false
 }
 
-// maxAhead is how often one message may make headerGoesOn look ahead.
-const maxAhead = 1000
+// maxLookaheads is how often one message may make headerContinues look ahead.
+const maxLookaheads = 1000
 
-// headerGoesOn says whether a line that is no field stands within the header all
+// headerContinues says whether a line that is no field stands within the header all
 // the same: a field that is usual in mail comes before the next empty line.
-func (p *parser) headerGoesOn() bool {
-	if p.ahead++; p.ahead > maxAhead {
+func (p *parser) headerContinues() bool {
+	if p.lookaheads++; p.lookaheads > maxLookaheads {
 		return false
 	}
-	for b := p.in.ahead(); len(b) > 0; {
+	for b := p.lines.peek(); len(b) > 0; {
 		var text []byte
-		text, b = cut(b)
+		text, b = cutLine(b)
 		if len(text) == 0 || bytes.HasPrefix(text, []byte("--")) {
 			return false
 		}
-		if name, _, ok := cutField(text); ok && isUsual(name) {
+		if name, _, ok := cutField(text); ok && isMailField(name) {
 			return true
 		}
 	}
 	return false
 }
 
-// isUsual says whether a field of that name is one of mail, and not a line of
+// isMailField says whether a field of that name is one of mail, and not a line of
 // prose that happens to hold a colon.
-func isUsual(name string) bool {
+func isMailField(name string) bool {
 	name = strings.ToLower(name)
 	switch name {
 	case "from", "to", "cc", "bcc", "subject", "date", "message-id", "mime-version", "received", "return-path",
@@ -240,17 +240,17 @@ func isBlank(text []byte) bool { return len(bytes.Trim(text, " \t\r")) == 0 }
 // maxProblems is how many problems of one message are kept.
 const maxProblems = 100
 
-// problem notes what was wrong, once for each wording.
-func (p *parser) problem(format string, args ...any) {
+// addProblem notes what was wrong, once for each wording.
+func (p *parser) addProblem(format string, args ...any) {
 	s := fmt.Sprintf(format, args...)
-	if slices.Contains(p.m.Problems, s) {
+	if slices.Contains(p.message.Problems, s) {
 		return
 	}
-	switch n := len(p.m.Problems); {
+	switch n := len(p.message.Problems); {
 	case n < maxProblems-1:
-		p.m.Problems = append(p.m.Problems, s)
+		p.message.Problems = append(p.message.Problems, s)
 	case n == maxProblems-1:
-		p.m.Problems = append(p.m.Problems, "more problems than these")
+		p.message.Problems = append(p.message.Problems, "more problems than these")
 	}
 }
 

@@ -160,7 +160,7 @@ func TestHostileRepetition(t *testing.T) {
 			var m *Message
 			var err error
 			elapsed := timed(t, func() {
-				m, err = Read(io.MultiReader(strings.NewReader(c.head), r), Options{Places: true})
+				m, err = Read(io.MultiReader(strings.NewReader(c.head), r), Options{MarkParts: true})
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -193,7 +193,7 @@ func TestLargeMail(t *testing.T) {
 		m, err = Read(io.MultiReader(strings.NewReader(mp+"--x\nContent-Type: text/html\n\n"), parts[0],
 			strings.NewReader("\n--x\nContent-Type: a/b\nContent-Transfer-Encoding: base64\n\n"), parts[1],
 			strings.NewReader("\n--x\nContent-Type: message/rfc822\nContent-Transfer-Encoding: quoted-printable\n\nSubject: x\n\n"), parts[2],
-			strings.NewReader("\n--x\n\n"), parts[3]), Options{Places: true})
+			strings.NewReader("\n--x\n\n"), parts[3]), Options{MarkParts: true})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -220,13 +220,13 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte("Content-Type: a/b; name=c\nContent-Transfer-Encoding: x-uuencode\n\nbegin 644 c\n#86)C\n`\nend\n"))
 	f.Add([]byte("Content-Type: text/html\nContent-Transfer-Encoding: quoted-printable\n\n<a href=3Dx>=C3=\n</a>"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		o := Options{HeaderOctets: 1000, Fields: 10, Depth: 5, Parts: 20, TextOctets: 1000, HTML: len(b)%2 == 0, Places: len(b)%3 == 0}
+		o := Options{MaxHeaderOctets: 1000, MaxFields: 10, MaxDepth: 5, MaxParts: 20, MaxTextOctets: 1000, PreferHTML: len(b)%2 == 0, MarkParts: len(b)%3 == 0}
 		m, err := Read(bytes.NewReader(b), o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		check(t, m)
-		if len(m.Text) > o.TextOctets || len(m.Parts) > o.Parts || len(m.Header) > o.Fields {
+		if len(m.Text) > o.MaxTextOctets || len(m.Parts) > o.MaxParts || len(m.Header) > o.MaxFields {
 			t.Errorf("%d octets of text, %d parts, %d fields", len(m.Text), len(m.Parts), len(m.Header))
 		}
 		again, err := Read(iotest.HalfReader(bytes.NewReader(b)), o)
@@ -276,7 +276,7 @@ func TestRealMail(t *testing.T) {
 			runtime.GC()
 			r := &endless{unit: string(b), n: len(b)}
 			var m *Message
-			if elapsed := timed(t, func() { m, err = Read(io.LimitReader(r, int64(len(b))), Options{HTML: true, Places: true}) }); elapsed > maxTime {
+			if elapsed := timed(t, func() { m, err = Read(io.LimitReader(r, int64(len(b))), Options{PreferHTML: true, MarkParts: true}) }); elapsed > maxTime {
 				t.Errorf("takes %v", elapsed)
 			}
 			if err != nil {

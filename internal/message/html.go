@@ -12,7 +12,7 @@ import (
 	"golang.org/x/net/html/charset"
 )
 
-// metaCharset returns the charset that an HTML document itself names, else
+// metaCharset returns the charset that an PreferHTML document itself names, else
 // empty.
 func metaCharset(b []byte) string {
 	_, name, _ := charset.DetermineEncoding(b, "")
@@ -22,7 +22,7 @@ func metaCharset(b []byte) string {
 	return name
 }
 
-// renderHTML returns HTML as text of about limit octets at most, and how many
+// renderHTML returns PreferHTML as text of about limit octets at most, and how many
 // characters it has that mail programs hide. Scripts, styles, comments and tags
 // are dropped, entities decoded, white space collapsed, blocks on lines of their
 // own, lists with their signs, small tables aligned, links with their targets.
@@ -45,12 +45,12 @@ func renderHTML(s string, limit int) (text string, hidden int) {
 		case html.StartTagToken, html.SelfClosingTagToken:
 			name, more := z.TagName()
 			tag := atom.Lookup(name)
-			skip = unread(tag)
-			p.start(tag, attributes(z, more))
+			skip = isSkipped(tag)
+			p.startTag(tag, attributes(z, more))
 		case html.EndTagToken:
 			name, _ := z.TagName()
 			skip = false
-			p.end(atom.Lookup(name))
+			p.endTag(atom.Lookup(name))
 		}
 	}
 	return p.finish(), p.hidden
@@ -58,118 +58,118 @@ func renderHTML(s string, limit int) (text string, hidden int) {
 
 // htmlPage is a rendering on its way. Line ends and spaces wait until text follows.
 type htmlPage struct {
-	limit    int
-	out      []byte
-	line     int // where the last line ended
-	hidden   int // characters that were left out
-	newlines int
-	space    bool
-	cells    int    // cell ends before the next text
-	fresh    bool   // a cell has begun: its first block begins no line
-	item     string // the sign of the list item that begins
-	pre      int    // elements open that keep white space
-	quotes   int    // block quotes open
-	quoted   int    // block quotes around the last text
-	lists    int    // lists open
-	open     []element
-	over     int // elements open above those
-	tables   []table
-	links    links
+	limit          int
+	out            []byte
+	lastLineEnd    int // where the last line ended
+	hidden         int // characters that were left out
+	newlines       int
+	space          bool
+	pendingCells   int    // cell ends before the next text
+	atCellStart    bool   // a cell has begun: its first block begins no line
+	itemSign       string // the sign of the list item that begins
+	preDepth       int    // elements open that keep white space
+	quoteDepth     int    // block quotes open
+	lastQuoteDepth int    // block quotes around the last text
+	listDepth      int    // lists open
+	open           []element
+	untracked      int // elements open above those
+	tables         []table
+	links          links
 }
 
 // element is an element that is open.
 type element struct {
-	tag  atom.Atom
-	look look
-	link link // of an a
-	next int  // number of the next item of an ol, else 0
+	tag        atom.Atom
+	visibility visibility
+	link       link // of an a
+	nextItem   int  // number of the next item of an ol, else 0
 
-	at, newlines int // what was written and what waited when it began
+	offset, newlines int // what was written and what waited when it began
 }
 
 const (
-	maxOpen   = 256 // elements that are kept track of
-	maxQuotes = 8   // levels of quotes and lists that are shown
+	maxOpenElements = 256 // elements that are kept track of
+	maxShownDepth   = 8   // levels of quotes and lists that are shown
 )
 
-func (p *htmlPage) start(tag atom.Atom, a attrs) {
+func (p *htmlPage) startTag(tag atom.Atom, a attrs) {
 	if tag == atom.Base {
 		p.links.setBase(a.href)
 	}
 	p.closeImplied(tag)
-	look := p.look().with(a)
-	if !look.hides() {
-		p.begin(tag, a)
+	look := p.visibility().withAttributes(a)
+	if !look.isHidden() {
+		p.writeStart(tag, a)
 	}
 	if tag == 0 || isVoid(tag) {
 		return
 	}
-	if len(p.open) == maxOpen {
-		p.over++
+	if len(p.open) == maxOpenElements {
+		p.untracked++
 		return
 	}
-	e := element{tag: tag, look: look, at: len(p.out), newlines: p.newlines}
+	e := element{tag: tag, visibility: look, offset: len(p.out), newlines: p.newlines}
 	switch tag {
 	case atom.A:
-		e.link = p.links.begin(a.href, len(p.out))
+		e.link = p.links.newLink(a.href, len(p.out))
 	case atom.Ol:
-		e.next = 1
+		e.nextItem = 1
 		if n, err := strconv.Atoi(strings.TrimSpace(a.start)); err == nil && 0 < n && n < 1e9 {
-			e.next = n
+			e.nextItem = n
 		}
-		p.lists++
+		p.listDepth++
 	case atom.Ul, atom.Menu:
-		p.lists++
+		p.listDepth++
 	case atom.Pre, atom.Textarea:
-		p.pre++
+		p.preDepth++
 	case atom.Blockquote:
-		p.quotes++
+		p.quoteDepth++
 	case atom.Table:
 		p.beginTable()
 	}
 	p.open = append(p.open, e)
 }
 
-// begin writes what shows at an element's beginning.
-func (p *htmlPage) begin(tag atom.Atom, a attrs) {
-	p.fresh = p.fresh && tag != atom.Table
+// writeStart writes what shows at an element's beginning.
+func (p *htmlPage) writeStart(tag atom.Atom, a attrs) {
+	p.atCellStart = p.atCellStart && tag != atom.Table
 	p.margin(tag)
 	switch tag {
 	case atom.Br:
-		if p.newlines < 2 || p.pre > 0 {
+		if p.newlines < 2 || p.preDepth > 0 {
 			p.newlines++
 		}
 	case atom.Hr:
 		p.word("----")
 		p.newlines = 1
 	case atom.Img:
-		if alt := oneLine(a.alt); alt != "" {
+		if alt := collapseSpace(a.alt); alt != "" {
 			p.word("[" + alt + "]")
 		}
 	case atom.Area:
 		if target := p.links.address(a.href); target != "" {
-			p.word("[" + oneLine(a.alt) + "]")
-			p.word(p.links.show(target))
+			p.word("[" + collapseSpace(a.alt) + "]")
+			p.word(p.links.format(target))
 		}
 	case atom.Form:
 		if target := p.links.address(a.action); target != "" {
-			p.word("[form to " + p.links.show(target) + "]")
+			p.word("[form to " + p.links.format(target) + "]")
 		}
 	case atom.Input:
-		switch kind := strings.ToLower(a.kind); kind {
+		switch kind := strings.ToLower(a.inputType); kind {
 		case "hidden":
 		case "submit", "button", "reset", "image":
-			p.word("[" + oneLine(a.value+" "+a.alt) + "]")
+			p.word("[" + collapseSpace(a.value+" "+a.alt) + "]")
 		case "password":
 			p.word("[password: ]")
 		default:
-			p.word("[" + oneLine(a.value) + "_]")
+			p.word("[" + collapseSpace(a.value) + "_]")
 		}
 	case atom.Li:
-		p.item = "- "
+		p.itemSign = "- "
 		if i := p.find(atom.Ol, atom.Ul, atom.Menu); i >= 0 && p.open[i].tag == atom.Ol {
-			p.item = strconv.Itoa(p.open[i].next) + ". "
-			p.open[i].next++
+			p.itemSign = strconv.Itoa(p.open[i].nextItem) + ". "
+			p.open[i].nextItem++
 		}
 	case atom.Tr:
 		p.beginRow()
@@ -178,15 +178,15 @@ func (p *htmlPage) begin(tag atom.Atom, a attrs) {
 	}
 }
 
-// end closes the innermost element of that name, and what is open in it.
-func (p *htmlPage) end(tag atom.Atom) {
-	if p.over > 0 && tag != 0 && !isVoid(tag) {
-		p.over--
+// endTag closes the innermost element of that name, and what is open in it.
+func (p *htmlPage) endTag(tag atom.Atom) {
+	if p.untracked > 0 && tag != 0 && !isVoid(tag) {
+		p.untracked--
 		return
 	}
 	if i := p.find(tag); i >= 0 {
-		p.closeTo(i)
-	} else if !p.look().hides() {
+		p.closeElements(i)
+	} else if !p.visibility().isHidden() {
 		p.margin(tag)
 	}
 }
@@ -207,8 +207,8 @@ func (p *htmlPage) find(tags ...atom.Atom) int {
 	return -1
 }
 
-// closeTo closes open[i] and all within.
-func (p *htmlPage) closeTo(i int) {
+// closeElements closes open[i] and all within.
+func (p *htmlPage) closeElements(i int) {
 	for len(p.open) > i {
 		e := p.open[len(p.open)-1]
 		p.open = p.open[:len(p.open)-1]
@@ -216,23 +216,23 @@ func (p *htmlPage) closeTo(i int) {
 		case atom.A:
 			p.endLink(e.link)
 		case atom.Ol, atom.Ul, atom.Menu:
-			p.lists--
+			p.listDepth--
 		case atom.Pre, atom.Textarea:
-			p.pre--
+			p.preDepth--
 		case atom.Blockquote:
-			p.quotes--
+			p.quoteDepth--
 		case atom.Table:
 			p.endTable()
 		}
-		if e.look.hides() {
+		if e.visibility.isHidden() {
 			continue
 		}
 		if e.tag == atom.Td || e.tag == atom.Th {
 			p.newlines = 0 // what ends the last block of a cell ends no line
-			if len(p.out) == e.at {
+			if len(p.out) == e.offset {
 				p.newlines = e.newlines // it was empty
 			}
-			p.space, p.fresh = true, false
+			p.space, p.atCellStart = true, false
 			continue
 		}
 		p.margin(e.tag)
@@ -258,25 +258,25 @@ func (p *htmlPage) closeImplied(tag atom.Atom) {
 	case atom.Tr, atom.Tbody, atom.Thead, atom.Tfoot:
 		i = p.find(atom.Tr)
 	default:
-		if margin(tag) > 0 && len(p.open) > 0 && p.open[len(p.open)-1].tag == atom.P {
+		if lineEndsAround(tag) > 0 && len(p.open) > 0 && p.open[len(p.open)-1].tag == atom.P {
 			i = len(p.open) - 1
 		}
 	}
 	if i >= 0 {
-		p.closeTo(i)
+		p.closeElements(i)
 	}
 }
 
 // margin ends the line before or after an element.
 func (p *htmlPage) margin(tag atom.Atom) {
-	if !p.fresh {
-		p.newlines = max(p.newlines, margin(tag))
+	if !p.atCellStart {
+		p.newlines = max(p.newlines, lineEndsAround(tag))
 	}
 }
 
 // text writes the text between two tags.
 func (p *htmlPage) text(s []byte) {
-	if p.look().hides() {
+	if p.visibility().isHidden() {
 		for _, r := range string(s) {
 			if !unicode.IsSpace(r) && !isFiller(r) {
 				p.hidden++
@@ -284,7 +284,7 @@ func (p *htmlPage) text(s []byte) {
 		}
 		return
 	}
-	if p.pre > 0 {
+	if p.preDepth > 0 {
 		for line := range bytes.Lines(bytes.ReplaceAll(s, []byte(cellEnd), nil)) {
 			text := bytes.TrimRight(line, "\r\n")
 			if len(text) > 0 {
@@ -329,34 +329,34 @@ func (p *htmlPage) word(s string) {
 
 // flush writes the white space that stands before the next text.
 func (p *htmlPage) flush() {
-	if p.newlines == 0 && !p.space && p.item == "" && p.cells == 0 && len(p.out) > 0 {
-		p.fresh = false
+	if p.newlines == 0 && !p.space && p.itemSign == "" && p.pendingCells == 0 && len(p.out) > 0 {
+		p.atCellStart = false
 		return
 	}
 	begin := len(p.out) == 0
 	switch {
 	case p.newlines > 0 && !begin:
-		p.line = len(p.out)
+		p.lastLineEnd = len(p.out)
 		p.out = append(p.out, '\n')
-		blank := strings.TrimSpace(strings.Repeat("> ", min(p.quotes, p.quoted, maxQuotes))) + "\n"
+		blank := strings.TrimSpace(strings.Repeat("> ", min(p.quoteDepth, p.lastQuoteDepth, maxShownDepth))) + "\n"
 		p.out = append(p.out, strings.Repeat(blank, min(p.newlines-1, p.limit-min(len(p.out), p.limit)))...)
 		begin = true
-	case p.cells > 0:
+	case p.pendingCells > 0:
 	case p.space && !begin:
 		p.out = append(p.out, ' ')
 	}
 	if begin {
-		p.out = append(p.out, strings.Repeat("> ", min(p.quotes, maxQuotes))...)
-		p.out = append(p.out, strings.Repeat("  ", min(max(p.lists-1, 0), maxQuotes))...)
+		p.out = append(p.out, strings.Repeat("> ", min(p.quoteDepth, maxShownDepth))...)
+		p.out = append(p.out, strings.Repeat("  ", min(max(p.listDepth-1, 0), maxShownDepth))...)
 	}
-	p.out = append(p.out, strings.Repeat(cellEnd, p.cells)...)
-	p.out = append(p.out, p.item...)
-	p.newlines, p.space, p.cells, p.fresh, p.item, p.quoted = 0, false, 0, false, "", p.quotes
+	p.out = append(p.out, strings.Repeat(cellEnd, p.pendingCells)...)
+	p.out = append(p.out, p.itemSign...)
+	p.newlines, p.space, p.pendingCells, p.atCellStart, p.itemSign, p.lastQuoteDepth = 0, false, 0, false, "", p.quoteDepth
 }
 
 // finish closes all that is open and returns the text.
 func (p *htmlPage) finish() string {
-	p.closeTo(0)
+	p.closeElements(0)
 	out := separateCells(p.out)
-	return out + p.links.list(p.limit-len(out))
+	return out + p.links.footer(p.limit-len(out))
 }

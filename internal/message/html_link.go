@@ -22,14 +22,14 @@ type links struct {
 // link is a link that is open.
 type link struct {
 	target string
-	at     int // where its text begins
+	offset int // where its text begins
 }
 
 const (
-	maxURL    = 2000    // octets of an address that are shown
-	maxHost   = 253     // octets of a host in the DNS
-	shortURL  = 78      // octets of one that stands behind its text
-	maxLinked = 1 << 20 // octets of all at the end
+	maxURL          = 2000    // octets of an address that are shown
+	maxHost         = 253     // octets of a host in the DNS
+	maxInlineURL    = 78      // octets of one that stands behind its text
+	maxFooterOctets = 1 << 20 // octets of all at the end
 )
 
 func (l *links) setBase(href string) {
@@ -38,7 +38,7 @@ func (l *links) setBase(href string) {
 	}
 }
 
-func (l *links) begin(href string, at int) link { return link{l.address(href), at} }
+func (l *links) newLink(href string, at int) link { return link{l.address(href), at} }
 
 // address returns an address as it is shown: one that leads out of the page,
 // without the white space that browsers pass over. It is empty if there is none.
@@ -58,9 +58,9 @@ func (l *links) address(href string) string {
 	return href
 }
 
-// show returns what stands for a target in the text. A host in letters that may
+// format returns what stands for a target in the text. A host in letters that may
 // look like others is shown in the letters of the DNS too (RFC 3492).
-func (l *links) show(target string) string {
+func (l *links) format(target string) string {
 	host, ascii := "", ""
 	if u, err := url.Parse(target); err == nil && len(u.Hostname()) <= maxHost {
 		host = u.Hostname()
@@ -68,12 +68,12 @@ func (l *links) show(target string) string {
 			ascii = " (" + a + ")"
 		}
 	}
-	if len(target) <= shortURL {
+	if len(target) <= maxInlineURL {
 		return "<" + target + ">" + ascii
 	}
 	n, known := l.numbers[target]
 	if !known {
-		if l.octets += len(target); l.octets > maxLinked {
+		if l.octets += len(target); l.octets > maxFooterOctets {
 			return "<" + target + ">" + ascii
 		}
 		if l.numbers == nil {
@@ -83,15 +83,15 @@ func (l *links) show(target string) string {
 		n = len(l.long)
 		l.numbers[target] = n
 	}
-	begin := cutUTF8(target, shortURL/2)
+	begin := cutUTF8(target, maxInlineURL/2)
 	if i := strings.Index(target, host); host != "" && i >= 0 {
-		begin = cutUTF8(target, min(i+len(host), shortURL+maxHost))
+		begin = cutUTF8(target, min(i+len(host), maxInlineURL+maxHost))
 	}
 	return fmt.Sprintf("<%s…>%s [%d]", begin, ascii, n)
 }
 
-// list returns the long targets, in at most limit octets.
-func (l *links) list(limit int) string {
+// footer returns the long targets, in at most limit octets.
+func (l *links) footer(limit int) string {
 	var b strings.Builder
 	for i, target := range l.long {
 		line := fmt.Sprintf("\n[%d] %s", i+1, target)
@@ -108,23 +108,23 @@ func (l *links) list(limit int) string {
 
 // endLink writes the target of a link, unless its text is the target.
 func (p *htmlPage) endLink(l link) {
-	if l.target == "" || p.look().hides() {
+	if l.target == "" || p.visibility().isHidden() {
 		return
 	}
 	text := ""
-	if l.at < len(p.out) {
-		text = strings.TrimSpace(string(p.out[l.at:min(len(p.out), l.at+2*maxURL)]))
+	if l.offset < len(p.out) {
+		text = strings.TrimSpace(string(p.out[l.offset:min(len(p.out), l.offset+2*maxURL)]))
 	}
-	if bare(text) == bare(l.target) && utf8.ValidString(text) {
+	if withoutScheme(text) == withoutScheme(l.target) && utf8.ValidString(text) {
 		return
 	}
 	space := p.space
-	p.word(p.links.show(l.target))
+	p.word(p.links.format(l.target))
 	p.space = space
 }
 
-// bare returns an address without what people leave out.
-func bare(s string) string {
+// withoutScheme returns an address without what people leave out.
+func withoutScheme(s string) string {
 	for _, scheme := range []string{"mailto:", "tel:", "http://", "https://"} {
 		s = strings.TrimPrefix(s, scheme)
 	}

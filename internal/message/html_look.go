@@ -5,29 +5,29 @@ import (
 	"strings"
 )
 
-// look is whether an element shows, as mail programs show it. Only its own
+// visibility is whether an element shows, as mail programs show it. Only its own
 // attributes and those around it are heeded, no style sheet: what that hides is
 // shown here.
-type look struct {
-	gone    bool // whatever is in it
-	unseen  bool // visibility: what is in it may say otherwise
-	tiny    bool // font-size: the same
-	clipped bool // it has no height, and hides what does not fit
+type visibility struct {
+	isRemoved   bool // whatever is in it
+	isInvisible bool // visibility: what is in it may say otherwise
+	isTiny      bool // font-size: the same
+	isClipped   bool // it has no height, and hides what does not fit
 }
 
-func (l look) hides() bool { return l.gone || l.unseen || l.tiny || l.clipped }
+func (l visibility) isHidden() bool { return l.isRemoved || l.isInvisible || l.isTiny || l.isClipped }
 
-// look returns how what comes next shows.
-func (p *htmlPage) look() look {
+// visibility returns how what comes next shows.
+func (p *htmlPage) visibility() visibility {
 	if len(p.open) == 0 {
-		return look{}
+		return visibility{}
 	}
-	return p.open[len(p.open)-1].look
+	return p.open[len(p.open)-1].visibility
 }
 
-// with returns the look of an element within one that has l.
-func (l look) with(a attrs) look {
-	l.gone = l.gone || a.hidden
+// withAttributes returns the look of an element within one that has l.
+func (l visibility) withAttributes(a attrs) visibility {
+	l.isRemoved = l.isRemoved || a.hidden
 	if a.style == "" {
 		return l
 	}
@@ -37,20 +37,20 @@ func (l look) with(a attrs) look {
 		value, _, _ = strings.Cut(value, "!")
 		switch name, value = strings.TrimSpace(name), strings.TrimSpace(value); name {
 		case "display":
-			l.gone = l.gone || value == "none"
+			l.isRemoved = l.isRemoved || value == "none"
 		case "visibility":
-			l.unseen = value == "hidden" || value == "collapse"
+			l.isInvisible = value == "hidden" || value == "collapse"
 		case "opacity":
-			l.gone = l.gone || isZero(value, 0)
+			l.isRemoved = l.isRemoved || isZero(value, 0)
 		case "font-size":
-			l.tiny = isZero(value, 1)
+			l.isTiny = isZero(value, 1)
 		case "max-height", "height":
 			flat = flat || isZero(value, 0)
 		case "overflow":
 			clips = clips || value == "hidden"
 		}
 	}
-	l.clipped = l.clipped || flat && clips
+	l.isClipped = l.isClipped || flat && clips
 	return l
 }
 

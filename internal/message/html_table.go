@@ -16,10 +16,10 @@ const (
 
 // table is a table that is open.
 type table struct {
-	at     int  // where its text begins
-	nested bool // a table is in it: it lays out the page
-	row    int  // where the text of its row begins
-	filled bool // the row has had a cell
+	offset     int  // where its text begins
+	isLayout   bool // a table is in it: it lays out the page
+	rowOffset  int  // where the text of its row begins
+	rowHasCell bool // the row has had a cell
 }
 
 // The widest table that is aligned, in columns of a terminal; its most columns
@@ -32,14 +32,14 @@ const (
 
 func (p *htmlPage) beginTable() {
 	if n := len(p.tables); n > 0 {
-		p.tables[n-1].nested = true
+		p.tables[n-1].isLayout = true
 	}
-	p.tables = append(p.tables, table{at: len(p.out), row: len(p.out)})
+	p.tables = append(p.tables, table{offset: len(p.out), rowOffset: len(p.out)})
 }
 
 func (p *htmlPage) beginRow() {
 	if n := len(p.tables); n > 0 {
-		p.tables[n-1].filled = false
+		p.tables[n-1].rowHasCell = false
 	}
 }
 
@@ -52,14 +52,14 @@ func (p *htmlPage) beginCell() {
 	}
 	t := &p.tables[n-1]
 	switch {
-	case !t.filled:
-		t.row = len(p.out)
-	case p.line > t.row:
+	case !t.rowHasCell:
+		t.rowOffset = len(p.out)
+	case p.lastLineEnd > t.rowOffset:
 		p.newlines = max(p.newlines, 1)
 	default:
-		p.cells++
+		p.pendingCells++
 	}
-	t.filled, p.fresh = true, true
+	t.rowHasCell, p.atCellStart = true, true
 }
 
 // endTable aligns the columns of the innermost table, if it is one to read and
@@ -68,12 +68,12 @@ func (p *htmlPage) endTable() {
 	n := len(p.tables) - 1
 	t := p.tables[n]
 	p.tables = p.tables[:n]
-	p.cells = 0
-	if t.nested || t.at >= len(p.out) {
+	p.pendingCells = 0
+	if t.isLayout || t.offset >= len(p.out) {
 		return
 	}
-	if aligned := alignTable(p.out[t.at:]); aligned != nil {
-		p.out = append(p.out[:t.at], aligned...)
+	if aligned := alignTable(p.out[t.offset:]); aligned != nil {
+		p.out = append(p.out[:t.offset], aligned...)
 	}
 }
 

@@ -5,8 +5,8 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-// unread says whether an element's text, always one token, is not for reading.
-func unread(tag atom.Atom) bool {
+// isSkipped says whether an element's text, always one token, is not for reading.
+func isSkipped(tag atom.Atom) bool {
 	switch tag {
 	case atom.Script, atom.Style, atom.Title, atom.Iframe, atom.Noembed, atom.Noframes:
 		return true
@@ -16,8 +16,8 @@ func unread(tag atom.Atom) bool {
 
 // attrs are the attributes that matter to a reader.
 type attrs struct {
-	href, alt, style, action, kind, value, start string
-	hidden                                       bool
+	href, alt, style, action, inputType, value, start string
+	hidden                                            bool
 }
 
 func attributes(z *html.Tokenizer, more bool) (a attrs) {
@@ -34,7 +34,7 @@ func attributes(z *html.Tokenizer, more bool) (a attrs) {
 		case "action":
 			a.action = string(value)
 		case "type":
-			a.kind = string(value)
+			a.inputType = string(value)
 		case "value":
 			a.value = string(value)
 		case "start":
@@ -65,8 +65,8 @@ func isVoid(tag atom.Atom) bool {
 	return false
 }
 
-// margin returns the line ends before and after an element.
-func margin(tag atom.Atom) int {
+// lineEndsAround returns the line ends before and after an element.
+func lineEndsAround(tag atom.Atom) int {
 	switch tag {
 	case atom.P, atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6, atom.Blockquote, atom.Pre:
 		return 2

@@ -10,16 +10,16 @@ import (
 // line that comes in one piece.
 const window = 64 << 10
 
-// headWindow is the same where no more than a header is read.
-const headWindow = 8 << 10
+// headerWindow is the same where no more than a header is read.
+const headerWindow = 8 << 10
 
 // lines cuts a message into lines. A line ends in LF, CRLF, CR or, as gateways
 // made it, CRCRLF: a reader that heeds only some of these loses whole parts of
 // real mail. The octets of a line end stay with the line.
 type lines struct {
-	r     *bufio.Reader
-	size  int  // of its buffer
-	inner bool // the last piece had no line end: the next goes on with the same line
+	r      *bufio.Reader
+	size   int  // of its buffer
+	inLine bool // the last piece had no line end: the next goes on with the same line
 }
 
 // line is a line, or a piece of one that is longer than the window. Its slices
@@ -56,21 +56,21 @@ func (l *lines) next() (line, error) {
 		end, next = len(b), len(b)
 	case b[end] == '\n':
 		next++
-	case end <= l.size-longest:
-		b, _ = l.r.Peek(end + longest)
-		next += eol(b[end:])
+	case end <= l.size-maxLineEnd:
+		b, _ = l.r.Peek(end + maxLineEnd)
+		next += lineEndLength(b[end:])
 	} // else it comes with the next piece, for which there is room
-	ln := line{text: b[:end], eol: b[end:next], first: !l.inner}
-	l.inner = next == end
+	ln := line{text: b[:end], eol: b[end:next], first: !l.inLine}
+	l.inLine = next == end
 	l.r.Discard(next)
 	return ln, nil
 }
 
-// longest is the octets of the longest line end.
-const longest = len("\r\r\n")
+// maxLineEnd is the octets of the longest line end.
+const maxLineEnd = len("\r\r\n")
 
-// eol returns the octets of the line end that b begins with.
-func eol(b []byte) int {
+// lineEndLength returns the octets of the line end that b begins with.
+func lineEndLength(b []byte) int {
 	for _, s := range []string{"\r\r\n", "\r\n"} {
 		if bytes.HasPrefix(b, []byte(s)) {
 			return len(s)
@@ -79,17 +79,17 @@ func eol(b []byte) int {
 	return 1
 }
 
-// ahead returns what comes next, up to 4 KiB. It spoils the slices of a line.
-func (l *lines) ahead() []byte {
+// peek returns what comes next, up to 4 KiB. It spoils the slices of a line.
+func (l *lines) peek() []byte {
 	b, _ := l.r.Peek(4 << 10)
 	return b
 }
 
-// cut returns the first line of b and the rest.
-func cut(b []byte) (text, rest []byte) {
+// cutLine returns the first line of b and the rest.
+func cutLine(b []byte) (text, rest []byte) {
 	end := bytes.IndexAny(b, "\r\n")
 	if end < 0 {
 		return b, nil
 	}
-	return b[:end], b[end+eol(b[end:]):]
+	return b[:end], b[end+lineEndLength(b[end:]):]
 }

@@ -8,7 +8,7 @@
 // Problems says so. Nothing is ever fetched from a network.
 //
 // The readable text is text/plain where there is any, else a rendering of the
-// HTML; attachments are left out, messages within the message are shown below
+// PreferHTML; attachments are left out, messages within the message are shown below
 // a few of their header fields, invitations by what they say.
 //
 // Line ends may be CRLF, LF, CR, or any mix of them; a first mbox "From " line, a
@@ -20,7 +20,7 @@
 // does so in encoded messages, header.go reads the fields, param.go their
 // parameters, words.go their encoded words, content.go takes the octets of a part,
 // decode.go and uudecode.go undo transfer encodings, charset.go and utf7.go convert
-// charsets, body.go chooses the readable text, html*.go render HTML, flowed.go
+// charsets, body.go chooses the readable text, html*.go render PreferHTML, flowed.go
 // format=flowed, calendar.go invitations.
 //
 // The charsets are those of go-message. Its parser is not used: it gives up a
@@ -43,16 +43,16 @@ var ErrNoPart = errors.New("no such part")
 // Options are the limits of one message. A zero is the default. What goes beyond
 // a limit is left out and named in Problems.
 type Options struct {
-	HeaderOctets int // of one header, the message's or a part's; default 512 KiB
-	Fields       int // header fields kept; default 1,000
-	Depth        int // multiparts and messages within each other; default 100
-	Parts        int // parts, multiparts included; default 10,000
-	TextOctets   int // of Text; default 2 MiB
+	MaxHeaderOctets int // of one header, the message's or a part's; default 512 KiB
+	MaxFields       int // header fields kept; default 1,000
+	MaxDepth        int // multiparts and messages within each other; default 100
+	MaxParts        int // parts, multiparts included; default 10,000
+	MaxTextOctets   int // of Text; default 2 MiB
 
 	AllText bool // Text is every text: all alternatives, and what is attached
 
-	HTML   bool // Text is of the HTML rather than the text/plain where a message has both
-	Places bool // Text has a line such as [part 3: report.pdf, 12 KiB] where a part stands that it does not show
+	PreferHTML bool // Text is of the PreferHTML rather than the text/plain where a message has both
+	MarkParts  bool // Text has a line such as [part 3: report.pdf, 12 KiB] where a part stands that it does not show
 }
 
 func (o Options) withDefaults() Options {
@@ -60,11 +60,11 @@ func (o Options) withDefaults() Options {
 		limit *int
 		value int
 	}{
-		{&o.HeaderOctets, 512 << 10},
-		{&o.Fields, 1000},
-		{&o.Depth, 100},
-		{&o.Parts, 10_000},
-		{&o.TextOctets, 2 << 20},
+		{&o.MaxHeaderOctets, 512 << 10},
+		{&o.MaxFields, 1000},
+		{&o.MaxDepth, 100},
+		{&o.MaxParts, 10_000},
+		{&o.MaxTextOctets, 2 << 20},
 	} {
 		if *l.limit <= 0 {
 			*l.limit = l.value
@@ -118,20 +118,20 @@ func Read(r io.Reader, o Options) (*Message, error) {
 	if err := p.run(); err != nil {
 		return nil, fmt.Errorf("read message: %w", err)
 	}
-	p.m.Text = p.text()
-	return p.m, nil
+	p.message.Text = p.readableText()
+	return p.message, nil
 }
 
 // ReadHeader reads the message's header and no more of r than the octets that
 // come with it: the message has no Text and no Parts. The only errors are those
 // of r.
 func ReadHeader(r io.Reader, o Options) (*Message, error) {
-	p := newParser(r, headWindow, o)
-	p.headOnly = true
+	p := newParser(r, headerWindow, o)
+	p.headerOnly = true
 	if err := p.run(); err != nil {
 		return nil, fmt.Errorf("read header: %w", err)
 	}
-	return p.m, nil
+	return p.message, nil
 }
 
 // Extract reads a message to its end, once, and asks for each part as it begins
@@ -141,7 +141,7 @@ func ReadHeader(r io.Reader, o Options) (*Message, error) {
 // came before. The errors are those of r, of open and of the writers.
 func Extract(r io.Reader, o Options, open func(Part) (io.WriteCloser, error)) error {
 	p := newParser(r, window, o)
-	p.open = open
+	p.openPart = open
 	if err := p.run(); err != nil {
 		return fmt.Errorf("read message: %w", err)
 	}
@@ -155,13 +155,13 @@ func WritePart(w io.Writer, r io.Reader, number int, o Options) error {
 	p := newParser(r, window, o)
 	out := bufio.NewWriter(w)
 	found := false
-	p.last = number
-	p.open = func(part Part) (io.WriteCloser, error) {
+	p.lastPart = number
+	p.openPart = func(part Part) (io.WriteCloser, error) {
 		if part.Number != number {
 			return nil, nil
 		}
 		found = true
-		return flushed{out}, nil
+		return flushWriter{out}, nil
 	}
 	err := p.run()
 	if err == nil && !found {
@@ -173,7 +173,7 @@ func WritePart(w io.Writer, r io.Reader, number int, o Options) error {
 	return nil
 }
 
-// flushed is a buffered writer that is flushed by Close.
-type flushed struct{ *bufio.Writer }
+// flushWriter is a buffered writer that is flushed by Close.
+type flushWriter struct{ *bufio.Writer }
 
-func (f flushed) Close() error { return f.Flush() }
+func (f flushWriter) Close() error { return f.Flush() }

@@ -307,14 +307,14 @@ func TestLimits(t *testing.T) {
 		problem string
 	}{
 		"3,000 parts":   {multipart(3000), Options{}, 3000, strings.TrimSuffix(strings.Repeat("body\n\n", 3000), "\n"), ""},
-		"parts":         {multipart(20), Options{Parts: 10}, 9, strings.TrimSuffix(strings.Repeat("body\n\n", 9), "\n"), "more than 10 parts"},
-		"depth":         {deep + "\nbody\n", Options{Depth: 9}, 1, "--x9\n\nbody\n", "deeper than 9"},
+		"parts":         {multipart(20), Options{MaxParts: 10}, 9, strings.TrimSuffix(strings.Repeat("body\n\n", 9), "\n"), "more than 10 parts"},
+		"depth":         {deep + "\nbody\n", Options{MaxDepth: 9}, 1, "--x9\n\nbody\n", "deeper than 9"},
 		"no depth":      {deep + "\nbody\n", Options{}, 1, "body\n", "last boundary"},
-		"fields":        {strings.Repeat("X: y\n", 11) + " z\n\nbody", Options{Fields: 10}, 1, "body\n", "more than 10 header fields"},
-		"header octets": {"X: y\n" + strings.Repeat(" y\n", 500) + "\nbody", Options{HeaderOctets: 100}, 1, "body\n", "header of more than 100 octets"},
-		"text":          {"\n" + strings.Repeat("12345678\n", 3), Options{TextOctets: 20}, 1, "12345678\n12345678\n", "more than 20 octets"},
-		"text of parts": {multipart(5), Options{TextOctets: 11}, 5, "body\n\nbody\n", "more than 11 octets"},
-		"preamble":      {"Content-Type: multipart/mixed; boundary=x\n\n" + strings.Repeat("y", 100), Options{TextOctets: 10}, 0, "yyyyyyyyyy", "more than 10 octets"},
+		"fields":        {strings.Repeat("X: y\n", 11) + " z\n\nbody", Options{MaxFields: 10}, 1, "body\n", "more than 10 header fields"},
+		"header octets": {"X: y\n" + strings.Repeat(" y\n", 500) + "\nbody", Options{MaxHeaderOctets: 100}, 1, "body\n", "header of more than 100 octets"},
+		"text":          {"\n" + strings.Repeat("12345678\n", 3), Options{MaxTextOctets: 20}, 1, "12345678\n12345678\n", "more than 20 octets"},
+		"text of parts": {multipart(5), Options{MaxTextOctets: 11}, 5, "body\n\nbody\n", "more than 11 octets"},
+		"preamble":      {"Content-Type: multipart/mixed; boundary=x\n\n" + strings.Repeat("y", 100), Options{MaxTextOctets: 10}, 0, "yyyyyyyyyy", "more than 10 octets"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, err := Read(strings.NewReader(c.mail), c.o)

@@ -27,7 +27,7 @@ func parseParams(s string) (value string, ps params) {
 		name, v, ok := strings.Cut(param, "=")
 		name = strings.ToLower(strings.TrimSpace(name))
 		if _, double := ps[name]; ok && !double {
-			ps[name] = unquote(strings.TrimSpace(v))
+			ps[name] = unquoteParam(strings.TrimSpace(v))
 		}
 	}
 	return strings.ToLower(value), ps
@@ -60,7 +60,7 @@ func cutParam(s string) (param, rest string) {
 	return b.String(), ""
 }
 
-func unquote(s string) string {
+func unquoteParam(s string) string {
 	if !strings.HasPrefix(s, `"`) {
 		return s
 	}
@@ -78,7 +78,7 @@ func unquote(s string) string {
 // with encoded words, which RFC 2047 5 forbids and many send.
 func (ps params) get(name string) string {
 	if v, ok := ps[name+"*"]; ok {
-		return extended(v)
+		return decodeExtended(v)
 	}
 	var b strings.Builder
 	charset := ""
@@ -89,7 +89,7 @@ func (ps params) get(name string) string {
 			if i == 0 {
 				charset, ext = cutCharset(ext)
 			}
-			v, ok = percent(ext), true
+			v, ok = decodePercent(ext), true
 		}
 		if !ok {
 			break
@@ -101,7 +101,7 @@ func (ps params) get(name string) string {
 		s, _ = decodeWords(s)
 		return s
 	}
-	s, _ := decodeWords(octets([]byte(ps[name])))
+	s, _ := decodeWords(decodeOctets([]byte(ps[name])))
 	return s
 }
 
@@ -115,9 +115,9 @@ func (ps params) boundary() string {
 	return strings.TrimRight(b, " \t\r")
 }
 
-func extended(v string) string {
+func decodeExtended(v string) string {
 	charset, v := cutCharset(v)
-	s, _, _ := toUTF8([]byte(percent(v)), charset, "")
+	s, _, _ := toUTF8([]byte(decodePercent(v)), charset, "")
 	return s
 }
 
@@ -130,7 +130,7 @@ func cutCharset(v string) (charset, value string) {
 	return "", v
 }
 
-func percent(s string) string {
+func decodePercent(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		if s[i] == '%' && i+2 < len(s) && hexDigit(s[i+1]) >= 0 && hexDigit(s[i+2]) >= 0 {
@@ -158,9 +158,9 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// isDevice says whether Windows takes a file name, without what follows its
+// isWindowsDevice says whether Windows takes a file name, without what follows its
 // first dot, for a device.
-func isDevice(base string) bool {
+func isWindowsDevice(base string) bool {
 	base = strings.ToUpper(strings.TrimSpace(base))
 	switch base {
 	case "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$":
@@ -169,8 +169,8 @@ func isDevice(base string) bool {
 	return len(base) == 4 && (strings.HasPrefix(base, "COM") || strings.HasPrefix(base, "LPT")) && '0' <= base[3] && base[3] <= '9'
 }
 
-// maxName is the longest file name, in octets: any file system takes it.
-const maxName = 200
+// maxFileName is the longest file name, in octets: any file system takes it.
+const maxFileName = 200
 
 // fileName makes a name safe to create in a directory: the base name, without
 // control, format and invisible characters or any that Windows forbids, no dot
@@ -184,15 +184,15 @@ func fileName(s string) string {
 		return r
 	}, s)
 	s = strings.Trim(s, ". ")
-	if base, _, _ := strings.Cut(s, "."); strings.HasPrefix(s, "-") || isDevice(base) {
+	if base, _, _ := strings.Cut(s, "."); strings.HasPrefix(s, "-") || isWindowsDevice(base) {
 		s = "_" + s
 	}
-	if len(s) > maxName {
+	if len(s) > maxFileName {
 		ext := path.Ext(s)
 		if len(ext) > 20 {
 			ext = ""
 		}
-		s = strings.TrimRight(cutUTF8(s, maxName-len(ext)), ". ") + ext
+		s = strings.TrimRight(cutUTF8(s, maxFileName-len(ext)), ". ") + ext
 	}
 	return s
 }

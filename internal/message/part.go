@@ -15,7 +15,7 @@ func (p *parser) addPart(mtype, path string, ps params, h *header, enc string) (
 	if name == "" {
 		name = fileName(ps.get("name"))
 	}
-	n := len(p.m.Parts)
+	n := len(p.message.Parts)
 	part := Part{
 		Number:      n + 1,
 		Path:        path,
@@ -26,17 +26,17 @@ func (p *parser) addPart(mtype, path string, ps params, h *header, enc string) (
 		Depth:       len(p.stack) - 1,
 	}
 	part.Attachment = name != "" || rank(mtype, disposition) == 0
-	p.m.Parts = append(p.m.Parts, part)
-	if p.hint == "" && !isUnicode(part.Charset) {
-		p.hint = part.Charset
+	p.message.Parts = append(p.message.Parts, part)
+	if p.charsetHint == "" && !isUnicode(part.Charset) {
+		p.charsetHint = part.Charset
 	}
-	c := content{dec: newDecoder(enc)}
-	if c.dec == nil {
-		p.problem("part %d: unknown transfer encoding %s", n+1, quote(enc))
-		c.dec = identity{}
+	c := content{decoder: newDecoder(enc)}
+	if c.decoder == nil {
+		p.addProblem("part %d: unknown transfer encoding %s", n+1, quote(enc))
+		c.decoder = identity{}
 	}
-	if p.open != nil && p.err == nil {
-		c.w, p.err = p.open(part)
+	if p.openPart != nil && p.openErr == nil {
+		c.w, p.openErr = p.openPart(part)
 	}
 	return n, c
 }
@@ -51,7 +51,7 @@ func (p *parser) contentType(h *header, digest bool) (string, params) {
 	case strings.TrimSpace(field) == "" && digest:
 		return "message/rfc822", ps
 	case strings.TrimSpace(field) != "":
-		p.problem("invalid Content-Type: %s", quote(field))
+		p.addProblem("invalid Content-Type: %s", quote(field))
 	}
 	return "text/plain", ps // RFC 2045 5.2
 }
@@ -61,33 +61,33 @@ func isMessage(mtype string) bool {
 	return mtype == "message/rfc822" || mtype == "message/global" || mtype == "message/news"
 }
 
-func join(path string, n int) string {
+func sectionPath(path string, n int) string {
 	if path == "" {
 		return strconv.Itoa(n)
 	}
 	return path + "." + strconv.Itoa(n)
 }
 
-func where(path string) string {
+func atPath(path string) string {
 	if path == "" {
 		return ""
 	}
 	return " " + path
 }
 
-// maxEncoded is how many encoded messages may stand within each other: each is
+// maxEncodedDepth is how many encoded messages may stand within each other: each is
 // one more time that its octets are read.
-const maxEncoded = 5
+const maxEncodedDepth = 5
 
-// looksInto says whether the message within the message at Parts[n] is parsed.
-func (p *parser) looksInto(deep bool, enc string, n int) bool {
+// canParseMessage says whether the message within the message at Parts[n] is parsed.
+func (p *parser) canParseMessage(deep bool, enc string, n int) bool {
 	switch {
 	case deep:
-		p.problem("parts deeper than %d: not looked into", p.o.Depth)
+		p.addProblem("parts deeper than %d: not looked into", p.options.MaxDepth)
 	case enc != "" && newDecoder(enc) == nil:
-		p.problem("part %d: message in %s: not looked into", n+1, quote(enc))
-	case enc != "" && len(p.sources) == maxEncoded:
-		p.problem("part %d: more than %d encoded messages within each other: not looked into", n+1, maxEncoded)
+		p.addProblem("part %d: message in %s: not looked into", n+1, quote(enc))
+	case enc != "" && len(p.encodedMessages) == maxEncodedDepth:
+		p.addProblem("part %d: more than %d encoded messages within each other: not looked into", n+1, maxEncodedDepth)
 	default:
 		return true
 	}

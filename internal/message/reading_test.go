@@ -80,7 +80,7 @@ func TestFlowed(t *testing.T) {
 		{" >not a quote\n", false, ">not a quote\n"},
 		{"日 \n本\n", true, "日本\n"},
 		{"a  \r\nb\r\n", true, "a b\n"},
-		{strings.Repeat(">", 50) + "a", false, strings.Repeat(">", maxQuoted) + " a\n"},
+		{strings.Repeat(">", 50) + "a", false, strings.Repeat(">", maxQuoteDepth) + " a\n"},
 	} {
 		if got := (flowed{true, c.delSp}).unfold(c.in); got != c.want {
 			t.Errorf("%q: %q, want %q", c.in, got, c.want)
@@ -198,15 +198,15 @@ attached
 --x--
 `
 
-// A person sees where in the text an attachment stands, and may have the HTML.
+// A person sees where in the text an attachment stands, and may have the PreferHTML.
 func TestPlaces(t *testing.T) {
 	for _, c := range []struct {
 		o    Options
 		want string
 	}{
 		{Options{}, "plain\n\nbetween\n\nSubject: inner\n"},
-		{Options{HTML: true}, "html\n\nbetween\n\nSubject: inner\n"},
-		{Options{Places: true}, "plain\n\n[part 4: a.pdf, 3 B]\n\nbetween\n\n[part 6: message/rfc822, 43 B]\n\nSubject: inner\n\n[part 7: image/gif, 3 B]\n\n[end of part 6]\n\n[part 8: b.txt, 8 B]\n"},
+		{Options{PreferHTML: true}, "html\n\nbetween\n\nSubject: inner\n"},
+		{Options{MarkParts: true}, "plain\n\n[part 4: a.pdf, 3 B]\n\nbetween\n\n[part 6: message/rfc822, 43 B]\n\nSubject: inner\n\n[part 7: image/gif, 3 B]\n\n[end of part 6]\n\n[part 8: b.txt, 8 B]\n"},
 	} {
 		m, err := Read(strings.NewReader(places), c.o)
 		if err != nil {
@@ -291,7 +291,7 @@ func TestReadHeader(t *testing.T) {
 	}
 }
 
-// Encoded messages within each other are read as deep as maxEncoded, in time and
+// Encoded messages within each other are read as deep as maxEncodedDepth, in time and
 // memory that their own octets set.
 func TestEncodedMessagesWithinEachOther(t *testing.T) {
 	mail := strings.Repeat("Subject: x\nContent-Type: message/rfc822\nContent-Transfer-Encoding: quoted-printable\n\n", 20)
@@ -301,8 +301,8 @@ func TestEncodedMessagesWithinEachOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(t, m)
-	if n := len(m.Parts); n != maxEncoded+1 {
-		t.Errorf("%d parts, want %d", n, maxEncoded+1)
+	if n := len(m.Parts); n != maxEncodedDepth+1 {
+		t.Errorf("%d parts, want %d", n, maxEncodedDepth+1)
 	}
 	if !strings.Contains(strings.Join(m.Problems, "\n"), "encoded messages within each other") {
 		t.Errorf("problems %q", m.Problems)

@@ -16,7 +16,7 @@ func decodeUTF7(b []byte) string {
 		for plus < len(b) && b[plus] != '+' {
 			plus++
 		}
-		out.WriteString(octets(b[:plus]))
+		out.WriteString(decodeOctets(b[:plus]))
 		if b = b[plus:]; len(b) < 2 {
 			out.WriteString(string(b)) // a plus that ends the text, or nothing
 			break

@@ -5,10 +5,10 @@ import "bytes"
 // uuDecoder undoes uuencode, which was there before MIME and came into it as
 // x-uuencode. Lines before "begin" and behind "end" are passed over.
 type uuDecoder struct {
-	out        []byte
-	held       []byte // the line that has come so far
-	begun, bad bool
-	ended      bool
+	out          []byte
+	partialLine  []byte // the line that has come so far
+	started, bad bool
+	ended        bool
 }
 
 // maxUULine is the longest line kept: 63 octets of data make 84 characters, a
@@ -20,19 +20,19 @@ func (d *uuDecoder) decode(p []byte) []byte {
 	for _, c := range p {
 		switch {
 		case c == '\r' || c == '\n':
-			d.line(d.held)
-			d.held = d.held[:0]
-		case len(d.held) < maxUULine:
-			d.held = append(d.held, c)
+			d.decodeLine(d.partialLine)
+			d.partialLine = d.partialLine[:0]
+		case len(d.partialLine) < maxUULine:
+			d.partialLine = append(d.partialLine, c)
 		}
 	}
 	return d.out
 }
 
-func (d *uuDecoder) line(s []byte) {
+func (d *uuDecoder) decodeLine(s []byte) {
 	switch {
-	case !d.begun:
-		d.begun = bytes.HasPrefix(s, []byte("begin "))
+	case !d.started:
+		d.started = bytes.HasPrefix(s, []byte("begin "))
 		return
 	case d.ended || len(s) == 0:
 		return
@@ -58,8 +58,8 @@ func (d *uuDecoder) line(s []byte) {
 
 func (d *uuDecoder) end() []byte {
 	d.out = d.out[:0]
-	d.line(d.held)
-	d.held = d.held[:0]
+	d.decodeLine(d.partialLine)
+	d.partialLine = d.partialLine[:0]
 	d.bad = d.bad || !d.ended
 	return d.out
 }

@@ -2,15 +2,15 @@ package message
 
 import "strings"
 
-// word is an encoded word (RFC 2047 2): =?charset?encoding?text?=
-type word struct {
+// encodedWord is an encoded word (RFC 2047 2): =?charset?encoding?text?=
+type encodedWord struct {
 	charset  string
 	encoding byte // B or Q
 	text     string
 }
 
-// maxCharset is the longest name of a charset in an encoded word, in octets.
-const maxCharset = 64
+// maxCharsetName is the longest name of a charset in an encoded word, in octets.
+const maxCharsetName = 64
 
 // decodeWords decodes the encoded words in s, wherever they stand: many are in
 // places where they must not be, such as quotes. Words with one charset are put
@@ -59,17 +59,17 @@ func decodeWords(s string) (decoded, unknown string) {
 }
 
 // cutWord parses s, which stands behind a "=?", and returns what follows the word.
-func cutWord(s string) (w word, rest string, ok bool) {
-	i := strings.IndexByte(s[:min(len(s), maxCharset)], '?')
+func cutWord(s string) (w encodedWord, rest string, ok bool) {
+	i := strings.IndexByte(s[:min(len(s), maxCharsetName)], '?')
 	if i < 1 || strings.ContainsAny(s[:i], " \t=") || len(s) < i+3 || s[i+2] != '?' {
-		return word{}, s, false
+		return encodedWord{}, s, false
 	}
-	w = word{charset: strings.ToLower(s[:i]), encoding: s[i+1] &^ 0x20}
+	w = encodedWord{charset: strings.ToLower(s[:i]), encoding: s[i+1] &^ 0x20}
 	w.text, rest, ok = strings.Cut(s[i+3:], "?=")
 	return w, rest, ok && (w.encoding == 'B' || w.encoding == 'Q')
 }
 
-func (w word) decode() []byte {
+func (w encodedWord) decode() []byte {
 	var d decoder = &base64Decoder{}
 	text := w.text
 	if w.encoding == 'Q' {

@@ -43,7 +43,7 @@ func (d documentReader) read(r io.Reader, headerOnly bool) (*document, error) {
 	if headerOnly {
 		read = message.ReadHeader
 	}
-	m, err := read(r, message.Options{TextOctets: maxTextOctets, AllText: true})
+	m, err := read(r, message.Options{MaxTextOctets: maxTextOctets, AllText: true})
 	if err != nil {
 		return nil, err
 	}
