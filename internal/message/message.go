@@ -16,12 +16,12 @@
 // All strings are valid UTF-8, but they still hold the control characters that
 // the sender put there: print them through package safetext.
 //
-// Files: lines.go cuts the lines, parse.go and part.go walk the MIME structure, encoded.go
-// does so in encoded messages, header.go reads the fields, param.go their
-// parameters, words.go their encoded words, content.go takes the octets of a part,
-// decode.go and uudecode.go undo transfer encodings, charset.go and utf7.go convert
-// charsets, body.go chooses the readable text, html*.go render PreferHTML, flowed.go
-// format=flowed, calendar.go invitations.
+// Files: lines.go cuts the lines, parse.go and part.go walk the MIME structure,
+// encoded_message.go does so in encoded messages, header.go reads the fields,
+// param.go their parameters, encoded_words.go their encoded words, content.go takes
+// the octets of a part, decode.go and uudecode.go undo transfer encodings, charset.go
+// and utf7.go convert charsets, readable_text.go chooses the readable text, html*.go
+// render HTML, flowed.go format=flowed, calendar.go invitations.
 //
 // The charsets are those of go-message. Its parser is not used: it gives up a
 // multipart at the first malformed header or at a preamble line over 4 KiB, and
