@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/internal/commit"
 	"archiverd/internal/testing/hostile"
 )
 
@@ -223,7 +224,7 @@ func TestInterrupted(t *testing.T) {
 			if took := time.Since(time.Unix(0, stopped.Load())); took > patient.Answer/2 {
 				t.Errorf("took %v to stop", took)
 			}
-			if err != nil && !errors.Is(err, ErrInterrupted) || err == nil && !run.OK() {
+			if err != nil && !errors.Is(err, commit.ErrInterrupted) || err == nil && !run.OK() {
 				t.Errorf("error is %v\n%s", err, show(run))
 			}
 			if run.LoginRefused || run.Sum.Archived != h.archived() {

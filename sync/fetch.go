@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"archiverd/archive"
 	"archiverd/internal/logkey"
@@ -176,7 +175,7 @@ func (w *worker) match(t *task, metas map[uint32]wire.Metadata) error {
 			return err
 		}
 		batch.Record(archive.Event{Kind: archive.Added, UID: u, Path: old.Path, Size: old.Size, Sum: old.Sum,
-			InternalDate: old.InternalDate, Flags: flagsOf(m), Matched: cmp.Or(old.Matched, "uid")})
+			InternalDate: old.InternalDate, Flags: archive.StoredFlags(m.Flags), Matched: cmp.Or(old.Matched, "uid")})
 		t.want = t.want.Subtract(uid.Of(u))
 		w.received(b, 0)
 	}
@@ -417,8 +416,4 @@ func (w *worker) record(b *box, set uid.Set, cause error) error {
 		b.err = fmt.Errorf("%d messages in a row could not be fetched; the others are left to the next run", b.misses)
 	}
 	return nil
-}
-
-func flagsOf(m wire.Metadata) []string {
-	return strings.Fields(joinFlags(m.Flags))
 }

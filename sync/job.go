@@ -41,10 +41,6 @@ type Job struct {
 	leaving gosync.WaitGroup // connections that are being closed
 }
 
-// ErrInterrupted is returned by a run that was stopped. What had been received
-// by then is archived.
-var ErrInterrupted = errors.New("interrupted; what had been received is archived")
-
 // Progress is how far the run under way has come. It may be called at any time.
 func (j *Job) Progress() progress.Progress {
 	p := j.meter.Read()
@@ -89,7 +85,7 @@ func (j *Job) Run(ctx context.Context) (run state.Run, err error) {
 		err = j.round(ctx, &run, cursors)
 	}()
 	if err != nil && ctx.Err() != nil {
-		err = ErrInterrupted
+		err = commit.ErrInterrupted
 	}
 	j.setResumes(&run, err)
 	run.Ended = j.Now().UTC()

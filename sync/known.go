@@ -150,7 +150,7 @@ func (w *worker) link(ctx context.Context, t *task, metas map[uint32]wire.Metada
 func (b *box) event(u uint32, m wire.Metadata) archive.Event {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return archive.Event{UID: u, InternalDate: m.InternalDate, Flags: flagsOf(m), EmailID: m.EmailID, Labels: m.Labels, Expected: b.checks[u]}
+	return archive.Event{UID: u, InternalDate: m.InternalDate, Flags: archive.StoredFlags(m.Flags), EmailID: m.EmailID, Labels: m.Labels, Expected: b.checks[u]}
 }
 
 // still says whether the server has the mailbox in that directory of the archive,

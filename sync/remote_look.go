@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"archiverd/archive"
 	rfc5322 "archiverd/internal/message"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
@@ -61,7 +62,7 @@ func (r *Remote) Search(ctx context.Context, name string, keys []string, limit i
 }
 
 func remoteMessage(u uint32, m wire.Metadata, heading RemoteMessage) RemoteMessage {
-	return RemoteMessage{UID: u, InternalDate: m.InternalDate, Size: m.Size, Flags: flagsOf(m), From: heading.From, Subject: heading.Subject}
+	return RemoteMessage{UID: u, InternalDate: m.InternalDate, Size: m.Size, Flags: archive.StoredFlags(m.Flags), From: heading.From, Subject: heading.Subject}
 }
 
 // Fetch writes the octets of a message to w and returns what the server tells of

@@ -178,7 +178,7 @@ func (p *proof) recorded(u uint32, meta wire.Metadata, told bool) string {
 		return "it is not in the archive: " + p.sync()
 	case !m.Listed():
 		return "the archive has it as gone from the server: " + p.sync()
-	case !meta.HasFlags || !slices.Equal(flagsOf(meta), m.Flags):
+	case !meta.HasFlags || !slices.Equal(archive.StoredFlags(meta.Flags), m.Flags):
 		return fmt.Sprintf("its flags are %q at the server and %q in the archive, changed since: %s", strings.Join(meta.Flags, " "), strings.Join(m.Flags, " "), p.sync())
 	case !meta.InternalDate.Equal(m.InternalDate):
 		return fmt.Sprintf("its INTERNALDATE is %s at the server and %s in the archive: %s", meta.InternalDate, m.InternalDate, p.compare(m))

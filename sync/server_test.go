@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"archiverd/internal/commit"
 	"archiverd/internal/testing/hostile"
 	"archiverd/internal/wire"
 )
@@ -299,7 +300,7 @@ func TestSlots(t *testing.T) {
 	// stopped while it waits for a slot
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := h.runWith(ctx, &Job{Account: alice(s.Address()), Committer: h.store, Slots: slots, Log: h.log}); !errors.Is(err, ErrInterrupted) {
+	if _, err := h.runWith(ctx, &Job{Account: alice(s.Address()), Committer: h.store, Slots: slots, Log: h.log}); !errors.Is(err, commit.ErrInterrupted) {
 		t.Errorf("error is %v", err)
 	}
 }

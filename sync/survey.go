@@ -257,7 +257,7 @@ func (w *worker) flags(ctx context.Context, b *box, batch *archive.Batch, here u
 		if !m.HasFlags || !here.Contains(m.UID) {
 			return nil
 		}
-		chunk = append(chunk, state.MessageFlags{UID: m.UID, Flags: joinFlags(m.Flags)})
+		chunk = append(chunk, state.MessageFlags{UID: m.UID, Flags: archive.JoinFlags(m.Flags)})
 		if len(chunk) < commit.MaxEvents {
 			return nil
 		}
@@ -277,8 +277,4 @@ func (w *worker) flags(ctx context.Context, b *box, batch *archive.Batch, here u
 		err = check()
 	}
 	return batch, err
-}
-
-func joinFlags(flags []string) string {
-	return strings.ToValidUTF8(strings.Join(flags, " "), "\uFFFD")
 }

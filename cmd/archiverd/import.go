@@ -13,11 +13,11 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/config"
+	"archiverd/internal/importer"
 	"archiverd/internal/mbox"
 	"archiverd/internal/safetext"
 	"archiverd/internal/source"
 	"archiverd/state"
-	"archiverd/sync"
 )
 
 // importFlags are the flags of import.
@@ -123,7 +123,7 @@ func (a *app) importFiles(ctx context.Context, f importFlags, args []string) (er
 	if len(found.Mailboxes) == 0 && len(found.Failed) == 0 {
 		return fmt.Errorf("nothing to import: no .eml file, no mbox and no Maildir in %q", args)
 	}
-	im := &sync.Import{Account: f.account}
+	im := &importer.Job{Account: f.account}
 	done, err := a.importInto(im, cfg, f.dry || len(found.Mailboxes) == 0)
 	if err != nil {
 		return err
@@ -139,7 +139,7 @@ func (a *app) importFiles(ctx context.Context, f importFlags, args []string) (er
 
 // alone is an error that is no run's but the user's to mend, else nil: the run has it.
 func alone(err error) error {
-	if errors.Is(err, sync.ErrNotImported) {
+	if errors.Is(err, importer.ErrNotImported) {
 		return usage(err)
 	}
 	return nil
@@ -155,7 +155,7 @@ func (a *app) importConfig() (*config.Config, error) {
 
 // importInto opens what the import is to write to, or with dry what it would add
 // to. done closes it.
-func (a *app) importInto(im *sync.Import, cfg *config.Config, dry bool) (done func() error, err error) {
+func (a *app) importInto(im *importer.Job, cfg *config.Config, dry bool) (done func() error, err error) {
 	if !dry {
 		h, err := openHouse(cfg, a.logger(cfg))
 		if err != nil {
@@ -176,7 +176,7 @@ func (a *app) importInto(im *sync.Import, cfg *config.Config, dry bool) (done fu
 }
 
 // opened is done, which is called here if the account's name is one that can't be.
-func opened(im *sync.Import, done func() error) (func() error, error) {
+func opened(im *importer.Job, done func() error) (func() error, error) {
 	if err := alike(im); err != nil {
 		return nil, errors.Join(err, done())
 	}
@@ -185,7 +185,7 @@ func opened(im *sync.Import, done func() error) (func() error, error) {
 
 // alike is a usage error if the archive has an account whose name differs in case
 // only: some file systems have one directory for both.
-func alike(im *sync.Import) error {
+func alike(im *importer.Job) error {
 	have, err := im.Archive.Accounts()
 	if err != nil {
 		return err

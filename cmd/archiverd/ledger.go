@@ -15,9 +15,9 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/dustin/go-humanize/english"
 
+	"archiverd/internal/commit"
 	"archiverd/internal/safetext"
 	"archiverd/state"
-	"archiverd/sync"
 )
 
 // printRuns prints the ledgers of runs for a person.
@@ -115,7 +115,7 @@ func columns(r state.Run) []column {
 
 // interrupted says whether the run was stopped by a signal: then what it did not
 // come to is nobody's fault.
-func interrupted(r state.Run) bool { return r.Error == sync.ErrInterrupted.Error() }
+func interrupted(r state.Run) bool { return r.Error == commit.ErrInterrupted.Error() }
 
 // verdict is the outcome of a run in a few words.
 func verdict(r state.Run) string {

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"archiverd/internal/commit"
 	"archiverd/internal/config"
 	"archiverd/internal/logkey"
 	"archiverd/internal/schedule"
@@ -275,7 +276,7 @@ func logRun(log *slog.Logger, r state.Run, err error) {
 		"added", r.Sum.Added, "matched", r.Sum.Matched, "linked", r.Sum.Linked, "flags", r.Sum.FlagsChanged, "gone", r.Sum.Gone,
 		logkey.Octets, r.Sum.Octets, logkey.Elapsed, r.Sum.Elapsed.Round(time.Millisecond)}
 	switch {
-	case errors.Is(err, sync.ErrInterrupted):
+	case errors.Is(err, commit.ErrInterrupted):
 		log.Info("run interrupted", args...)
 	case !r.Resumes.IsZero():
 		log.Warn("run ended early", append(args, logkey.Error, err, "left", r.Sum.Missing, "resumes", r.Resumes.Local().Format(time.DateTime))...)

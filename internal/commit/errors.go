@@ -8,6 +8,10 @@ import (
 	"archiverd/state"
 )
 
+// ErrInterrupted is returned by a run that was stopped. What it had received is
+// committed.
+var ErrInterrupted = errors.New("interrupted; what had been received is archived")
+
 // IsDiskError reports whether an error is of the file system or the database as a
 // whole: every other mailbox would fail with it too.
 func IsDiskError(err error) bool {

@@ -1,9 +1,10 @@
-package sync
+package importer
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/internal/commit"
 	"archiverd/internal/source"
 	"archiverd/state"
 )
@@ -41,14 +43,70 @@ func importTree(t *testing.T, mailboxes int) (dir string) {
 	return dir
 }
 
-func (h *house) importAll(ctx context.Context, account, dir string) (state.Run, error) {
+// testArchive is an archive with its state database and committer, and a hook into
+// the steps of a commit.
+type testArchive struct {
+	t         *testing.T
+	dir       string
+	committer *commit.Committer
+	step      atomic.Pointer[func(string) error]
+}
+
+// newTestArchive makes an empty archive, which is verified at the end of the test.
+func newTestArchive(t *testing.T) *testArchive {
+	t.Helper()
+	h := &testArchive{t: t, dir: filepath.Join(t.TempDir(), "archive")}
+	w, err := archive.OpenWriter(h.dir, archive.Options{Step: func(name string) error {
+		if f := h.step.Load(); f != nil {
+			return (*f)(name)
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, _, err := state.OpenStale(h.dir+".db", w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.committer = commit.New(w, db, slog.New(slog.DiscardHandler))
+	t.Cleanup(func() {
+		h.committer.Close()
+		h.verify()
+		if err := errors.Join(h.committer.State.Close(), w.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+// verify fails the test if the archive is damaged.
+func (h *testArchive) verify() {
+	mailboxes, err := h.committer.Archive.Mailboxes("")
+	if err != nil {
+		h.t.Error(err)
+	}
+	for _, m := range mailboxes {
+		v, err := h.committer.Archive.Verify(context.Background(), m, archive.VerifyOptions{})
+		if err != nil {
+			h.t.Error(err)
+		}
+		for _, f := range v.Findings {
+			if f.Damage {
+				h.t.Errorf("damage: %s: %s", f.Path, f.What)
+			}
+		}
+	}
+}
+
+func (h *testArchive) importAll(ctx context.Context, account, dir string) (state.Run, error) {
 	h.t.Helper()
 	found, err := source.Find(context.Background(), []string{dir}, source.Options{})
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	im := &Import{Account: account, Archive: h.store.Archive.Archive, Committer: h.store}
-	return im.Run(ctx, []string{dir}, found)
+	j := &Job{Account: account, Archive: h.committer.Archive.Archive, Committer: h.committer}
+	return j.Run(ctx, []string{dir}, found)
 }
 
 // TestImportStepFails fails each step of a commit once: what it was for is named, and
@@ -56,12 +114,9 @@ func (h *house) importAll(ctx context.Context, account, dir string) (state.Run, 
 func TestImportStepFails(t *testing.T) {
 	const mailboxes = 20
 	dir := importTree(t, mailboxes)
-	for _, step := range commitSteps {
-		if step == archive.StepDone {
-			continue // nothing can fail any more
-		}
+	for _, step := range []string{archive.StepData, archive.StepNames, archive.StepDirs, archive.StepAppend, archive.StepJournal} {
 		t.Run(step, func(t *testing.T) {
-			h := newHouse(t)
+			h := newTestArchive(t)
 			broken := errors.New("broken on purpose")
 			var failed atomic.Bool
 			fail := func(name string) error {
@@ -93,10 +148,10 @@ func TestImportStepFails(t *testing.T) {
 }
 
 func TestImportInterrupted(t *testing.T) {
-	dir, h := importTree(t, 3), newHouse(t)
+	dir, h := importTree(t, 3), newTestArchive(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if run, err := h.importAll(ctx, "old", dir); !errors.Is(err, ErrInterrupted) || run.OK() || run.Sum.Added != 0 {
+	if run, err := h.importAll(ctx, "old", dir); !errors.Is(err, commit.ErrInterrupted) || run.OK() || run.Sum.Added != 0 {
 		t.Errorf("%v, %+v", err, run.Sum)
 	}
 	if run, err := h.importAll(t.Context(), "old", dir); err != nil || run.Sum.Added != 6 {
@@ -107,28 +162,28 @@ func TestImportInterrupted(t *testing.T) {
 // A run that can't be stored is no run that went well: whoever looks at status sees
 // the one before.
 func TestRunIsNotStored(t *testing.T) {
-	h := newHouse(t)
+	h := newTestArchive(t)
 	breakState := func() { // for good: a new one has no place
 		path := h.dir + ".db"
-		if err := errors.Join(h.store.State.Close(), os.Remove(path), os.MkdirAll(filepath.Join(path, "in the way"), 0o700)); err != nil {
+		if err := errors.Join(h.committer.State.Close(), os.Remove(path), os.MkdirAll(filepath.Join(path, "in the way"), 0o700)); err != nil {
 			t.Error(err)
 		}
 	}
 	calls := 0
-	im := &Import{Account: "old", Archive: h.store.Archive.Archive, Committer: h.store, Now: func() time.Time {
+	j := &Job{Account: "old", Archive: h.committer.Archive.Archive, Committer: h.committer, Now: func() time.Time {
 		if calls++; calls == 2 { // when it has ended
 			breakState()
 		}
 		return time.Now()
 	}}
-	run, err := im.Run(t.Context(), nil, &source.Found{})
+	run, err := j.Run(t.Context(), nil, &source.Found{})
 	if err == nil || run.OK() || !strings.Contains(run.Error, "store what became of the run") {
 		t.Errorf("%v, %+v", err, run)
 	}
 }
 
-// TestImportName: the delimiter is one that no level has.
-func TestImportName(t *testing.T) {
+// TestMailboxName: the delimiter is one that no level has.
+func TestMailboxName(t *testing.T) {
 	for _, c := range []struct {
 		levels []string
 		want   archive.Name
@@ -138,7 +193,7 @@ func TestImportName(t *testing.T) {
 		{[]string{"a/b", "c"}, archive.Name{Mailbox: "a/b.c", Delimiter: "."}},
 		{[]string{"a/b", "c.d", "e"}, archive.Name{Mailbox: "a/b|c.d|e", Delimiter: "|"}},
 	} {
-		if got := importName(c.levels); got != c.want {
+		if got := mailboxName(c.levels); got != c.want {
 			t.Errorf("%q: %+v, want %+v", c.levels, got, c.want)
 		}
 	}
