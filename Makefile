@@ -1,12 +1,13 @@
 # What one does with this tree. On a fresh machine with Go and make:
 #   make demo     see the main job run
-#   make test     prove it: installs what the tests need where it may, then runs them all
+#   make test     prove it: installs what the tests need where it may, then runs them
+#   make prove    the proofs that take long
 
 PREFIX   ?= /usr/local
 DESTDIR  ?=
 FUZZTIME ?= 20s
 
-.PHONY: build demo test check quick fuzz bench bench-peers install clean
+.PHONY: build demo test prove check quick fuzz bench bench-peers install clean
 
 # The version comes from git, through what Go stamps into the binary.
 build:
@@ -16,17 +17,22 @@ build:
 demo: build
 	bin/archiverd demo
 
-# Everything. A machine without Dovecot or Cyrus is a failure here, not a skipped test.
+# Every test, with the race detector. A machine without Dovecot or Cyrus is a failure here, not a
+# skipped test. With -short the random tests take fewer rounds; `make prove` runs them in full.
 test:
 	scripts/need-servers
 	$(MAKE) check
-	ARCHIVERD_REQUIRE_DOVECOT=1 ARCHIVERD_REQUIRE_CYRUS=1 go test -race -shuffle=on -timeout 25m ./sync ./cmd/archiverd ./...
+	ARCHIVERD_REQUIRE_DOVECOT=1 ARCHIVERD_REQUIRE_CYRUS=1 go test -short -race -shuffle=on -timeout 25m ./sync ./cmd/archiverd ./...
 
-# What can be said without running anything.
+# What takes long: the tests that -short cuts, and each fuzz target for five seconds.
+prove:
+	ARCHIVERD_REQUIRE_DOVECOT=1 ARCHIVERD_REQUIRE_CYRUS=1 scripts/prove 5s
+
+# What can be said without running anything. The linter's version is that of tools/go.mod.
 check:
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
-	go tool staticcheck ./...
+	go tool -modfile=tools/go.mod golangci-lint run
 	go mod tidy -diff
 
 # While working: no Dovecot, no Cyrus, no long test.
