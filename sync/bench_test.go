@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"archiverd/internal/imapd"
+	"archiverd/internal/session"
 	"archiverd/internal/uid"
 	"archiverd/state"
 )
@@ -73,8 +74,8 @@ func BenchmarkJob(b *testing.B) {
 	})
 }
 
-func (h *house) measured(acc Account, messages int) {
-	run, err := (&Job{Account: acc, Committer: h.store, Log: h.log}).Run(h.t.Context())
+func (h *house) measured(acc session.Account, messages int) {
+	run, err := (&Job{Account: acc, Policy: h.policy, Committer: h.store, Log: h.log}).Run(h.t.Context())
 	if err != nil || run.Sum.Archived != messages {
 		h.t.Fatal(err, run.Sum)
 	}

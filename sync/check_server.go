@@ -12,6 +12,7 @@ import (
 	"archiverd/archive"
 	"archiverd/internal/pattern"
 	"archiverd/internal/safetext"
+	"archiverd/internal/session"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 	"archiverd/state"
@@ -21,7 +22,8 @@ import (
 // It changes neither: mailboxes are opened with EXAMINE, and journals are read
 // beside a daemon that may be writing to them. Its fields are set before Run.
 type Checker struct {
-	Account Account
+	Account session.Account
+	Policy  Policy
 	Archive *archive.Archive
 	// Last is the account's last run, which tells what has come since; nil if
 	// it is not known.
@@ -29,8 +31,7 @@ type Checker struct {
 	Log  *slog.Logger
 	Now  func() time.Time // nil: time.Now
 
-	c *wire.Conn
-	patience
+	session *session.Session
 }
 
 // Run asks the server for every mailbox that the configuration selects. What
@@ -40,15 +41,13 @@ func (k *Checker) Run(ctx context.Context) Check {
 		k.Now = time.Now
 	}
 	out := Check{Account: k.Account.Name, Started: k.Now().UTC()}
+	k.session = session.New(&k.Account, nil, k.Log)
+	defer k.session.Close(ctx)
 	err := k.check(ctx, &out)
-	if k.c != nil {
-		for _, text := range k.c.Alerts() {
+	if c := k.session.Conn(); c != nil {
+		for _, text := range c.Alerts() {
 			out.Notes = append(out.Notes, "the server says: "+text)
 		}
-		if err == nil {
-			_ = k.c.Logout(ctx) // all has been asked
-		}
-		_ = k.c.Close()
 	}
 	if err != nil {
 		out.Error = safetext.Line(err.Error())
@@ -63,8 +62,8 @@ func (k *Checker) Run(ctx context.Context) Check {
 
 func (k *Checker) check(ctx context.Context, out *Check) error {
 	var list []wire.Mailbox
-	err := k.try(ctx, func() (err error) { list, err = k.c.List(ctx); return err })
-	if err != nil {
+	own, err := k.try(ctx, func(c *wire.Conn) (err error) { list, err = c.List(ctx); return err })
+	if err = cmp.Or(err, own); err != nil {
 		return err
 	}
 	boxes, err := k.Archive.Mailboxes(archive.Escape(k.Account.Name))
@@ -87,7 +86,7 @@ func (k *Checker) check(ctx context.Context, out *Check) error {
 		}
 		delete(unlisted, place.Dir)
 		b := Balance{Mailbox: m.Name}
-		if yes, rule := k.selects(m); !yes {
+		if yes, rule := k.Policy.selects(m.Name, m.Delimiter, m.Attrs); !yes {
 			l := excluded(m, rule)
 			b.Rule, b.Server, b.Excluded = l.Rule, l.Server, l.Excluded
 			out.Mailboxes = append(out.Mailboxes, b)
@@ -110,13 +109,6 @@ func (k *Checker) check(ctx context.Context, out *Check) error {
 		}
 	}
 	return nil
-}
-
-func (k *Checker) selects(m wire.Mailbox) (ok bool, rule string) {
-	if k.Account.Select == nil {
-		return true, ""
-	}
-	return k.Account.Select(m.Name, m.Delimiter, m.Attrs)
 }
 
 // unlisted is the balance of a mailbox that the archive has and the server does
@@ -143,12 +135,12 @@ func newerWrote(place archive.MailboxDir) string {
 
 // mailbox fills the balance of one mailbox. An error is one that ends the check.
 func (k *Checker) mailbox(ctx context.Context, m wire.Mailbox, place archive.MailboxDir, b *Balance) error {
-	err := k.try(ctx, func() error { return k.compare(ctx, m, place, b) })
-	if over := (*connectError)(nil); errors.As(err, &over) || ctx.Err() != nil {
-		return err
+	own, err := k.try(ctx, func(c *wire.Conn) error { return k.compare(ctx, c, m, place, b) })
+	if err != nil || ctx.Err() != nil {
+		return cmp.Or(err, own)
 	}
-	if err != nil {
-		*b = Balance{Mailbox: m.Name, UIDValidity: b.UIDValidity, Error: safetext.Line(err.Error())}
+	if own != nil {
+		*b = Balance{Mailbox: m.Name, UIDValidity: b.UIDValidity, Error: safetext.Line(own.Error())}
 	}
 	return nil
 }
@@ -156,13 +148,13 @@ func (k *Checker) mailbox(ctx context.Context, m wire.Mailbox, place archive.Mai
 // compare asks the server for the mailbox's UIDs, and the journal before and
 // after: what a daemon archives meanwhile is not missing, nor has it vanished
 // because it came too late to be listed.
-func (k *Checker) compare(ctx context.Context, m wire.Mailbox, place archive.MailboxDir, b *Balance) error {
+func (k *Checker) compare(ctx context.Context, c *wire.Conn, m wire.Mailbox, place archive.MailboxDir, b *Balance) error {
 	h := &archive.ViewSets{}
 	if _, err := h.Read(k.Archive, place); err != nil {
 		return err
 	}
-	seen, err := look(func() (wire.Opened, error) {
-		seen, err := k.c.Open(ctx, wire.OpenQuery{Wire: m.Wire, Search: true}, func(wire.Metadata) error { return nil })
+	seen, err := session.OpenComplete(func() (wire.Opened, error) {
+		seen, err := c.Open(ctx, wire.OpenQuery{Wire: m.Wire, Search: true}, func(wire.Metadata) error { return nil })
 		if err == nil && (seen.UIDValidity == 0 || seen.UIDNotSticky) {
 			err = &wire.Error{Class: wire.ClassMailbox, Err: errors.New("the server gives the mailbox no lasting UIDs, so nothing says which message in the archive is which there")}
 		}
@@ -173,7 +165,7 @@ func (k *Checker) compare(ctx context.Context, m wire.Mailbox, place archive.Mai
 	}
 	sel, server := seen.Examined, seen.UIDs
 	b.UIDValidity = sel.UIDValidity
-	if err := excessive(sel, server); err != nil {
+	if err := session.CheckPlausible(sel, server); err != nil {
 		return &wire.Error{Class: wire.ClassMailbox, Err: err}
 	}
 	late, err := h.Read(k.Archive, place)
@@ -189,7 +181,7 @@ func (k *Checker) compare(ctx context.Context, m wire.Mailbox, place archive.Mai
 			next = 1
 		}
 	}
-	larger, unknown, err := k.sizes(ctx, server.Subtract(h.Listed))
+	larger, unknown, err := k.sizes(ctx, c, server.Subtract(h.Listed))
 	if err != nil {
 		return err
 	}
@@ -197,14 +189,14 @@ func (k *Checker) compare(ctx context.Context, m wire.Mailbox, place archive.Mai
 	if unknown = unknown.Subtract(s.Failed).Subtract(s.Returned); !unknown.Empty() {
 		b.Error = cmp.Or(b.Error, fmt.Sprintf("UID SEARCH lists messages of which UID FETCH tells nothing, UIDs %.100s: ask again", unknown))
 	}
-	if odd := contradiction(sel, server); odd != nil { // an answer that leaves some out says nothing of what is gone
+	if odd := session.CheckComplete(sel, server); odd != nil { // an answer that leaves some out says nothing of what is gone
 		s.Vanished = uid.Set{}
 		b.Error = cmp.Or(b.Error, odd.Error())
 	}
 	b.fill(s)
-	b.Rule = limitRule(b.Excluded, k.Account.Largest)
+	b.Rule = limitRule(b.Excluded, k.Policy.MaxMessage)
 	if next == 0 && b.Error == "" {
-		b.Above = s.Missing.Len() - s.Missing.Subtract(above(h.HighestUID())).Len()
+		b.Above = s.Missing.Len() - s.Missing.Subtract(uid.Above(h.HighestUID())).Len()
 	}
 	b.Failures = map[uint32]string{}
 	for u := range s.Failed.All() {
@@ -247,27 +239,27 @@ func (k *Checker) unfit(h *archive.ViewSets, m wire.Mailbox, place archive.Mailb
 // sizes asks for the messages of set, which the archive does not hold: larger
 // are those that the configuration leaves out for their size, and unknown those
 // of which the server lists the UID and tells nothing.
-func (k *Checker) sizes(ctx context.Context, set uid.Set) (larger, unknown uid.Set, err error) {
-	larger, told, err := k.ask(ctx, set)
+func (k *Checker) sizes(ctx context.Context, c *wire.Conn, set uid.Set) (larger, unknown uid.Set, err error) {
+	larger, told, err := k.ask(ctx, c, set)
 	doubtful := larger.Union(set.Subtract(told)) // both are said of a message only if they are so twice
 	if err == nil {
 		var again, more uid.Set
-		again, more, err = k.ask(ctx, doubtful)
+		again, more, err = k.ask(ctx, c, doubtful)
 		larger, told = larger.Intersect(again), told.Union(more)
 	}
 	return larger, set.Subtract(told), err
 }
 
 // ask asks once.
-func (k *Checker) ask(ctx context.Context, set uid.Set) (larger, told uid.Set, err error) {
+func (k *Checker) ask(ctx context.Context, c *wire.Conn, set uid.Set) (larger, told uid.Set, err error) {
 	room := 2*set.Len() + 1000 // for replies
-	err = k.c.FetchMetadata(ctx, wire.MetadataQuery{Set: set}, func(m wire.Metadata) error {
+	err = c.FetchMetadata(ctx, wire.MetadataQuery{Set: set}, func(m wire.Metadata) error {
 		if room--; room < 0 {
 			return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("more replies than messages: %w", wire.ErrLimit)}
 		}
 		if set.Contains(m.UID) {
 			told.Add(m.UID)
-			if largest := k.Account.Largest; largest > 0 && m.HasSize && m.Size > largest {
+			if largest := k.Policy.MaxMessage; largest > 0 && m.HasSize && m.Size > largest {
 				larger.Add(m.UID)
 			}
 		}
@@ -276,35 +268,29 @@ func (k *Checker) ask(ctx context.Context, set uid.Set) (larger, told uid.Set, e
 	return larger, told, err
 }
 
-// mostTries is how many connections may be lost over one mailbox.
-const mostTries = 3
+// maxLost is how many connections may be lost over one mailbox.
+const maxLost = 3
 
-// try does something on a connection, and again on another one where that
-// breaks. The error is a *connectError if there is no connection to be had.
-func (k *Checker) try(ctx context.Context, do func() error) error {
-	for n := 1; ; n++ {
-		var err error
-		if k.c == nil {
-			k.c, err = k.Account.Connect(ctx)
-		}
-		if err != nil {
-			n = 0
-		} else if err = do(); err == nil {
-			k.quiet = 0
+// try calls fn with a connection, and again with another one where that is lost.
+// err ends the check; own concerns the mailbox alone, or its journal.
+func (k *Checker) try(ctx context.Context, fn func(*wire.Conn) error) (own, err error) {
+	lost := 0
+	err = k.session.Do(ctx, func(c *wire.Conn) error {
+		err := fn(c)
+		switch wire.Classify(err) {
+		case wire.ClassUnknown, wire.ClassMailbox, wire.ClassMessage, wire.ClassLogin:
+			own = err
 			return nil
-		} else {
-			switch wire.Classify(err) {
-			case wire.ClassUnknown, wire.ClassMailbox, wire.ClassMessage, wire.ClassLogin:
-				return err // of this mailbox alone, or of its journal
-			}
-			_ = k.c.Close() // it has failed
-			k.c = nil
 		}
-		if n == mostTries {
-			return err
+		if lost++; lost == maxLost {
+			k.session.Drop()
+			own = err
+			return nil
 		}
-		if err := k.pause(ctx, &k.Account, k.Log, err); err != nil {
-			return &connectError{err}
-		}
+		return err
+	})
+	if err == nil && own == nil {
+		k.session.ResetBackoff()
 	}
+	return own, err
 }

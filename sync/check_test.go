@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"archiverd/archive"
+	"archiverd/internal/session"
 	"archiverd/internal/testing/hostile"
 	"archiverd/internal/uid"
 	"archiverd/state"
@@ -70,9 +71,9 @@ func TestSort(t *testing.T) {
 }
 
 // ask checks the account.
-func (h *house) ask(acc Account, last *state.Run) Check {
+func (h *house) ask(acc session.Account, last *state.Run) Check {
 	h.t.Helper()
-	k := &Checker{Account: acc, Archive: h.store.Archive.Archive, Last: last, Log: h.log}
+	k := &Checker{Account: acc, Policy: h.policy, Archive: h.store.Archive.Archive, Last: last, Log: h.log}
 	c := k.Run(h.t.Context())
 	for _, b := range c.Mailboxes {
 		n := b.Counts
@@ -151,7 +152,7 @@ func TestCheckAfterIncompleteRun(t *testing.T) {
 	boxes := three()
 	s := serve(t, hostile.Options{Mailboxes: boxes, Script: poison(says("* SEQ FETCH (UID 5 BODY[] NIL)\r\n"), 5, 9)()})
 	acc := alice(s.Address())
-	acc.Largest = 300
+	h.policy.MaxMessage = 300
 	run, err := h.run(acc)
 	if err != nil {
 		t.Fatal(err)
@@ -161,11 +162,11 @@ func TestCheckAfterIncompleteRun(t *testing.T) {
 	if c.OK() || b.UIDs.Failed.String() != "5,9" || b.Failures[5] == "" || b.UIDs.Excluded.String() != "6" || b.Rule == "" || b.Missing != 0 {
 		t.Errorf("%+v", b)
 	}
-	acc.Largest = 0 // what was too large is not any more: then it is missing
+	h.policy.MaxMessage = 0 // what was too large is not any more: then it is missing
 	if b := balance(t, h.ask(acc, &run), "INBOX"); b.UIDs.Missing.String() != "6" || b.OK() {
 		t.Errorf("without the limit: %+v", b)
 	}
-	acc.Select = func(name, _ string, _ []string) (bool, string) { return name != "INBOX", "the rule" }
+	h.policy.Select = func(name, _ string, _ []string) (bool, string) { return name != "INBOX", "the rule" }
 	if b := balance(t, h.ask(acc, &run), "INBOX"); b.Rule != "the rule" || b.Excluded != 9 || !b.OK() {
 		t.Errorf("left out: %+v", b)
 	}

@@ -217,7 +217,7 @@ func TestInterrupted(t *testing.T) {
 			}})
 			acc := alice(s.Address())
 			acc.Connections = 1 + seed%4
-			run, err := h.runWith(ctx, &Job{Account: acc, Committer: h.store, Log: h.log})
+			run, err := h.runWith(ctx, &Job{Account: acc, Policy: h.policy, Committer: h.store, Log: h.log})
 			if n.Load() <= at { // it was not that many
 				return
 			}
@@ -247,7 +247,7 @@ func TestJobsShareAStore(t *testing.T) {
 			if i > 0 {
 				acc.Name = fmt.Sprintf("alice %d", i)
 			}
-			run, err := (&Job{Account: acc, Committer: h.store, Log: h.log}).Run(t.Context())
+			run, err := (&Job{Account: acc, Policy: h.policy, Committer: h.store, Log: h.log}).Run(t.Context())
 			ledger(t, run, err)
 			if err != nil || !run.OK() {
 				t.Errorf("%v\n%s", err, show(run))

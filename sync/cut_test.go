@@ -136,7 +136,7 @@ func TestNothingIsFetchedTwice(t *testing.T) {
 			c := cut(t, s.Address(), false, after...)
 			acc := alice(c.Addr)
 			acc.Connections = 1 + seed%4
-			acc.Retry.Tries = 20
+			acc.Retry.MaxTries = 20
 			if run, err := h.run(acc); err != nil || !run.OK() { // cut in the same place too often
 				h.clean(acc)
 			}

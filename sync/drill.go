@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"archiverd/internal/progress"
+	"archiverd/internal/session"
 	"archiverd/state"
 )
 
@@ -40,7 +41,7 @@ type Drill struct {
 	Scratch func(delimiter string) (ScratchServer, error)
 	// To is a real account, in which all goes below the mailbox Into, written as
 	// Mapping.New. No such mailbox may be there; what the drill makes, it removes.
-	To    *Account
+	To    *session.Account
 	Into  string
 	Slots *semaphore.Weighted // connections to To, as of a Job
 
@@ -59,7 +60,7 @@ type DrillSource struct {
 
 // ScratchServer is a server that is thrown away.
 type ScratchServer struct {
-	Account Account
+	Account session.Account
 	Close   func() error
 }
 

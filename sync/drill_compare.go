@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"archiverd/archive"
-	"archiverd/internal/wire"
+	"archiverd/internal/fingerprint"
+	"archiverd/internal/session"
 	"archiverd/state"
 )
 
@@ -101,27 +102,29 @@ func (c *comparison) compare() error {
 	for _, it := range c.items {
 		known[it.Sum] = it.ID
 	}
-	if extra := slices.DeleteFunc(slices.Clone(c.items), func(it Item) bool { return len(foldFlags(it.Flags)) == len(sendable(it.Flags)) }); len(extra) > 0 {
+	if extra := slices.DeleteFunc(slices.Clone(c.items), func(it Item) bool {
+		return len(session.NormalizeFlags(it.Flags)) == len(session.SendableFlags(it.Flags))
+	}); len(extra) > 0 {
 		c.note("mailbox %s: what no server can take for a flag was left out of the comparison: %q", c.Name.Mailbox, extra[0].Flags)
 	}
 	at := func(t time.Time) string { return t.Format(time.RFC3339) }
 	moment := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 	// From the most alike on. A copy is the better the more of it is equal.
-	c.pair(func(it Item) string { return key(it.Sum, sendable(it.Flags), at(it.InternalDate)) },
-		func(s seen) string { return key(s.sum, foldFlags(s.flags), at(s.date)) })
-	c.pair(func(it Item) string { return key(it.Sum, sendable(it.Flags), moment(it.InternalDate)) },
-		func(s seen) string { return key(s.sum, foldFlags(s.flags), moment(s.date)) })
-	c.pair(func(it Item) string { return key(it.Sum, sendable(it.Flags)) }, func(s seen) string { return key(s.sum, foldFlags(s.flags)) })
+	c.pair(func(it Item) string { return key(it.Sum, session.SendableFlags(it.Flags), at(it.InternalDate)) },
+		func(s seen) string { return key(s.sum, session.NormalizeFlags(s.flags), at(s.date)) })
+	c.pair(func(it Item) string { return key(it.Sum, session.SendableFlags(it.Flags), moment(it.InternalDate)) },
+		func(s seen) string { return key(s.sum, session.NormalizeFlags(s.flags), moment(s.date)) })
+	c.pair(func(it Item) string { return key(it.Sum, session.SendableFlags(it.Flags)) }, func(s seen) string { return key(s.sum, session.NormalizeFlags(s.flags)) })
 	c.pair(func(it Item) string { return key(it.Sum, at(it.InternalDate)) }, func(s seen) string { return key(s.sum, at(s.date)) })
 	c.pair(func(it Item) string { return key(it.Sum) }, func(s seen) string { return key(s.sum) })
 	if err := c.pairChanged(at); err != nil {
 		return err
 	}
-	c.pair(func(it Item) string { return key(sendable(it.Flags), moment(it.InternalDate)) }, func(s seen) string {
+	c.pair(func(it Item) string { return key(session.SendableFlags(it.Flags), moment(it.InternalDate)) }, func(s seen) string {
 		if known[s.sum] != "" {
 			return "" // another's, once too often
 		}
-		return key(foldFlags(s.flags), moment(s.date))
+		return key(session.NormalizeFlags(s.flags), moment(s.date))
 	})
 	for _, i := range c.want {
 		what := "it did not come back"
@@ -192,7 +195,7 @@ func (c *comparison) pairChanged(at func(time.Time) string) error {
 			it := c.items[i]
 			k := slices.IndexFunc(c.got, func(k int) bool {
 				s := c.copies[k]
-				return s.lines == lines[i] && s.trouble == "" && (!exact || slices.Equal(foldFlags(s.flags), sendable(it.Flags)) && at(s.date) == at(it.InternalDate))
+				return s.lines == lines[i] && s.trouble == "" && (!exact || slices.Equal(session.NormalizeFlags(s.flags), session.SendableFlags(it.Flags)) && at(s.date) == at(it.InternalDate))
 			})
 			if k < 0 {
 				return false
@@ -216,11 +219,11 @@ func (c *comparison) lines(it Item) (archive.Sum, error) {
 	if _, err := examineFile(f, it); err != nil {
 		return archive.Sum{}, nil // the same
 	}
-	l := newLineSum()
+	l := fingerprint.NewLineEnds()
 	if _, err := io.Copy(l, f); err != nil {
 		return archive.Sum{}, fmt.Errorf("read %s: %w", it.ID, err)
 	}
-	return l.end(), nil
+	return l.Sum(), nil
 }
 
 // settle says what differs between an item and its copy. lines: they are equal
@@ -241,7 +244,7 @@ func (c *comparison) settle(it Item, s seen, lines bool) {
 	case s.sum != it.Sum || s.size != it.Size:
 		say(inOctets, false, "%d octets with SHA-256 %v came back as %d with %v", it.Size, it.Sum, s.size, s.sum)
 	}
-	if want, got := sendable(it.Flags), foldFlags(s.flags); !slices.Equal(want, got) {
+	if want, got := session.SendableFlags(it.Flags), session.NormalizeFlags(s.flags); !slices.Equal(want, got) {
 		say(inFlags, false, "flags %q came back as %q", it.Flags, s.flags)
 	}
 	if want := it.InternalDate; !want.IsZero() {
@@ -263,20 +266,4 @@ func (c *comparison) settle(it Item, s seen, lines bool) {
 		c.result.Changed++
 	}
 	c.differs(d)
-}
-
-// foldFlags are flags in the form in which they are compared: in lower case (RFC
-// 9051 2.3.2), sorted, each once.
-func foldFlags(flags []string) []string {
-	out := make([]string, len(flags))
-	for i, f := range flags {
-		out[i] = strings.ToLower(f)
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-// sendable is foldFlags those that a server can be sent.
-func sendable(flags []string) []string {
-	return slices.DeleteFunc(foldFlags(flags), func(f string) bool { return !wire.ValidFlag(f) })
 }

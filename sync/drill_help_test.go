@@ -17,6 +17,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/imapd"
+	"archiverd/internal/session"
 	"archiverd/internal/wire"
 	"archiverd/state"
 )
@@ -78,7 +79,7 @@ func (s *stock) scratch(delimiter string) (ScratchServer, error) {
 		return ScratchServer{}, err
 	}
 	logins := 0
-	return ScratchServer{Close: server.Close, Account: Account{
+	return ScratchServer{Close: server.Close, Account: session.Account{
 		Name: "drill", Wire: wire.Options{Address: address, TLS: &tls.Config{RootCAs: cert.Roots, ServerName: "localhost"}},
 		Auth: func(context.Context) (wire.Auth, error) {
 			if logins++; logins == 2 && s.meddle != nil {

@@ -2,16 +2,16 @@ package sync
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
-	"hash"
 	"io"
 	"slices"
 	"strings"
 	"time"
 
 	"archiverd/archive"
+	"archiverd/internal/fingerprint"
 	"archiverd/internal/progress"
+	"archiverd/internal/session"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 )
@@ -39,7 +39,7 @@ const excess = 1000
 
 // readBack reads all that is at the server, or below Into. It asks in its own
 // way, by LIST, EXAMINE and FETCH, and relies on nothing that the restore has found.
-func (r *rehearsal) readBack(ctx context.Context, a *Account, p portion) (back []seenBox, err error) {
+func (r *rehearsal) readBack(ctx context.Context, a *session.Account, p portion) (back []seenBox, err error) {
 	err = r.connected(ctx, a, func(c *wire.Conn) error {
 		back = nil
 		t, err := lookAt(ctx, c)
@@ -80,31 +80,19 @@ func (r *rehearsal) within(t *target, m *wire.Mailbox) (levels []string, ok bool
 	return levels[len(into):], true
 }
 
-// connected has fn done on a connection to the account, again on a new one where
-// the connection was the trouble.
-func (r *rehearsal) connected(ctx context.Context, a *Account, fn func(c *wire.Conn) error) error {
-	if r.To != nil && r.Slots != nil {
-		if err := r.Slots.Acquire(ctx, 1); err != nil {
-			return err
-		}
-		defer r.Slots.Release(1)
+// connected calls fn with a connection to the account, and again with a new one
+// where that is lost.
+func (r *rehearsal) connected(ctx context.Context, a *session.Account, fn func(c *wire.Conn) error) error {
+	slots := r.Slots
+	if r.To == nil {
+		slots = nil // a server of our own
 	}
-	var p patience
-	for {
-		c, err := a.Connect(ctx)
-		if err == nil {
-			if err = fn(c); err == nil {
-				_ = c.Logout(ctx) // all has been said
-			}
-			_ = c.Close() // never fails
-		}
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		if err := p.pause(ctx, a, r.Log, err); err != nil {
-			return err
-		}
+	s := session.New(a, slots, r.Log)
+	if err := s.Acquire(ctx); err != nil {
+		return err
 	}
+	defer s.Close(ctx)
+	return s.Do(ctx, fn)
 }
 
 // copies reads the messages of a mailbox, at most so many.
@@ -160,14 +148,14 @@ func (r *rehearsal) copies(ctx context.Context, c *wire.Conn, m *wire.Mailbox, m
 func (r *rehearsal) bodies(ctx context.Context, c *wire.Conn, set uid.Set, found map[uint32]*seen) error {
 	var got uid.Set
 	read := func(u uint32, size int64, body io.Reader) error {
-		lines := newLineSum()
+		lines := fingerprint.NewLineEnds()
 		sum, _, err := archive.Hash(io.TeeReader(body, lines))
 		if err != nil {
 			return err
 		}
 		got.Add(u)
 		if s := found[u]; s != nil {
-			s.size, s.sum, s.lines = size, sum, lines.end()
+			s.size, s.sum, s.lines = size, sum, lines.Sum()
 		}
 		r.meter.Change(func(p *progress.Progress) { p.Received, p.Octets = min(p.Received+1, p.Messages), p.Octets+size })
 		return nil
@@ -186,29 +174,3 @@ func (r *rehearsal) bodies(ctx context.Context, c *wire.Conn, set uid.Set, found
 	}
 	return nil
 }
-
-// lineSum is the SHA-256 of what is written to it, with CRLF for every line end:
-// a bare LF counts as one.
-type lineSum struct {
-	sum  hash.Hash
-	last byte
-	out  []byte
-}
-
-func newLineSum() *lineSum { return &lineSum{sum: sha256.New()} }
-
-// Write never fails.
-func (l *lineSum) Write(p []byte) (int, error) {
-	l.out = l.out[:0]
-	for _, b := range p {
-		if b == '\n' && l.last != '\r' {
-			l.out = append(l.out, '\r')
-		}
-		l.out = append(l.out, b)
-		l.last = b
-	}
-	l.sum.Write(l.out)
-	return len(p), nil
-}
-
-func (l *lineSum) end() archive.Sum { return archive.Sum(l.sum.Sum(nil)) }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"archiverd/internal/session"
 	"archiverd/internal/wire"
 )
 
@@ -55,7 +56,7 @@ func (r *rehearsal) remove(ctx context.Context, p portion) error {
 		}
 		refused := map[string]error{}
 		for _, m := range r.made(t, p) {
-			if err := removeOne(ctx, c, m); err != nil && !own(err) {
+			if err := removeOne(ctx, c, m); err != nil && !session.IsMailboxError(err) {
 				return err
 			} else if err != nil {
 				refused[m.Wire] = err
@@ -123,7 +124,7 @@ func removeOne(ctx context.Context, c *wire.Conn, m made) error {
 			return errHoldsMore
 		}
 	}
-	if err := c.Unsubscribe(ctx, m.Wire); err != nil && !own(err) {
+	if err := c.Unsubscribe(ctx, m.Wire); err != nil && !session.IsMailboxError(err) {
 		return err
 	}
 	return c.Delete(ctx, m.Wire)

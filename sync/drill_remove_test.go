@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/internal/session"
 	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/wire"
 	"archiverd/state"
@@ -20,7 +21,7 @@ import (
 type scratchAccount struct {
 	t      *testing.T
 	c      *dovecot.Client
-	to     Account
+	to     session.Account
 	before []string
 	logins int
 	third  func() // called at the third login, which is that of reading back: looking, restoring, reading
@@ -50,14 +51,14 @@ func newScratchAccount(t *testing.T, o dovecot.Options) *scratchAccount {
 }
 
 // scratchAt is the account as a drill takes it.
-func scratchAt(srv *dovecot.Server, u *dovecot.User) Account {
-	return Account{
+func scratchAt(srv *dovecot.Server, u *dovecot.User) session.Account {
+	return session.Account{
 		Name: u.Name,
 		Wire: wire.Options{Address: srv.Addr, TLS: srv.TLS},
 		Auth: func(context.Context) (wire.Auth, error) {
 			return wire.Auth{Username: u.Name, Password: []byte(u.Password)}, nil
 		},
-		Retry: Retry{First: 20 * time.Millisecond, Most: 100 * time.Millisecond},
+		Retry: session.Retry{FirstWait: 20 * time.Millisecond, MaxWait: 100 * time.Millisecond},
 	}
 }
 

@@ -343,18 +343,3 @@ func TestDrillInterrupted(t *testing.T) {
 		t.Errorf("%v, %+v", err, d)
 	}
 }
-
-func TestLineSum(t *testing.T) {
-	for in, want := range map[string]string{"": "", "a\nb\r\nc\n": "a\r\nb\r\nc\r\n", "\n\n": "\r\n\r\n", "a\rb\r\r\n": "a\rb\r\r\n", "\n\r": "\r\n\r"} {
-		whole := newLineSum()
-		whole.Write([]byte(want))
-		for cut := range len(in) + 1 { // wherever the pieces end
-			l := newLineSum()
-			l.Write([]byte(in[:cut]))
-			l.Write([]byte(in[cut:]))
-			if l.end() != whole.end() {
-				t.Errorf("%q cut at %d", in, cut)
-			}
-		}
-	}
-}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"archiverd/internal/session"
 	"archiverd/internal/testing/hostile"
 )
 
@@ -51,7 +52,7 @@ func serve(t testing.TB, o hostile.Options) *server {
 }
 
 // alice is the account at the server.
-func (s *server) alice() Account {
+func (s *server) alice() session.Account {
 	acc := alice(s.Address())
 	acc.Wire.Dial = s.Dial
 	return acc

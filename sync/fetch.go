@@ -12,6 +12,7 @@ import (
 	"archiverd/internal/progress"
 	"archiverd/internal/quota"
 	"archiverd/internal/safetext"
+	"archiverd/internal/session"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 )
@@ -73,7 +74,7 @@ func (w *worker) fetch(ctx context.Context, t *task) error {
 	if err := w.match(t, metas); err != nil {
 		return err
 	}
-	b.exclude(t, metas, w.r.j.Account.Largest)
+	b.exclude(t, metas, w.r.j.Policy.MaxMessage)
 	if rest := t.cut(metas); !rest.Empty() {
 		w.r.add(task{box: b, piece: true, generation: t.generation, want: rest, metas: metas, blind: t.blind, late: t.late})
 	}
@@ -133,7 +134,7 @@ func (w *worker) metas(ctx context.Context, want uid.Set, told map[uint32]wire.M
 // sure says whether one answer about a message is enough. To be left out for its
 // size, it should have it.
 func (j *Job) sure(m wire.Metadata) bool {
-	return wholeMeta(m) && (j.Account.Largest == 0 || m.Size <= j.Account.Largest)
+	return wholeMeta(m) && (j.Policy.MaxMessage == 0 || m.Size <= j.Policy.MaxMessage)
 }
 
 // wholeMeta says whether everything is known of a message.
@@ -162,7 +163,7 @@ func (w *worker) askMetas(ctx context.Context, want uid.Set) (map[uint32]wire.Me
 // server that forgot them for a while lists them again.
 func (w *worker) match(t *task, metas map[uint32]wire.Metadata) error {
 	b := t.box
-	if len(b.recall) == 0 || w.r.j.Account.Matching.Off || b.inDoubt() {
+	if len(b.recall) == 0 || w.r.j.Policy.Matching.Off || b.inDoubt() {
 		return nil
 	}
 	for u := range t.want.All() {
@@ -261,7 +262,7 @@ func (w *worker) portion(ctx context.Context, t *task, set uid.Set, metas map[ui
 
 // receive puts one message into the worker's batch.
 func (w *worker) receive(b *box, m wire.Metadata, u uint32, size int64, body io.Reader) error {
-	if largest := w.r.j.Account.Largest; largest > 0 && size > largest {
+	if largest := w.r.j.Policy.MaxMessage; largest > 0 && size > largest {
 		// The server said less before. It is not archived, and this says why.
 		return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("the body has %d octets, over the limit of %d, and RFC822.SIZE said %d", size, largest, m.Size)}
 	}
@@ -288,7 +289,7 @@ func (w *worker) receive(b *box, m wire.Metadata, u uint32, size int64, body io.
 
 // received counts a message that is the last of the worker's batch.
 func (w *worker) received(b *box, octets int64) {
-	w.quiet = 0
+	w.backoff.Reset()
 	b.judge(&w.batch.Events[w.batch.Len()-1])
 	b.mu.Lock()
 	b.misses = 0
@@ -316,13 +317,13 @@ func (w *worker) strays(ctx context.Context, t *task, metas map[uint32]wire.Meta
 		return nil
 	}
 	lost := t.want.Subtract(server)
-	if odd := contradiction(sel, server); odd != nil {
+	if odd := session.CheckComplete(sel, server); odd != nil {
 		b.flawed(odd)
 	}
-	if !reliable(sel, server) { // it says nothing of what is lost: that is tried, and fails by name
+	if !session.IsComplete(sel, server) { // it says nothing of what is lost: that is tried, and fails by name
 		lost = uid.Set{}
 	}
-	if overlooked := server.Subtract(b.server).Subtract(above(b.seen)); !overlooked.Empty() {
+	if overlooked := server.Subtract(b.server).Subtract(uid.Above(b.seen)); !overlooked.Empty() {
 		b.flawed(fmt.Errorf("UID SEARCH did not list all messages at first: UIDs %.100s were there", overlooked))
 	}
 	b.mu.Lock()
@@ -334,13 +335,13 @@ func (w *worker) strays(ctx context.Context, t *task, metas map[uint32]wire.Meta
 			return nil
 		}
 		if err := w.alone(ctx, t, metas[u], u); err != nil {
-			if !messageOnly(err) {
+			if !session.IsMessageError(err) {
 				return err
 			}
 			if err := w.record(b, uid.Of(u), err); err != nil {
 				return err
 			}
-			w.quiet = 0
+			w.backoff.Reset()
 		}
 		t.want = t.want.Subtract(uid.Of(u))
 	}
@@ -385,12 +386,6 @@ func (w *worker) alone(ctx context.Context, t *task, m wire.Metadata, u uint32) 
 	}
 	w.received(t.box, took)
 	return nil
-}
-
-// messageOnly says whether an error of Body is of that message alone, with the
-// connection as good as before.
-func messageOnly(err error) bool {
-	return errors.Is(err, wire.ErrNoBody) || errors.Is(err, wire.ErrNotSent) || wire.Classify(err) == wire.ClassMessage
 }
 
 // record notes that messages could not be archived, and why. A reason that is

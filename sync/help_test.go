@@ -18,6 +18,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/commit"
+	"archiverd/internal/session"
 	"archiverd/internal/testing/hostile"
 	"archiverd/internal/wire"
 	"archiverd/state"
@@ -34,7 +35,8 @@ type house struct {
 	under string                             // a level that all mailboxes but INBOX are below
 	seen  map[string]archive.Sum             // every file that a journal named, with its sum
 
-	bubble bool // the test runs in a bubble of synctest: its servers must be in memory
+	policy Policy // of all runs and checks
+	bubble bool   // the test runs in a bubble of synctest: its servers must be in memory
 }
 
 // newHouse makes an empty archive. When the test ends it is verified, nothing
@@ -72,7 +74,7 @@ func newHouseInBubble(t testing.TB) *house {
 
 // in is the house for a test within the test that made it, which reads only.
 func (h *house) in(t testing.TB) *house {
-	return &house{t: t, dir: h.dir, log: h.log, store: h.store, under: h.under}
+	return &house{t: t, dir: h.dir, log: h.log, store: h.store, under: h.under, policy: h.policy}
 }
 
 // soon is how long a test waits for what happens within a second or two.
@@ -273,9 +275,9 @@ func same(t testing.TB, name string, got, want map[uint32]letter) {
 const bounded = 5 * time.Minute
 
 // run does one run, checks what holds of any run, and returns it.
-func (h *house) run(acc Account) (state.Run, error) {
+func (h *house) run(acc session.Account) (state.Run, error) {
 	h.t.Helper()
-	return h.runWith(h.t.Context(), &Job{Account: acc, Committer: h.store, Log: h.log})
+	return h.runWith(h.t.Context(), &Job{Account: acc, Policy: h.policy, Committer: h.store, Log: h.log})
 }
 
 func (h *house) runWith(ctx context.Context, j *Job) (state.Run, error) {
@@ -325,7 +327,7 @@ func ledger(t testing.TB, run state.Run, err error) {
 }
 
 // clean does a run that must leave nothing to be desired.
-func (h *house) clean(acc Account) state.Run {
+func (h *house) clean(acc session.Account) state.Run {
 	h.t.Helper()
 	run, err := h.run(acc)
 	if err != nil || !run.OK() {
@@ -360,15 +362,15 @@ var (
 )
 
 // alice is the account at address.
-func alice(address string) Account {
-	return Account{
+func alice(address string) session.Account {
+	return session.Account{
 		Name: "alice",
 		Wire: wire.Options{Address: address, Security: wire.Plaintext, Timeouts: patient},
 		Auth: func(context.Context) (wire.Auth, error) {
 			return wire.Auth{Username: "alice", Password: []byte("secret")}, nil
 		},
 		Connections: 2,
-		Retry:       Retry{First: time.Millisecond, Most: 3 * time.Millisecond, Stated: 200 * time.Millisecond},
+		Retry:       session.Retry{FirstWait: time.Millisecond, MaxWait: 3 * time.Millisecond, MaxStated: 200 * time.Millisecond},
 	}
 }
 

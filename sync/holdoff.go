@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"archiverd/internal/quota"
+	"archiverd/internal/session"
 	"archiverd/state"
 )
 
@@ -33,11 +34,11 @@ func (j *Job) heldOff() time.Time {
 // setResumes sets when a run that ended with err goes on, if waiting helps.
 func (j *Job) setResumes(run *state.Run, err error) {
 	var exceeded *quota.ExceededError
-	var away *stayAway
+	var away *session.BackoffError
 	_, ferr := j.quota.Flush() // so that the run's record stores it
 	switch {
 	case errors.As(err, &away):
-		run.Resumes = j.Now().Add(away.wait).UTC()
+		run.Resumes = j.Now().Add(away.Wait).UTC()
 	case errors.As(err, &exceeded) && ferr == nil:
 		if at, err := j.quota.FreeAt(exceeded.Need); err == nil {
 			run.Resumes, run.DailyLimit = at.UTC(), exceeded.Limit

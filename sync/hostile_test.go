@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"archiverd/internal/session"
 	"archiverd/internal/testing/hostile"
 	"archiverd/internal/wire"
 )
@@ -20,7 +21,7 @@ import (
 type trap struct {
 	name   string
 	lie    func() lie // of one run
-	adjust func(o *hostile.Options, acc *Account)
+	adjust func(o *hostile.Options, acc *session.Account)
 	failed map[uint32]string // of INBOX, with a part of the reason
 	errors map[string]string // by mailbox: a part of the ledger's error; then nothing is said of its messages
 	run    string            // a part of the run's error
@@ -202,7 +203,7 @@ const lost = "connection is lost whenever it is fetched"
 // Whatever a server sends for bodies, the others are archived, and it is said of
 // each that is not, and why.
 func TestBodies(t *testing.T) {
-	overTLS := func(o *hostile.Options, _ *Account) { o.TLS = true }
+	overTLS := func(o *hostile.Options, _ *session.Account) { o.TLS = true }
 	five := func(reason string) map[uint32]string { return map[uint32]string{5: reason} }
 	whole := `SEQ FETCH (UID 5 BODY[] {5}` + "\r\n"
 	for _, c := range []trap{
@@ -233,8 +234,8 @@ func TestBodies(t *testing.T) {
 		{name: "the connection dies at the last", lie: poison(dies(""), 9), failed: map[uint32]string{9: lost}},
 		{name: "the connection dies at several", lie: poison(dies(""), 1, 2, 3, 6, 9), failed: map[uint32]string{1: lost, 2: lost, 3: lost, 6: lost, 9: lost}},
 		{name: "the connection dies at all", lie: poison(dies(""), 1, 2, 3, 4, 5, 6, 7, 8, 9), failed: map[uint32]string{1: lost, 2: lost, 3: lost, 4: lost, 5: lost, 6: lost, 7: lost, 8: lost, 9: lost}},
-		{name: "with one connection", lie: poison(dies(""), 1, 5), failed: map[uint32]string{1: lost, 5: lost}, adjust: func(_ *hostile.Options, a *Account) { a.Connections = 1 }},
-		{name: "with one connection, NO", lie: poison(says("TAG NO sorry\r\n"), 1, 5), failed: map[uint32]string{1: "sorry", 5: "sorry"}, adjust: func(_ *hostile.Options, a *Account) { a.Connections = 1 }},
+		{name: "with one connection", lie: poison(dies(""), 1, 5), failed: map[uint32]string{1: lost, 5: lost}, adjust: func(_ *hostile.Options, a *session.Account) { a.Connections = 1 }},
+		{name: "with one connection, NO", lie: poison(says("TAG NO sorry\r\n"), 1, 5), failed: map[uint32]string{1: "sorry", 5: "sorry"}, adjust: func(_ *hostile.Options, a *session.Account) { a.Connections = 1 }},
 	} {
 		t.Run(c.name, c.spring)
 	}

@@ -18,13 +18,15 @@ import (
 	"archiverd/internal/logkey"
 	"archiverd/internal/progress"
 	"archiverd/internal/quota"
+	"archiverd/internal/session"
 	"archiverd/internal/wire"
 	"archiverd/state"
 )
 
 // Job archives one account. Its fields are set before Run.
 type Job struct {
-	Account   Account
+	Account   session.Account
+	Policy    Policy
 	Committer *commit.Committer
 	// Slots are the connections that all jobs of the process may have
 	// together; nil: any number.
@@ -137,7 +139,7 @@ func (j *Job) round(ctx context.Context, run *state.Run, cursors map[string]stat
 	j.meter.Change(func(p *progress.Progress) { p.Stage, p.Mailboxes = "fetching", len(boxes) })
 	err = r.work(w, boxes)
 	for _, b := range boxes {
-		l, cursor, serr := b.settle(j.Account.Largest, r.leaves())
+		l, cursor, serr := b.settle(j.Policy.MaxMessage, r.leaves())
 		if err == nil {
 			err = serr
 		}
@@ -174,7 +176,7 @@ type round struct {
 	cond     *gosync.Cond
 	queue    []task
 	over     error           // why nothing more is begun, though what is under way goes on
-	calm     time.Time       // until when no command is sent
+	pause    session.Pause   // until when no command is sent
 	delicate *worker         // which has a late task
 	held     int             // tasks and batches not done with, of all mailboxes
 	most     int             // workers that there may be
@@ -229,11 +231,9 @@ func (r *round) choose(list []wire.Mailbox, known map[string]state.Mailbox, run 
 		}
 		info, ok := known[place.Dir]
 		delete(known, place.Dir)
-		if sel := j.Account.Select; sel != nil {
-			if yes, rule := sel(m.Name, m.Delimiter, m.Attrs); !yes {
-				run.Mailboxes = append(run.Mailboxes, excluded(m, rule))
-				continue
-			}
+		if yes, rule := j.Policy.selects(m.Name, m.Delimiter, m.Attrs); !yes {
+			run.Mailboxes = append(run.Mailboxes, excluded(m, rule))
+			continue
 		}
 		if other, twice := taken[place.Dir]; twice {
 			run.Mailboxes = append(run.Mailboxes, state.Ledger{Mailbox: m.Name, Error: fmt.Sprintf("has the same place in the archive as mailbox %q", other)})
@@ -241,7 +241,7 @@ func (r *round) choose(list []wire.Mailbox, known map[string]state.Mailbox, run 
 		}
 		taken[place.Dir] = m.Name
 		b := &box{r: r, listed: m, name: name, place: place, info: info, known: ok}
-		if l, same := b.unchanged(j.Account.Largest); same {
+		if l, same := b.unchanged(j.Policy.MaxMessage); same {
 			run.Mailboxes = append(run.Mailboxes, l)
 			continue
 		}

@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"archiverd/archive"
+	"archiverd/internal/fingerprint"
+	"archiverd/internal/session"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 	"archiverd/state"
@@ -36,7 +38,7 @@ type match struct {
 // caller to yield.
 func (w *worker) known(ctx context.Context, t *task, metas map[uint32]wire.Metadata) (*claim, error) {
 	b := t.box
-	if w.r.j.Account.Matching.Off || b.inDoubt() {
+	if w.r.j.Policy.Matching.Off || b.inDoubt() {
 		return nil, nil
 	}
 	keys := map[uint32]state.Key{}
@@ -91,14 +93,14 @@ func (w *worker) recognise(ctx context.Context, t *task, metas map[uint32]wire.M
 		return matches, nil
 	}
 	err := w.c.FetchHeaders(ctx, ask, func(u uint32, header []byte) error {
-		sum := archive.Sum(sha256.Sum256(trimmed(header)))
+		sum := archive.Sum(sha256.Sum256(fingerprint.TrimHeader(header)))
 		same := slices.DeleteFunc(candidates[u], func(c match) bool { return c.header != sum })
 		if len(same) == 1 {
 			matches = append(matches, same[0])
 		}
 		return nil
 	})
-	if messageOnly(err) { // a NO: then they are downloaded
+	if session.IsMessageError(err) { // a NO: then they are downloaded
 		err = nil
 	}
 	return matches, err
@@ -199,7 +201,7 @@ func readStored(f fs.File) (out stored, err error) {
 	}
 	h := archive.NewHasher()
 	all := io.TeeReader(f, h)
-	header, plain, err := readHeader(all)
+	header, plain, err := fingerprint.ReadHeader(all)
 	if err == nil {
 		_, err = io.Copy(io.Discard, all)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"archiverd/internal/session"
 	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/testing/hostile"
 	"archiverd/state"
@@ -78,7 +79,7 @@ func TestKnownAtDovecot(t *testing.T) {
 	old, next := s.User(t, "old"), s.User(t, "next")
 	witness := old.Dial(t)
 	witness.Load(corpus)
-	account := func(u *dovecot.User) Account {
+	account := func(u *dovecot.User) session.Account {
 		acc := loginAt(s.Addr, u.Name, u.Password, s.TLS)
 		acc.Name = "alice"
 		return acc
@@ -186,12 +187,13 @@ func (s *server) headers() (out []string) {
 
 // downloads is a run that must archive what the server has, and fetch so many
 // bodies. Of an epoch's matches at least one is compared.
-func (h *house) downloads(is hostile.Mailbox, want int, adjust func(*Account)) (state.Run, *server) {
+func (h *house) downloads(is hostile.Mailbox, want int, adjust func(*Policy)) (state.Run, *server) {
 	h.t.Helper()
 	s := serve(h.t, hostile.Options{Mailboxes: []hostile.Mailbox{is}})
 	acc := alice(s.Address())
 	if adjust != nil {
-		adjust(&acc)
+		defer func(before Policy) { h.policy = before }(h.policy)
+		adjust(&h.policy)
 	}
 	run := h.clean(acc)
 	if got := s.total(); got != want {
@@ -279,7 +281,7 @@ func TestHeadersOfAPieceAreOneCommand(t *testing.T) {
 	box := mail("INBOX", 7, 300)
 	h.downloads(box, 300, nil)
 	box.UIDValidity = 8
-	if run, s := h.downloads(box, 1, func(a *Account) { a.Matching.Check = -1 }); len(s.headers()) != 1 || run.Sum.Matched < 290 {
+	if run, s := h.downloads(box, 1, func(p *Policy) { p.Matching.Check = -1 }); len(s.headers()) != 1 || run.Sum.Matched < 290 {
 		t.Errorf("%d were matched; it asked %.300q", run.Sum.Matched, s.headers())
 	}
 }
@@ -289,7 +291,7 @@ func TestMatchingOff(t *testing.T) {
 	h := newHouse(t)
 	box := mail("INBOX", 7, 30)
 	h.downloads(box, 30, nil)
-	off := func(a *Account) { a.Matching.Off = true }
+	off := func(p *Policy) { p.Matching.Off = true }
 	box.UIDValidity = 8
 	if run, s := h.downloads(box, 30, off); run.Sum.Matched != 0 || run.Sum.Linked != 30 || len(s.headers()) > 0 {
 		t.Errorf("%+v, %q", run.Sum, s.headers())

@@ -14,6 +14,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/imapd"
+	"archiverd/internal/session"
 	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/wire"
 	"archiverd/state"
@@ -196,7 +197,7 @@ func (h *honest) change(seed uint64) {
 }
 
 // lie archives through a liar, in one run, and checks what holds of any.
-func (h *honest) lie(a *house, acc Account, seed uint64) state.Run {
+func (h *honest) lie(a *house, acc session.Account, seed uint64) state.Run {
 	h.t.Helper()
 	p := lieAbout(h.t, acc.Wire.Address, seed)
 	h.t.Cleanup(func() {
@@ -206,10 +207,10 @@ func (h *honest) lie(a *house, acc Account, seed uint64) state.Run {
 	})
 	acc.Wire.Address = p.Addr
 	acc.Connections = 1 + int(seed/2%3)
-	acc.Retry.Tries = 30
+	acc.Retry.MaxTries = 30
 	run, err := a.run(acc)
 	if err == nil {
-		h.accounted(h.recorded(a), run, acc.Largest)
+		h.accounted(h.recorded(a), run, a.policy.MaxMessage)
 	}
 	return run
 }
@@ -235,8 +236,9 @@ func TestLies(t *testing.T) {
 			for round := range rounds {
 				for range runs {
 					acc := alice(h.addr)
+					a.policy.MaxMessage = 0
 					if seed%5 == 4 {
-						acc.Largest = 700
+						a.policy.MaxMessage = 700
 					}
 					if run := h.lie(a, acc, seed); run.OK() {
 						survived++
@@ -244,6 +246,7 @@ func TestLies(t *testing.T) {
 					seed++
 					tried++
 				}
+				a.policy.MaxMessage = 0
 				a.clean(alice(h.addr))
 				h.whole(h.recorded(a))
 				if t.Failed() {

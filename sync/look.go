@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 
+	"archiverd/internal/session"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 )
@@ -70,7 +71,7 @@ func (b *box) guess(condstore bool) (queries []wire.MetadataQuery, s sight) {
 // is believed that the list of UIDs does not have.
 func (w *worker) look(ctx context.Context, b *box, guess bool) (s sight, err error) {
 	condstore := w.c.HasCapability("CONDSTORE")
-	_, err = look(func() (wire.Opened, error) {
+	_, err = session.OpenComplete(func() (wire.Opened, error) {
 		var queries []wire.MetadataQuery
 		s = sight{}
 		if guess {
@@ -81,52 +82,6 @@ func (w *worker) look(ctx context.Context, b *box, guess bool) (s sight, err err
 		return s.Opened, err
 	})
 	return s, err
-}
-
-// look has a mailbox opened and its UIDs listed. Where some that were there are not
-// listed, they may have been expunged in between: then it looks again.
-func look(see func() (wire.Opened, error)) (seen wire.Opened, err error) {
-	for range 2 {
-		if seen, err = see(); err != nil || contradiction(seen.Examined, seen.UIDs) == nil {
-			break
-		}
-	}
-	return seen, err
-}
-
-// contradiction is the error for a list of UIDs that has fewer messages than the
-// mailbox had when it was opened.
-func contradiction(sel wire.Examined, server uid.Set) error {
-	if server.Len() >= int(sel.Messages) {
-		return nil
-	}
-	return fmt.Errorf("UID SEARCH lists %d messages of a mailbox that has %d", server.Len(), sel.Messages)
-}
-
-// reliable says whether a list of UIDs is as long as it must be without what came
-// after the mailbox was opened, and so has a UID from UIDNEXT on: that it does not
-// list a message then means that there is none.
-func reliable(sel wire.Examined, server uid.Set) bool {
-	if sel.UIDNext > 0 {
-		server = server.Subtract(above(sel.UIDNext - 1))
-	}
-	return server.Len() >= int(sel.Messages)
-}
-
-// above are all UIDs above u.
-func above(u uint32) (s uid.Set) {
-	if u < 1<<32-1 {
-		s.AddRange(u+1, 1<<32-1)
-	}
-	return s
-}
-
-// excessive is the error for a list of more UIDs than can have come meanwhile.
-func excessive(sel wire.Examined, server uid.Set) error {
-	if server.Len() <= 2*int(sel.Messages)+1000 {
-		return nil
-	}
-	return fmt.Errorf("UID SEARCH lists %d messages of a mailbox that has %d", server.Len(), sel.Messages)
 }
 
 // examine opens the mailbox on the worker's connection, and looks.

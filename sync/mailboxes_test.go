@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"archiverd/internal/session"
 	"archiverd/internal/testing/hostile"
 )
 
@@ -59,7 +60,7 @@ func uids(n int) string {
 // What is wrong with one mailbox is that mailbox's, and is said.
 func TestMailboxes(t *testing.T) {
 	bad := func(text string) map[string]string { return map[string]string{"INBOX": text} }
-	extended := func(o *hostile.Options, _ *Account) { o.Capabilities += " ESEARCH" }
+	extended := func(o *hostile.Options, _ *session.Account) { o.Capabilities += " ESEARCH" }
 	for _, c := range []trap{
 		{name: "EXAMINE is refused", lie: examines("TAG NO [NOPERM] not yours\r\n"), errors: bad("[NOPERM] not yours")},
 		{name: "EXAMINE is refused as a login would be", lie: examines("TAG NO [AUTHORIZATIONFAILED] not yours\r\n"), errors: bad("[AUTHORIZATIONFAILED] not yours")},

@@ -2,11 +2,11 @@ package sync
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"archiverd/internal/logkey"
 	"archiverd/internal/quota"
+	"archiverd/internal/session"
 	"archiverd/internal/wire"
 )
 
@@ -17,7 +17,7 @@ var errRetired = errors.New("the server wants fewer connections")
 // under way is fetched to its end, and nothing more is begun.
 func (r *round) finish(err error) bool {
 	var spent *quota.ExceededError
-	var away *stayAway
+	var away *session.BackoffError
 	if !errors.As(err, &spent) && !errors.As(err, &away) {
 		return false
 	}
@@ -40,29 +40,14 @@ func (r *round) leaves() string {
 	return "left to the next run"
 }
 
-// away has all workers keep quiet for a time that the server asked for, or
-// ends the run if it is longer than a run waits.
+// away pauses all workers for a time that the server asked for, or ends the run
+// if it is longer than a run waits.
 func (r *round) away(wait time.Duration, cause error) {
-	if wait > r.j.Account.Retry.withDefaults().Stated {
-		r.finish(&stayAway{wait, fmt.Errorf("the server asks to stay away for %v: %w", wait, cause)})
+	if err := r.j.Account.Retry.CheckStated(wait, cause); err != nil {
+		r.finish(err)
 		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if until := time.Now().Add(wait); until.After(r.calm) {
-		r.calm = until
-	}
-}
-
-// rest waits until commands may be sent.
-func (r *round) rest() error {
-	r.mu.Lock()
-	wait := time.Until(r.calm)
-	r.mu.Unlock()
-	if wait <= 0 {
-		return nil
-	}
-	return sleep(r.ctx, wait)
+	r.pause.Extend(wait)
 }
 
 // refused is what a worker does when the server refuses speed or connection: it
@@ -70,7 +55,7 @@ func (r *round) rest() error {
 // They all keep quiet for as long as the server asked. The error ends the worker, or the
 // run.
 func (w *worker) refused(cause error) error {
-	wait, err := w.plan(&w.r.j.Account, cause)
+	wait, err := w.backoff.Next(&w.r.j.Account, cause)
 	if err != nil {
 		return err
 	}
@@ -80,5 +65,5 @@ func (w *worker) refused(cause error) error {
 		return errRetired
 	}
 	w.r.j.Log.Info("connecting again", logkey.Account, w.r.j.Account.Name, "wait", wait.Round(time.Millisecond), logkey.Error, cause)
-	return sleep(w.r.ctx, wait)
+	return session.Sleep(w.r.ctx, wait)
 }

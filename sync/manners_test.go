@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"archiverd/internal/session"
 	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/testing/hostile"
 	"archiverd/state"
@@ -58,7 +59,7 @@ func TestStatedBackOffEndsTheRun(t *testing.T) {
 				acc.Connections = connections
 				clock := newCalendar()
 				run, err := h.runWith(t.Context(), &Job{Account: acc, Committer: h.store, Log: h.log, Now: clock.now})
-				var away *stayAway
+				var away *session.BackoffError
 				if !errors.As(err, &away) || !strings.Contains(run.Error, "stay away for 50m0s") || run.LoginRefused || run.DailyLimit != 0 {
 					t.Fatalf("%v: %+v", err, run)
 				}
@@ -127,7 +128,7 @@ func TestThrottledWithoutATime(t *testing.T) {
 		if err == nil || run.LoginRefused || !run.Resumes.Equal(clock.now().Add(30*time.Minute)) {
 			t.Errorf("%s: %v: %+v", reply, err, run)
 		}
-		if n := logins(s.Commands()); n != throttledTries {
+		if n := logins(s.Commands()); n != 3 {
 			t.Errorf("%s: %d logins", reply, n)
 		}
 	}
@@ -146,7 +147,7 @@ func TestThrottledMessageIsNotFailed(t *testing.T) {
 		return true
 	}})
 	acc := alice(s.Address())
-	acc.Retry.Tries = 20
+	acc.Retry.MaxTries = 20
 	h.clean(acc)
 	h.holds(boxes[0])
 }
@@ -213,7 +214,7 @@ func TestConnectionIsTakenBack(t *testing.T) {
 			}})
 			acc := alice(s.Address())
 			acc.Connections = 3
-			acc.Retry.First, acc.Retry.Most = 20*time.Millisecond, 20*time.Millisecond
+			acc.Retry.FirstWait, acc.Retry.MaxWait = 20*time.Millisecond, 20*time.Millisecond
 			h.clean(acc)
 			for _, m := range boxes {
 				h.holds(m)

@@ -8,12 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/textproto"
 	"os"
 	"slices"
-	"strings"
 
 	"archiverd/archive"
+	"archiverd/internal/fingerprint"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 )
@@ -151,7 +150,7 @@ func (m *matcher) byHeader(ctx context.Context) error {
 			wanted[it.Size] = true
 		}
 	}
-	return m.compare(ctx, items, wanted, equal, trimmed)
+	return m.compare(ctx, items, wanted, equal, fingerprint.TrimHeader)
 }
 
 // byCanon matches the items that a server may have changed, as the canonical
@@ -169,9 +168,9 @@ func (m *matcher) byCanon(ctx context.Context) error {
 		}
 	}
 	return m.compare(ctx, items, sizes, altered, func(header []byte) []byte {
-		c := newCanon()
+		c := fingerprint.NewCanonical()
 		_, _ = c.Write(header) // never fails
-		return trimmed(c.header.Bytes())
+		return fingerprint.TrimHeader(c.Header())
 	})
 }
 
@@ -179,7 +178,7 @@ func (m *matcher) byCanon(ctx context.Context) error {
 type form struct {
 	print
 	header archive.Sum
-	traits traits
+	traits fingerprint.Traits
 	plain  bool // the header, as of headerOf
 }
 
@@ -196,8 +195,8 @@ func (m *matcher) read() error {
 		if k == len(sizes) || sizes[k] > 2*it.Size+2 {
 			continue
 		}
-		c := newCanon()
-		var scan traitScan
+		c := fingerprint.NewCanonical()
+		var scan fingerprint.TraitScanner
 		err := m.octetsOf(it, func(f io.Reader) error {
 			_, err := io.Copy(io.MultiWriter(c, &scan), f)
 			return err
@@ -205,8 +204,8 @@ func (m *matcher) read() error {
 		if err != nil {
 			return err
 		}
-		header, _, plain := headerOf(c.header.Bytes())
-		m.forms[i] = form{print{c.size, c.end()}, sha256.Sum256(header), scan.traits, plain}
+		header, _, plain := fingerprint.SplitHeader(c.Header())
+		m.forms[i] = form{print{c.Size(), c.Sum()}, sha256.Sum256(header), scan.Traits(), plain}
 	}
 	return nil
 }
@@ -295,9 +294,9 @@ func (m *matcher) byOctets(ctx context.Context) error {
 	var list []int
 	for i, it := range m.missing {
 		f, ok := m.forms[i]
-		if t := f.traits; ok && (!f.plain || t.any()) {
+		if t := f.traits; ok && (!f.plain || t.Any()) {
 			list = append(list, i)
-			spans = append(spans, span{it.Size - int64(t.bareCR), it.Size + int64(t.bareLF+t.bareCR) + 2})
+			spans = append(spans, span{it.Size - int64(t.BareCR), it.Size + int64(t.BareLF+t.BareCR) + 2})
 		}
 	}
 	spans = merged(spans)
@@ -333,13 +332,13 @@ func (m *matcher) octets(ctx context.Context, list []int, set uid.Set) error {
 	told, exact, canonical := answered{}, map[archive.Sum][]uint32{}, map[archive.Sum][]uint32{}
 	err := m.c.FetchBodies(ctx, set, func(u uint32, _ int64, body io.Reader) error {
 		told[u] = true
-		c := newCanon()
+		c := fingerprint.NewCanonical()
 		sum, _, err := archive.Hash(io.TeeReader(body, c))
 		if err != nil {
 			return err
 		}
 		exact[sum] = append(exact[sum], u)
-		form := c.end()
+		form := c.Sum()
 		canonical[form] = append(canonical[form], u)
 		return nil
 	})
@@ -381,7 +380,7 @@ func (m *matcher) byFields(ctx context.Context, may func(i int) bool) error {
 		if err != nil {
 			return err
 		}
-		if key := fieldsOf(header); key != "" {
+		if key := fingerprint.Fields(header); key != "" {
 			items[key] = append(items[key], i)
 		}
 	}
@@ -392,7 +391,7 @@ func (m *matcher) byFields(ctx context.Context, may func(i int) bool) error {
 	told, uids := answered{}, map[string][]uint32{}
 	err := m.c.FetchHeaders(ctx, set, func(u uint32, header []byte) error {
 		told[u] = true
-		if key := fieldsOf(header); items[key] != nil {
+		if key := fingerprint.Fields(header); items[key] != nil {
 			uids[key] = append(uids[key], u)
 		}
 		return nil
@@ -408,30 +407,11 @@ func (m *matcher) byFields(ctx context.Context, may func(i int) bool) error {
 	return nil
 }
 
-// fieldsOf is what a message is known by even if its server rewrites it; empty
-// without a Message-ID.
-func fieldsOf(header []byte) string {
-	values := map[string]string{}
-	unfolded := strings.NewReplacer("\r\n ", " ", "\r\n\t", " ", "\n ", " ", "\n\t", " ").Replace(string(header))
-	for line := range strings.Lines(unfolded) {
-		name, value, _ := strings.Cut(line, ":")
-		name = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name))
-		if _, again := values[name]; !again {
-			values[name] = strings.Join(strings.Fields(value), " ")
-		}
-	}
-	id := values["Message-Id"]
-	if id == "" {
-		return ""
-	}
-	return strings.Join([]string{id, values["Date"], values["From"], values["Subject"]}, "\n")
-}
-
 // header reads an item's header. What can't be read is not found at the server,
 // and reported when it should be appended.
 func (m *matcher) header(it *Item) (header []byte, plain bool, err error) {
 	err = m.octetsOf(it, func(f io.Reader) (err error) {
-		header, plain, err = readHeader(f)
+		header, plain, err = fingerprint.ReadHeader(f)
 		return err
 	})
 	return bytes.Clone(header), plain, err

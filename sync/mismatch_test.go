@@ -69,13 +69,13 @@ func TestLateMismatch(t *testing.T) {
 	h.downloads(was, 60, nil)
 	is := was
 	is.UIDValidity, is.Messages = 8, slices.Clone(was.Messages[:30])
-	run, _ := h.downloads(is, 1, func(a *Account) { a.Matching.Check = -1 })
+	run, _ := h.downloads(is, 1, func(p *Policy) { p.Matching.Check = -1 })
 	if run.Sum.Matched != 29 {
 		t.Errorf("%+v", run.Sum)
 	}
 	is.HighestModSeq++
 	is.Messages = append(is.Messages, unlike(was, 8).Messages[30:]...)
-	run, _ = h.downloads(is, 30+29, func(a *Account) { a.Matching.Check = 1 })
+	run, _ = h.downloads(is, 30+29, func(p *Policy) { p.Matching.Check = 1 })
 	if l := of(t, run, "INBOX"); l.Matched != 0 || l.Server != 60 || l.Archived != 60 || len(run.Warnings) != 1 {
 		t.Errorf("%+v, warnings %q", l, run.Warnings)
 	}
@@ -92,7 +92,7 @@ func TestDoubtIsNotComplete(t *testing.T) {
 	h.downloads(was, 60, nil)
 	is := was
 	is.UIDValidity, is.Messages = 8, slices.Clone(was.Messages[:30])
-	h.downloads(is, 1, func(a *Account) { a.Matching.Check = -1 })
+	h.downloads(is, 1, func(p *Policy) { p.Matching.Check = -1 })
 	is.HighestModSeq++
 	is.Messages = append(is.Messages, unlike(was, 8).Messages[30:]...)
 	s := serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{is}, Script: func(s *hostile.Session, cmd hostile.Command) bool {
@@ -103,11 +103,12 @@ func TestDoubtIsNotComplete(t *testing.T) {
 		return true
 	}})
 	acc := alice(s.Address())
-	acc.Matching.Check = 1
+	h.policy.Matching.Check = 1
 	run, err := h.run(acc)
 	if l := of(t, run, "INBOX"); err != nil || l.Archived != 60 || !strings.Contains(l.Error, "still to be downloaded") {
 		t.Errorf("%+v, %v", l, err)
 	}
+	h.policy = Policy{}
 	run, _ = h.downloads(is, 2, nil)
 	if l := of(t, run, "INBOX"); l.Matched != 0 {
 		t.Errorf("%+v", l)
@@ -120,7 +121,7 @@ func TestCheckAll(t *testing.T) {
 	box := texts(40)
 	h.downloads(box, 40, nil)
 	box.UIDValidity = 8
-	run, _ := h.downloads(box, 40, func(a *Account) { a.Matching.Check = 1 })
+	run, _ := h.downloads(box, 40, func(p *Policy) { p.Matching.Check = 1 })
 	if run.Sum.Matched != 0 || len(run.Warnings) > 0 {
 		t.Errorf("%+v, warnings %q", run.Sum, run.Warnings)
 	}

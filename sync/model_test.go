@@ -182,7 +182,7 @@ func (w *world) turmoil(h *house, addr string) {
 		}
 	})
 	// what becomes of it does not matter: its ledger adds up, and it ends
-	_, _ = h.runWith(ctx, &Job{Account: acc, Committer: h.store, Log: h.log})
+	_, _ = h.runWith(ctx, &Job{Account: acc, Policy: h.policy, Committer: h.store, Log: h.log})
 	wait.Wait()
 	c.close()
 }

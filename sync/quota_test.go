@@ -16,6 +16,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/quota"
+	"archiverd/internal/session"
 	"archiverd/internal/testing/hostile"
 	"archiverd/state"
 )
@@ -43,7 +44,7 @@ func (c *calendar) set(t time.Time) {
 // wireTap counts what comes through the connections of an account, by itself.
 type wireTap struct{ octets atomic.Int64 }
 
-func (w *wireTap) tap(acc *Account) {
+func (w *wireTap) tap(acc *session.Account) {
 	acc.Wire.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := (&net.Dialer{}).DialContext(ctx, network, address)
 		if err != nil {
@@ -84,7 +85,7 @@ func alike(n, size int) (sizes []int) {
 
 // days runs an account against a server until all is archived, each time when
 // the run before says that it goes on. It checks every run, and returns what came in each.
-func (h *house) days(s *server, acc Account, most int) (octets []int64) {
+func (h *house) days(s *server, acc session.Account, most int) (octets []int64) {
 	h.t.Helper()
 	clock, tap := newCalendar(), &wireTap{}
 	tap.tap(&acc)
@@ -125,7 +126,7 @@ func (h *house) days(s *server, acc Account, most int) (octets []int64) {
 
 // refuses fails unless a run before it may go on asks the server nothing, and
 // leaves the ledger of the last one where it is.
-func (h *house) refuses(s *server, acc Account, clock *calendar, last state.Run) {
+func (h *house) refuses(s *server, acc session.Account, clock *calendar, last state.Run) {
 	h.t.Helper()
 	now, commands := clock.now(), len(s.Commands())
 	clock.set(last.Resumes.Add(-time.Second))

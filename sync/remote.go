@@ -10,6 +10,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/pattern"
+	"archiverd/internal/session"
 	"archiverd/internal/uid"
 	"archiverd/internal/utf7"
 	"archiverd/internal/wire"
@@ -29,7 +30,8 @@ var (
 // begins it, Close ends it; it is for one goroutine. Mailbox names are written
 // as people read them, in UTF-8 and with the server's delimiter.
 type Remote struct {
-	Account Account
+	Account session.Account
+	Policy  Policy // selects the mailboxes of a purge that names none
 	// Archive is what Delete, PlanPurge and Purge prove messages by. It is only
 	// read, and a daemon may be writing to it. The other methods do without.
 	Archive *archive.Archive

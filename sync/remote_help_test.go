@@ -15,6 +15,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/imapd"
+	"archiverd/internal/session"
 	"archiverd/internal/uid"
 )
 
@@ -32,7 +33,7 @@ type ward struct {
 	server *imapd.Server
 	user   *imapd.User
 	old    *imapd.Mailbox
-	acc    Account
+	acc    session.Account
 
 	mu   gosync.Mutex
 	on   map[string]func() // called once, before a command that has this in it
@@ -80,7 +81,7 @@ func (w *ward) serve(body func(i int) []byte) {
 }
 
 // tapped is the account with an ear on its connections.
-func (w *ward) tapped(acc Account) Account {
+func (w *ward) tapped(acc session.Account) session.Account {
 	acc.Wire.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := (&net.Dialer{}).DialContext(ctx, network, address)
 		return &tap{c, w}, err

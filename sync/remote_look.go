@@ -9,6 +9,7 @@ import (
 
 	"archiverd/archive"
 	rfc5322 "archiverd/internal/message"
+	"archiverd/internal/session"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 )
@@ -52,7 +53,7 @@ func (r *Remote) Search(ctx context.Context, name string, keys []string, limit i
 		}
 		return err
 	})
-	if err != nil && !messageOnly(err) { // a server that gives no headers still has found them
+	if err != nil && !session.IsMessageError(err) { // a server that gives no headers still has found them
 		return nil, 0, fmt.Errorf("search mailbox %q: %w", name, err)
 	}
 	for u := range set.All() {

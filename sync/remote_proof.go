@@ -12,6 +12,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/pattern"
+	"archiverd/internal/session"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 )
@@ -214,7 +215,7 @@ func (p *proof) headers(ctx context.Context, set uid.Set) (doubtful uid.Set, err
 		}
 		return nil
 	})
-	if err != nil && !messageOnly(err) {
+	if err != nil && !session.IsMessageError(err) {
 		return set, fmt.Errorf("mailbox %q: %w", p.mailbox, err)
 	}
 	return set.Subtract(equal), nil
@@ -247,7 +248,7 @@ func (p *proof) octets(ctx context.Context, u uint32) (reason string, err error)
 		return err
 	})
 	switch {
-	case err != nil && messageOnly(err):
+	case err != nil && session.IsMessageError(err):
 		return fmt.Sprintf("the server does not hand it over to be compared (%v): try again", err), nil
 	case err != nil:
 		return "", fmt.Errorf("mailbox %q, UID %d: %w", p.mailbox, u, err)

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
+	"archiverd/internal/session"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 )
@@ -99,11 +99,7 @@ func (r *Remote) purgeable(ctx context.Context, names []string) ([]wire.Mailbox,
 	}
 	list, err := r.List(ctx)
 	for _, m := range list {
-		archived := true
-		if r.Account.Select != nil {
-			archived, _ = r.Account.Select(m.Name, m.Delimiter, m.Attrs)
-		}
-		if archived && !unselectable(m) {
+		if archived, _ := r.Policy.selects(m.Name, m.Delimiter, m.Attrs); archived && !unselectable(m) {
 			out = append(out, m)
 		}
 	}
@@ -164,7 +160,7 @@ func (p *PurgedMailbox) stays(u uint32, meta wire.Metadata, before time.Time, o 
 	switch {
 	case meta.InternalDate.IsZero() || !meta.InternalDate.Before(before):
 		p.Young++
-	case !o.Flagged && flagged(meta):
+	case !o.Flagged && session.HasFlag(meta.Flags, `\Flagged`):
 		p.Flagged++
 	case archived && !p.proof.epoch.Messages[u].Added.Before(before):
 		p.Fresh++
@@ -172,10 +168,6 @@ func (p *PurgedMailbox) stays(u uint32, meta wire.Metadata, before time.Time, o 
 		return false
 	}
 	return true
-}
-
-func flagged(m wire.Metadata) bool {
-	return slices.ContainsFunc(m.Flags, func(f string) bool { return strings.EqualFold(f, `\Flagged`) })
 }
 
 // Purge deletes what PlanPurge chose, on the same connection or another: it looks
@@ -207,7 +199,7 @@ func (r *Remote) purge(ctx context.Context, p *PurgedMailbox) error {
 		return fmt.Errorf("%w: the server gives mailbox %q for reading only", ErrRefused, p.Mailbox)
 	case sel.UIDValidity != p.sel.UIDValidity:
 		return fmt.Errorf("%w: UIDVALIDITY of mailbox %q has changed a moment ago: %s", ErrRefused, p.Mailbox, p.proof.sync())
-	case sel.HasPermanentFlags && !slices.ContainsFunc(sel.PermanentFlags, isDeleted):
+	case sel.HasPermanentFlags && !session.HasFlag(sel.PermanentFlags, `\Deleted`):
 		return fmt.Errorf("%w: the server lets nobody delete messages of mailbox %q", ErrRefused, p.Mailbox)
 	}
 	var sent uid.Set
@@ -251,7 +243,7 @@ func (r *Remote) expunge(ctx context.Context, p *PurgedMailbox, batch uid.Set) (
 			continue
 		}
 		same.Add(u)
-		if !slices.ContainsFunc(meta.Flags, isDeleted) {
+		if !session.HasFlag(meta.Flags, `\Deleted`) {
 			fresh.Add(u)
 		}
 	}
@@ -269,5 +261,3 @@ func (r *Remote) expunge(ctx context.Context, p *PurgedMailbox, batch uid.Set) (
 	}
 	return gone, err
 }
-
-func isDeleted(flag string) bool { return strings.EqualFold(flag, `\Deleted`) }

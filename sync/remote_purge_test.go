@@ -56,7 +56,7 @@ func TestPurge(t *testing.T) {
 		}
 	}
 	r.Now = func() time.Time { return time.Now().Add(month) }
-	r.Account.Select = func(name, _ string, _ []string) (bool, string) { return name != "INBOX", "" }
+	r.Policy.Select = func(name, _ string, _ []string) (bool, string) { return name != "INBOX", "" }
 	plan, err := r.PlanPurge(t.Context(), nil, Purge{OlderThan: month - time.Hour})
 	if err != nil || len(plan) != 1 {
 		t.Fatalf("%v, %d mailboxes", err, len(plan))

@@ -10,6 +10,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/progress"
+	"archiverd/internal/session"
 )
 
 // Source is a mailbox to restore, as it is in the archive, or made of files.
@@ -42,7 +43,7 @@ type Mapping struct {
 // written. What is there is found out from the server each time, so a restore
 // that was broken off is simply begun again. Its fields are set before Plan.
 type Restore struct {
-	Account Account // where to
+	Account session.Account // where to
 	Sources []Source
 	// Open opens an item's octets.
 	Open func(id string) (*os.File, error)

@@ -11,7 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"archiverd/archive"
+	"archiverd/internal/fingerprint"
 	"archiverd/internal/progress"
+	"archiverd/internal/session"
 	"archiverd/internal/wire"
 )
 
@@ -54,7 +57,7 @@ func (s *restoring) refuse(b *restoreBox, i int, reason string) {
 }
 
 // append sends what is pending, in order.
-func (s *restoring) append(ctx context.Context, w *restorer, b *restoreBox) error {
+func (s *restoring) append(ctx context.Context, w *session.Session, b *restoreBox) error {
 	late, cancel := graceful(ctx)
 	defer cancel()
 	for from := 0; !s.full.Load(); {
@@ -79,7 +82,7 @@ func (s *restoring) append(ctx context.Context, w *restorer, b *restoreBox) erro
 
 // pack makes parcels of the next pending items from one on, and says where to go
 // on behind them. Each file is read whole before a single octet of it is sent.
-func (s *restoring) pack(w *restorer, b *restoreBox, from int) (parcels []parcel, next int, err error) {
+func (s *restoring) pack(w *session.Session, b *restoreBox, from int) (parcels []parcel, next int, err error) {
 	var octets int64
 	for next = from; next < len(b.items); next++ {
 		it := b.items[next]
@@ -93,7 +96,7 @@ func (s *restoring) pack(w *restorer, b *restoreBox, from int) (parcels []parcel
 			continue
 		case b.deaths[next] >= deathsOfOne:
 			s.refuse(b, next, "the connection is lost whenever it is sent")
-			w.quiet = 0 // it is the message, not the server
+			w.ResetBackoff() // it is the message, not the server
 			continue
 		}
 		f, err := s.r.Open(it.ID)
@@ -107,7 +110,7 @@ func (s *restoring) pack(w *restorer, b *restoreBox, from int) (parcels []parcel
 			s.refuse(b, next, err.Error())
 			continue
 		}
-		if t.any() {
+		if t.Any() {
 			b.traits[next] = t
 		}
 		octets += it.Size
@@ -138,7 +141,7 @@ func (b *restoreBox) keep(flags []string) []string {
 }
 
 // send appends messages and deals with what the server refuses of them.
-func (s *restoring) send(ctx context.Context, w *restorer, b *restoreBox, parcels []parcel) error {
+func (s *restoring) send(ctx context.Context, w *session.Session, b *restoreBox, parcels []parcel) error {
 	if s.full.Load() {
 		return nil
 	}
@@ -158,7 +161,7 @@ func (s *restoring) send(ctx context.Context, w *restorer, b *restoreBox, parcel
 		return nil
 	case len(parcels) == 1:
 		return s.refusal(ctx, w, b, parcels[0], results[0].Err)
-	case len(again) == len(parcels) && w.c.HasCapability("MULTIAPPEND"): // all for one
+	case len(again) == len(parcels) && w.Conn().HasCapability("MULTIAPPEND"): // all for one
 		if err := s.send(ctx, w, b, parcels[:len(parcels)/2]); err != nil {
 			return err
 		}
@@ -174,7 +177,7 @@ func (s *restoring) send(ctx context.Context, w *restorer, b *restoreBox, parcel
 
 // post appends messages and notes what became of them. After a lost connection
 // they are sent one by one, until it is known which of them it is lost over.
-func (s *restoring) post(ctx context.Context, w *restorer, b *restoreBox, parcels []parcel) ([]wire.Appended, error) {
+func (s *restoring) post(ctx context.Context, w *session.Session, b *restoreBox, parcels []parcel) ([]wire.Appended, error) {
 	messages := make([]wire.AppendMessage, len(parcels))
 	for k, p := range parcels {
 		if _, err := p.file.Seek(0, io.SeekStart); err != nil {
@@ -183,10 +186,10 @@ func (s *restoring) post(ctx context.Context, w *restorer, b *restoreBox, parcel
 		messages[k] = p.msg
 		if p.crlf {
 			messages[k].Body = &crlfReader{r: bufio.NewReaderSize(p.file, 64<<10)}
-			messages[k].Size += int64(b.traits[p.i].bareLF)
+			messages[k].Size += int64(b.traits[p.i].BareLF)
 		}
 	}
-	results, err := w.c.Append(ctx, b.seat.wire, messages)
+	results, err := w.Conn().Append(ctx, b.seat.wire, messages)
 	switch {
 	case err == nil || ctx.Err() != nil:
 	case len(parcels) > 1:
@@ -209,13 +212,13 @@ func (s *restoring) post(ctx context.Context, w *restorer, b *restoreBox, parcel
 		b.done.Octets += b.items[i].Size
 		s.done(1)
 		s.r.meter.Change(func(m *progress.Progress) { m.Octets += b.items[i].Size })
-		w.quiet = 0
+		w.ResetBackoff()
 	}
 	return results, err
 }
 
 // refusal decides what becomes of one message that the server has refused.
-func (s *restoring) refusal(ctx context.Context, w *restorer, b *restoreBox, p parcel, cause error) error {
+func (s *restoring) refusal(ctx context.Context, w *session.Session, b *restoreBox, p parcel, cause error) error {
 	var e *wire.Error
 	if !errors.As(cause, &e) {
 		return cause
@@ -259,7 +262,7 @@ type lesser struct {
 // the octets are more likely the reason than its flags.
 func (b *restoreBox) less(p parcel) []lesser {
 	var out []lesser
-	if b.traits[p.i].bareLF > 0 {
+	if b.traits[p.i].BareLF > 0 {
 		out = append(out, lesser{flags: p.msg.Flags, date: p.msg.Date, crlf: true, without: "LF without CR"})
 	}
 	if p.msg.Size > sendOctets {
@@ -273,6 +276,24 @@ func (b *restoreBox) less(p parcel) []lesser {
 		out = append(out, lesser{without: "its flags and date"})
 	}
 	return out
+}
+
+// errDamaged is returned when a message is not what its journal says.
+var errDamaged = errors.New("the archive's file is damaged, so it is not restored; run `archiverd verify`")
+
+// examineFile reads a message's file whole, and compares it with what it should
+// be. The file is then at its start again.
+func examineFile(f *os.File, it Item) (fingerprint.Traits, error) {
+	var scan fingerprint.TraitScanner
+	sum, n, err := archive.Hash(io.TeeReader(f, &scan))
+	if err != nil {
+		return fingerprint.Traits{}, fmt.Errorf("read: %w", err)
+	}
+	if n != it.Size || sum != it.Sum {
+		return fingerprint.Traits{}, errDamaged
+	}
+	_, err = f.Seek(0, io.SeekStart)
+	return scan.Traits(), err
 }
 
 // crlfReader gives each LF that has no CR before it one.

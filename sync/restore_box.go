@@ -9,7 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"archiverd/internal/fingerprint"
 	"archiverd/internal/progress"
+	"archiverd/internal/session"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 )
@@ -32,7 +34,7 @@ type work struct {
 	fates  []fate
 	uids   []uint32 // of the server; 0: not known
 	forms  int      // items that the server holds in another form
-	traits map[int]traits
+	traits map[int]fingerprint.Traits
 
 	selected wire.Selected
 	looked   bool   // items have been matched with what was there
@@ -56,7 +58,7 @@ func (b *restoreBox) load() error {
 	}
 	b.items, b.loaded = items, true
 	b.fates, b.uids = make([]fate, len(items)), make([]uint32, len(items))
-	b.traits, b.deaths, b.reduced, b.bare = map[int]traits{}, map[int]int{}, map[int]bool{}, map[string]bool{}
+	b.traits, b.deaths, b.reduced, b.bare = map[int]fingerprint.Traits{}, map[int]int{}, map[int]bool{}, map[string]bool{}
 	return nil
 }
 
@@ -71,8 +73,8 @@ func (s *restoring) load(b *restoreBox) error {
 }
 
 // plan finds out what there is to do in a mailbox.
-func (s *restoring) plan(ctx context.Context, w *restorer, b *restoreBox) error {
-	err := w.own(ctx, b, s.planBox(ctx, w.c, b))
+func (s *restoring) plan(ctx context.Context, w *session.Session, b *restoreBox) error {
+	err := b.keepError(ctx, w, s.planBox(ctx, w.Conn(), b))
 	if err == nil {
 		b.work = work{} // it is read again by Run: not all mailboxes are held at once
 	}
@@ -123,40 +125,40 @@ func (s *restoring) planBox(ctx context.Context, c *wire.Conn, b *restoreBox) er
 
 // restore does a mailbox. An error is the connection's: then it is called again
 // and goes on where it was.
-func (s *restoring) restore(ctx context.Context, w *restorer, b *restoreBox) error {
+func (s *restoring) restore(ctx context.Context, w *session.Session, b *restoreBox) error {
 	s.r.meter.Change(func(m *progress.Progress) { m.Stage = "appending" })
-	err := w.own(ctx, b, s.restoreBox(ctx, w, b))
+	err := b.keepError(ctx, w, s.restoreBox(ctx, w, b))
 	if err == nil && ctx.Err() == nil {
 		b.tally(s.r.FlagsOnly)
 	}
 	return err
 }
 
-func (s *restoring) restoreBox(ctx context.Context, w *restorer, b *restoreBox) error {
+func (s *restoring) restoreBox(ctx context.Context, w *session.Session, b *restoreBox) error {
 	if err := s.load(b); err != nil {
 		return err
 	}
 	if s.r.FlagsOnly && !b.seat.selectable() {
 		return nil // none of them is there
 	}
-	if err := s.open(ctx, w.c, b); err != nil {
+	if err := s.open(ctx, w.Conn(), b); err != nil {
 		return err
 	}
 	before := b.left()
-	if err := s.find(ctx, w.c, b); err != nil {
+	if err := s.find(ctx, w.Conn(), b); err != nil {
 		return err
 	}
 	if n := before - b.left(); n > 0 {
 		s.done(n)
-		w.quiet = 0 // something came of the connection before
+		w.ResetBackoff() // something came of the connection before
 	}
 	if s.r.FlagsOnly {
-		return s.setFlags(ctx, w.c, b)
+		return s.setFlags(ctx, w.Conn(), b)
 	}
 	if err := s.append(ctx, w, b); err != nil {
 		return err
 	}
-	return s.check(ctx, w.c, b)
+	return s.check(ctx, w.Conn(), b)
 }
 
 // done moves the progress on by n messages.
@@ -181,14 +183,14 @@ func (b *restoreBox) left() int { return b.count(pending) + b.count(unsure) }
 func (s *restoring) open(ctx context.Context, c *wire.Conn, b *restoreBox) error {
 	var refusal error
 	if !b.seat.selectable() && !b.looked {
-		if refusal = c.Create(ctx, b.seat.wire); refusal != nil && !own(refusal) {
+		if refusal = c.Create(ctx, b.seat.wire); refusal != nil && !session.IsMailboxError(refusal) {
 			return refusal
 		}
 		if refusal == nil {
 			b.done.Created = true
 			// Many programs show subscribed mailboxes only. A server that can't
 			// subscribe has the mailbox all the same.
-			if err := c.Subscribe(ctx, b.seat.wire); err != nil && !own(err) {
+			if err := c.Subscribe(ctx, b.seat.wire); err != nil && !session.IsMailboxError(err) {
 				return err
 			}
 		}
@@ -226,7 +228,7 @@ func (s *restoring) find(ctx context.Context, c *wire.Conn, b *restoreBox) error
 	if err != nil {
 		return err
 	}
-	moment := 2 * s.r.Account.Retry.withDefaults().First
+	moment := 2 * s.r.Account.Retry.WithDefaults().FirstWait
 	if b.count(unsure) == 0 {
 		if !first || b.count(pending) == 0 || newest == 0 || !slices.Contains(b.uids, newest) {
 			return nil
@@ -234,7 +236,7 @@ func (s *restoring) find(ctx context.Context, c *wire.Conn, b *restoreBox) error
 		moment = time.Until(s.began.Add(moment))
 	}
 	if moment > 0 {
-		wait := sleep
+		wait := session.Sleep
 		if s.r.sleep != nil {
 			wait = s.r.sleep
 		}

@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"archiverd/archive"
+	"archiverd/internal/session"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 )
@@ -30,7 +30,7 @@ func (s *restoring) check(ctx context.Context, c *wire.Conn, b *restoreBox) erro
 		if u := b.uids[i]; f == appended && u != 0 {
 			byUID[u] = i
 			mine.Add(u)
-			if b.traits[i].any() {
+			if b.traits[i].Any() {
 				odd.Add(u)
 			}
 		}
@@ -74,7 +74,7 @@ func (b *restoreBox) difference(i int, m wire.Metadata, octets string) string {
 	case m.HasSize && m.Size != it.Size:
 		out = append(out, fmt.Sprintf("the server has made %d octets of %d", m.Size, it.Size))
 	}
-	if want := b.keep(it.Flags); m.HasFlags && !sameFlags(want, m.Flags) {
+	if want := b.keep(it.Flags); m.HasFlags && !session.EqualFlags(want, m.Flags) {
 		out = append(out, fmt.Sprintf("the server has the flags (%s), not (%s)", strings.Join(m.Flags, " "), strings.Join(want, " ")))
 	}
 	if !it.InternalDate.IsZero() && !m.InternalDate.Equal(it.InternalDate) {
@@ -84,19 +84,6 @@ func (b *restoreBox) difference(i int, m wire.Metadata, octets string) string {
 }
 
 const dateForm = "2006-01-02 15:04:05 -0700"
-
-// sameFlags compares flags, in any order and case (RFC 9051 2.3.2).
-func sameFlags(a, b []string) bool {
-	key := func(flags []string) []string {
-		out := make([]string, len(flags))
-		for i, f := range flags {
-			out[i] = strings.ToLower(f)
-		}
-		slices.Sort(out)
-		return slices.Compact(out)
-	}
-	return slices.Equal(key(a), key(b))
-}
 
 // octetsDiffer reads back the messages that a server might have changed.
 func (s *restoring) octetsDiffer(ctx context.Context, c *wire.Conn, b *restoreBox, byUID map[uint32]int, set uid.Set) (map[int]string, error) {
@@ -141,7 +128,7 @@ func (s *restoring) differing(ctx context.Context, c *wire.Conn, b *restoreBox) 
 			return nil
 		}
 		delete(byUID, m.UID)
-		if want := b.keep(b.items[i].Flags); !sameFlags(want, m.Flags) {
+		if want := b.keep(b.items[i].Flags); !session.EqualFlags(want, m.Flags) {
 			key := strings.Join(want, " ")
 			out[key] = append(out[key], i)
 		}
@@ -165,7 +152,7 @@ func (s *restoring) setFlags(ctx context.Context, c *wire.Conn, b *restoreBox) e
 		switch {
 		case err == nil:
 			b.done.Flags += len(list)
-		case own(err):
+		case session.IsMailboxError(err):
 			for _, i := range list {
 				b.trouble(i, false, fmt.Sprintf("its flags (%s) were not put back: %v", key, err))
 				b.fates[i] = refused

@@ -7,12 +7,13 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"archiverd/internal/session"
 	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/wire"
 )
 
 // plain is an account at a server without TLS.
-func plain(a Account, address string) Account {
+func plain(a session.Account, address string) session.Account {
 	a.Wire = wire.Options{Address: address, Security: wire.Plaintext}
 	return a
 }
@@ -81,7 +82,7 @@ func TestRestoreCutAnywhere(t *testing.T) {
 		meddle(t, s.PlainAddr, m)
 		to := plain(loginAt("", user.Name, user.Password, nil), m.Addr)
 		to.Connections = 1
-		to.Retry.Tries = 30
+		to.Retry.MaxTries = 30
 		out := restored(t, h.restoreOf(to))
 		if !out.OK() || out.Sum.Selected != out.Sum.Appended {
 			t.Errorf("seed %d:\n%s", seed, showRestored(out))

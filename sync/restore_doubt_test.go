@@ -30,8 +30,9 @@ func archivedBox(t *testing.T, msgs []dovecot.Msg) *house {
 	h := newHouse(t)
 	u, from := emptyServer(t)
 	fill(t, u, []dovecot.Mailbox{{Name: "Box", Msgs: msgs}})
-	from.Select = func(name, _ string, _ []string) (bool, string) { return name == "Box", "" }
+	h.policy.Select = func(name, _ string, _ []string) (bool, string) { return name == "Box", "" }
 	h.clean(from)
+	h.policy = Policy{}
 	return h
 }
 
@@ -160,7 +161,7 @@ func TestRestoreAfterOneKilled(t *testing.T) {
 	}}
 	meddle(t, s.PlainAddr, m)
 	to := plain(loginAt("", user.Name, user.Password, nil), m.Addr)
-	to.Retry.First = time.Hour // the time in which it looks again
+	to.Retry.FirstWait = time.Hour // the time in which it looks again
 	r := h.restoreOf(to)
 	r.sleep = func(context.Context, time.Duration) error { return nil }
 	out := restored(t, r)

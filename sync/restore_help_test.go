@@ -15,26 +15,28 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/internal/fingerprint"
 	"archiverd/internal/imapd"
+	"archiverd/internal/session"
 	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/wire"
 )
 
 // loginAt is an account at a server over TLS.
-func loginAt(address, user, password string, t *tls.Config) Account {
-	return Account{
+func loginAt(address, user, password string, t *tls.Config) session.Account {
+	return session.Account{
 		Name: user,
 		Wire: wire.Options{Address: address, TLS: t},
 		Auth: func(context.Context) (wire.Auth, error) {
 			return wire.Auth{Username: user, Password: []byte(password)}, nil
 		},
 		Connections: 3,
-		Retry:       Retry{First: 20 * time.Millisecond, Most: 100 * time.Millisecond},
+		Retry:       session.Retry{FirstWait: 20 * time.Millisecond, MaxWait: 100 * time.Millisecond},
 	}
 }
 
 // emptyServer is an imapd with one user, who has an empty INBOX.
-func emptyServer(t testing.TB) (*imapd.User, Account) {
+func emptyServer(t testing.TB) (*imapd.User, session.Account) {
 	t.Helper()
 	cert, err := imapd.SelfSigned()
 	if err != nil {
@@ -71,7 +73,7 @@ func fill(t testing.TB, u *imapd.User, boxes []dovecot.Mailbox) {
 }
 
 // restoreOf is a restore of all that the house's archive has here.
-func (h *house) restoreOf(to Account) *Restore {
+func (h *house) restoreOf(to session.Account) *Restore {
 	h.t.Helper()
 	r := &Restore{Account: to, Log: slog.New(slog.DiscardHandler)}
 	if os.Getenv("SYNC_TEST_LOG") != "" {
@@ -158,9 +160,9 @@ func (h *house) canon(id string) archive.Sum {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	c := newCanon()
+	c := fingerprint.NewCanonical()
 	_, _ = c.Write(octets) // never fails
-	return c.end()
+	return c.Sum()
 }
 
 // contents are those of the house's archive: octets, flags and keywords in lower

@@ -12,6 +12,7 @@ import (
 
 	"archiverd/internal/logkey"
 	"archiverd/internal/progress"
+	"archiverd/internal/session"
 	"archiverd/internal/wire"
 )
 
@@ -42,14 +43,6 @@ type restoreBox struct {
 	plan PlannedMailbox
 	done RestoredMailbox
 	work
-}
-
-// restorer is a connection, made again as often as the server loses it.
-type restorer struct {
-	r    *Restore
-	c    *wire.Conn
-	slot bool
-	patience
 }
 
 // Progress is how far Plan or Run has come. It may be called at any time.
@@ -107,20 +100,17 @@ func text(err error) string {
 	return err.Error()
 }
 
-// session connects, looks at the server, and has do done for each mailbox.
-func (s *restoring) session(ctx context.Context, do func(context.Context, *restorer, *restoreBox) error) error {
+// connected connects, looks at the server, and has do done for each mailbox.
+func (s *restoring) session(ctx context.Context, do func(context.Context, *session.Session, *restoreBox) error) error {
 	r := s.r
-	w := &restorer{r: r}
-	if r.Slots != nil {
-		if err := r.Slots.Acquire(ctx, 1); err != nil {
-			return err
-		}
-		w.slot = true
+	w := session.New(&r.Account, r.Slots, r.Log)
+	if err := w.Acquire(ctx); err != nil {
+		return err
 	}
-	defer w.close(ctx)
+	defer w.Close(ctx)
 	r.meter.Change(func(p *progress.Progress) { *p = progress.Progress{Account: r.Account.Name, Stage: "connecting"} })
 	defer r.meter.Change(func(p *progress.Progress) { p.Stage, p.Mailbox = "done", "" })
-	err := w.try(ctx, func() error { return s.survey(ctx, w.c) })
+	err := w.Do(ctx, func(c *wire.Conn) error { return s.survey(ctx, c) })
 	if err != nil {
 		return err
 	}
@@ -178,12 +168,12 @@ func (s *restoring) notice(text string) {
 
 // each has the mailboxes done by as many connections as the account may have.
 // An error is that of the run.
-func (s *restoring) each(ctx context.Context, first *restorer, do func(context.Context, *restorer, *restoreBox) error) error {
+func (s *restoring) each(ctx context.Context, first *session.Session, do func(context.Context, *session.Session, *restoreBox) error) error {
 	r := s.r
 	var next atomic.Int64
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	work := func(w *restorer) {
+	work := func(w *session.Session) {
 		for ctx.Err() == nil {
 			i := int(next.Add(1)) - 1
 			if i >= len(s.boxes) {
@@ -192,7 +182,7 @@ func (s *restoring) each(ctx context.Context, first *restorer, do func(context.C
 			b := s.boxes[i]
 			if b.err == nil {
 				r.meter.Change(func(p *progress.Progress) { p.Mailbox = b.seat.name })
-				if err := w.try(ctx, func() error { return do(ctx, w, b) }); err != nil {
+				if err := w.Do(ctx, func(*wire.Conn) error { return do(ctx, w, b) }); err != nil {
 					stop(err)
 				}
 			}
@@ -201,15 +191,13 @@ func (s *restoring) each(ctx context.Context, first *restorer, do func(context.C
 	}
 	var more gosync.WaitGroup
 	for range min(max(r.Account.Connections, 1), len(s.boxes)) - 1 {
-		w := &restorer{r: r}
-		if r.Slots != nil {
-			if w.slot = r.Slots.TryAcquire(1); !w.slot {
-				break
-			}
+		w := session.New(&r.Account, r.Slots, r.Log)
+		if !w.TryAcquire() {
+			break
 		}
 		more.Go(func() {
-			defer w.close(ctx)
-			if err := w.connect(ctx); err != nil {
+			defer w.Close(ctx)
+			if err := w.Connect(ctx); err != nil {
 				if ctx.Err() == nil {
 					r.Log.Info("the server takes no further connection; going on with fewer", logkey.Account, r.Account.Name, logkey.Error, err)
 				}
@@ -223,72 +211,15 @@ func (s *restoring) each(ctx context.Context, first *restorer, do func(context.C
 	return context.Cause(ctx)
 }
 
-func (w *restorer) connect(ctx context.Context) error {
-	c, err := w.r.Account.Connect(ctx)
-	if err == nil {
-		w.c = c
-	}
-	return err
-}
-
-// try has fn done, connecting again where the connection was the trouble. The
-// error is that of the run; what is wrong with a mailbox fn keeps to itself.
-func (w *restorer) try(ctx context.Context, fn func() error) error {
-	for {
-		var err error
-		if w.c == nil {
-			err = w.connect(ctx)
-		}
-		if err == nil {
-			err = fn()
-		}
-		if err == nil {
-			return nil
-		}
-		w.drop()
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err := w.pause(ctx, &w.r.Account, w.r.Log, err); err != nil {
-			return err
-		}
-	}
-}
-
-func (w *restorer) drop() {
-	if w.c != nil {
-		_ = w.c.Close() // it failed, or was stopped: why is known already
-		w.c = nil
-	}
-}
-
-func (w *restorer) close(ctx context.Context) {
-	if w.c != nil && ctx.Err() == nil {
-		_ = w.c.Logout(ctx) // what it says to our leaving is of no interest
-	}
-	w.drop()
-	if w.slot {
-		w.r.Slots.Release(1)
-	}
-}
-
-// own says whether an error is the mailbox's own, and the others can go on.
-func own(err error) bool {
-	switch wire.Classify(err) {
-	case wire.ClassMailbox, wire.ClassMessage, wire.ClassLogin, wire.ClassUnknown:
-		return true
-	}
-	return errors.Is(err, wire.ErrLimit) // a header like no other
-}
-
-// own keeps an error that is the mailbox's own with the mailbox, and returns any
-// other, or that of ctx. What is not the server's refusal has ended the connection.
-func (w *restorer) own(ctx context.Context, b *restoreBox, err error) error {
-	if err == nil || ctx.Err() != nil || !own(err) {
+// keepError keeps an error that concerns the mailbox alone in b, and returns any
+// other, or that of ctx. After an error that is no refusal of the server the
+// connection can't be used any more.
+func (b *restoreBox) keepError(ctx context.Context, w *session.Session, err error) error {
+	if err == nil || ctx.Err() != nil || !session.IsMailboxError(err) {
 		return err
 	}
 	if c := wire.Classify(err); c == wire.ClassUnknown || c == wire.ClassProtocol {
-		w.drop()
+		w.Drop()
 	}
 	b.err = err
 	return nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"archiverd/internal/imapd"
+	"archiverd/internal/session"
 	"archiverd/internal/testing/dovecot"
 )
 
@@ -229,7 +230,7 @@ func TestRestoreDamaged(t *testing.T) {
 	u, from := emptyServer(t)
 	fill(t, u, []dovecot.Mailbox{{Name: "INBOX", Msgs: twins(5)}})
 	h.clean(from)
-	r := h.restoreOf(Account{})
+	r := h.restoreOf(session.Account{})
 	items, err := r.Sources[0].Load()
 	if err != nil {
 		t.Fatal(err)

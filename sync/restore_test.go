@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"archiverd/archive"
+	"archiverd/internal/session"
 	"archiverd/internal/testing/cyrus"
 	"archiverd/internal/testing/dovecot"
 )
@@ -22,7 +23,7 @@ func realMail(t testing.TB) []dovecot.Msg {
 // roundTrip restores an archive to an empty account, archives that, and compares:
 // what is not equal must have been named. A second restore appends nothing.
 // In the comparison mailboxes below the level under are as if they were not.
-func roundTrip(t *testing.T, h *house, to Account, under ...string) *Restored {
+func roundTrip(t *testing.T, h *house, to session.Account, under ...string) *Restored {
 	t.Helper()
 	r := h.restoreOf(to)
 	plan, err := r.Plan(t.Context())

@@ -38,7 +38,7 @@ const firstChecks = 3
 // account of many small mailboxes is not downloaded again for it. The others are
 // left to chance, of any size that the share leaves room for.
 func (r *round) sample(b *box, matches []match) (checks uid.Set) {
-	share := r.j.Account.Matching.share()
+	share := r.j.Policy.Matching.share()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b.mu.Lock()

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"archiverd/internal/commit"
+	"archiverd/internal/session"
 	"archiverd/internal/testing/hostile"
 	"archiverd/internal/wire"
 )
@@ -316,7 +317,7 @@ func TestNoConnection(t *testing.T) {
 	stranger.Wire.Security, stranger.Wire.TLS = wire.TLS, s.ClientTLS()
 	stranger.Wire.TLS.RootCAs = nil
 	for _, c := range []struct {
-		acc  Account
+		acc  session.Account
 		want string
 	}{{nobody, "giving up after 6"}, {keyless, "no such entry"}, {stranger, "certificate"}} {
 		run, err := h.run(c.acc)
@@ -341,7 +342,7 @@ func TestPanicIsContained(t *testing.T) {
 			}
 		},
 		"in the choice of mailboxes": func(j *Job) {
-			j.Account.Select = func(string, string, []string) (bool, string) { panic("of the rule") }
+			j.Policy.Select = func(string, string, []string) (bool, string) { panic("of the rule") }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/commit"
+	"archiverd/internal/session"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 	"archiverd/state"
@@ -39,7 +40,7 @@ func (w *worker) survey(ctx context.Context, b *box, guess bool) error {
 		return err
 	}
 	sel, server := seen.Examined, seen.UIDs
-	if err := excessive(sel, server); err != nil {
+	if err := session.CheckPlausible(sel, server); err != nil {
 		b.failed(err)
 		return nil
 	}
@@ -75,7 +76,7 @@ func (w *worker) survey(ctx context.Context, b *box, guess bool) error {
 	}
 	diff := Diff(server, have)
 	b.found(sel, server, info, before)
-	if odd := contradiction(sel, server); odd != nil { // an answer that leaves some out says nothing of what is gone
+	if odd := session.CheckComplete(sel, server); odd != nil { // an answer that leaves some out says nothing of what is gone
 		b.flawed(odd)
 		diff.Gone = uid.Set{}
 	}
@@ -99,7 +100,7 @@ func (w *worker) survey(ctx context.Context, b *box, guess bool) error {
 		return errors.Join(err, batch.Discard())
 	}
 	b.noteGone(have.Archived.Intersect(diff.Gone).Len(), have.Archived.Len())
-	w.quiet = 0
+	w.backoff.Reset()
 	// This worker goes on with the same batch. Others may take pieces of the
 	// mailbox when it is on its way: the committer takes batches in order, and
 	// one that fails makes those after it fail, so that an epoch stands in the

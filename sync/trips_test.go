@@ -149,7 +149,7 @@ func TestNoChange(t *testing.T) {
 			}
 		}
 		journals("journal.jsonl", "elsewhere")
-		run, err := (&Job{Account: acc, Committer: h.store, Log: h.log}).Run(t.Context())
+		run, err := (&Job{Account: acc, Policy: h.policy, Committer: h.store, Log: h.log}).Run(t.Context())
 		if err != nil || !run.OK() || run.Sum.Archived != count(boxes) {
 			t.Errorf("%v\n%s", err, show(run))
 		}

@@ -197,7 +197,7 @@ func TestLargestMessage(t *testing.T) {
 	boxes[0].Messages[3].Body = []byte("Subject: big\r\n\r\n" + strings.Repeat("x", 5000))
 	s := serve(t, hostile.Options{Mailboxes: boxes})
 	acc := alice(s.Address())
-	acc.Largest = 1000
+	h.policy.MaxMessage = 1000
 	for i := range 2 {
 		run := h.clean(acc)
 		if l := of(t, run, "INBOX"); l.Excluded != 1 || l.Archived != 8 || !strings.Contains(l.Rule, "1000") || l.Unchanged != (i == 1) {
@@ -208,7 +208,7 @@ func TestLargestMessage(t *testing.T) {
 	if s.total() != count(boxes)-1 {
 		t.Errorf("%d bodies fetched", s.total())
 	}
-	acc.Largest = 10000
+	h.policy.MaxMessage = 10000
 	if l := of(t, h.clean(acc), "INBOX"); l.Excluded != 0 || l.Archived != 9 || l.Rule != "" {
 		t.Errorf("ledger is %+v", l)
 	}
@@ -229,10 +229,11 @@ func TestFailedThenExcluded(t *testing.T) {
 	if l := of(t, run, "INBOX"); err != nil || l.Failed != 1 {
 		t.Errorf("%v: ledger is %+v", err, l)
 	}
-	acc.Largest = 1000
+	h.policy.MaxMessage = 1000
 	if l := of(t, h.clean(acc), "INBOX"); l.Failed != 0 || l.Excluded != 1 {
 		t.Errorf("ledger is %+v", l)
 	}
+	h.policy = Policy{}
 	h.completes(boxes)
 }
 
@@ -244,12 +245,13 @@ func TestLyingAboutTheSize(t *testing.T) {
 	boxes[0].Messages[3].Body = []byte("Subject: big\r\n\r\n" + strings.Repeat("x", 5000))
 	s := serve(t, hostile.Options{Mailboxes: boxes, Script: poisonMeta(says("* SEQ FETCH (UID 4 FLAGS () RFC822.SIZE 10)\r\n"), 4)()})
 	acc := alice(s.Address())
-	acc.Largest = 1000
+	h.policy.MaxMessage = 1000
 	run, err := h.run(acc)
 	if l := of(t, run, "INBOX"); err != nil || l.Failed != 1 || !strings.Contains(l.Failures[4], "5016 octets, over the limit of 1000") {
 		t.Errorf("%v: ledger is %+v", err, l)
 	}
 	h.holds(boxes[0], 4)
+	h.policy = Policy{}
 	h.completes(boxes)
 }
 

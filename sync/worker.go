@@ -12,6 +12,7 @@ import (
 	"archiverd/internal/logkey"
 	"archiverd/internal/progress"
 	"archiverd/internal/quota"
+	"archiverd/internal/session"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 )
@@ -22,9 +23,9 @@ type worker struct {
 	slot     bool
 	c        *wire.Conn
 	selected *box
-	patience
-	greeted chan struct{} // closed when the connection that greet begins has been made, or not; nil: none was begun
-	failure error         // of that
+	backoff  session.Backoff
+	greeted  chan struct{} // closed when the connection that greet begins has been made, or not; nil: none was begun
+	failure  error         // of that
 
 	room     int64 // octets that may be written before free space is asked for again
 	batch    *archive.Batch
@@ -138,7 +139,7 @@ func (r *round) list(w *worker) ([]wire.Mailbox, error) {
 
 // pause waits before the worker's next connection.
 func (w *worker) pause(cause error) error {
-	return w.patience.pause(w.r.ctx, &w.r.j.Account, w.r.j.Log, cause)
+	return w.backoff.Wait(w.r.ctx, &w.r.j.Account, w.r.j.Log, cause)
 }
 
 // run does tasks until none are left or the run is stopped.
@@ -183,7 +184,7 @@ func (w *worker) do(t *task) error {
 		return nil
 	}
 	w.r.j.meter.Change(func(p *progress.Progress) { p.Mailbox = t.box.listed.Name })
-	if err := w.r.rest(); err != nil {
+	if err := w.r.pause.Wait(w.r.ctx); err != nil {
 		return err
 	}
 	if err := w.r.j.quota.Check(); err != nil {
@@ -249,7 +250,7 @@ func (w *worker) failed(t *task, err error) error {
 				return err
 			}
 			if c := wire.Classify(err); c == wire.ClassTransient || c == wire.ClassProtocol {
-				w.quiet = 0 // it is the message; a server that is busy may be so for all
+				w.backoff.Reset() // it is the message; a server that is busy may be so for all
 			}
 		}
 		w.r.add(again...)

@@ -68,7 +68,7 @@ func (a *app) check(ctx context.Context, names []string) error {
 		if err != nil {
 			return errors.Join(usage(err), group.Wait())
 		}
-		k := &sync.Checker{Account: account, Archive: r, Last: last[acc.Name], Log: log}
+		k := &sync.Checker{Account: account, Policy: policy(cfg, acc), Archive: r, Last: last[acc.Name], Log: log}
 		group.Go(func() error {
 			report.Accounts[i] = k.Run(ctx) // what goes wrong stands in it
 			return nil

@@ -21,6 +21,7 @@ import (
 	"archiverd/internal/config"
 	"archiverd/internal/imapd"
 	"archiverd/internal/safetext"
+	"archiverd/internal/session"
 	"archiverd/internal/wire"
 	"archiverd/state"
 	"archiverd/sync"
@@ -93,7 +94,7 @@ func (a *app) drill(ctx context.Context, sample, to, into string, names []string
 	}
 	show := a.newProgress()
 	log := a.logger(cfg)
-	var scratch *sync.Account
+	var scratch *session.Account
 	if to != "" {
 		chosen, err := choose(cfg, []string{to})
 		if err != nil {
@@ -214,7 +215,7 @@ func newScratch(delimiter string) (sync.ScratchServer, error) {
 		return sync.ScratchServer{}, errors.Join(err, server.Close())
 	}
 	host, _, _ := strings.Cut(addr, ":")
-	return sync.ScratchServer{Close: server.Close, Account: sync.Account{
+	return sync.ScratchServer{Close: server.Close, Account: session.Account{
 		Name: "the throw-away server",
 		Wire: wire.Options{Address: addr, TLS: &tls.Config{RootCAs: cert.Roots, ServerName: host, MinVersion: tls.VersionTLS13}},
 		Auth: func(context.Context) (wire.Auth, error) {

@@ -17,6 +17,7 @@ import (
 	"archiverd/internal/commit"
 	"archiverd/internal/config"
 	"archiverd/internal/safetext"
+	"archiverd/internal/session"
 	"archiverd/internal/wire"
 	"archiverd/state"
 	"archiverd/sync"
@@ -177,7 +178,7 @@ func (h *house) job(a *config.Account) (*sync.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sync.Job{Account: acc, Committer: h.store, Slots: h.slots, Log: h.log}, nil
+	return &sync.Job{Account: acc, Policy: policy(h.cfg, a), Committer: h.store, Slots: h.slots, Log: h.log}, nil
 }
 
 // limiter is the configuration's limit of octets per second, nil for none.
@@ -191,12 +192,12 @@ func limiterOf(r int64) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(r), int(min(max(r, 64<<10), 1<<30)))
 }
 
-// account is what package sync needs to know of an account of the
-// configuration, which also obeys the limit that all accounts share.
-func account(cfg *config.Config, a *config.Account, shared *rate.Limiter) (sync.Account, error) {
+// account returns how to log in to an account of the configuration. Its
+// connections obey the limit that all accounts share.
+func account(cfg *config.Config, a *config.Account, shared *rate.Limiter) (session.Account, error) {
 	tlsConfig, err := a.TLSConfig()
 	if err != nil {
-		return sync.Account{}, fmt.Errorf("account %s: %w", a.Name, err)
+		return session.Account{}, fmt.Errorf("account %s: %w", a.Name, err)
 	}
 	o := wire.Options{Address: a.Address(), TLS: tlsConfig}
 	for _, limit := range []*rate.Limiter{shared, limiterOf(a.Rate)} {
@@ -217,7 +218,7 @@ func account(cfg *config.Config, a *config.Account, shared *rate.Limiter) (sync.
 	case config.TLSNone:
 		o.Security = wire.Plaintext
 	}
-	return sync.Account{
+	return session.Account{
 		Name: a.Name,
 		Wire: o,
 		Auth: func(ctx context.Context) (wire.Auth, error) {
@@ -227,13 +228,10 @@ func account(cfg *config.Config, a *config.Account, shared *rate.Limiter) (sync.
 			}
 			return wire.Auth{Mechanism: a.Auth, Username: a.Username, Password: secret.Bytes()}, nil
 		},
-		Select:      a.Selects,
 		Connections: a.Connections,
-		Largest:     cfg.Limits.Message,
 		Rate:        slowest(cfg.Limits.Rate, a.Rate),
 		DailyLimit:  a.DailyLimit,
 		LoginHint:   a.LoginHint(),
-		Matching:    matching(a),
 	}, nil
 }
 
@@ -243,6 +241,11 @@ func slowest(a, b int64) int64 {
 		return max(a, b)
 	}
 	return min(a, b)
+}
+
+// policy returns what an account archives.
+func policy(cfg *config.Config, a *config.Account) sync.Policy {
+	return sync.Policy{Select: a.Selects, MaxMessage: cfg.Limits.Message, Matching: matching(a)}
 }
 
 // matching is what the account's configuration says of messages that the archive

@@ -45,7 +45,7 @@ func (a *app) atServer(ctx context.Context, name string, proves bool, do func(*s
 	if err != nil {
 		return usage(err)
 	}
-	r := &sync.Remote{Account: acc}
+	r := &sync.Remote{Account: acc, Policy: policy(cfg, chosen[0])}
 	if proves {
 		if r.Archive, err = archive.Open(cfg.Archive.Path); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +34,14 @@ func Of(uids ...uint32) Set {
 		s.Add(u)
 	}
 	return s
+}
+
+// Above returns the set of all UIDs greater than u.
+func Above(u uint32) Set {
+	if u == math.MaxUint32 {
+		return Set{}
+	}
+	return Set{[]Range{{u + 1, math.MaxUint32}}}
 }
 
 // Add puts one UID into the set. Adding in ascending order is the fast way.

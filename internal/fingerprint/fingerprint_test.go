@@ -1,4 +1,4 @@
-package sync
+package fingerprint
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 	"archiverd/archive"
 )
 
-func TestHeaderOf(t *testing.T) {
+func TestSplitHeader(t *testing.T) {
 	for _, c := range []struct {
 		octets, header string
 		ended, plain   bool
@@ -32,41 +32,41 @@ func TestHeaderOf(t *testing.T) {
 		{"A: Grüße\r\n\r\n", "A: Grüße", true, true},
 		{"A: b\r\r\n\r\n", "A: b\r", true, false},
 	} {
-		header, ended, plain := headerOf([]byte(c.octets))
+		header, ended, plain := SplitHeader([]byte(c.octets))
 		if want := strings.TrimRight(c.header, "\r\n"); string(header) != want || ended != c.ended || plain != c.plain {
 			t.Errorf("%q: %q %v %v, want %q %v %v", c.octets, header, ended, plain, want, c.ended, c.plain)
 		}
-		read, plain, err := readHeader(strings.NewReader(c.octets))
+		read, plain, err := ReadHeader(strings.NewReader(c.octets))
 		if !bytes.Equal(read, header) || plain != c.plain || err != nil {
 			t.Errorf("%q: read %q %v %v", c.octets, read, plain, err)
 		}
 	}
 }
 
-// A header of any length is read as far as is bearable.
+// TestReadHeaderLong: a header is read up to MaxHeader.
 func TestReadHeaderLong(t *testing.T) {
 	long := strings.Repeat("A: "+strings.Repeat("x", 70)+"\r\n", 10000)
-	header, plain, err := readHeader(iotest.HalfReader(strings.NewReader(long + "\r\nbody")))
+	header, plain, err := ReadHeader(iotest.HalfReader(strings.NewReader(long + "\r\nbody")))
 	if string(header) != strings.TrimRight(long, "\r\n") || !plain || err != nil {
 		t.Errorf("%d octets, %v, %v", len(header), plain, err)
 	}
-	if header, plain, err := readHeader(strings.NewReader(strings.Repeat(long, 20))); header != nil || plain || err != nil {
+	if header, plain, err := ReadHeader(strings.NewReader(strings.Repeat(long, 20))); header != nil || plain || err != nil {
 		t.Errorf("%d octets, %v, %v", len(header), plain, err)
 	}
 }
 
-// canonical is canon of all octets at once.
+// canonical returns the sum and size of octets in canonical form.
 func canonical(octets string) (archive.Sum, int64) {
-	c := newCanon()
-	for i := range len(octets) { // in the smallest pieces
+	c := NewCanonical()
+	for i := range len(octets) { // one by one
 		_, _ = c.Write([]byte(octets[i : i+1])) // never fails
 	}
-	return c.end(), c.size
+	return c.Sum(), c.Size()
 }
 
-// What servers make of messages is the same as the messages, canonically; and
-// nothing else is.
-func TestCanon(t *testing.T) {
+// TestCanonical: a message and what servers make of it have one canonical form,
+// and no other message has it.
+func TestCanonical(t *testing.T) {
 	same := [][]string{
 		{"A: b\n\nx\n", "A: b\r\n\r\nx\r\n", "A: b\r\r\n\r\nx\r\r\r\n", "A: b\n\nx\n\r"},
 		{"A: b\r\n\r\nx\x00y", "A: b\r\n\r\nx\x80y"},
@@ -92,53 +92,66 @@ func TestCanon(t *testing.T) {
 			if got != want || n != size {
 				t.Errorf("%q is not as %q", octets, group[0])
 			}
-			c := newCanon()
-			if _, err := c.Write([]byte(octets)); err != nil || c.end() != want {
+			c := NewCanonical()
+			if _, err := c.Write([]byte(octets)); err != nil || c.Sum() != want {
 				t.Errorf("%q in one piece is another", octets)
 			}
 		}
 	}
 }
 
-func TestTraits(t *testing.T) {
-	for octets, want := range map[string]traits{
-		"A: b\r\n\r\nx\r\n":          {},
-		"A: b\n\r\nx\n":              {bareLF: 2},
-		"A: b\r\n\r\nx\ry\r\r\n":     {bareCR: 2},
-		"A: \xc3\xbc\r\n\r\n\xc3":    {header8: 2},
-		"A: b\r\n\r\nx\x00y\x00\r\n": {nul: 2},
-	} {
-		var s traitScan
-		_, _ = s.Write([]byte(octets)) // never fails
-		if s.traits != want {
-			t.Errorf("%q: %+v, want %+v", octets, s.traits, want)
+func TestLineEnds(t *testing.T) {
+	for in, want := range map[string]string{"": "", "a\nb\r\nc\n": "a\r\nb\r\nc\r\n", "\n\n": "\r\n\r\n", "a\rb\r\r\n": "a\rb\r\r\n", "\n\r": "\r\n\r"} {
+		whole := NewLineEnds()
+		whole.Write([]byte(want))
+		for cut := range len(in) + 1 { // wherever the pieces end
+			l := NewLineEnds()
+			l.Write([]byte(in[:cut]))
+			l.Write([]byte(in[cut:]))
+			if l.Sum() != whole.Sum() {
+				t.Errorf("%q cut at %d", in, cut)
+			}
 		}
 	}
-	if got := (traits{bareLF: 1, nul: 3}).String(); got != "LF without CR, NUL" {
+}
+
+func TestTraits(t *testing.T) {
+	for octets, want := range map[string]Traits{
+		"A: b\r\n\r\nx\r\n":          {},
+		"A: b\n\r\nx\n":              {BareLF: 2},
+		"A: b\r\n\r\nx\ry\r\r\n":     {BareCR: 2},
+		"A: \xc3\xbc\r\n\r\n\xc3":    {Header8: 2},
+		"A: b\r\n\r\nx\x00y\x00\r\n": {NUL: 2},
+	} {
+		var s TraitScanner
+		_, _ = s.Write([]byte(octets)) // never fails
+		if s.Traits() != want {
+			t.Errorf("%q: %+v, want %+v", octets, s.Traits(), want)
+		}
+	}
+	if got := (Traits{BareLF: 1, NUL: 3}).String(); got != "LF without CR, NUL" {
 		t.Error(got)
 	}
 }
 
-// FuzzCanon looks for a message that is not what its own canonical form is, and
-// for a header that is not the start of its message.
-func FuzzCanon(f *testing.F) {
+// FuzzCanonical: the canonical form of a canonical form is the same, and a header
+// is the start of its message.
+func FuzzCanonical(f *testing.F) {
 	f.Add([]byte("A: b\r\r\n\xff\x00\n\rx\r"))
 	f.Fuzz(func(t *testing.T, octets []byte) {
-		var out bytes.Buffer
-		c := newCanon()
-		c.header = out
+		c := NewCanonical()
 		_, _ = c.Write(octets) // never fails
-		if header, _, _ := headerOf(octets); !bytes.HasPrefix(octets, header) {
+		if header, _, _ := SplitHeader(octets); !bytes.HasPrefix(octets, header) {
 			t.Fatalf("%q is no start of %q", header, octets)
 		}
-		form := bytes.Clone(c.header.Bytes())
-		if c.size > maxHeader {
+		form := bytes.Clone(c.Header())
+		if c.Size() > MaxHeader {
 			return
 		}
-		if archive.Sum(sha256.Sum256(form)) != c.end() {
+		if archive.Sum(sha256.Sum256(form)) != c.Sum() {
 			t.Fatal("the sum is not that of the octets")
 		}
-		if again, n := canonical(string(form)); again != c.end() || n != c.size {
+		if again, n := canonical(string(form)); again != c.Sum() || n != c.Size() {
 			t.Fatalf("%q becomes %q, and that another", octets, form)
 		}
 	})

@@ -1,4 +1,4 @@
-package sync
+package session
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 )
 
 // Connect opens a connection to the account's server and logs in. The caller
-// closes it. An error names the server and, where one is known, the remedy.
+// closes it. The error names the server and, where one is known, the remedy.
 func (a *Account) Connect(ctx context.Context) (*wire.Conn, error) {
 	auth, err := a.Auth(ctx)
 	if err != nil {
@@ -23,13 +23,13 @@ func (a *Account) Connect(ctx context.Context) (*wire.Conn, error) {
 		return nil, a.explain(err)
 	}
 	if err := c.Login(ctx, auth); err != nil {
-		_ = c.Close() // nothing is under way on it
+		_ = c.Close() // no command is under way
 		return nil, a.explain(err)
 	}
 	return c, nil
 }
 
-// explain says of an error of connecting where, and what can be done.
+// explain adds the server and the remedy to an error of connecting.
 func (a *Account) explain(err error) error {
 	var authority x509.UnknownAuthorityError
 	var name x509.HostnameError
@@ -37,7 +37,7 @@ func (a *Account) explain(err error) error {
 	var op *net.OpError
 	switch {
 	case errors.As(err, &op) && op.Op == "dial":
-		return err // which names the server
+		return err // names the server already
 	case wire.Classify(err) == wire.ClassLogin:
 		hint := "check username and password"
 		if a.LoginHint != "" {

@@ -1,0 +1,135 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"archiverd/internal/testing/hostile"
+	"archiverd/internal/wire"
+)
+
+// account returns an account at a server with those options.
+func account(t *testing.T, o hostile.Options) (*Account, *hostile.Server) {
+	t.Helper()
+	srv, err := hostile.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &Account{
+		Name: "alice",
+		Wire: wire.Options{Address: srv.Address(), Security: wire.Plaintext},
+		Auth: func(context.Context) (wire.Auth, error) {
+			return wire.Auth{Username: "alice", Password: []byte("secret")}, nil
+		},
+		Retry: Retry{FirstWait: time.Millisecond, MaxWait: time.Millisecond},
+	}, srv
+}
+
+// hangsUp returns a script that ends the first n connections at a NOOP.
+func hangsUp(n int) func(*hostile.Session, hostile.Command) bool {
+	return func(s *hostile.Session, cmd hostile.Command) bool {
+		if cmd.Name != "NOOP" || n == 0 {
+			return false
+		}
+		n--
+		s.HangUp()
+		return true
+	}
+}
+
+// TestDoConnectsAgain: a lost connection is made again, and what was done with it
+// is done again; the slot is given back at the end.
+func TestDoConnectsAgain(t *testing.T) {
+	a, srv := account(t, hostile.Options{Script: hangsUp(2)})
+	slots := semaphore.NewWeighted(1)
+	s := New(a, slots, slog.New(slog.DiscardHandler))
+	if err := s.Acquire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if other := New(a, slots, slog.New(slog.DiscardHandler)); other.TryAcquire() {
+		t.Error("the only slot is taken twice")
+	}
+	calls := 0
+	if err := s.Do(t.Context(), func(c *wire.Conn) error { calls++; return c.Noop(t.Context()) }); err != nil || calls != 3 {
+		t.Errorf("%d calls, %v", calls, err)
+	}
+	s.Close(t.Context())
+	if !slots.TryAcquire(1) {
+		t.Error("the slot is not given back")
+	}
+	logins := 0
+	for _, cmd := range srv.Commands() {
+		if strings.HasPrefix(cmd, "AUTHENTICATE") {
+			logins++
+		}
+	}
+	if logins != 3 || !slices.Contains(srv.Commands(), "LOGOUT") {
+		t.Errorf("commands: %q", srv.Commands())
+	}
+}
+
+// TestDoGivesUp: after MaxTries connections, unless something was achieved.
+func TestDoGivesUp(t *testing.T) {
+	a, _ := account(t, hostile.Options{Script: hangsUp(10)})
+	a.Retry.MaxTries = 3
+	s := New(a, nil, slog.New(slog.DiscardHandler))
+	defer s.Close(t.Context())
+	calls := 0
+	err := s.Do(t.Context(), func(c *wire.Conn) error {
+		if calls++; calls == 2 {
+			s.ResetBackoff()
+		}
+		return c.Noop(t.Context())
+	})
+	if wire.Classify(err) != wire.ClassTransient || calls != 4 {
+		t.Errorf("%d calls, %v", calls, err)
+	}
+}
+
+// TestDoEndsWithContext: with the cause of a context that ends.
+func TestDoEndsWithContext(t *testing.T) {
+	a, _ := account(t, hostile.Options{Script: hangsUp(10)})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stopped := errors.New("stopped")
+	s := New(a, nil, slog.New(slog.DiscardHandler))
+	defer s.Close(t.Context())
+	err := s.Do(ctx, func(c *wire.Conn) error {
+		cancel(stopped)
+		return c.Noop(ctx)
+	})
+	if err != stopped {
+		t.Error(err)
+	}
+}
+
+// TestPause: Wait ends when the longest extension is over, or with its context.
+func TestPause(t *testing.T) {
+	var p Pause
+	if err := p.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+	start := time.Now()
+	p.Extend(20 * time.Millisecond)
+	p.Extend(time.Nanosecond)
+	if err := p.Wait(t.Context()); err != nil || time.Since(start) < 20*time.Millisecond {
+		t.Errorf("waited %v, %v", time.Since(start), err)
+	}
+	p.Extend(time.Hour)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.Wait(ctx); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
