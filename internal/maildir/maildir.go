@@ -1,14 +1,14 @@
-// Package maildir knows the names of a Maildir: a directory with the folders cur,
-// new and tmp, in which each message is a file.
+// Package maildir implements the names in a Maildir: a directory with the
+// subdirectories cur, new and tmp, in which each message is a file.
 //
-// Flags are letters behind the file's name, in cur. Keywords are letters too, a to
-// z, whose meaning stands in the file dovecot-keywords of each mailbox, as Dovecot
-// has it. The time of a message's file is its INTERNALDATE.
+// Flags are letters at the end of the file's name, in cur. Keywords are letters too, a
+// to z; the file dovecot-keywords of each mailbox says what they mean, as Dovecot does
+// it. The modification time of a file is the INTERNALDATE of its message.
 //
-// Mailboxes are called in modified UTF-7, as Dovecot and Courier call them. In
-// the layout Maildir++ the root is INBOX and each other mailbox a directory in
-// it, a dot before every level: .Lists.go. In the nested layout they are
-// directories in each other: Lists/go.
+// Mailboxes are named in modified UTF-7, as Dovecot and Courier do. In the layout
+// Maildir++ the root is INBOX and each other mailbox is a subdirectory of it, with a
+// dot before every level: .Lists.go. In the nested layout the levels are directories:
+// Lists/go.
 package maildir
 
 import (
@@ -23,18 +23,18 @@ import (
 	"archiverd/internal/utf7"
 )
 
-// KeywordsName is the file that tells what the keywords' letters mean.
+// KeywordsName is the file that says what the letters of keywords mean.
 const KeywordsName = "dovecot-keywords"
 
 // FolderName is the empty file that marks a directory of Maildir++ as a mailbox
-// below another.
+// below the root.
 const FolderName = "maildirfolder"
 
-// Folders are the three directories of a Maildir.
+// Folders returns the three subdirectories of a Maildir.
 func Folders() []string { return []string{"cur", "new", "tmp"} }
 
-// flagLetters are the flags, in the order of their letters. P says that a message
-// was passed on.
+// flagLetters are the flags in the order of their letters. P means that the message
+// was forwarded.
 var flagLetters = []struct {
 	letter byte
 	flag   string
@@ -43,12 +43,12 @@ var flagLetters = []struct {
 // MaxKeywords is how many keywords a mailbox can have.
 const MaxKeywords = 26
 
-// Keywords are the keywords of a mailbox: the first is a, the second b. An empty one
-// is not used.
+// Keywords are the keywords of a mailbox: the letter of the first is a, of the
+// second b. An empty one is not in use.
 type Keywords []string
 
-// ReadKeywords reads the file dovecot-keywords. Lines that it does not understand are
-// passed over.
+// ReadKeywords reads a file dovecot-keywords. It ignores lines that it does not
+// understand.
 func ReadKeywords(r io.Reader) (Keywords, error) {
 	var k Keywords
 	in := bufio.NewScanner(io.LimitReader(r, 1<<20))
@@ -66,7 +66,7 @@ func ReadKeywords(r io.Reader) (Keywords, error) {
 	return k, in.Err()
 }
 
-// String is the text of the file dovecot-keywords.
+// String returns the text of the file dovecot-keywords.
 func (k Keywords) String() string {
 	var b strings.Builder
 	for i, name := range k {
@@ -77,7 +77,7 @@ func (k Keywords) String() string {
 	return b.String()
 }
 
-// Add gives a keyword a letter if it has none. It is false when all are taken.
+// Add gives a keyword a letter if it has none. It returns false if all are taken.
 func (k *Keywords) Add(keyword string) bool {
 	if containsFlag(*k, keyword) {
 		return true
@@ -89,13 +89,13 @@ func (k *Keywords) Add(keyword string) bool {
 	return true
 }
 
-// containsFlag says whether a flag is among others. Case makes no other flag (RFC 9051 2.3.2).
+// containsFlag reports whether flags contain a flag, in any case (RFC 9051 2.3.2).
 func containsFlag(flags []string, flag string) bool {
 	return slices.ContainsFunc(flags, func(f string) bool { return strings.EqualFold(f, flag) })
 }
 
-// Info is what stands behind a file's name for these flags. A keyword without a
-// letter is left out.
+// Info returns the end of a file name for these flags. Keywords without a letter
+// are left out.
 func (k Keywords) Info(flags []string) string {
 	has := func(flag string) bool { return flag != "" && containsFlag(flags, flag) }
 	info := []byte(":2,")
@@ -105,15 +105,15 @@ func (k Keywords) Info(flags []string) string {
 		}
 	}
 	for i, keyword := range k {
-		if has(keyword) && !containsFlag(k[:i], keyword) { // a program may have given it two letters
+		if has(keyword) && !containsFlag(k[:i], keyword) { // a program may have given a keyword two letters
 			info = append(info, 'a'+byte(i))
 		}
 	}
 	return string(info)
 }
 
-// Split splits the name of a message's file from its flags. Between them stands ":2,",
-// or "!2," or ";2," where a file system takes no colon.
+// Split splits a file name into its base and the letters of its flags. The
+// separator is ":2,", or "!2," or ";2," on a file system without colons in names.
 func Split(name string) (base, letters string) {
 	for _, sep := range []string{":2,", ";2,", "!2,"} {
 		if i := strings.LastIndex(name, sep); i > 0 {
@@ -124,8 +124,8 @@ func Split(name string) (base, letters string) {
 	return name, ""
 }
 
-// Flags are the flags that the letters stand for, sorted. Letters that stand for
-// nothing are passed over.
+// Flags returns the flags for the letters, sorted. It ignores letters without a
+// meaning.
 func (k Keywords) Flags(letters string) []string {
 	flags := []string{}
 	for _, l := range flagLetters {
@@ -142,12 +142,12 @@ func (k Keywords) Flags(letters string) []string {
 	return flags
 }
 
-// maxFileName is how many octets a file's name may have.
+// maxFileName is how many octets a file name can have.
 const maxFileName = 255
 
-// Dir is the directory of a mailbox below the root, whose levels are called as
-// directories of the archive are; "." is the root itself. It is an error where no
-// file system takes the name.
+// Dir returns the directory of a mailbox relative to the root, "." for INBOX.
+// levels are named as directories of the archive are. It is an error if a name is
+// too long for file systems.
 func Dir(levels []string, nested bool) (string, error) {
 	if len(levels) == 1 && levels[0] == "INBOX" {
 		return ".", nil
@@ -173,7 +173,8 @@ func Dir(levels []string, nested bool) (string, error) {
 	return dir, nil
 }
 
-// escapeReserved writes the first octet of a name that a Maildir has for itself as %XX.
+// escapeReserved escapes the first octet of a name that is reserved in a Maildir as
+// %XX.
 func escapeReserved(name string) string {
 	own := slices.Contains(Folders(), name) || strings.HasPrefix(name, "dovecot") || strings.HasPrefix(name, "~") ||
 		name == "subscriptions" || name == FolderName
@@ -183,8 +184,8 @@ func escapeReserved(name string) string {
 	return fmt.Sprintf("%%%02X", name[0]) + name[1:]
 }
 
-// Levels are the levels of the mailbox in directory dir of Maildir++, or of the
-// nested layout; as directories of the archive are called, if archiverd made them.
+// Levels returns the levels of the mailbox in directory dir. They are named as
+// directories of the archive are if archiverd made the Maildir.
 func Levels(dir string, nested bool) []string {
 	var names []string
 	if nested {

@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// fields gathers the mbox's own fields of one message's header.
+// fields collects the fields in the header of one message that belong to the mbox.
 type fields struct {
 	message      *Message
 	count        int     // lines of the header so far
-	own          []field // those that are the mbox's own
-	inField      bool    // the last line was of the last of list
-	blockFields  int     // fields at its beginning that are of the block that Write writes
-	nextInBlock  int     // what may come next in that block, of writtenBlock
+	own          []field // fields that belong to the mbox
+	inField      bool    // the last line belongs to the last of own
+	blockFields  int     // fields so far of the block that Write writes
+	nextInBlock  int     // index in writtenBlock of the next field
 	length       int64   // Content-Length, -1 if it has none
-	isFolderData bool    // Subject says that it is no message
+	isFolderData bool    // the Subject is that of a server's own data
 }
 
 type field struct {
@@ -24,26 +24,28 @@ type field struct {
 	cut         cut
 }
 
-// The fields that mail programs add to a message in an mbox, in lower case.
+// ownFields are the fields that mail programs add to a message in an mbox, in lower
+// case.
 var ownFields = []string{"status", "x-status", "x-keywords", "x-uid", "x-imap", "x-imapbase", "content-length",
 	"x-mozilla-status", "x-mozilla-status2", "x-mozilla-keys"}
 
-// What is kept of a header: so many fields, and of each value about so many octets.
+// Limits of what is stored of a header: the number of fields, and about how many octets
+// of each value.
 const (
 	maxFields = 100
 	maxValue  = 16 << 10
 )
 
 // folderData is the subject of the message in which the IMAP server of the
-// University of Washington keeps what it knows of a mailbox.
+// University of Washington stores its own data about a mailbox.
 const folderData = "FOLDER INTERNAL DATA"
 
-// line takes a line of the header that begins at an offset.
+// line adds a line of the header that begins at offset at.
 func (f *fields) line(text []byte, at int64) {
 	if f.count++; f.count == 1 {
 		f.length = -1
 	}
-	if f.hasBlock() { // all that follows is the message's
+	if f.hasBlock() { // all later fields are the message's own
 		f.endField(at)
 		return
 	}
@@ -84,7 +86,7 @@ var writtenBlock = []struct {
 	always bool
 }{{"status", true}, {"x-status", true}, {"x-imapbase", false}, {"content-length", false}, {"x-keywords", true}}
 
-// inBlock counts a field that may come next in the block.
+// inBlock counts a field if it may come next in the block.
 func (f *fields) inBlock(name string) {
 	for i := f.nextInBlock; i < len(writtenBlock); i++ {
 		if writtenBlock[i].name == name {
@@ -97,10 +99,10 @@ func (f *fields) inBlock(name string) {
 	}
 }
 
-// hasBlock says whether the header begins with the whole block.
+// hasBlock reports whether the header begins with the whole block.
 func (f *fields) hasBlock() bool { return f.nextInBlock == len(writtenBlock) }
 
-// endField ends the field before.
+// endField ends the current field, if there is one, at offset at.
 func (f *fields) endField(at int64) {
 	if f.inField {
 		f.own[len(f.own)-1].cut.to = at
@@ -108,7 +110,7 @@ func (f *fields) endField(at int64) {
 	}
 }
 
-// end ends the header.
+// end ends the header at offset at.
 func (f *fields) end(at int64) {
 	f.endField(at)
 	if f.count == 0 {
@@ -124,12 +126,12 @@ func (f *fields) end(at int64) {
 	}
 }
 
-// isInternal says whether this is no message but what a server remembers.
+// isInternal reports whether this is no message but the data of a server.
 func (f *fields) isInternal() bool {
 	return f.isFolderData && slices.ContainsFunc(f.own, func(l field) bool { return l.name == "x-imap" })
 }
 
-// apply sets the message's flags and what is to be cut out.
+// apply sets the flags of the message and the parts to cut out of it.
 func (f *fields) apply() {
 	m := f.message
 	m.hasBlock = f.hasBlock()
@@ -147,7 +149,7 @@ func (f *fields) apply() {
 	}
 	for _, l := range f.own {
 		if l.name == "content-length" && !m.usesLength && !m.hasBlock {
-			continue // it counts nothing here: the message's own
+			continue // it does not count the octets here, so it is the message's own
 		}
 		if l.cut.to > l.cut.from {
 			m.cuts = append(m.cuts, l.cut)

@@ -1,31 +1,29 @@
 // Package mbox writes and reads mbox files: messages one after the other, each
-// below a line that begins with "From " and behind it followed by an empty line
-// (RFC 4155).
+// preceded by a line that begins with "From " and followed by an empty line (RFC 4155).
 //
 // # Variants
 //
-// A line of a message that begins with "From " would be taken for the next
-// message. The variants differ in what is done about it: mboxrd puts a ">" before
-// it and before every line that has such marks already, so that all of it can be
-// undone; mboxo marks "From " alone, which can't be told later from a line that was
-// ">From " before; mboxcl2 marks nothing in a body, and says in a Content-Length
-// field how many octets it has.
+// A line of a message that begins with "From " would be read as the beginning of the
+// next message. The variants differ in how they prevent that. mboxrd puts a ">" before
+// such a line, and before every line that already has such marks, so that a reader can
+// undo all of it. mboxo marks "From " alone: a reader can't tell such a line from one
+// that was ">From " before. mboxcl2 marks nothing in a body, and stores the octets of
+// the body in a Content-Length field.
 //
 // # Line ends
 //
-// Lines of an mbox end in LF. A message all of whose lines end in CRLF, as all on
-// an IMAP server should, is written with LF and comes back with CRLF. One with a
-// mixture is written octet for octet, and comes back so, since a reader leaves
-// alone what has any CRLF. What does not come back as it was, [Measure] tells.
+// Lines of an mbox end in LF. A message all of whose lines end in CRLF, as on an IMAP
+// server, is written with LF and read with CRLF. A message with a mixture is written
+// octet for octet, and read so: a reader changes no message that has any CRLF.
+// [Measure] returns what of a message is not read as it was.
 //
 // # Flags
 //
-// Flags stand in three fields that every mail program with mbox files knows:
-// Status, X-Status and X-Keywords. [Write] puts them before the message's own
-// header, always all three in this order (with X-IMAPbase and Content-Length among them
-// where those are needed); a reader takes such a block for the
-// mbox's and leaves the message behind it alone, whatever fields it has. Where
-// another program wrote the fields among the message's own, they are taken out.
+// Flags are in three fields that every mail program with mbox files knows: Status,
+// X-Status and X-Keywords. [Write] puts all three before the header of the message, in
+// this order, with X-IMAPbase and Content-Length between them where needed. A reader
+// that finds this block treats all later fields as the message's own. Fields that
+// another program wrote among those of the message are removed.
 package mbox
 
 import (
@@ -43,25 +41,25 @@ const (
 	CL2 Variant = "mboxcl2"
 )
 
-// lineBuffer is how much of a line is seen at once.
+// lineBuffer is how many octets of a line are read at once.
 const lineBuffer = 64 << 10
 
-// lineReader cuts what it reads into lines, each with its line feed. A long one comes in
-// several pieces, the two octets before a line feed never without it.
+// lineReader cuts its input into lines, each with its line feed. It returns a long
+// line in several pieces; a line feed always comes with the two octets before it.
 type lineReader struct {
 	r        io.Reader
 	buf      []byte
-	i, n     int   // what is left in buf
-	scanned  int   // of that, octets without a line feed
-	off      int64 // of buf[i]
-	partial  bool  // the piece before was not the end of its line
+	i, n     int   // buf[i:n] is not returned yet
+	scanned  int   // octets of that without a line feed
+	off      int64 // of buf[i] in the input
+	partial  bool  // the last piece did not end its line
 	finished bool
 }
 
 func newLineReader(r io.Reader) *lineReader { return &lineReader{r: r, buf: make([]byte, lineBuffer)} }
 
-// next returns a line, or a piece of one, and whether it is its beginning. It is
-// valid until the next call. The error is io.EOF at the end.
+// next returns a line or a piece of one, and whether the line begins with it. The
+// text is valid until the next call. The error is io.EOF at the end.
 func (l *lineReader) next() (text []byte, start bool, err error) {
 	for {
 		if k := bytes.IndexByte(l.buf[l.i+l.scanned:l.n], '\n'); k >= 0 {
@@ -88,6 +86,7 @@ func (l *lineReader) next() (text []byte, start bool, err error) {
 	}
 }
 
+// emit returns the next k octets of the buffer.
 func (l *lineReader) emit(k int, partial bool) ([]byte, bool, error) {
 	text, start := l.buf[l.i:l.i+k], !l.partial
 	l.i, l.scanned, l.partial = l.i+k, 0, partial
@@ -95,10 +94,11 @@ func (l *lineReader) emit(k int, partial bool) ([]byte, bool, error) {
 	return text, start, nil
 }
 
-// isBlank says whether a line is empty.
+// isBlank reports whether a line is empty.
 func isBlank(line []byte) bool { return string(line) == "\n" || string(line) == "\r\n" }
 
-// countMarks is how many ">" a line has before "From ", -1 where that does not follow.
+// countMarks returns how many ">" precede "From " at the beginning of a line, or -1
+// if no "From " follows.
 func countMarks(line []byte) int {
 	rest := bytes.TrimLeft(line, ">")
 	if !bytes.HasPrefix(rest, []byte("From ")) {

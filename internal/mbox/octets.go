@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Octets reads the message as it was before it came into the mbox. It may be
-// called again, also at the same time.
+// Octets returns a reader of the message as it was before it was put into the mbox.
+// It may be called again, also from several goroutines.
 func (m *Message) Octets() (io.Reader, error) {
 	variant, crlf, err := m.inspect()
 	if err != nil {
@@ -16,7 +16,8 @@ func (m *Message) Octets() (io.Reader, error) {
 	return &originalReader{lines: newLineReader(m.raw()), variant: variant, header: true, crlf: !crlf && !m.options.KeepLineEnds}, nil
 }
 
-// raw reads the message as it stands, without the mbox's own fields.
+// raw reads the message without the fields of the mbox, its marks and line ends
+// unchanged.
 func (m *Message) raw() io.Reader {
 	var parts []io.Reader
 	at := m.start
@@ -29,7 +30,8 @@ func (m *Message) raw() io.Reader {
 	return io.MultiReader(parts...)
 }
 
-// inspect says how the message's lines are marked, and whether any ends in CRLF.
+// inspect reads the message and returns how its lines are marked, and whether any
+// ends in CRLF.
 func (m *Message) inspect() (v Variant, crlf bool, err error) {
 	unmarked, header := false, true
 	for l := newLineReader(m.raw()); ; {
@@ -49,7 +51,7 @@ func (m *Message) inspect() (v Variant, crlf bool, err error) {
 		v = CL2
 	case m.options.Variant != "":
 		v = m.options.Variant
-	case m.usesLength && unmarked: // who leaves such a line alone marks none
+	case m.usesLength && unmarked: // a program that leaves such a line unmarked marks none
 		v = CL2
 	default:
 		v = RD
@@ -57,14 +59,14 @@ func (m *Message) inspect() (v Variant, crlf bool, err error) {
 	return v, crlf, nil
 }
 
-// originalReader is a message with its marks taken off.
+// originalReader reads a message without the marks.
 type originalReader struct {
 	lines   *lineReader
 	variant Variant
 	header  bool
-	crlf    bool   // LF becomes CRLF
-	rest    []byte // of a line
-	end     []byte // behind rest
+	crlf    bool   // write CRLF for LF
+	rest    []byte // of the current line
+	end     []byte // its line end
 }
 
 // Read implements [io.Reader].

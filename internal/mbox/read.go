@@ -17,38 +17,39 @@ var ErrNotMbox = errors.New("no mbox: it does not begin with a From_ line")
 
 // Options say how to read an mbox.
 type Options struct {
-	// Variant is how its lines are marked; "": Content-Length counts where it leads
-	// to the end of a message, and all else is mboxrd.
+	// Variant is how lines are marked. If it is empty, Content-Length counts where
+	// it leads to the end of a message, and all else is mboxrd.
 	Variant Variant
-	// KeepLineEnds leaves messages alone that have no CRLF. They are in the line
-	// ends of the machine else, and get those that they have on a server.
+	// KeepLineEnds leaves messages without any CRLF as they are. Otherwise they are
+	// taken as stored with Unix line ends, and read with CRLF.
 	KeepLineEnds bool
 }
 
 // Message is a message of an mbox.
 type Message struct {
-	Offset   int64     // of its From_ line
-	Date     time.Time // of the From_ line, UTC where it tells no zone; zero: it has none
-	Flags    []string  // as the mbox tells
-	HasFlags bool      // whether it tells any; else Flags is empty
+	Offset   int64     // where its From_ line begins
+	Date     time.Time // in the From_ line, UTC if it has no zone; zero: none
+	Flags    []string  // sorted
+	HasFlags bool      // the mbox stores flags; else Flags is empty
 
 	r                    io.ReaderAt
 	options              Options
-	start, end           int64 // of its octets, without the empty line behind it
-	cuts                 []cut // the mbox's own fields
-	hasBlock, usesLength bool  // has the block that Write writes; Content-Length counts
+	start, end           int64 // offsets of its octets, without the empty line after it
+	cuts                 []cut // fields that belong to the mbox
+	hasBlock, usesLength bool  // has the block that Write writes; its Content-Length is right
 }
 
-// cut is a part of a message that is the mbox's.
+// cut is a part of a message, as offsets, that belongs to the mbox.
 type cut struct{ from, to int64 }
 
-// Is says whether a file that begins so is an mbox.
+// Is reports whether a file with that beginning is an mbox.
 func Is(beginning []byte) bool {
 	line, _, _ := bytes.Cut(bytes.TrimLeft(beginning, "\r\n"), []byte("\n"))
 	return bytes.HasPrefix(line, []byte("From ")) && fromLine().Match(line)
 }
 
-// Scan yields the messages of an mbox of size octets. An error ends it.
+// Scan yields the messages of an mbox of size octets. An error ends it; the error
+// is ErrNotMbox if the file does not begin as an mbox.
 func Scan(r io.ReaderAt, size int64, o Options) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		l := newLineReader(io.NewSectionReader(r, 0, size))
@@ -82,25 +83,26 @@ func Scan(r io.ReaderAt, size int64, o Options) iter.Seq2[*Message, error] {
 	}
 }
 
-// scan looks for the end of one message.
+// scan finds the end of one message.
 type scan struct {
 	message *Message
 	size    int64
-	lines   *lineReader // behind the From_ line, in the end behind the next one
+	lines   *lineReader // after the From_ line; at the end, after the next one
 
 	last       bool // there is no next message
 	next       int64
 	date       time.Time
-	isInternal bool // no message, but what a program remembers of the mailbox
+	isInternal bool // no message but the data of a server
 
 	fields fields
 }
 
+// findEnd reads up to the next From_ line or the end of the mbox.
 func (s *scan) findEnd() error {
 	m := s.message
 	m.start = s.lines.off
 	s.fields.message = m
-	header, empty := true, int64(-1) // empty: where the line before began, if it was empty
+	header, empty := true, int64(-1) // empty: where the previous line began if it was empty, else -1
 	for {
 		text, start, err := s.lines.next()
 		if err == io.EOF {
@@ -144,14 +146,14 @@ func (s *scan) findEnd() error {
 	return nil
 }
 
-// applyFields takes over what the header said.
+// applyFields sets what the header says about the message.
 func (s *scan) applyFields() {
 	s.isInternal = s.fields.isInternal()
 	s.fields.apply()
 }
 
-// jumpToEnd goes to the end that a Content-Length tells, if that is the end of a
-// message. The empty line that ends the header begins at an offset.
+// jumpToEnd skips to the end that a Content-Length claims, if a message ends there.
+// The empty line that ends the header begins at offset at.
 func (s *scan) jumpToEnd(at int64) (done bool, err error) {
 	n, body := s.fields.length, s.lines.off
 	if n < 0 || n > s.size-body || !s.fields.hasBlock() && s.message.options.Variant != "" && s.message.options.Variant != CL2 {
@@ -176,7 +178,7 @@ func (s *scan) jumpToEnd(at int64) (done bool, err error) {
 		s.next, s.date = end+next.off-int64(len(text)), date
 	}
 	next.off += end
-	if n == 0 && !gap { // what ends the header is the line between two messages
+	if n == 0 && !gap { // the line that ends the header also separates the messages
 		end = at
 	}
 	s.lines, s.message.end, s.message.usesLength = next, end, true
@@ -188,7 +190,7 @@ var fromLine = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^From (?:.* )?(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +([0-9]{1,2}) +([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?(?: +([-+][0-9]{4}|[A-Z][A-Za-z]{1,4}))?(?: +[A-Z]{3,4})? +([0-9]{4})(?: +([-+][0-9]{4}|[A-Z]{3,4}))?(?: +remote from .*)?\s*$`)
 })
 
-// parseFrom reads a From_ line. Names of zones say nothing that one could rely on.
+// parseFrom parses a From_ line. Zone names are ignored: they are ambiguous.
 func parseFrom(line []byte) (date time.Time, ok bool) {
 	if !bytes.HasPrefix(line, []byte("From ")) || len(line) > 1000 {
 		return date, false
@@ -215,13 +217,14 @@ func parseFrom(line []byte) (date time.Time, ok bool) {
 	return date.UTC(), true
 }
 
-// isBareFrom says whether a line is a From_ line with nothing in it, as some write it.
+// isBareFrom reports whether a line is a From_ line without sender and date, as
+// some programs write it.
 func isBareFrom(line []byte) bool {
 	text := string(bytes.TrimSpace(line))
 	return bytes.HasPrefix(line, []byte("From ")) && (text == "From" || text == "From -")
 }
 
-// parseOctets reads a number of octets; -1 if it is none.
+// parseOctets parses a number of octets; -1 if it is none.
 func parseOctets(text string) int64 {
 	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 	if err != nil || n < 0 {

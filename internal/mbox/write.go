@@ -9,30 +9,30 @@ import (
 	"time"
 )
 
-// Envelope is what an mbox keeps of a message beside its octets.
+// Envelope is what an mbox stores of a message besides its octets.
 type Envelope struct {
-	Sender string    // "" or anything but one word of ASCII becomes MAILER-DAEMON
+	Sender string    // anything but one word of ASCII becomes MAILER-DAEMON
 	Date   time.Time // written in UTC, to the second
 	Flags  []string
-	// Base is set for the first message of a file: all keywords in it. Dovecot and
-	// others believe no keyword that is not named there.
+	// Base is set for the first message of a file and lists all keywords in it.
+	// Dovecot and others ignore keywords that are not listed there.
 	Base *Base
 }
 
-// Base is what an mbox tells of itself: its UIDVALIDITY and its keywords.
+// Base is the UIDVALIDITY of an mbox and its keywords.
 type Base struct {
 	UIDValidity uint32
 	Keywords    []string
 }
 
-// Form is how a message will stand in an mbox.
+// Form is how a message is stored in an mbox.
 type Form struct {
 	Size int64    // octets of the message
-	Loss []string // what of it will not come back as it is, for people
+	Loss []string // what of it a reader does not get back as it was, for people
 
 	toLF       bool  // CRLF is written as LF
-	body       int64 // octets behind the header, as they are written
-	hasLineEnd bool  // its last line has an end, or needs none
+	body       int64 // octets after the header, as written
+	hasLineEnd bool  // its last line has an end or needs none
 }
 
 // Measure reads a message to the end of r and returns how Write will store it.
@@ -53,10 +53,10 @@ func Measure(r io.Reader, v Variant) (Form, error) {
 // counts is what Measure counts in a message.
 type counts struct {
 	octets   int64 // of the message
-	body     int64 // of those, behind the header
+	body     int64 // of those, after the header
 	lines    int   // that end in LF
 	crlf     int   // of those, in CRLF
-	inBody   int   // of lines, behind the header
+	inBody   int   // of lines, after the header
 	quoted   int   // lines of >From
 	onlyCRLF bool  // no line ends in CR CR LF
 	inHeader bool
@@ -105,8 +105,8 @@ func (c *counts) form(v Variant) Form {
 	return f
 }
 
-// Write writes a message that has been measured for the same variant, read again
-// from r.
+// Write writes a message that was measured for the same variant, and that r reads
+// again.
 func Write(w io.Writer, v Variant, e Envelope, f Form, r io.Reader) error {
 	if _, err := io.WriteString(w, fileHeader(v, e, f)); err != nil {
 		return err
@@ -141,8 +141,8 @@ func Write(w io.Writer, v Variant, e Envelope, f Form, r io.Reader) error {
 	return err
 }
 
-// isMarked reports whether a variant puts a ">" before a line with that many marks
-// before its "From ", -1 for a line without.
+// isMarked reports whether a variant puts a ">" before a line. marks is the result
+// of countMarks for the line.
 func isMarked(v Variant, marks int, inHeader bool) bool {
 	switch {
 	case marks == 0:
@@ -164,10 +164,10 @@ type letter struct {
 	flag  string
 }
 
-// fileHeader is the From_ line and the fields of the mbox's own.
+// fileHeader returns the From_ line and the fields of the mbox.
 func fileHeader(v Variant, e Envelope, f Form) string {
 	sender := e.Sender
-	if sender == "" || strings.ContainsFunc(sender, func(r rune) bool { return r <= ' ' || r > '~' }) { // Python wants ASCII
+	if sender == "" || strings.ContainsFunc(sender, func(r rune) bool { return r <= ' ' || r > '~' }) { // Python's mailbox module requires ASCII
 		sender = "MAILER-DAEMON"
 	}
 	letters := func(of []letter) (out string) {

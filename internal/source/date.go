@@ -10,14 +10,14 @@ import (
 	"archiverd/internal/message"
 )
 
-// MaxHeader is how much of a message Date needs to see.
+// MaxHeader is how many octets of a message Date reads at most.
 const MaxHeader = 64 << 10
 
 var archivedName = regexp.MustCompile(`^([0-9]{8}T[0-9]{6}Z)\.[0-9]+\.[0-9]+(-[0-9]+)?\.eml$`)
 
-// Date is the INTERNALDATE for a file of that name: the one that the archive
-// wrote into the name, else what its header says, else when it was last changed.
-// It is zero where that can be no INTERNALDATE.
+// Date returns the INTERNALDATE for a file with that name and beginning. It is the
+// date that the archive wrote into the name, else the date in the header, else the
+// time of the last change. It is zero if none of them is a valid INTERNALDATE.
 func Date(name string, head []byte, changed, now time.Time) time.Time {
 	if m := archivedName.FindStringSubmatch(name); m != nil {
 		if t, err := time.Parse("20060102T150405Z", m[1]); err == nil {
@@ -30,8 +30,9 @@ func Date(name string, head []byte, changed, now time.Time) time.Time {
 	return toInternalDate(changed)
 }
 
-// parseHeaderDate is the later of what the topmost Received field and the Date field
-// say, with its zone; zero if neither says anything that can be true.
+// parseHeaderDate returns the later of the dates in the topmost Received field and
+// in the Date field, with its zone. It ignores dates before 1970 and those more
+// than a day in the future, and is zero if none remains.
 func parseHeaderDate(head []byte, now time.Time) (date time.Time) {
 	m, err := message.ReadHeader(bytes.NewReader(head), message.Options{})
 	if err != nil {
@@ -50,7 +51,8 @@ func parseHeaderDate(head []byte, now time.Time) (date time.Time) {
 	return date
 }
 
-// toInternalDate is a file's time as an INTERNALDATE, in UTC and to the second.
+// toInternalDate returns a file time as an INTERNALDATE: in UTC, to the second,
+// zero if its year has not four digits.
 func toInternalDate(t time.Time) time.Time {
 	t = t.UTC().Truncate(time.Second)
 	if t.Year() < 1 || t.Year() > 9999 {

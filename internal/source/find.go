@@ -26,8 +26,8 @@ var (
 	errCompressed = errors.New("it is compressed: unpack it, and import what comes out")
 )
 
-// Find looks for mail in files and folders. What is named and holds none is in
-// Failed; the error is that of ctx alone. The caller closes what it returns.
+// Find finds mail in files and directories. Arguments that hold none are in Failed;
+// the error is that of ctx alone. The caller closes the result.
 func Find(ctx context.Context, args []string, o Options) (*Found, error) {
 	if o.Now.IsZero() {
 		o.Now = time.Now()
@@ -43,15 +43,16 @@ func Find(ctx context.Context, args []string, o Options) (*Found, error) {
 	return &f.found, ctx.Err()
 }
 
+// finder finds the mail of one call of Find.
 type finder struct {
-	ctx       context.Context // of the one call of Find
+	ctx       context.Context // of the call of Find
 	options   Options
 	found     Found
 	mailboxes map[string]*Mailbox
-	visited   map[string]bool // paths: what is named twice is taken once
+	visited   map[string]bool // paths: a file that is named twice is added once
 }
 
-// addSource takes what is named.
+// addSource adds the file or directory that the user named.
 func (f *finder) addSource(arg string) {
 	path, err := filepath.Abs(arg)
 	if err == nil {
@@ -77,7 +78,8 @@ func (f *finder) addFailure(path string, err error) {
 	f.found.Failed = append(f.found.Failed, Failure{path, withoutPath(err)})
 }
 
-// mailbox is the mailbox of that name. Levels nil: that of the top of the source.
+// mailbox returns the mailbox with those levels, added if it is new. Without levels
+// it is the mailbox for the top of a source.
 func (f *finder) mailbox(levels []string) *Mailbox {
 	if len(levels) == 0 {
 		levels = f.options.Mailbox
@@ -96,21 +98,21 @@ func (f *finder) mailbox(levels []string) *Mailbox {
 	return b
 }
 
-// addContainer gives a mailbox a further place.
+// addContainer adds a container of messages to a mailbox.
 func (f *finder) addContainer(levels []string, p container) {
 	b := f.mailbox(levels)
 	b.containers = append(b.containers, p)
 }
 
-// addDir takes a folder; dirs are the names of those that it lies in, below the
-// source, and its own.
+// addDir adds a directory. dirs are the names of the directories on the way to it,
+// below the source, its own included.
 func (f *finder) addDir(path string, dirs []string) {
 	if f.visited[path] || f.ctx.Err() != nil {
 		return
 	}
 	f.visited[path] = true
 	list, err := os.ReadDir(path)
-	if err != nil { // what could be read is taken
+	if err != nil { // ReadDir returns what it could read
 		f.addFailure(path, err)
 	}
 	is := isMaildir(list)
@@ -127,9 +129,9 @@ func (f *finder) addDir(path string, dirs []string) {
 		below := filepath.Join(path, name)
 		switch {
 		case is && (slices.Contains(maildir.Folders(), name) || isMaildirMetadata(name)):
-		case d.IsDir() && strings.HasPrefix(name, ".") && !holdsMaildir(below): // what a program keeps for itself
+		case d.IsDir() && strings.HasPrefix(name, ".") && !holdsMaildir(below): // a program's own files
 		case d.IsDir():
-			f.addDir(below, append(slices.Clone(dirs), strings.TrimSuffix(name, ".sbd"))) // Thunderbird's, beside the mbox of that name
+			f.addDir(below, append(slices.Clone(dirs), strings.TrimSuffix(name, ".sbd"))) // Thunderbird keeps children beside the mbox
 		case !d.Type().IsRegular():
 			f.found.Skipped = append(f.found.Skipped, describeSkipped(below, d))
 		default:
@@ -138,7 +140,7 @@ func (f *finder) addDir(path string, dirs []string) {
 	}
 }
 
-// describeSkipped names what is passed over, for it is no file.
+// describeSkipped describes an entry that is not a regular file.
 func describeSkipped(path string, d fs.DirEntry) string {
 	if d.Type()&fs.ModeSymlink != 0 {
 		return path + " (a link: name what it points to)"
@@ -146,8 +148,8 @@ func describeSkipped(path string, d fs.DirEntry) string {
 	return path
 }
 
-// isMaildir says whether a folder with these entries is a Maildir. Thunderbird's
-// have no new.
+// isMaildir reports whether a directory with these entries is a Maildir. The ones
+// that Thunderbird makes have no new.
 func isMaildir(list []fs.DirEntry) bool {
 	has := func(name string) bool {
 		return slices.ContainsFunc(list, func(d fs.DirEntry) bool { return d.Name() == name && d.IsDir() })
@@ -160,7 +162,7 @@ func holdsMaildir(path string) bool {
 	return err == nil && isMaildir(list)
 }
 
-// isMaildirMetadata says whether a file in a Maildir is a server's own.
+// isMaildirMetadata reports whether a file in a Maildir belongs to the mail server.
 func isMaildirMetadata(name string) bool {
 	for _, prefix := range []string{"dovecot", "maildir", "courier", "subscriptions"} {
 		if strings.HasPrefix(strings.TrimPrefix(name, "."), prefix) {
@@ -170,8 +172,8 @@ func isMaildirMetadata(name string) bool {
 	return false
 }
 
-// isMessage says whether a file that nobody calls .eml begins as a message, and not
-// as a letter in some other form: with a field, and one that every message has.
+// isMessage reports whether a file without the suffix .eml begins as a message:
+// with a header field, and with one that every message has.
 func isMessage(head []byte) bool { return anyField().Match(head) && commonField().Match(head) }
 
 var (
@@ -181,7 +183,8 @@ var (
 	})
 )
 
-// addFile takes a file in dirs; name is what it was called, where a link led to it.
+// addFile adds a file in dirs. name is the name as typed, which differs from that
+// of path after a symbolic link; named says that the user named this file.
 func (f *finder) addFile(path, name string, dirs []string, named bool) {
 	if f.visited[path] {
 		return
@@ -225,14 +228,15 @@ func isZip(head []byte) bool {
 // isZstd reports whether a file begins as zstd does.
 func isZstd(head []byte) bool { return bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")) }
 
-// isTar says whether a compressed file is called as a tar.
+// isTar reports whether the name is that of a compressed tar.
 func isTar(name string) bool {
 	name = strings.ToLower(name)
 	return strings.HasSuffix(name, ".tar.zst") || strings.HasSuffix(name, ".tzst")
 }
 
-// addMessage takes a file that is one message. The archive, and what is exported from
-// it, has those of a mailbox in a folder for each month.
+// addMessage adds a file that is one message. In the archive, and in what is
+// exported from it, a mailbox has a directory for each month: that level is no
+// mailbox.
 func (f *finder) addMessage(path string, dirs []string) {
 	if n := len(dirs); n > 0 && monthName.MatchString(dirs[n-1]) && archivedName.MatchString(filepath.Base(path)) {
 		dirs = dirs[:n-1]
@@ -249,7 +253,7 @@ func (f *finder) addMessage(path string, dirs []string) {
 
 var monthName = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}$`)
 
-// mboxLevels are the levels of the mailbox that an mbox file is.
+// mboxLevels returns the levels of the mailbox that an mbox file holds.
 func (f *finder) mboxLevels(path string, dirs []string, named bool) []string {
 	if named && len(f.options.Mailbox) > 0 {
 		return nil
@@ -264,7 +268,7 @@ func (f *finder) mboxLevels(path string, dirs []string, named bool) []string {
 	return fromMaildirNames(append(slices.Clone(dirs), strings.TrimPrefix(name, ".")))
 }
 
-// readHead reads the beginning of a file.
+// readHead reads the first octets of a file.
 func readHead(path string) ([]byte, error) {
 	file, _, err := openFile(path)
 	if err != nil {
@@ -279,7 +283,7 @@ func readHead(path string) ([]byte, error) {
 	return head[:n], err
 }
 
-// isCompressed says whether a file begins as gzip, zstd, bzip2, xz or zip have it.
+// isCompressed reports whether a file begins as gzip, zstd, bzip2, xz or zip do.
 func isCompressed(head []byte) bool {
 	return slices.ContainsFunc([]string{"\x1f\x8b", "\x28\xb5\x2f\xfd", "BZh", "\xfd7zXZ", "PK\x03\x04"}, func(magic string) bool {
 		return bytes.HasPrefix(head, []byte(magic))

@@ -16,8 +16,8 @@ import (
 	"archiverd/archive"
 )
 
-// What is taken of a zip or tar.zst: more than any server takes, and less than what
-// a hostile one unpacks to.
+// Limits of what is unpacked from a zip or tar.zst: more than any server accepts, and
+// less than a decompression bomb needs.
 const (
 	maxMessage = 1 << 30   // octets of a message
 	maxJournal = 256 << 20 // octets of a journal
@@ -34,19 +34,19 @@ var (
 type entry struct {
 	name    string
 	changed time.Time
-	open    func() (io.Reader, error) // as often as one likes
+	open    func() (io.Reader, error) // may be called again
 }
 
-// pack is a zip or tar.zst that is being looked through.
+// pack is a zip or tar.zst while its entries are read.
 type pack struct {
 	finder    *finder
 	path      string
-	isArchive bool // it is laid out as an archive, accounts above mailboxes
+	isArchive bool // laid out as an archive: accounts above mailboxes
 	entries   []entry
 	journals  map[string]*archive.View // by directory
 }
 
-// addPack takes a zip or tar.zst: what export writes, or any other with .eml files in it.
+// addPack adds a zip or tar.zst, written by export or by any other program.
 func (f *finder) addPack(path string, read func(*pack) error) {
 	p := &pack{finder: f, path: path, journals: map[string]*archive.View{}}
 	if err := read(p); err != nil {
@@ -57,8 +57,8 @@ func (f *finder) addPack(path string, read func(*pack) error) {
 	p.addMailboxes()
 }
 
-// isWanted says whether a file in it is wanted. One whose name leads anywhere else, or
-// that is no mail, is passed over.
+// isWanted reports whether an entry is a message or a journal. Others are added to
+// Skipped, as are names that lead out of the pack.
 func (p *pack) isWanted(name string, regular bool) bool {
 	switch {
 	case !regular || !filepath.IsLocal(name) || path.Clean(name) != name || strings.ContainsAny(name, "\\\x00"):
@@ -75,10 +75,10 @@ func (p *pack) isWanted(name string, regular bool) bool {
 
 func isJournal(name string) bool { return name == archive.MailboxDir{Dir: path.Dir(name)}.Journal() }
 
-// describe names a file in it, for people.
+// describe names an entry, for people.
 func (p *pack) describe(name string) string { return p.path + ": " + name }
 
-// readJournal reads a journal. One that is damaged tells what stands before the damage.
+// readJournal reads a journal. Of a damaged one it keeps what precedes the damage.
 func (p *pack) readJournal(name string, r io.Reader) {
 	view, err := archive.FoldFrom(&limitedReader{r: r, remaining: maxJournal})
 	if err != nil {
@@ -122,7 +122,7 @@ func (p *pack) readZip() error {
 	return nil
 }
 
-// limitedReader reads what may not be more than left octets.
+// limitedReader returns errTooLarge once more than remaining octets were read.
 type limitedReader struct {
 	r         io.Reader
 	remaining int64
@@ -137,12 +137,13 @@ func (l *limitedReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// addMailboxes gives what was found to mailboxes: of an archive with one account to those
-// of the account, of one with several to mailboxes below each account's name.
+// addMailboxes adds the entries to mailboxes. With one account in the pack these
+// have the names of its mailboxes; with several they lie below the name of each
+// account.
 func (p *pack) addMailboxes() {
 	accounts := map[string]bool{}
 	dirs := map[string]bool{}
-	of := func(name string) string { // its mailbox's directory
+	of := func(name string) string { // the directory of its mailbox
 		dir := path.Dir(name)
 		if monthName.MatchString(path.Base(dir)) && archivedName.MatchString(path.Base(name)) {
 			dir = path.Dir(dir)
@@ -177,7 +178,7 @@ func (p *pack) addMailboxes() {
 	}
 }
 
-// levelsOf are those of the mailbox in a directory; nil: that of the top.
+// levelsOf returns the levels of the mailbox in a directory, nil for the top.
 func (p *pack) levelsOf(dir string, view *archive.View, one bool) []string {
 	if dir == "." {
 		return nil
@@ -203,18 +204,19 @@ type packedMailbox struct {
 	pack    *pack
 	dir     string
 	entries []entry
-	records map[string]fileRecord // by file
+	records map[string]fileRecord // by relative path
 }
 
-// fileRecord is what a journal tells of a file.
+// fileRecord is what a journal says about a file.
 type fileRecord struct {
-	messages []*archive.Message // it may be there under several UIDs
-	listed   bool               // or else it is gone
+	messages []*archive.Message // several if it has several UIDs
+	listed   bool               // at least one is in the mailbox now; else all are gone
 }
 
-// applyJournal takes what the journal tells of each file, and returns how many of them
-// are of messages that are gone. Of those the ones go that are there again, as all
-// are when a server has renumbered its mailbox.
+// applyJournal attaches the events of the journal to the files. It returns how many
+// files are of messages that are gone, and drops those of them whose message is
+// also in the mailbox under another UID, as all are after a server has renumbered
+// it.
 func (p *packedMailbox) applyJournal(view *archive.View) (gone int) {
 	for ep, m := range view.All() {
 		here, have := view.Listed(ep, m), p.records[m.Path]
@@ -250,7 +252,7 @@ func (p *packedMailbox) applyJournal(view *archive.View) (gone int) {
 	return gone
 }
 
-// relativePath is a file's path in the mailbox's directory.
+// relativePath returns the path of a file below the directory of the mailbox.
 func (p *packedMailbox) relativePath(e entry) string { return strings.TrimPrefix(e.name, p.dir+"/") }
 
 func (p *packedMailbox) count() (n int) {
@@ -282,7 +284,8 @@ func (p *packedMailbox) messages(o Options) iter.Seq2[*Message, error] {
 	}
 }
 
-// messagesOf are the messages of a file, one where the journal has none.
+// messagesOf returns the messages of a file: one without flags if the journal has
+// none.
 func (p *packedMailbox) messagesOf(e entry) (out []*Message) {
 	for _, m := range p.records[p.relativePath(e)].messages {
 		flags := slices.Clone(m.Flags)
@@ -295,7 +298,7 @@ func (p *packedMailbox) messagesOf(e entry) (out []*Message) {
 	return out
 }
 
-// readUpTo reads the beginning of a message.
+// readUpTo reads the first n octets of a message.
 func readUpTo(open func() (io.Reader, error), n int64) ([]byte, error) {
 	r, err := open()
 	if err != nil {

@@ -54,12 +54,12 @@ func (p *pack) readTar() error {
 // unpacker unpacks the messages of one tar.
 type unpacker struct {
 	pack   *pack
-	spool  *os.File                             // the found mail closes it
-	end    int64                                // of what was written to spool
-	opened map[string]func() (io.Reader, error) // each message so far, by name: a later link may point to it
+	spool  *os.File                             // Found.Close closes it
+	end    int64                                // the size of spool
+	opened map[string]func() (io.Reader, error) // the messages so far, by name: a later link may point to one
 }
 
-// entry takes one entry of the tar, whose octets r reads.
+// entry adds one entry of the tar, whose octets r reads.
 func (u *unpacker) entry(h *tar.Header, r io.Reader) error {
 	p := u.pack
 	name, target := strings.TrimPrefix(h.Name, "./"), strings.TrimPrefix(h.Linkname, "./")

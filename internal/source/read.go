@@ -42,7 +42,7 @@ func (p *emlFiles) messages(o Options) iter.Seq2[*Message, error] {
 	}
 }
 
-// mboxFile is an mbox.
+// mboxFile is an mbox file.
 type mboxFile struct{ path string }
 
 func (p mboxFile) count() int { return 0 }
@@ -74,7 +74,7 @@ func (p mboxFile) messages(o Options) iter.Seq2[*Message, error] {
 	}
 }
 
-// dateFromHeader is the date that a message's header tells.
+// dateFromHeader returns the date in the header of a message.
 func dateFromHeader(m *Message, o Options) (date time.Time, err error) {
 	r, err := m.Octets()
 	if err != nil {
@@ -90,16 +90,16 @@ type maildirDir struct {
 	names    []string // of messages: cur/… or new/…
 	keywords maildir.Keywords
 
-	skipped []string // what is no file
+	skipped []string // entries that are not regular files
 }
 
 func (p *maildirDir) count() int { return len(p.names) }
 
-// listMaildir lists a Maildir. With an error it has what could be read.
+// listMaildir lists a Maildir. With an error it returns what it could read.
 func listMaildir(path string) (*maildirDir, error) {
 	p := &maildirDir{path: path}
 	var errs []error
-	// new before cur, since messages go that way; each is taken once.
+	// Read new before cur: messages move that way, and one that does must not be missed.
 	at := map[string]int{}
 	for _, dir := range []string{"new", "cur"} {
 		list, err := os.ReadDir(filepath.Join(path, dir))
@@ -132,7 +132,7 @@ func listMaildir(path string) (*maildirDir, error) {
 	return p, errors.Join(append(errs, err)...)
 }
 
-// compareArrival orders names of messages by the seconds that they begin with.
+// compareArrival orders the names of messages by the seconds at their beginning.
 func compareArrival(a, b string) int {
 	a, b = a[len("cur/"):], b[len("cur/"):]
 	seconds := func(name string) int {
@@ -173,8 +173,8 @@ func (p *maildirDir) messages(o Options) iter.Seq2[*Message, error] {
 	}
 }
 
-// currentPath is the path of a message that may have got other flags, or been seen, since
-// the Maildir was listed.
+// currentPath returns the path of a message. Since the Maildir was listed, the file
+// may have been renamed: by other flags, or by the move from new to cur.
 func (p *maildirDir) currentPath(name string) string {
 	path := filepath.Join(p.path, name)
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -191,8 +191,8 @@ func (p *maildirDir) currentPath(name string) string {
 	return path
 }
 
-// hasNoCRLF says whether a file has no line that ends in CRLF. One that a server keeps
-// compressed is an error.
+// hasNoCRLF reports whether no line of a file ends in CRLF. The error is
+// errCompressed for a file that the server has compressed.
 func hasNoCRLF(f io.ReaderAt, size int64) (bool, error) {
 	r, buf := io.NewSectionReader(f, 0, size), make([]byte, 64<<10)
 	for first, cr := true, false; ; first = false {

@@ -1,14 +1,14 @@
-// Package source finds mail in the files of this machine and reads it: .eml
-// files, mbox files, and Maildirs, in Maildir++ or nested; also a folder with any
-// of them, whose folders are mailboxes then.
+// Package source finds mail in the files of this machine and reads it: .eml files,
+// mbox files, Maildirs (Maildir++ or nested), zip and tar.zst files, and directories
+// with any of them, whose subdirectories become mailboxes.
 //
-// A message has the octets of its file, or those that it had before it came into
-// an mbox. But where all its lines end in LF alone, a Maildir and an mbox keep
-// it in the line ends of Unix, and no server would send it so: it has CRLF here,
-// unless [Options] say otherwise. An .eml file is taken as it lies there.
+// A message has the octets of its file, or those that it had before it was put into
+// an mbox. One exception: if all lines of a message in a Maildir or mbox end in LF
+// alone, it is stored with Unix line ends, and it is read with CRLF, as a server would
+// send it. [Options] can turn that off. An .eml file is read as it is.
 //
-// Nothing is written but a temporary file for what a tar.zst holds, and no link in a
-// folder is followed.
+// The only file that is written is a temporary one for the messages of a tar.zst. No
+// symbolic link in a directory is followed.
 package source
 
 import (
@@ -26,34 +26,36 @@ import (
 	"archiverd/internal/mbox"
 )
 
-// Options say how to find and read mail.
+// Options say how to find and read mail. The zero value is the default.
 type Options struct {
-	// Mailbox is the mailbox, as its levels, of what lies at the top of a source: a
-	// file, an mbox file, what a folder or Maildir has beside its folders. Empty: an
-	// mbox file's is called as the file, all else is INBOX.
+	// Mailbox is the mailbox, as its levels, for what lies at the top of a source:
+	// a file, an mbox file, the files of a directory or Maildir beside its
+	// subdirectories. If it is empty, an mbox file is the mailbox with the name of
+	// the file, and all else is INBOX.
 	Mailbox []string
-	// Into are levels above those of every mailbox.
+	// Into are levels that are put above those of every mailbox.
 	Into []string
-	// Variant is how the lines of an mbox are marked; "": as it looks.
+	// Variant is how the lines of an mbox are marked. If it is empty, it is
+	// detected.
 	Variant mbox.Variant
-	// KeepLineEnds leaves LF alone in Maildirs and mbox files.
+	// KeepLineEnds keeps LF as it is in Maildirs and mbox files.
 	KeepLineEnds bool
-	// Now is when dates in the future begin; zero: now.
+	// Now is the current time; dates after it are not believed. Zero: time.Now().
 	Now time.Time
 }
 
 // Found is the mail of some sources.
 type Found struct {
-	Mailboxes []*Mailbox // by their names
-	Skipped   []string   // files in folders that hold no mail, and links
+	Mailboxes []*Mailbox // sorted, INBOX first
+	Skipped   []string   // files in directories that hold no mail, and links
 	Failed    []Failure
 	Notes     []string // for people
 
-	closers []io.Closer // what messages are read from
+	closers []io.Closer // the files that messages are read from
 }
 
-// Close closes the files that messages are read from. The messages of a zip or tar.zst
-// can't be read any more.
+// Close closes the files that messages are read from. After it the messages of a
+// zip or tar.zst can no longer be read.
 func (f *Found) Close() error {
 	var errs []error
 	for _, c := range f.closers {
@@ -63,9 +65,9 @@ func (f *Found) Close() error {
 	return errors.Join(errs...)
 }
 
-// Failure is what could not be read, and why.
+// Failure is a file or message that could not be read.
 type Failure struct {
-	Path string // of a message in an mbox, with its place there
+	Path string // for a message in an mbox, with its offset
 	Err  error
 }
 
@@ -75,7 +77,7 @@ func (f *Failure) Error() string { return f.Path + ": " + f.Err.Error() }
 // Unwrap returns the reason.
 func (f *Failure) Unwrap() error { return f.Err }
 
-// Mailbox is where messages go, from one or several places.
+// Mailbox is a mailbox with messages from one or several containers.
 type Mailbox struct {
 	Levels []string // of its name, from the top
 
@@ -83,14 +85,14 @@ type Mailbox struct {
 	containers []container
 }
 
-// container is a place with messages of a mailbox.
+// container is a place with messages of one mailbox.
 type container interface {
 	messages(o Options) iter.Seq2[*Message, error]
-	count() int // how many messages; 0 where that is not known before they are read
+	count() int // number of messages; 0 if unknown before they are read
 }
 
-// Count is how many messages are known to be there. An mbox tells only as it is
-// read.
+// Count returns how many messages are known before they are read. Those of an mbox
+// are not.
 func (b *Mailbox) Count() (n int) {
 	for _, p := range b.containers {
 		n += p.count()
@@ -98,9 +100,9 @@ func (b *Mailbox) Count() (n int) {
 	return n
 }
 
-// Messages yields the messages of the mailbox, in the order of their files, each
-// valid until the next. An error is a [*Failure]; what is behind it comes all
-// the same.
+// Messages yields the messages of the mailbox in the order of their files. Each is
+// valid until the next one. An error is a [*Failure]; the messages after it follow
+// all the same.
 func (b *Mailbox) Messages() iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		for _, p := range b.containers {
@@ -115,15 +117,15 @@ func (b *Mailbox) Messages() iter.Seq2[*Message, error] {
 
 // Message is one message.
 type Message struct {
-	Path     string    // for people: the file, in an mbox with the place there
-	Date     time.Time // what should be its INTERNALDATE, to the second; zero: it has none
+	Path     string    // for people: the file, in an mbox with the offset
+	Date     time.Time // for INTERNALDATE, to the second; zero: none is known
 	Flags    []string  // sorted
-	HasFlags bool      // whether the source tells flags; else Flags is empty
+	HasFlags bool      // the source stores flags; else Flags is empty
 
 	octets func() (io.Reader, error)
 }
 
-// Octets reads the message. It may be called again.
+// Octets returns a reader of the message. It may be called again.
 func (m *Message) Octets() (io.Reader, error) { return m.octets() }
 
 // compareLevels orders mailboxes, INBOX first.
@@ -138,7 +140,8 @@ func compareLevels(a, b *Mailbox) int {
 	return slices.Compare(a.Levels, b.Levels)
 }
 
-// fromArchiveNames are the levels for directories that are called as those of the archive.
+// fromArchiveNames returns the levels for directories that are named as in the
+// archive.
 func fromArchiveNames(dirs []string) []string {
 	out := make([]string, len(dirs))
 	for i, d := range dirs {
@@ -147,8 +150,8 @@ func fromArchiveNames(dirs []string) []string {
 	return out
 }
 
-// fromMaildirNames are the levels for directories that are called as those of a mail
-// program: in modified UTF-7, and ".a.b" in Maildir++.
+// fromMaildirNames returns the levels for directories that are named by a mail
+// program: in modified UTF-7, ".a.b" in Maildir++.
 func fromMaildirNames(dirs []string) (out []string) {
 	for _, d := range dirs {
 		nested := !strings.HasPrefix(d, ".")
@@ -160,7 +163,7 @@ func fromMaildirNames(dirs []string) (out []string) {
 	return out
 }
 
-// withFile yields what read makes of a file that it opens, and closes behind it.
+// withFile opens a file, yields what read returns for it, and closes it.
 func withFile(path string, yield func(*Message, error) bool, read func(*os.File, os.FileInfo) (*Message, error)) bool {
 	f, info, err := openFile(path)
 	if err != nil {
@@ -174,8 +177,8 @@ func withFile(path string, yield func(*Message, error) bool, read func(*os.File,
 	return yield(m, nil)
 }
 
-// openFile opens a file for reading. What is no regular file is refused, and not
-// waited for, as a pipe would be; nor is a link followed that took a file's place.
+// openFile opens a regular file for reading. It neither waits for a pipe or device
+// nor follows a symbolic link: the error is errNotFile.
 func openFile(path string) (*os.File, os.FileInfo, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ELOOP) {
@@ -194,7 +197,7 @@ func openFile(path string) (*os.File, os.FileInfo, error) {
 	return f, info, nil
 }
 
-// withoutPath is an error without the path that stands before it anyway.
+// withoutPath returns an error without its path, which the caller prints anyway.
 func withoutPath(err error) error {
 	if p, ok := err.(*os.PathError); ok {
 		return p.Err
