@@ -18,12 +18,12 @@ func runCommand(ctx context.Context, argv []string) ([]byte, error) {
 	out := &capture{limit: maxSecret, full: cancel}
 	said := &capture{limit: 500}
 	cmd.Stdout, cmd.Stderr = out, said
-	// What the command left in the background may hold its output open: not waited for.
+	// A background process of the command may keep its output open: do not wait for it.
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	defer func() { clear(out.b) }()
 	if errors.Is(err, exec.ErrWaitDelay) {
-		err = nil // the command itself ended well
+		err = nil // the command itself succeeded
 	}
 	switch {
 	case out.over:
@@ -40,7 +40,7 @@ func runCommand(ctx context.Context, argv []string) ([]byte, error) {
 	return firstLine(out.b)
 }
 
-// capture keeps the first octets of what a command prints.
+// capture stores the first octets of what a command prints.
 type capture struct {
 	b     []byte
 	limit int
@@ -58,8 +58,8 @@ func (c *capture) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// without returns the captured text with the password blotted out, which is the first line
-// of the output: a command that traces itself must not give it away.
+// without returns the captured text without the password, which is the first line
+// of the output: a command that traces itself must not reveal it.
 func (c *capture) without(output []byte) []byte {
 	password, err := firstLine(output)
 	if err != nil {

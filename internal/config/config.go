@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// The ways to protect a connection: Account.TLS.
+// The values of Account.TLS.
 const (
 	TLSImplicit = "implicit" // TLS from the first octet (RFC 8314)
 	TLSStart    = "starttls" // STARTTLS, mandatory (RFC 9051 6.2.1)
 	TLSNone     = "none"     // no TLS: loopback only, or with AllowPlaintext
 )
 
-// maxFile is the most octets a configuration or CA file may have.
+// maxFile is how many octets a configuration or CA file may have.
 const maxFile = 1 << 20
 
 // Config is a whole, valid configuration. All paths are absolute.
@@ -42,8 +42,8 @@ type Config struct {
 	MatchingCheck float64 // the accounts' default, 0 to 1
 
 	Drill struct {
-		Schedule string // of the daemon's restore rehearsals, written as above; "": none
-		Sample   Sample // the messages of each account that one takes
+		Schedule string // of the daemon's restore drills; "": none
+		Sample   Sample // of the messages of each account
 	}
 
 	Log struct {
@@ -58,7 +58,7 @@ type Config struct {
 	Accounts []Account
 
 	file  string         // as the user named it, "" without a file
-	lines map[string]int // key path to line
+	lines map[string]int // line of each key
 }
 
 // Account is one login on one IMAP server.
@@ -84,12 +84,12 @@ type Account struct {
 	Include, Exclude []string // see Selects
 
 	Compress    string        // "auto", "on" or "off" (RFC 4978)
-	Connections int           // at most so many at once
+	Connections int           // the most at a time
 	Rate        int64         // octets per second over all of its connections, 0: no limit of its own
 	DailyLimit  int64         // octets received in any 24 hours, 0: no limit
-	Schedule    string        // the effective one: its own, else the configuration's
+	Schedule    string        // its own, else the configuration's
 	Matching    string        // the same: MatchingOn or MatchingOff
-	Timeout     time.Duration // the longest silence of the server that is waited out
+	Timeout     time.Duration // how long the server may send nothing
 
 	// MatchingCheck is the share of the messages that the archive seems to have which is
 	// downloaded all the same, 0 to 1. The effective one: its own, else the configuration's.
@@ -104,8 +104,8 @@ type Account struct {
 // Address returns host:port, an IPv6 address in brackets.
 func (a *Account) Address() string { return net.JoinHostPort(a.Host, strconv.Itoa(a.Port)) }
 
-// Defaults returns a configuration in which every key that has a default has it, and
-// no account.
+// Defaults returns a configuration without accounts in which all other keys have
+// their defaults.
 func Defaults() *Config {
 	c := &Config{Schedule: "@hourly", Matching: MatchingOn, MatchingCheck: 1.0 / 200, lines: map[string]int{}}
 	c.Log.Level, c.Log.Format = slog.LevelInfo, "text"
@@ -115,7 +115,8 @@ func Defaults() *Config {
 	return c
 }
 
-// defaultAccount returns an account in which every key that has a default of its own has it.
+// defaultAccount returns an account with the defaults that do not depend on other
+// keys.
 func defaultAccount() Account {
 	return Account{TLS: TLSImplicit, TLSMinVersion: "1.2", Auth: "auto", Compress: "auto", Connections: 4, Timeout: time.Minute, MatchingCheck: unset}
 }
@@ -150,8 +151,9 @@ func Load(path string) (*Config, error) {
 	return parse(path, data, mode)
 }
 
-// Parse is Load for a text already read. Relative paths in it are relative to the folder
-// of name, which need not exist; file modes of name are not looked at.
+// Parse is Load for a text that was read already. Relative paths in it are relative
+// to the directory of name, which need not exist; the mode of the file is not
+// checked.
 func Parse(name string, data []byte) (*Config, error) { return parse(name, data, 0) }
 
 // parse is Load and Parse; mode is the permissions of the file, 0 when they do not matter.
@@ -180,8 +182,8 @@ func parse(name string, data []byte, mode fs.FileMode) (*Config, error) {
 	return c, nil
 }
 
-// complete fills in what depends on other keys or on the surroundings. Relative paths
-// become absolute below dir; one that begins with ~ stays, for validate to refuse.
+// complete sets what depends on other keys or on the environment. Relative paths
+// become absolute below dir; validate reports those that begin with ~.
 func (c *Config) complete(dir string) {
 	absolute := func(path *string) {
 		switch {

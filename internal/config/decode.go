@@ -13,24 +13,24 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// maxItems bounds every list. With the fixed depth of the keys it also bounds what
-// aliases can make of a small file.
+// maxItems limits every list. With the fixed depth of the keys it also limits what
+// aliases can expand a small file to.
 const maxItems = 1000
 
-// setter stores a node of the file, which stands under the key, in the configuration.
+// setter stores a node of the file, found at the key, in the configuration.
 type setter func(key string, n *yaml.Node)
 
-// section is the known keys of a mapping.
+// section is the known keys of a mapping, with their setters.
 type section map[string]setter
 
 // decoder walks the YAML tree of one file into a Config.
 type decoder struct {
 	*report
-	known map[string]bool // every key that a section of the file could have had
+	known map[string]bool // every key that the sections of the file can have
 }
 
-// decode reads the text into c, over what c holds, and reports what is no valid YAML, no
-// known key or no value of the key's type.
+// decode reads the text into c over the values that c has. It reports invalid YAML,
+// unknown keys, and values of the wrong type.
 func decode(c *Config, data []byte, r *report) *decoder {
 	d := &decoder{r, map[string]bool{}}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
@@ -55,8 +55,7 @@ func decode(c *Config, data []byte, r *report) *decoder {
 	return d
 }
 
-// syntax reports an error of the YAML parser. It says nothing more about the file, since
-// nothing more is known.
+// syntax reports an error of the YAML parser. Nothing after it can be checked.
 func (d *decoder) syntax(err error) {
 	line, text := 1, strings.TrimPrefix(err.Error(), "yaml: ")
 	if m := regexp.MustCompile(`^line (\d+): `).FindStringSubmatch(text); m != nil {
@@ -80,12 +79,12 @@ func (d *decoder) keys(path string, n *yaml.Node, known section) {
 	}
 	n = resolveAlias(n)
 	if n.Tag == "!!null" {
-		return // all of the section's lines are commented out
+		return // all lines of the section are commented out
 	}
 	if n.Kind != yaml.MappingNode {
 		d.add(n.Line, path, "expected keys (%s), got %s", strings.Join(slices.Sorted(maps.Keys(known)), ", "), kindName(n))
 		for name := range known {
-			d.bad[strings.TrimPrefix(path+"."+name, ".")] = true // so it is not called missing
+			d.bad[strings.TrimPrefix(path+"."+name, ".")] = true // so that it is not reported as missing
 		}
 		return
 	}
@@ -116,7 +115,7 @@ func (d *decoder) unknown(k *yaml.Node, path, key string, known []string) {
 	switch near := nearest(k.Value, known); {
 	case near != "":
 		d.add(k.Line, key, "unknown key; did you mean %s?", near)
-		d.bad[strings.TrimPrefix(path+"."+near, ".")] = true // so it is not called missing
+		d.bad[strings.TrimPrefix(path+"."+near, ".")] = true // so that it is not reported as missing
 	case k.Value == "<<":
 		d.add(k.Line, key, "merge keys are not supported; write the keys out")
 	default:
@@ -124,8 +123,8 @@ func (d *decoder) unknown(k *yaml.Node, path, key string, known []string) {
 	}
 }
 
-// value makes a setter for a single value. what says what was expected, in a sentence; parse
-// gets the text as it stands in the file.
+// value returns a setter for a single value. what describes what is expected, for
+// people; parse gets the text in the file.
 func (d *decoder) value(what string, parse func(string) error) setter {
 	return func(key string, n *yaml.Node) {
 		switch {
@@ -143,7 +142,7 @@ func (d *decoder) value(what string, parse func(string) error) setter {
 	}
 }
 
-// list makes a setter for a list of texts. An empty one is as good as none.
+// list returns a setter for a list of texts. An empty list is the same as none.
 func (d *decoder) list(what string, dst *[]string) setter {
 	return func(key string, n *yaml.Node) {
 		*dst = nil
@@ -170,7 +169,7 @@ func (d *decoder) items(key string, n *yaml.Node, what string, each setter) {
 	}
 }
 
-// resolveAlias returns what an alias stands for.
+// resolveAlias returns the node that an alias refers to, or n itself.
 func resolveAlias(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode {
 		return n.Alias
@@ -178,7 +177,7 @@ func resolveAlias(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// kindName says what a node is.
+// kindName names the kind of a node, for people.
 func kindName(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:

@@ -11,7 +11,7 @@ import (
 
 // Fault is one thing wrong with a configuration.
 type Fault struct {
-	File string // as the user named it, "" without a file
+	File string // as typed by the user, "" without a file
 	Line int    // from 1, 0 without a file
 	Key  string // the full path, as accounts[0].server; "" for the file as a whole
 	Text string // what is wrong and what to write, on one line
@@ -29,7 +29,8 @@ func (f Fault) String() string {
 	return s.String() + f.Text
 }
 
-// Faults is returned when a configuration is wrong: all that is wrong with it, by line.
+// Faults is the error for an invalid configuration: all of its faults, sorted by
+// line.
 type Faults struct{ List []Fault }
 
 // Error returns one fault per line.
@@ -45,7 +46,7 @@ func (f *Faults) Error() string {
 type report struct {
 	file  string
 	lines map[string]int
-	bad   map[string]bool // keys with a fault: more about them would only confuse
+	bad   map[string]bool // keys with a fault: only the first fault of a key is reported
 	list  []Fault
 }
 
@@ -59,8 +60,8 @@ func (r *report) add(line int, key, format string, args ...any) {
 	r.list = append(r.list, Fault{r.file, line, key, fmt.Sprintf(format, args...)})
 }
 
-// at records a fault of a key at its own line, or at the one of the nearest key around
-// it. It does nothing when the key, or one around it, has a fault already.
+// at records a fault of a key at its line, or at the line of the nearest key around
+// it. It does nothing if the key, or one around it, has a fault already.
 func (r *report) at(key, format string, args ...any) {
 	line := r.line(key)
 	for k := key; k != ""; k = parentKey(k) {
@@ -71,7 +72,7 @@ func (r *report) at(key, format string, args ...any) {
 	r.add(line, key, format, args...)
 }
 
-// line returns where a key stands, or the nearest key around it.
+// line returns the line of a key, or of the nearest key around it.
 func (r *report) line(key string) int {
 	for ; key != ""; key = parentKey(key) {
 		if line, ok := r.lines[key]; ok {
@@ -96,7 +97,7 @@ func parentKey(key string) string { return key[:max(0, strings.LastIndexAny(key,
 // accountKey returns the path of an account's key.
 func accountKey(i int, key string) string { return fmt.Sprintf("accounts[%d].%s", i, key) }
 
-// printable returns s, quoted unless it is of plain characters only.
+// printable returns s, quoted if it has other than plain characters.
 func printable(s string) string {
 	odd := func(r rune) bool {
 		return !unicode.IsPrint(r) || strings.ContainsRune(" \"'`\\", r) || r == unicode.ReplacementChar
@@ -107,7 +108,8 @@ func printable(s string) string {
 	return s
 }
 
-// nearest returns the known word most like the given one, or "" when none is near.
+// nearest returns the known word that is most like the given one, or "" if none is
+// similar.
 func nearest(word string, known []string) string {
 	best, limit := "", max(1, (len(word)+1)/3)
 	for _, k := range known {
@@ -118,7 +120,7 @@ func nearest(word string, known []string) string {
 	return best
 }
 
-// distance is the number of octets to insert, delete or replace to make b of a.
+// distance returns the edit distance of a and b in octets.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

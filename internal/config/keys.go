@@ -10,7 +10,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// config is every key of the file and where its value goes.
+// config returns the keys of the file and where their values are stored.
 func (d *decoder) config(c *Config) section {
 	return section{
 		"archive": d.section(section{
@@ -62,11 +62,11 @@ func level(s string) slog.Level {
 	return slog.LevelInfo
 }
 
-// account is every key of an account.
+// account returns the keys of an account and where their values are stored.
 func (d *decoder) account(a *Account) section {
 	return section{
 		"name":                d.text(&a.Name),
-		"profile":             d.choice(profileNames(), func(string) {}), // taken already
+		"profile":             d.choice(profileNames(), func(string) {}), // applied by the setter of accounts
 		"server":              d.value("host or host:port, e.g. imap.example.com", a.setServer),
 		"tls":                 d.text(&a.TLS),
 		"tls_ca_file":         d.text(&a.TLSCAFile),
@@ -150,8 +150,8 @@ func (a *Account) setTimeout(s string) error {
 	return nil
 }
 
-// parseSize reads octets: a whole number, or a number with kB, MB, GB, TB (powers of 1000) or
-// KiB, MiB, GiB, TiB (powers of 1024).
+// parseSize parses a number of octets, with kB, MB, GB, TB (powers of 1000) or KiB,
+// MiB, GiB, TiB (powers of 1024).
 func parseSize(s string) (int64, error) {
 	wrong := fmt.Errorf("expected octets, e.g. 150MB (150,000,000), 64MiB (67,108,864) or 0 for no limit, got %q", s)
 	digits := strings.TrimRight(s, "kKmMgGtTiIbB ")

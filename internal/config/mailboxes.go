@@ -8,8 +8,8 @@ import (
 	"archiverd/internal/pattern"
 )
 
-// specialUse is the attributes a pattern may name: RFC 6154 2, RFC 8457 and the IANA
-// registry of mailbox name attributes.
+// specialUse returns the attributes that a pattern may name: RFC 6154 2, RFC 8457
+// and the IANA registry of mailbox name attributes.
 func specialUse() []string {
 	return []string{`\All`, `\Archive`, `\Drafts`, `\Flagged`, `\Important`, `\Junk`, `\Memos`, `\Scheduled`, `\Sent`, `\Snoozed`, `\Trash`}
 }
@@ -37,10 +37,10 @@ func checkPattern(p string) error {
 	return fmt.Errorf("unknown special use %s; known are %s", p, strings.Join(specialUse(), " "))
 }
 
-// Selects tells whether a mailbox is to be archived, by its true name (UTF-8, with the
+// Selects reports whether a mailbox is to be archived, by its true name (UTF-8, with the
 // server's hierarchy delimiter, "" for none) and the attributes LIST gave it. Without
-// include all are; exclude is stronger than include. If not, rule says which line of the
-// configuration was the reason: exclude "\Junk" or: not in include.
+// include all are; exclude is stronger than include. If it is not, rule is the reason:
+// exclude "\Junk", or: not in include.
 //
 // A pattern that begins with a backslash is a special use (RFC 6154), compared without
 // case; every other one is matched by [pattern.Match].

@@ -9,11 +9,11 @@ import (
 
 // The values of matching.
 const (
-	MatchingOn  = "on"  // messages that the archive has already are not downloaded
-	MatchingOff = "off" // every message is
+	MatchingOn  = "on"  // do not download messages that the archive has already
+	MatchingOff = "off" // download every message
 )
 
-// unset is a share that is nowhere written.
+// unset is the value of a share that the file does not set.
 const unset = -1
 
 func (d *decoder) matching(dst *string) setter {

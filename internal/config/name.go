@@ -11,8 +11,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// checkNames reports account names that cannot be directories of the archive as they
-// stand, and those that would share one.
+// checkNames reports account names that can't be directories of the archive as
+// written, and those that would share a directory.
 func (c *Config) checkNames(r *report) {
 	taken := map[string]string{}
 	// State database and socket may lie in the archive under names of the user's choice,
@@ -38,8 +38,9 @@ func (c *Config) checkNames(r *report) {
 	}
 }
 
-// CheckImportName returns an error unless the archive can have an account of that name that the
-// configuration does not archive from a server.
+// CheckImportName returns an error unless messages can be imported into an account
+// with that name: it must be valid, and not an account that the configuration
+// archives from a server.
 func (c *Config) CheckImportName(name string) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -52,8 +53,8 @@ func (c *Config) CheckImportName(name string) error {
 	return nil
 }
 
-// checkName returns an error unless an account can be named so: its directory has the
-// very same name on every file system.
+// checkName returns an error unless an account can have the name: its directory
+// must have exactly that name on every file system.
 func checkName(name string) error {
 	own := []string{"archive.json", "lock", "tmp", "journal.jsonl", "control.sock"}
 	device := regexp.MustCompile(`^(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?$`)
@@ -77,8 +78,8 @@ func checkName(name string) error {
 	return nil
 }
 
-// fold returns the same text for names that are one on a file system that folds case or
-// normalises Unicode (canonical caseless matching, Unicode 3.13 D145).
+// fold returns equal texts for names that are equal on a file system that folds
+// case or normalises Unicode (canonical caseless matching, Unicode 3.13 D145).
 func fold(name string) string {
 	return norm.NFD.String(cases.Fold().String(norm.NFD.String(name)))
 }

@@ -11,15 +11,15 @@ import (
 	"path/filepath"
 )
 
-// maxSecret is the most octets a password's source may give.
+// maxSecret is how many octets the source of a password may have.
 const maxSecret = 64 << 10
 
 // Password reads the account's password from its source: the first line of what is there,
 // without its line end. Each call reads anew, so a changed password needs no restart. The
 // caller wipes the Secret. An error names the account, the source and what to do.
 //
-// A password command gets no input and a minute, less when ctx ends sooner. It is killed
-// then, but not what it left behind in the background.
+// A password command has no input and may run for a minute, or until ctx ends. Then it
+// is killed, but not its background processes.
 func (a *Account) Password(ctx context.Context) (Secret, error) {
 	line, err := a.readPassword(ctx)
 	if err != nil {
@@ -36,7 +36,7 @@ func (a *Account) SetPassword(password []byte) {
 }
 
 // CheckSecrets reads every account's password and returns what fails, as *Faults. A
-// password command is not run, for it may ask somebody, only looked for.
+// password command is only looked up, not run: it may prompt.
 func (c *Config) CheckSecrets(ctx context.Context) error {
 	r := c.report()
 	for i := range c.Accounts {
@@ -104,7 +104,7 @@ func readSecretFile(path string) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	}
-	// Of the open file, so that no other can take its place after the check.
+	// Check the open file, so that it can't be replaced after the check.
 	if err := checkSecretFile(path, info); err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ type profile struct {
 	host        string
 	connections int
 	dailyLimit  int64  // octets in 24 hours, 0: no limit
-	login       string // what its accounts log in with, for whoever was refused
+	login       string // what its accounts log in with, for the error after a refused login
 }
 
 // profiles are the providers by their names in the file. None of them leaves
@@ -23,7 +23,7 @@ func profiles() map[string]profile {
 		// 2,500 MB in a day and 15 connections, for all programs of the account
 		// together: others need some of it.
 		"gmail": {"imap.gmail.com", 4, 2_000_000_000, "Gmail wants an app password, made with 2-Step Verification on"},
-		// Throttled by the load that it causes, not by a number.
+		// The provider throttles by load and publishes no number.
 		"outlook":  {"outlook.office365.com", 2, 0, "Microsoft accepts no passwords by IMAP any more, but OAuth 2.0 alone"},
 		"yahoo":    {"imap.mail.yahoo.com", 2, 0, "Yahoo wants an app password"},
 		"icloud":   {"imap.mail.me.com", 2, 0, "iCloud wants an app-specific password, and often the part of the address before the @ as user name"},
@@ -34,7 +34,8 @@ func profiles() map[string]profile {
 // profileNames are the names of the providers.
 func profileNames() []string { return slices.Sorted(maps.Keys(profiles())) }
 
-// applyProfile puts a provider's defaults into an account, of which nothing else is read yet.
+// applyProfile sets the defaults of a provider. It runs before any other key of the
+// account is read.
 func (a *Account) applyProfile(name string) {
 	p, ok := profiles()[name]
 	if !ok {
@@ -43,12 +44,11 @@ func (a *Account) applyProfile(name string) {
 	a.Profile, a.Host, a.Connections, a.DailyLimit = name, p.host, p.connections, p.dailyLimit
 }
 
-// LoginHint says what the account's provider wants at the login, "" where it
-// has no profile.
+// LoginHint says what the provider requires at the login, "" without a profile.
 func (a *Account) LoginHint() string { return profiles()[a.Profile].login }
 
-// profileOf is the value of the key profile in an account's mapping: it must be
-// known before any other key is read.
+// profileOf returns the value of the key profile of an account, which is needed
+// before any other key is read.
 func profileOf(n *yaml.Node) string {
 	n = resolveAlias(n)
 	for i := 0; i+1 < len(n.Content) && n.Kind == yaml.MappingNode; i += 2 {

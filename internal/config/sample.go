@@ -8,13 +8,15 @@ import (
 	"strings"
 )
 
-// Sample says how many messages of an account a drill takes. The zero value is all.
+// Sample says how many messages of an account a drill restores. The zero value is
+// all.
 type Sample struct {
-	Messages int     // so many, 0: not said so
-	Percent  float64 // of the account's messages, 0: not said so
+	Messages int     // a number of messages, 0: not set
+	Percent  float64 // a share of the account's messages, 0: not set
 }
 
-// ParseSample reads a sample as the configuration has it: "100", "5%" or "all".
+// ParseSample parses a sample as written in the configuration: "100", "5%" or
+// "all".
 func ParseSample(text string) (Sample, error) {
 	wrong := fmt.Errorf(`expected a number of messages from 1 on, e.g. 100, a share of them from 0.01%% to 100%%, e.g. 5%%, or all; got %q`, text)
 	if text == "all" {
@@ -34,7 +36,7 @@ func ParseSample(text string) (Sample, error) {
 	return Sample{Messages: n}, nil
 }
 
-// String is the sample as ParseSample reads it.
+// String returns the sample in the form that ParseSample reads.
 func (s Sample) String() string {
 	switch {
 	case s.Messages > 0:
@@ -45,7 +47,7 @@ func (s Sample) String() string {
 	return "all"
 }
 
-// Of is how many messages the sample has of so many: of any at least one.
+// Of returns how many of n messages the sample has: at least one unless n is 0.
 func (s Sample) Of(messages int) int {
 	switch {
 	case s.Messages > 0:

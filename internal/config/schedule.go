@@ -9,12 +9,12 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// checkSchedule returns an error unless cron takes the schedule and it comes at all, and
-// not more often than every minute.
+// checkSchedule returns an error unless cron accepts the schedule, and it is due at
+// some time and not more often than every minute.
 func checkSchedule(spec string) error {
 	example := "write five fields (minute hour day month weekday), '@daily' or '@every 30m'"
 	if strings.HasPrefix(spec, "TZ=") || strings.HasPrefix(spec, "CRON_TZ=") {
-		// cron slices by the position of this space without looking whether there is one.
+		// cron panics without this space.
 		if !strings.Contains(spec, " ") {
 			return fmt.Errorf("%q is a time zone without a schedule; e.g. 'CRON_TZ=Europe/Berlin 30 4 * * *'", spec)
 		}
@@ -29,7 +29,7 @@ func checkSchedule(spec string) error {
 			return fmt.Errorf("%q is too often: a run would begin while the last one still asks the server; write '@every 1m' or longer", spec)
 		}
 	case *cron.SpecSchedule:
-		// A field of commas only is empty to cron: it would search for years, minute by minute.
+		// cron reads a field of commas as empty, and would search minute by minute for years.
 		if s.Minute == 0 || s.Hour == 0 || s.Dom == 0 || s.Month == 0 || s.Dow == 0 {
 			return fmt.Errorf("%q has an empty field; %s", spec, example)
 		}

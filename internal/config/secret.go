@@ -8,23 +8,23 @@ import (
 
 const hidden = "***"
 
-// Secret is a password. Whatever prints it gets ***: fmt with every verb, slog, JSON,
-// YAML, also as a field of another struct. Bytes is the one way out. The zero value is
-// no secret.
+// Secret is a password. It is printed as *** by fmt with every verb, slog, JSON and
+// YAML, also as a field of another struct. Only Bytes returns it. The zero value is
+// empty.
 type Secret struct {
-	// fmt prints unexported fields without asking their methods, and follows a pointer to
+	// fmt prints unexported fields without calling their methods, and follows a pointer to
 	// a slice or struct where the verb does not fit. Of a pointer to a pointer it prints
 	// no more than the address.
 	p **[]byte
 }
 
-// newSecret takes b over.
+// newSecret returns a secret that owns b.
 func newSecret(b []byte) Secret {
 	p := &b
 	return Secret{&p}
 }
 
-// Bytes returns the secret itself, not a copy: it is good until Wipe.
+// Bytes returns the secret itself, not a copy. It is valid until Wipe.
 func (s Secret) Bytes() []byte {
 	if s.p == nil {
 		return nil

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// setServer reads host, host:port, [IPv6]:port, [IPv6] or IPv6. Without a port it leaves
-// Port 0.
+// setServer parses host, host:port, [IPv6]:port, [IPv6] or IPv6. Without a port,
+// Port stays 0.
 func (a *Account) setServer(s string) error {
 	example := "write host or host:port, e.g. imap.example.com"
 	if strings.Contains(s, "://") {
@@ -47,7 +47,8 @@ func (a *Account) setServer(s string) error {
 	return nil
 }
 
-// hostName checks a name or IP address and returns it as the resolver takes it: in ASCII.
+// hostName checks a host name or IP address and returns it in ASCII, as the
+// resolver needs it.
 func hostName(host string) (string, error) {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		if hasInvisible(ip.Zone()) {
@@ -65,7 +66,7 @@ func hostName(host string) (string, error) {
 	if len(host) > 253 {
 		return "", errors.New("the host has more than 253 octets")
 	}
-	// Underscores are no host name's (RFC 952), but container networks use them.
+	// RFC 952 forbids underscores, but container networks use them.
 	for label := range strings.SplitSeq(strings.TrimSuffix(host, "."), ".") {
 		odd := strings.Trim(strings.ToLower(label), "abcdefghijklmnopqrstuvwxyz0123456789-_")
 		if label == "" || odd != "" || len(label) > 63 || label[0] == '-' {
@@ -75,7 +76,7 @@ func hostName(host string) (string, error) {
 	return host, nil
 }
 
-// isLoopback tells whether what is sent to the host stays in this machine.
+// isLoopback reports whether traffic to the host stays in this machine.
 func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.Unmap().IsLoopback() || strings.EqualFold(strings.TrimSuffix(host, "."), "localhost")

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Flags is what a run without a configuration file is given. Server, Username and Archive
-// are required; the zero value of each other field is the default.
+// Flags are the flags of a run without a configuration file. Server, Username and
+// Archive are required; the zero value of each other field is the default.
 type Flags struct {
 	Server         string // host[:port]
 	Username       string
@@ -41,7 +41,7 @@ func Single(f Flags) (*Config, error) {
 	if a.Name = f.Username; checkName(a.Name) != nil {
 		a.Name = strings.NewReplacer(":", "_", "%", "_").Replace(a.Host)
 	}
-	r.bad[accountKey(0, "name")] = true // no flag sets it
+	r.bad[accountKey(0, "name")] = true // no flag sets the name
 	c.Accounts = []Account{a}
 	dir, err := os.Getwd()
 	if err != nil {
@@ -49,7 +49,7 @@ func Single(f Flags) (*Config, error) {
 	}
 	c.complete(dir)
 	c.validate(r)
-	// To whoever wrote flags the account has no number and no name.
+	// A user of flags knows no account number.
 	for i := range r.list {
 		r.list[i].Key = strings.TrimPrefix(r.list[i].Key, "accounts[0].")
 	}
@@ -59,7 +59,8 @@ func Single(f Flags) (*Config, error) {
 	return c, nil
 }
 
-// WithoutAccounts returns a configuration without accounts, of the archive in a directory.
+// WithoutAccounts returns a configuration for the archive in a directory, without
+// accounts.
 func WithoutAccounts(archive string) (*Config, error) {
 	dir, err := os.Getwd()
 	if err != nil {

@@ -14,10 +14,10 @@ import (
 	"syscall"
 )
 
-// TLSConfig returns how to shake hands with the account's server, or nil for tls: none.
+// TLSConfig returns the TLS configuration for the account's server, nil for tls: none.
 //
-// With a fingerprint, the server's own certificate must be the one with that SHA-256, and
-// nothing else of it is checked: neither who signed it nor its name and dates. Otherwise it
+// With a fingerprint, the server's own certificate must have that SHA-256, and nothing
+// else is checked: neither its signature nor its name and dates. Otherwise it
 // must be valid for the host and signed by an authority of the CA file, or of the system's
 // when there is none. Either failure is a *tls.CertificateVerificationError; that of a
 // fingerprint shows the server's.
@@ -25,7 +25,7 @@ func (a *Account) TLSConfig() (*tls.Config, error) {
 	if a.TLS == TLSNone {
 		return nil, nil
 	}
-	host, _, _ := strings.Cut(a.Host, "%") // the zone of an IPv6 address is ours, not the server's
+	host, _, _ := strings.Cut(a.Host, "%") // the zone of an IPv6 address is local to this machine
 	c := &tls.Config{
 		ServerName: strings.TrimSuffix(host, "."),
 		MinVersion: tls.VersionTLS12,
@@ -96,8 +96,8 @@ func readCAs(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// readRegular reads a regular file of at most limit octets. A pipe or device is refused
-// without waiting for it.
+// readRegular reads a regular file of at most limit octets. It refuses a pipe or
+// device without waiting for it.
 func readRegular(path string, limit int64) ([]byte, os.FileInfo, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {

@@ -11,13 +11,13 @@ import (
 	"unicode/utf8"
 )
 
-// validate reports every value that cannot be right. It wants c complete.
+// validate reports every invalid value. c must be complete.
 func (c *Config) validate(r *report) {
 	if c.Archive.Path == "" {
 		r.at("archive.path", "is required: the directory of the archive, e.g. /var/lib/archiverd")
 	}
 	checkPath(r, "archive.path", c.Archive.Path)
-	// What is inside the archive has the faults of archive.path, named once.
+	// For a path inside the archive, archive.path reports the faults of the common part.
 	checkPath(r, "state.path", strings.TrimPrefix(c.State.Path, c.Archive.Path))
 	checkPath(r, "control.socket", strings.TrimPrefix(c.Control.Socket, c.Archive.Path))
 	if c.State.Path == c.Archive.Path {
@@ -61,8 +61,8 @@ func (c *Config) validate(r *report) {
 	c.checkNames(r)
 }
 
-// validate reports the faults of one account that can be seen without the others; at
-// makes a full path of a key.
+// validate reports the faults of one account that don't depend on the others. at
+// returns the full path of a key.
 func (a *Account) validate(r *report, at func(string) string) {
 	if a.Host == "" && !r.bad[at("profile")] {
 		r.at(at("server"), "is required, e.g. imap.example.com")
@@ -101,7 +101,7 @@ func (a *Account) validateTLS(r *report, at func(string) string) {
 	if a.TLS == TLSNone && !a.AllowPlaintext && a.Host != "" && !isLoopback(a.Host) {
 		r.at(at("tls"), "none would send the password and all mail readable through the network to %s; write implicit or starttls, or allow_plaintext: true beside it", printable(a.Host))
 	}
-	// A key that protects nothing deceives whoever relies on it.
+	// A key without an effect gives a false sense of security.
 	if a.TLS == TLSNone && a.TLSCAFile != "" {
 		r.at(at("tls_ca_file"), "has no effect with tls: none")
 	}
@@ -131,14 +131,15 @@ func checkBetween(r *report, key string, n, low, high int) {
 	}
 }
 
-// checkRate reports a speed at which nothing comes to an end.
+// checkRate reports a rate so low that nothing would finish.
 func checkRate(r *report, key string, rate int64) {
 	if rate > 0 && rate < 1000 {
 		r.at(key, "%d octets per second would never finish; write 1kB or more, or 0 for no limit", rate)
 	}
 }
 
-// checkPath reports a path that does not mean what it seems to. An empty one is none.
+// checkPath reports a path that does not mean what it seems to. An empty path is
+// none.
 func checkPath(r *report, key, path string) {
 	if rest, ok := strings.CutPrefix(path, "~"); ok {
 		hint := "the path in full"
@@ -152,7 +153,8 @@ func checkPath(r *report, key, path string) {
 	}
 }
 
-// hasInvisible tells whether a text has invalid UTF-8, control or invisible characters.
+// hasInvisible reports whether a text has invalid UTF-8, control or invisible
+// characters.
 func hasInvisible(s string) bool {
 	return !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) && !unicode.Is(unicode.Zs, r) })
 }
@@ -185,7 +187,7 @@ func (a *Account) sources() []string {
 	return keys
 }
 
-// allSources is every key that says where a password is.
+// allSources returns every key that says where a password is.
 func allSources() []string {
 	return []string{"password_file", "password_command", "password_env", "password_credential", "password"}
 }
@@ -201,8 +203,8 @@ func (a *Account) validatePassword(r *report, at func(string) string) {
 	}
 	checkPath(r, at("password_file"), a.PasswordFile)
 	if filepath.IsAbs(a.PasswordFile) {
-		// Only what can be seen is judged here: whoever lists the archive need not be
-		// the one who may read the password, and a missing file is CheckSecrets' matter.
+		// Check only the metadata: a user who lists the archive may not be allowed to
+		// read the password. CheckSecrets reports a missing file.
 		if info, err := os.Stat(a.PasswordFile); err == nil {
 			if err := checkSecretFile(a.PasswordFile, info); err != nil {
 				r.at(at("password_file"), "%v", err)

@@ -1,14 +1,13 @@
-// Package demomail is a small mail account to show things with: mailboxes and
-// messages that were written for archiverd, and go with the binary.
+// Package demomail is a small mail account for demonstrations: mailboxes and messages
+// that were written for archiverd and are embedded in the binary.
 //
-// The messages lie in mail/, each byte for byte as a server would send it, and
-// index.json there says which mailbox holds which of them, with what flags and
-// INTERNALDATE. Mailbox names and subjects come in several scripts; there are
-// attachments, a message within a message, one in bare LFs, one with NULs and no
-// line end at its end, one without any header, and one that stands in two mailboxes.
-// All addresses are in example.com, example.net and example.org.
+// The messages lie in mail/, octet for octet as a server sends them. index.json there
+// lists the mailbox, flags and INTERNALDATE of each. Names and subjects are in several
+// scripts; there are attachments, a message within a message, one with bare LFs, one
+// with NULs and without a line end at its end, one without a header, and one that is in
+// two mailboxes. All addresses are in example.com, example.net and example.org.
 //
-// The package knows the mail, not what to do with it: it speaks no IMAP.
+// The package speaks no IMAP.
 package demomail
 
 import (
@@ -21,8 +20,9 @@ import (
 //go:embed mail/*.eml mail/index.json
 var files embed.FS
 
-// Mailbox is a mailbox of the account: its true name, with "/" between the levels,
-// and its attributes as in LIST (\Noselect, and the special uses of RFC 6154).
+// Mailbox is a mailbox of the account: its name in UTF-8, with "/" between the
+// levels, and its attributes as in LIST (\Noselect, and the special uses of RFC
+// 6154).
 type Mailbox struct {
 	Name  string   `json:"name"`
 	Attrs []string `json:"attrs"`
@@ -56,7 +56,8 @@ func Mailboxes() ([]Mailbox, error) {
 	return x.Mailboxes, err
 }
 
-// Load returns the messages that are there from the start, each mailbox's in their order.
+// Load returns the messages that are there from the start, in the order of their
+// UIDs.
 func Load() ([]Item, error) {
 	x, err := read()
 	if err != nil {

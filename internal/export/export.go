@@ -3,12 +3,12 @@
 //
 // # Guarantees
 //
-// The octets of every message are checked against the journal's SHA-256 while they
-// are copied; a damaged one is named and left out. A file gets its name when it is
-// whole and on disk. Nothing that is there is overwritten: what is equal counts as
-// done, so that an export that broke off is simply begun again; what is not is an
-// error by its name, and the rest goes on. No name leads out of the target. The files
-// are copies, never links into the archive.
+// The octets of every message are checked against the SHA-256 in the journal while
+// they are copied; a damaged message is reported and left out. A file gets its name
+// when it is complete and on disk. No existing file is overwritten: an equal one
+// counts as done, so that an interrupted export is repeated with the same command; a
+// different one is an error of that file, and the export continues. No name leads out
+// of the target. The files are copies, never links into the archive.
 package export
 
 import (
@@ -30,7 +30,7 @@ type Format string
 
 // The formats.
 const (
-	EML     Format = "eml"     // a tree of folders with .eml files
+	EML     Format = "eml"     // a tree of directories with .eml files
 	Mbox    Format = "mbox"    // a tree of mbox files, as mboxrd
 	Mboxo   Format = "mboxo"   // the same as mboxo
 	Mboxcl2 Format = "mboxcl2" // the same as mboxcl2
@@ -39,11 +39,11 @@ const (
 	TarZst  Format = "tar.zst" // the same
 )
 
-// Formats are all of them.
+// Formats returns all formats.
 func Formats() []Format { return []Format{EML, Mbox, Mboxo, Mboxcl2, Maildir, Zip, TarZst} }
 
 var (
-	// ErrTaken is returned when something else has the name of a file to be written.
+	// ErrTaken is returned when another file has the name of a file to be written.
 	ErrTaken = errors.New("something else is there already, and was left as it is")
 	// ErrBusy is returned while another export writes to the same target.
 	ErrBusy = errors.New("another export is writing there")
@@ -51,21 +51,22 @@ var (
 	ErrInside = errors.New("the target lies in the archive, where only archiverd's own files may be")
 )
 
-// Export is an export to be run once. Its fields are set before Run.
+// Export is one export. The exported fields are set before Run.
 type Export struct {
 	Archive   *archive.Archive
 	Selection archive.Selection
 	// Whole says that the selection means whole mailboxes as they are now. Then
 	// empty ones are exported too, and zip and tar.zst hold every message that a
-	// journal names, also what is gone: unpacked they are an archive.
+	// journal names, even those that are gone: unpacked they are an archive.
 	Whole  bool
 	Format Format
-	// Target is a directory, made if it is missing; of Zip and TarZst a file, and of
-	// the mbox formats one file for all if it ends in .mbox.
+	// Target is a directory, created if it is missing. For Zip and TarZst it is a
+	// file, and for the mbox formats one file for all mailboxes if it ends in
+	// .mbox.
 	Target string
-	Nested bool // mailboxes of a Maildir are nested, rather than Maildir++
+	Nested bool // use the nested layout of a Maildir, not Maildir++
 
-	mu       gosync.Mutex // of progress and of the mailbox being exported
+	mu       gosync.Mutex // guards progress and the report of the current mailbox
 	progress Progress
 }
 
@@ -73,48 +74,48 @@ type Export struct {
 type Progress struct {
 	Mailbox  string // being exported
 	Messages int    // selected so far
-	Done     int    // of those, done with
-	Octets   int64  // of those
+	Done     int    // of those, processed
+	Octets   int64  // of those processed
 }
 
-// Progress may be called while Run runs.
+// Progress returns how far Run is. It may be called while Run runs.
 func (e *Export) Progress() Progress {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.progress
 }
 
-// Report is what became of an export.
+// Report is the result of an export.
 type Report struct {
 	Target    string    `json:"target"`
 	Format    Format    `json:"format"`
 	Started   time.Time `json:"started"`
 	Ended     time.Time `json:"ended"`
 	Mailboxes []Mailbox `json:"mailboxes"`
-	Sum       Mailbox   `json:"sum"` // its numbers added up
+	Sum       Mailbox   `json:"sum"` // the sums over Mailboxes
 	Notices   []string  `json:"notices,omitempty"`
 	Error     string    `json:"error,omitempty"` // why it ended early
 }
 
-// Mailbox is what became of one mailbox: Selected = Present + Written + Damaged +
-// Failed, unless Error says why not.
+// Mailbox is the result for one mailbox: Selected = Present + Written + Damaged +
+// Failed, unless Error is set.
 type Mailbox struct {
 	Account  string    `json:"account,omitempty"`
 	Mailbox  string    `json:"mailbox,omitempty"`
 	Path     string    `json:"path,omitempty"`    // below the target
 	Selected int       `json:"selected"`          // messages
-	Present  int       `json:"present"`           // of those, there already
+	Present  int       `json:"present"`           // of those, present before
 	Written  int       `json:"written"`           // of those, written
-	Damaged  int       `json:"damaged"`           // of those, not what the journal says: left out
-	Failed   int       `json:"failed"`            // of those, that could not be written
-	Altered  int       `json:"altered"`           // of Present and Written, that the format does not hold exactly
-	Octets   int64     `json:"octets"`            // of Present and Written, as the archive has them
-	Trouble  []Trouble `json:"trouble,omitempty"` // the first of each kind
+	Damaged  int       `json:"damaged"`           // of those, left out: they are not what the journal says
+	Failed   int       `json:"failed"`            // of those, not written because of an error
+	Altered  int       `json:"altered"`           // of Present and Written, not stored exactly by the format
+	Octets   int64     `json:"octets"`            // of Present and Written, as in the archive
+	Trouble  []Trouble `json:"trouble,omitempty"` // the first maxTrouble of each kind
 	Error    string    `json:"error,omitempty"`
-	Corrupt  bool      `json:"corrupt,omitempty"` // the error is of its journal
+	Corrupt  bool      `json:"corrupt,omitempty"` // Error is about its journal
 }
 
-// Trouble is what is wrong with one message.
+// Trouble is a problem with one message.
 type Trouble struct {
 	ID     string `json:"id"`
 	Kind   string `json:"kind"` // damaged, failed, altered
@@ -128,15 +129,15 @@ const (
 	Altered = "altered"
 )
 
-// maxTrouble is how many messages a mailbox names of each kind.
+// maxTrouble is how many messages of each kind a mailbox lists.
 const maxTrouble = 20
 
-// OK says that all that was selected is there.
+// OK reports whether everything that was selected is in the target.
 func (r *Report) OK() bool {
 	return r.Error == "" && r.Sum.Damaged == 0 && r.Sum.Failed == 0 && !r.hasMailbox(func(m *Mailbox) bool { return m.Error != "" })
 }
 
-// Damage says that something in the archive is damaged.
+// Damage reports whether something in the archive is damaged.
 func (r *Report) Damage() bool {
 	return r.Sum.Damaged > 0 || r.hasMailbox(func(m *Mailbox) bool { return m.Corrupt })
 }
@@ -153,8 +154,8 @@ func (r *Report) hasMailbox(is func(*Mailbox) bool) bool {
 // errInterrupted is the error of a Report whose context was cancelled.
 var errInterrupted = errors.New("interrupted")
 
-// Run exports. The error is nil once anything may have been written: then the
-// report says all.
+// Run exports. It returns an error only before anything was written; later errors
+// are in the report.
 func (e *Export) Run(ctx context.Context) (*Report, error) {
 	target, err := filepath.Abs(e.Target)
 	if err != nil {
@@ -182,7 +183,8 @@ func (e *Export) Run(ctx context.Context) (*Report, error) {
 	return r, nil
 }
 
-// checkOutside is ErrInside if the target lies in the archive, by whatever name.
+// checkOutside returns ErrInside if the target lies in the archive, also by a
+// symbolic link.
 func (e *Export) checkOutside(target string) error {
 	root, err := filepath.Abs(e.Archive.Path())
 	if err == nil {
@@ -192,7 +194,7 @@ func (e *Export) checkOutside(target string) error {
 		return err
 	}
 	real, rest := target, ""
-	for { // the part that is there
+	for { // find the part that exists
 		resolved, err := filepath.EvalSymlinks(real)
 		if err == nil {
 			real = resolved
@@ -219,8 +221,8 @@ func (m *Mailbox) add(o *Mailbox) {
 	m.Octets += o.Octets
 }
 
-// isFatal says whether an error is the target's disk, so that going on would only
-// repeat it.
+// isFatal reports whether an error is one of the target disk, or an interruption:
+// every further message would fail as well.
 func isFatal(err error) bool {
 	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, context.Canceled} {
 		if errors.Is(err, e) {
@@ -230,12 +232,13 @@ func isFatal(err error) bool {
 	return false
 }
 
-// dirNames are the names of a mailbox's directories in its account's.
+// dirNames returns the directories of a mailbox below that of its account.
 func dirNames(b archive.MailboxDir) []string {
 	return strings.Split(strings.TrimPrefix(b.Dir, b.Account+"/"), "/")
 }
 
-// messageDate is a message's INTERNALDATE, or else when it was archived.
+// messageDate returns the INTERNALDATE of a message, or else the time when it was
+// archived.
 func messageDate(m *archive.Message) time.Time {
 	if m.InternalDate.IsZero() {
 		return m.Added
@@ -243,5 +246,5 @@ func messageDate(m *archive.Message) time.Time {
 	return m.InternalDate
 }
 
-// fileName is the name of a message's file.
+// fileName returns the name of the file of a message.
 func fileName(m *archive.Message) string { return path.Base(m.Path) }

@@ -16,7 +16,8 @@ import (
 	"archiverd/internal/maildir"
 )
 
-// writeMessage writes a message to a file of its own, octet for octet.
+// writeMessage writes a message to a file of its own, octet for octet. present says
+// that an equal file has the name already.
 func (w *writer) writeMessage(ctx context.Context, b archive.MailboxDir, m *archive.Message, temp, name string) (present bool, err error) {
 	if present, err = w.hasEqual(name, m); present || err != nil {
 		return present, err
@@ -27,7 +28,7 @@ func (w *writer) writeMessage(ctx context.Context, b archive.MailboxDir, m *arch
 	}
 	defer src.Close()
 	err = w.writeFile(temp, name, messageDate(m), func(f *os.File) error { return src.readVerified(ctx, copyTo(f)) })
-	if errors.Is(err, ErrTaken) { // the same file under two UIDs
+	if errors.Is(err, ErrTaken) { // two UIDs have the same file
 		if same, herr := w.hasEqual(name, m); same && herr == nil {
 			return true, nil
 		}
@@ -61,7 +62,7 @@ func (w *writer) writeMaildir(ctx context.Context, sel *archive.Selected, box *M
 		base := maildirBase(m)
 		info := words.Info(m.Flags)
 		name := path.Join("cur", base+info)
-		if have, ok := there[base]; ok { // perhaps with other flags since
+		if have, ok := there[base]; ok { // its flags may have changed since
 			name = have
 		}
 		present, err := w.writeMessage(ctx, sel.Mailbox, m, path.Join(dir, "tmp"), path.Join(dir, name))
@@ -70,7 +71,7 @@ func (w *writer) writeMaildir(ctx context.Context, sel *archive.Selected, box *M
 	return errors.Join(err, w.syncDirs(append([]string{path.Join(dir, "cur")}, withParents(dir)...)...))
 }
 
-// makeMaildir makes the directories of a mailbox, and of its account's INBOX.
+// makeMaildir creates the directories of a mailbox and of the INBOX of its account.
 func (w *writer) makeMaildir(account, rel string) error {
 	for _, dir := range []string{account, path.Join(account, rel)} {
 		for _, sub := range maildir.Folders() {
@@ -92,8 +93,8 @@ func (w *writer) makeMaildir(account, rel string) error {
 	return f.Close()
 }
 
-// assignKeywords gives the messages' keywords letters. Those that a mailbox has keep
-// theirs; the file that says so is only ever added to.
+// assignKeywords gives letters to the keywords of the messages. Keywords that have
+// a letter keep it: lines are only added to the file.
 func (w *writer) assignKeywords(dir string, messages []*archive.Message) (maildir.Keywords, error) {
 	name := path.Join(dir, maildir.KeywordsName)
 	there, err := w.isRegular(name)
@@ -133,7 +134,7 @@ func (w *writer) assignKeywords(dir string, messages []*archive.Message) (maildi
 	return words, errors.Join(err, f.Sync(), f.Close())
 }
 
-// keywordsOf are the keywords of messages, the most frequent first.
+// keywordsOf returns the keywords of messages, the most frequent first.
 func keywordsOf(messages []*archive.Message) []string {
 	count := map[string]int{}
 	var list []string
@@ -152,7 +153,7 @@ func keywordsOf(messages []*archive.Message) []string {
 	return list
 }
 
-// lostFlags says which flags have no letter.
+// lostFlags describes the flags that have no letter.
 func lostFlags(words maildir.Keywords, info string, flags []string) []string {
 	_, letters := maildir.Split("x" + info)
 	held := words.Flags(letters)
@@ -168,7 +169,8 @@ func lostFlags(words maildir.Keywords, info string, flags []string) []string {
 	return []string{fmt.Sprintf("Maildir holds %d keywords of a mailbox, and has no letter for %q", maildir.MaxKeywords, lost)}
 }
 
-// existingNames are the messages of a Maildir, by their names without flags.
+// existingNames returns the paths of the messages in a Maildir, by their names
+// without flags.
 func (w *writer) existingNames(dir string) (map[string]string, error) {
 	out := map[string]string{}
 	for _, sub := range []string{"new", "cur"} {
@@ -186,8 +188,9 @@ func (w *writer) existingNames(dir string) (map[string]string, error) {
 
 var archivedName = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z\.([0-9]+\.[0-9]+(-[0-9]+)?)\.eml$`)
 
-// maildirBase is the name of a message's file in a Maildir, without its flags: when
-// it arrived, its UIDVALIDITY and UID, who wrote it, and its octets as Dovecot has them.
+// maildirBase returns the name of a message in a Maildir without its flags: the
+// time of arrival, UIDVALIDITY and UID, the writing program, and the size as
+// Dovecot stores it.
 func maildirBase(m *archive.Message) string {
 	unique := m.Sum.String()
 	if n := archivedName.FindStringSubmatch(fileName(m)); n != nil {

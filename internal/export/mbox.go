@@ -15,11 +15,12 @@ import (
 	"archiverd/internal/message"
 )
 
-// mboxSuffix tells the file of a mailbox from the directory of those below it.
+// mboxSuffix distinguishes the file of a mailbox from the directory of its
+// children.
 const mboxSuffix = ".mbox"
 
-// mboxName is the file of a mailbox: Lists/go is Lists/go.mbox, and no mailbox's name
-// can meet that of another.
+// mboxName returns the file of a mailbox: Lists/go is Lists/go.mbox. A level that
+// ends in .mbox is escaped, so that no two mailboxes have one file.
 func mboxName(b archive.MailboxDir) string {
 	parts := dirNames(b)
 	for i, p := range parts {
@@ -40,7 +41,7 @@ func (e *Export) variant() mbox.Variant {
 	return mbox.RD
 }
 
-// writeMbox writes a mailbox as an mbox.
+// writeMbox writes a mailbox to an mbox file of its own.
 func (w *writer) writeMbox(ctx context.Context, sel *archive.Selected, box *Mailbox) error {
 	name := mboxName(sel.Mailbox)
 	box.Path = name
@@ -58,7 +59,7 @@ func (w *writer) writeMbox(ctx context.Context, sel *archive.Selected, box *Mail
 	return w.syncDirs(withParents(path.Dir(name))...)
 }
 
-// fillSingleMbox fills one mbox with all mailboxes.
+// fillSingleMbox returns a function that writes all mailboxes to one mbox.
 func (w *writer) fillSingleMbox(ctx context.Context, r *Report) func(io.Writer) error {
 	return func(out io.Writer) error {
 		return w.eachMailbox(ctx, r, func(sel *archive.Selected, box *Mailbox) error {
@@ -68,8 +69,8 @@ func (w *writer) fillSingleMbox(ctx context.Context, r *Report) func(io.Writer) 
 	}
 }
 
-// appendMailbox writes the messages of a mailbox to an mbox. Each is read twice: what is
-// damaged must not come into the file, nor half of it.
+// appendMailbox writes the messages of a mailbox to an mbox. Each is read twice: a
+// damaged one must not get into the file, not even in part.
 func (w *writer) appendMailbox(ctx context.Context, out io.Writer, sel *archive.Selected, box *Mailbox) error {
 	v := w.export.variant()
 	var base *mbox.Base
@@ -88,7 +89,7 @@ func (w *writer) appendMailbox(ctx context.Context, out io.Writer, sel *archive.
 				head := mbox.Envelope{Sender: src.sender(), Date: messageDate(m), Flags: m.Flags, Base: base}
 				base = nil
 				err = src.readVerified(ctx, func(r io.Reader) error { return mbox.Write(out, v, head, form, r) })
-				if err != nil { // the file has a part of it
+				if err != nil { // a part of the message is written: the file is unusable
 					return errors.Join(err, src.Close())
 				}
 			}
@@ -101,10 +102,10 @@ func (w *writer) appendMailbox(ctx context.Context, out io.Writer, sel *archive.
 	return nil
 }
 
-// maxHeader is how much of a message is read for its sender.
+// maxHeader is how many octets of a message are read for its sender.
 const maxHeader = 64 << 10
 
-// sender is the address in the From field, empty if it has none.
+// sender returns the address in the From field, empty if it has none.
 func (s *messageFile) sender() string {
 	head := make([]byte, maxHeader)
 	n, err := s.f.ReadAt(head, 0)

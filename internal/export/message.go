@@ -12,16 +12,18 @@ import (
 	"archiverd/archive"
 )
 
-// damageError is why a message can't be exported as the journal has it.
+// damageError is the reason why a message in the archive is not what its journal
+// says.
 type damageError struct{ error }
 
-// messageFile is a message's file in the archive.
+// messageFile is the open file of a message in the archive.
 type messageFile struct {
 	f *os.File
 	m *archive.Message
 }
 
-// openMessage opens a message. The error is a damage.
+// openMessage opens the file of a message. The error is a damageError. The caller
+// closes the file.
 func (e *Export) openMessage(b archive.MailboxDir, m *archive.Message) (*messageFile, error) {
 	f, err := e.Archive.OpenFile(path.Join(b.Dir, m.Path))
 	if err != nil {
@@ -35,8 +37,8 @@ func (e *Export) openMessage(b archive.MailboxDir, m *archive.Message) (*message
 
 func (s *messageFile) Close() error { return s.f.Close() }
 
-// readVerified reads the whole message from its start, through fn, and checks its octets.
-// The error is a damage where it is not fn's.
+// readVerified has fn read the message from its start to its end, and checks the
+// octets. Any error but one of fn or ctx is a damageError.
 func (s *messageFile) readVerified(ctx context.Context, fn func(io.Reader) error) error {
 	if _, err := s.f.Seek(0, io.SeekStart); err != nil {
 		return damageError{err}
@@ -58,7 +60,7 @@ func (s *messageFile) readVerified(ctx context.Context, fn func(io.Reader) error
 	return nil
 }
 
-// countingReader counts what is read, remembers an error, and ends with its context.
+// countingReader counts the octets, stores a read error, and ends with its context.
 type countingReader struct {
 	ctx    context.Context
 	r      io.Reader
@@ -78,7 +80,7 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// copyTo is a function for pass that writes all to w.
+// copyTo returns a function for readVerified that copies everything to w.
 func copyTo(w io.Writer) func(io.Reader) error {
 	return func(r io.Reader) error {
 		_, err := io.CopyBuffer(struct{ io.Writer }{w}, r, make([]byte, 64<<10))
@@ -86,7 +88,8 @@ func copyTo(w io.Writer) func(io.Reader) error {
 	}
 }
 
-// countMessage counts what became of a message, and says whether the export must stop.
+// countMessage adds the result for a message to box. It returns err if the export
+// must stop.
 func (e *Export) countMessage(box *Mailbox, id string, m *archive.Message, present bool, loss []string, err error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

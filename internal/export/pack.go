@@ -15,20 +15,20 @@ import (
 	"archiverd/archive"
 )
 
-// packFormat is a zip or tar.zst that is being written. Its paths are those of the archive.
+// packFormat writes a zip or tar.zst. Its paths are those of the archive.
 type packFormat interface {
 	// dir adds a directory.
 	dir(name string, date time.Time) error
 	// file adds a file of size octets, which fill writes.
 	file(name string, size int64, date time.Time, fill func(io.Writer) error) error
-	// link adds a file that is equal to an earlier one; false where the format has
-	// no links.
+	// link adds a link to an earlier file; false if the format has no links.
 	link(name, equal string, date time.Time) (bool, error)
 	close() error
 }
 
-// fillPack fills a zip or tar.zst: the archive's own layout, in an order and with times
-// that depend on nothing else, so that the same archive gives the same file.
+// fillPack returns a function that writes a zip or tar.zst with the layout of the
+// archive. Order and times depend on the archive alone: the same archive gives the
+// same file.
 func (w *writer) fillPack(ctx context.Context, r *Report) func(io.Writer) error {
 	return func(out io.Writer) (err error) {
 		p, err := w.export.newPackFormat(out)
@@ -58,15 +58,15 @@ func (e *Export) newPackFormat(out io.Writer) (packFormat, error) {
 	return tarPacker{tar.NewWriter(z), z}, nil
 }
 
-// packWriter is what was packed so far.
+// packWriter adds mailboxes to a packFormat.
 type packWriter struct {
 	writer *writer
 	format packFormat
 	dirs   map[string]bool
-	paths  map[archive.Sum]string // by octets, a file that has them
+	paths  map[archive.Sum]string // a file with those octets
 }
 
-// mkdirs adds the directories above a file.
+// mkdirs adds the directories above a file that were not added before.
 func (k *packWriter) mkdirs(name string, date time.Time) error {
 	dir := path.Dir(name)
 	if k.dirs[dir] {
@@ -79,7 +79,8 @@ func (k *packWriter) mkdirs(name string, date time.Time) error {
 	return k.format.dir(dir, date)
 }
 
-// copyFile adds a file of the archive, its first octets or with -1 all.
+// copyFile adds the first size octets of a file of the archive, all of it if size
+// is -1.
 func (k *packWriter) copyFile(name string, size int64) error {
 	f, err := k.writer.export.Archive.OpenFile(name)
 	if err != nil {
@@ -102,7 +103,7 @@ func (k *packWriter) copyFile(name string, size int64) error {
 	})
 }
 
-// addMailbox adds a mailbox: its journal as far as it is sealed, then its messages.
+// addMailbox adds a mailbox: its journal up to the last seal, then its messages.
 func (k *packWriter) addMailbox(ctx context.Context, sel *archive.Selected, box *Mailbox) error {
 	e := k.writer.export
 	view, end, err := e.Archive.Fold(sel.Mailbox)
@@ -132,7 +133,7 @@ func (k *packWriter) addMailbox(ctx context.Context, sel *archive.Selected, box 
 	return nil
 }
 
-// everyFile are all messages that a mailbox ever had, each file once.
+// everyFile returns all messages that a mailbox ever had, one for each file.
 func everyFile(v *archive.View) (out []*archive.Message) {
 	seen := map[string]bool{}
 	for _, m := range v.All() {
@@ -144,8 +145,8 @@ func everyFile(v *archive.View) (out []*archive.Message) {
 	return out
 }
 
-// errChanged is returned when a message changed between its check and its copy: the
-// file has a part of it.
+// errChanged is returned when the file of a message changed between check and copy:
+// a part of it is written.
 var errChanged = errors.New("a message's file changed while it was being read")
 
 func (k *packWriter) addMessage(ctx context.Context, b archive.MailboxDir, m *archive.Message) error {
@@ -177,7 +178,7 @@ func (k *packWriter) addMessage(ctx context.Context, b archive.MailboxDir, m *ar
 type zipPacker struct{ w *zip.Writer }
 
 func (z zipPacker) create(name string, date time.Time, mode fs.FileMode) (io.Writer, error) {
-	// What the format can hold. The journal has the date.
+	// A zip can't store earlier years, and hardly later ones. The journal has the date.
 	if date = date.UTC(); date.Year() < 1980 || date.Year() > 2105 {
 		date = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 	}

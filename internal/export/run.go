@@ -17,7 +17,7 @@ import (
 type writer struct {
 	*target
 	export     *Export
-	singleFile string // in the target, for all mailboxes; empty: each has files of its own
+	singleFile string // in the target, for all mailboxes; empty: each mailbox has its own files
 }
 
 // openWriter opens the target.
@@ -35,7 +35,7 @@ func (e *Export) openWriter(to string) (*writer, error) {
 
 func (e *Export) isMbox() bool { return e.Format == Mbox || e.Format == Mboxo || e.Format == Mboxcl2 }
 
-// run exports all. An error ends it.
+// run exports all mailboxes.
 func (w *writer) run(ctx context.Context, r *Report) error {
 	if w.singleFile == "" {
 		return w.eachMailbox(ctx, r, func(sel *archive.Selected, box *Mailbox) error { return w.writeMailbox(ctx, sel, box) })
@@ -60,7 +60,8 @@ func (w *writer) run(ctx context.Context, r *Report) error {
 	return err
 }
 
-// countAll counts the messages of a file, which is there, or not, as a whole.
+// countAll corrects the counts of a mailbox whose messages are in one file, which
+// is present, written or failed as a whole.
 func (m *Mailbox) countAll(present bool, err error) {
 	switch {
 	case err != nil:
@@ -73,7 +74,7 @@ func (m *Mailbox) countAll(present bool, err error) {
 	}
 }
 
-// eachMailbox gives do each mailbox that is selected.
+// eachMailbox calls do for each selected mailbox.
 func (w *writer) eachMailbox(ctx context.Context, r *Report, do func(*archive.Selected, *Mailbox) error) error {
 	for sel, err := range w.export.Archive.Selected(w.export.Selection) {
 		if sel == nil {
@@ -119,10 +120,11 @@ func (w *writer) writeMailbox(ctx context.Context, sel *archive.Selected, box *M
 	return w.writeEMLs(ctx, sel, box)
 }
 
-// maxFilesAtOnce is how many messages are written at once: each has to wait for the disk.
+// maxFilesAtOnce is how many messages are written at once: each waits for the disk.
 const maxFilesAtOnce = 16
 
-// eachMessage writes messages to files of their own, several at once.
+// eachMessage calls do for each message of a mailbox, for several at once, and
+// counts the results.
 func (w *writer) eachMessage(ctx context.Context, sel *archive.Selected, box *Mailbox, do func(context.Context, *archive.Message) (present bool, loss []string, err error)) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(maxFilesAtOnce)
@@ -138,7 +140,7 @@ func (w *writer) eachMessage(ctx context.Context, sel *archive.Selected, box *Ma
 	return g.Wait()
 }
 
-// writeEMLs writes a mailbox as a folder of .eml files, called as in the archive.
+// writeEMLs writes a mailbox as a directory of .eml files, named as in the archive.
 func (w *writer) writeEMLs(ctx context.Context, sel *archive.Selected, box *Mailbox) error {
 	dir := sel.Mailbox.Dir
 	box.Path = dir
@@ -152,7 +154,7 @@ func (w *writer) writeEMLs(ctx context.Context, sel *archive.Selected, box *Mail
 	return errors.Join(err, w.syncDirs(withParents(dir)...))
 }
 
-// withParents are a directory and all above it.
+// withParents returns a directory and all directories above it.
 func withParents(dir string) []string {
 	list := []string{dir}
 	for dir != "." {

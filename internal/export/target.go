@@ -20,17 +20,17 @@ import (
 // target is the directory that is written to. All access goes through its root.
 type target struct {
 	root *os.Root
-	lock *os.File // of the directory; nil: each file is locked while it is written
+	lock *os.File // the directory; nil: each file is locked while it is written
 }
 
-// Temporary files are called so, with something random between.
+// The name of a temporary file is partPrefix, random text, partSuffix.
 const (
 	partPrefix = ".archiverd."
 	partSuffix = ".part"
 )
 
-// openTarget opens the directory, made if it is missing, for this export alone if
-// it is to be the export's own.
+// openTarget opens the directory, created if it is missing. If it is to be the
+// export's own, it is locked against other exports.
 func openTarget(dir string, own bool) (*target, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -67,7 +67,8 @@ func (t *target) close() error {
 	return t.root.Close()
 }
 
-// prepareDir makes a directory and removes what an export that was killed left in it.
+// prepareDir creates a directory and removes the temporary files that a killed
+// export left in it.
 func (t *target) prepareDir(dir string) error {
 	if err := t.root.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -90,7 +91,7 @@ func (t *target) prepareDir(dir string) error {
 	return nil
 }
 
-// isAbandoned says whether no process is writing a file.
+// isAbandoned reports whether no process is writing a file.
 func (t *target) isAbandoned(name string) bool {
 	if st, err := t.root.Lstat(name); err != nil || !st.Mode().IsRegular() {
 		return false
@@ -122,7 +123,8 @@ func (t *target) syncDirs(dirs ...string) error {
 	return nil
 }
 
-// isRegular says whether a file is there; ErrTaken if it is something else.
+// isRegular reports whether a file exists. The error is ErrTaken if something else
+// has the name.
 func (t *target) isRegular(name string) (bool, error) {
 	st, err := t.root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -134,7 +136,8 @@ func (t *target) isRegular(name string) (bool, error) {
 	return err == nil, err
 }
 
-// hasEqual says whether a file holds a message; ErrTaken if it holds something else.
+// hasEqual reports whether a file with the octets of a message exists. The error is
+// ErrTaken if something else has the name.
 func (t *target) hasEqual(name string, m *archive.Message) (bool, error) {
 	there, err := t.isRegular(name)
 	if !there || err != nil {
@@ -159,8 +162,9 @@ func (t *target) hasEqual(name string, m *archive.Message) (bool, error) {
 	return err == nil, err
 }
 
-// writeFile makes a file with what fill writes. It is called name when it is whole, and
-// nothing has that name. Its temporary file lies in directory temp. date may be zero.
+// writeFile writes a file whose octets fill writes. It gets its name when it is
+// complete and on disk, and only if the name is free. Its temporary file lies in
+// directory temp. A zero date leaves the file's time.
 func (t *target) writeFile(temp, name string, date time.Time, fill func(*os.File) error) error {
 	part := path.Join(temp, partPrefix+rand.Text()+partSuffix)
 	f, err := t.root.OpenFile(part, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
@@ -189,13 +193,14 @@ func (t *target) writeFile(temp, name string, date time.Time, fill func(*os.File
 	return err
 }
 
-// linkIfFree gives a file its name, if nothing has it.
+// linkIfFree gives a file its name; the error is ErrTaken if the name is taken.
 func (t *target) linkIfFree(part, name string) error {
 	err := t.root.Link(part, name)
 	if err == nil {
 		return nil
 	}
-	// A file system without links: nobody else writes here, so that a look must do.
+	// A file system without links: check the name first. No other program is expected
+	// to create it in between.
 	if _, there := t.root.Lstat(name); there == nil {
 		return fmt.Errorf("%s: %w", name, ErrTaken)
 	} else if !errors.Is(there, fs.ErrNotExist) {
@@ -204,8 +209,8 @@ func (t *target) linkIfFree(part, name string) error {
 	return t.root.Rename(part, name)
 }
 
-// writeOrCompare makes a file in one go, or compares with it what fill writes if it is there:
-// then present is true, or the error ErrTaken.
+// writeOrCompare writes a file whose octets fill writes. If the file exists it
+// compares it with them instead: then present is true, or the error is ErrTaken.
 func (t *target) writeOrCompare(name string, fill func(io.Writer) error) (present bool, err error) {
 	there, err := t.isRegular(name)
 	if err != nil {
@@ -239,7 +244,7 @@ func (t *target) compare(name string, fill func(io.Writer) error) error {
 	return nil
 }
 
-// comparer is a writer of what must stand in r.
+// comparer compares what is written to it with what r reads.
 type comparer struct {
 	r   *bufio.Reader
 	buf []byte

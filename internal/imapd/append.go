@@ -35,13 +35,14 @@ func (s *session) Append(name string, r imap.LiteralReader, o *imap.AppendOption
 	return &imap.AppendData{UID: imap.UID(uid), UIDValidity: uidValidity}, nil
 }
 
-// errFull is the answer of a mailbox whose UIDs are used up, or that was deleted meanwhile.
+// errFull is the reply for a mailbox whose UIDs are used up, or that was deleted in
+// the meantime.
 func errFull() error {
 	return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeLimit, Text: "Mailbox takes no more messages"}
 }
 
-// spool is one nameless temporary file that grows: the large messages of APPEND
-// one behind the other. The zero value is ready.
+// spool is a temporary file without a name for the large messages of APPEND, one
+// after the other. The zero value is ready.
 type spool struct {
 	dir string
 
@@ -50,7 +51,7 @@ type spool struct {
 	end  int64
 }
 
-// write puts size octets of r into the file. Several may write at once.
+// write appends size octets of r. Several goroutines may write at once.
 func (p *spool) write(r io.Reader, size int64) (*io.SectionReader, error) {
 	file, at, err := p.reserve(size)
 	if err != nil {
@@ -60,7 +61,7 @@ func (p *spool) write(r io.Reader, size int64) (*io.SectionReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n != size { // the client went away
+	if n != size { // the client disconnected
 		return nil, io.ErrUnexpectedEOF
 	}
 	return io.NewSectionReader(file, at, size), nil
@@ -74,7 +75,7 @@ func (p *spool) reserve(size int64) (*os.File, int64, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		if err := os.Remove(file.Name()); err != nil { // nothing is left behind, however the process ends
+		if err := os.Remove(file.Name()); err != nil { // so that no file remains, however the process ends
 			file.Close()
 			return nil, 0, err
 		}

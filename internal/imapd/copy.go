@@ -15,7 +15,7 @@ func (s *session) Copy(set imap.NumSet, name string) (*imap.CopyData, error) {
 	return data, err
 }
 
-// Move is MOVE (RFC 9051 6.4.8). Poll tells the client what went.
+// Move is MOVE (RFC 9051 6.4.8). Poll reports the removed messages.
 func (s *session) Move(w *imapserver.MoveWriter, set imap.NumSet, name string) error {
 	v, err := s.writable()
 	if err != nil {
@@ -29,7 +29,7 @@ func (s *session) Move(w *imapserver.MoveWriter, set imap.NumSet, name string) e
 	return w.WriteCopyData(data)
 }
 
-// copy returns nil data where the set holds no message.
+// copy copies messages. data is nil if the set has no message.
 func (s *session) copy(v *view, set imap.NumSet, name string) (*imap.CopyData, map[*message]bool, error) {
 	to, err := s.user.selectable(name)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapserver"
 )
 
-// Fetch is FETCH (RFC 9051 6.4.5) without what needs MIME parsed.
+// Fetch is FETCH (RFC 9051 6.4.5) without the items that need MIME parsing.
 func (s *session) Fetch(w *imapserver.FetchWriter, set imap.NumSet, o *imap.FetchOptions) error {
 	v, err := s.selected()
 	if err != nil {
@@ -41,14 +41,14 @@ func (s *session) Fetch(w *imapserver.FetchWriter, set imap.NumSet, o *imap.Fetc
 	return nil
 }
 
-// send writes the FETCH response of one message and closes w. After an error the
-// connection is cut: in mid-response there is nothing else to say.
+// send writes the FETCH response of one message and closes w. After an error it
+// closes the connection: the response can't be completed.
 func (s *session) send(w *imapserver.FetchResponseWriter, p picked, o *imap.FetchOptions, buf []byte) (err error) {
 	defer func() {
 		if err != nil {
 			s.base.Close() // before what w.Close writes can pass for octets of the message
 		}
-		err = errors.Join(err, w.Close()) // in any case: w holds the lock of the connection
+		err = errors.Join(err, w.Close()) // always: w holds the lock of the connection
 	}()
 	if o.UID {
 		w.WriteUID(imap.UID(p.uid))
@@ -80,8 +80,9 @@ func (s *session) send(w *imapserver.FetchResponseWriter, p picked, o *imap.Fetc
 	return nil
 }
 
-// section is what a FETCH item asks for of a message: all of it, its header with
-// the empty line, or what follows; some of the header's fields; a piece of that.
+// section returns what a FETCH item selects of a message: all of it, its header
+// with the empty line, or the text after it; some fields of the header; a partial
+// range of that.
 func section(r *io.SectionReader, b *imap.FetchItemBodySection) (*io.SectionReader, error) {
 	if b.Specifier != imap.PartSpecifierNone {
 		n, err := headerSize(r)
@@ -109,8 +110,8 @@ func section(r *io.SectionReader, b *imap.FetchItemBodySection) (*io.SectionRead
 	return r, nil
 }
 
-// headerSize is the octets of a message's header with the empty line at its end; all
-// of the message where there is no such line. Lines end in CRLF or in LF.
+// headerSize returns the octets of the header with the empty line at its end, or of
+// the whole message if it has no such line. Lines end in CRLF or LF.
 func headerSize(r *io.SectionReader) (int64, error) {
 	br := bufio.NewReader(io.NewSectionReader(r, 0, r.Size()))
 	var n int64
@@ -142,7 +143,7 @@ func headerFields(header []byte, named, not []string) []byte {
 		if len(bytes.TrimRight(line, "\r\n")) == 0 {
 			break
 		}
-		if line[0] != ' ' && line[0] != '\t' { // else the field goes on
+		if line[0] != ' ' && line[0] != '\t' { // else the field continues
 			keep = in(named, line) || len(named) == 0 && !in(not, line)
 		}
 		if keep {

@@ -155,14 +155,14 @@ func (m *Mailbox) expunge(goes func(*message) bool) int {
 	return n
 }
 
-// nextChange is closed by the next change.
+// nextChange returns a channel that the next change closes.
 func (m *Mailbox) nextChange() <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.changed
 }
 
-// change counts a change and wakes those who IDLE. The caller holds m.mu.
+// change counts a change and wakes the sessions that IDLE. The caller holds m.mu.
 func (m *Mailbox) change() uint64 {
 	m.modSeq++
 	close(m.changed)

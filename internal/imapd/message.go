@@ -10,10 +10,10 @@ import (
 
 // Message is a message as a caller gives it to a Mailbox or gets it from one.
 type Message struct {
-	UID          uint32            // given: 0 means the next one
+	UID          uint32            // in Append: 0 means UIDNEXT
 	Flags        []string          // system flags such as \Seen, and keywords
-	InternalDate time.Time         // with its zone; given: zero means now
-	Body         []byte            // the octets; must not be changed any more
+	InternalDate time.Time         // with its zone; in Append: zero means now
+	Body         []byte            // the octets; the caller must not change them after Append
 	Large        *io.SectionReader // instead of Body where that is nil: the octets in a file, open as long as the server
 }
 
@@ -48,7 +48,7 @@ func (m *message) size() int64 { return m.reader().Size() }
 
 func (m *message) has(flag string) bool { return hasFlag(m.flags, flag) }
 
-// hasFlag compares flags as RFC 9051 2.3.2 wants it, without case.
+// hasFlag compares flags without case (RFC 9051 2.3.2).
 func hasFlag(flags []string, flag string) bool {
 	return slices.ContainsFunc(flags, func(f string) bool { return strings.EqualFold(f, flag) })
 }

@@ -1,13 +1,11 @@
-// Package imapd is a small IMAP server that lives in the process and in memory:
-// for the demo, for tests and for restore drills. It is thrown away when it
-// is closed.
+// Package imapd is a small IMAP server inside the process and in memory, for the demo,
+// tests and restore drills. Closing it drops all of its mail.
 //
-// A Server has Users, a User has Mailboxes, a Mailbox has Messages; all of it can
-// be looked at and changed from Go while clients are connected, who are told as
-// IMAP tells them. One file per thing, and one per group of commands; the protocol
-// itself is spoken by go-imap's imapserver.
+// A Server has Users, a User has Mailboxes, a Mailbox has Messages. All of them can be
+// read and changed from Go while clients are connected, which learn of the changes by
+// IMAP. go-imap's imapserver implements the protocol.
 //
-// What it guarantees:
+// Guarantees:
 //
 //   - A message is octets. FETCH gives exactly those that Append or APPEND took: bare
 //     LFs, NULs, no header, no line end at the end. Nothing is parsed and put together again.
@@ -15,11 +13,11 @@
 //   - UIDs ascend and are never used twice under one UIDVALIDITY, UIDVALIDITY values never
 //     twice in one server.
 //   - EXAMINE changes nothing.
-//   - No lock that sessions share is held while octets go to or come from a client: a slow
-//     one stops nobody.
+//   - No shared lock is held while octets are sent to or received from a client: a slow
+//     client delays no other.
 //
-// What it does not do: keep anything, parse MIME (no ENVELOPE, BODYSTRUCTURE or body
-// parts: NO), CONDSTORE, quota, access for several users to one mailbox.
+// It has no persistence, no MIME (ENVELOPE, BODYSTRUCTURE and body parts are refused
+// with NO), no CONDSTORE, no quota and no shared mailboxes.
 package imapd
 
 import (
@@ -44,9 +42,9 @@ type Options struct {
 	TLS         *tls.Config  // nil: no encryption, LOGIN in the clear
 	StartTLS    bool         // with TLS: begin in the clear, take LOGIN only after STARTTLS
 	UIDValidity uint32       // of the first mailbox, the next ones count on; 0 means the clock's seconds
-	AppendLimit uint32       // octets that APPEND takes at most (RFC 7889); 0 means 4 GiB
-	SpoolDir    string       // where large messages of APPEND lie while the server lives; "" means os.TempDir()
-	Log         *slog.Logger // what clients did wrong, at level debug; nil means nowhere
+	AppendLimit uint32       // largest message of APPEND in octets (RFC 7889); 0 means 4 GiB
+	SpoolDir    string       // for large messages of APPEND; "" means os.TempDir()
+	Log         *slog.Logger // for the errors of clients, at level debug; nil: none
 }
 
 // Server is an IMAP server. New makes it, the caller closes it. Its methods
@@ -107,8 +105,8 @@ func New(o Options) *Server {
 	return s
 }
 
-// AddUser makes a user who logs in with the password, and has an empty INBOX. A
-// user of that name from before is replaced.
+// AddUser adds a user with a password and an empty INBOX. It replaces an earlier
+// user of that name.
 func (s *Server) AddUser(name, password string) *User {
 	u := &User{server: s, password: password, mailboxes: make(map[string]*Mailbox)}
 	u.mailboxes[inbox] = newMailbox(s)
@@ -147,9 +145,8 @@ func (s *Server) Listen(addr string) (string, error) {
 // how many octets of them have been sent since New.
 func (s *Server) Sent() (bodies, octets int64) { return s.bodies.Load(), s.octets.Load() }
 
-// Close stops listening, cuts all connections, waits until the last session has
-// ended and frees what the server holds. Large messages can't be read after it. A
-// second Close does nothing.
+// Close stops listening, closes all connections and waits for their sessions. Large
+// messages can't be read after it. A second Close does nothing.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	if s.closed {

@@ -67,7 +67,7 @@ func (s *session) Select(name string, o *imap.SelectOptions) (*imap.SelectData, 
 	s.idle.Lock()
 	defer s.idle.Unlock()
 	v, data := m.open(o.ReadOnly)
-	if data.UIDValidity == 0 { // deleted just now
+	if data.UIDValidity == 0 { // deleted in the meantime
 		return nil, ErrNotFound
 	}
 	s.view = v
@@ -82,8 +82,8 @@ func (s *session) Unselect() error {
 	return nil
 }
 
-// selected returns the view of the selected mailbox, once an IDLE is over that the
-// client ended in some other way than DONE.
+// selected returns the view of the selected mailbox. It waits for an IDLE that the
+// client ended without DONE.
 func (s *session) selected() (*view, error) {
 	s.idle.Lock()
 	defer s.idle.Unlock()
@@ -111,7 +111,8 @@ func (s *session) check() error {
 	return err
 }
 
-// Poll tells the client what is new in the selected mailbox. It runs at the end of every command.
+// Poll reports the changes of the selected mailbox to the client. It runs at the
+// end of every command.
 func (s *session) Poll(w *imapserver.UpdateWriter, allowExpunge bool) error {
 	s.idle.Lock()
 	defer s.idle.Unlock()
@@ -144,7 +145,7 @@ func (s *session) sendUpdates(w *imapserver.UpdateWriter, allowExpunge bool) err
 	return nil
 }
 
-// Idle tells the client what is new as soon as it is (RFC 9051 6.3.13).
+// Idle reports changes to the client as they happen (RFC 9051 6.3.13).
 func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
 	s.idle.Lock()
 	defer s.idle.Unlock()
@@ -156,7 +157,7 @@ func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
 		}
 		var changed <-chan struct{}
 		if s.view != nil {
-			changed = s.view.mailbox.nextChange() // before tell, so that nothing falls between
+			changed = s.view.mailbox.nextChange() // before sendUpdates, so that no change is missed
 		}
 		if err := s.sendUpdates(w, true); err != nil {
 			return err
@@ -169,7 +170,7 @@ func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
 	}
 }
 
-// Namespace is NAMESPACE (RFC 9051 6.3.10): there is the personal one.
+// Namespace is NAMESPACE (RFC 9051 6.3.10): one personal namespace.
 func (s *session) Namespace() (*imap.NamespaceData, error) {
 	return &imap.NamespaceData{Personal: []imap.NamespaceDescriptor{{Delim: s.server.options.Delimiter}}}, nil
 }

@@ -37,7 +37,7 @@ func (s *session) Store(w *imapserver.FetchWriter, set imap.NumSet, change *imap
 }
 
 // Expunge is EXPUNGE, UID EXPUNGE and the first half of CLOSE (RFC 9051 6.4.1,
-// 6.4.3, 6.4.9). Poll tells the client what went.
+// 6.4.3, 6.4.9). Poll reports the removed messages.
 func (s *session) Expunge(w *imapserver.ExpungeWriter, set *imap.UIDSet) error {
 	v, err := s.writable()
 	if v != nil && v.readOnly && *w == (imapserver.ExpungeWriter{}) { // CLOSE: leaves a mailbox that was EXAMINEd alone

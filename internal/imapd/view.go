@@ -9,19 +9,19 @@ import (
 	"archiverd/internal/uid"
 )
 
-// errRenumbered ends a session: what its client knows about the selected mailbox
-// is no longer true, and IMAP has no other way to say so.
+// errRenumbered ends a session: the UIDs that its client knows are no longer valid,
+// and IMAP has no other way to report that.
 var errRenumbered = errors.New("selected mailbox deleted or renumbered")
 
 // view is a mailbox as the client of one session knows it: message n+1 of the
-// sequence is entries[n]. Only refresh changes that, when the client may be told. A
+// sequence is entries[n]. Only refresh changes it, when the client may be told. A
 // view belongs to its session; it locks the mailbox itself.
 type view struct {
 	mailbox     *Mailbox
 	readOnly    bool
 	uidValidity uint32
 	entries     []entry
-	modSeq      uint64 // of the mailbox, at the last refresh that told everything
+	modSeq      uint64 // of the mailbox at the last refresh that reported everything
 }
 
 type entry struct {
@@ -66,7 +66,7 @@ func (m *Mailbox) open(readOnly bool) (*view, *imap.SelectData) {
 	return v, data
 }
 
-// valid is errRenumbered when the client's UIDs mean nothing any more.
+// valid returns errRenumbered if the UIDs of the client are no longer valid.
 func (v *view) valid() error {
 	v.mailbox.mu.Lock()
 	defer v.mailbox.mu.Unlock()
@@ -93,7 +93,7 @@ func (v *view) refresh(allowExpunge bool) updates {
 		case e.gone && allowExpunge:
 			n.expunged = append(n.expunged, seq)
 		case e.gone:
-			v.modSeq = 0 // there is something left to tell
+			v.modSeq = 0 // some updates are not reported yet
 		}
 	}
 	if len(n.expunged) > 0 {
@@ -120,7 +120,7 @@ func (v *view) add(messages []*message, n *updates) {
 	}
 }
 
-// highestUID is the highest UID that the client knows of, 0 of an empty mailbox.
+// highestUID returns the highest UID that the client knows, 0 for an empty mailbox.
 func (v *view) highestUID() uint32 {
 	if len(v.entries) == 0 {
 		return 0
@@ -128,7 +128,7 @@ func (v *view) highestUID() uint32 {
 	return v.entries[len(v.entries)-1].uid
 }
 
-// pick returns the messages of a set that are still there.
+// pick returns the messages of a set that are not expunged.
 func (v *view) pick(set imap.NumSet) []picked {
 	in := v.matcher(set)
 	v.mailbox.mu.Lock()
@@ -142,8 +142,8 @@ func (v *view) pick(set imap.NumSet) []picked {
 	return all
 }
 
-// store changes the flags of the messages of a set. A silent change is not told to
-// this view's client.
+// store changes the flags of the messages of a set. A silent change is not reported
+// to the client of this view.
 func (v *view) store(set imap.NumSet, change func(flags []string) []string, silent bool) {
 	in := v.matcher(set)
 	v.mailbox.mu.Lock()
@@ -152,7 +152,7 @@ func (v *view) store(set imap.NumSet, change func(flags []string) []string, sile
 		if e.gone || !in(uint32(i)+1, e.message) {
 			continue
 		}
-		heard := e.modSeq == e.reported // else another's change is still to be told
+		heard := e.modSeq == e.reported // else another client's change is still to be reported
 		v.mailbox.setFlags(e.message, change(e.flags))
 		if silent && heard {
 			v.entries[i].reported = e.modSeq

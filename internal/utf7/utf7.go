@@ -1,5 +1,5 @@
 // Package utf7 converts mailbox names from and to modified UTF-7 (RFC 3501
-// 5.1.3), as IMAP sends them and as Maildir folders are called.
+// 5.1.3), which IMAP4rev1 uses for mailbox names, and Maildir for directories.
 package utf7
 
 import (
@@ -10,16 +10,15 @@ import (
 	"unicode/utf8"
 )
 
-// Visible ASCII stands as it is, "&" as "&-", all else as UTF-16BE in base64
-// between "&" and "-", with "," for "/" and without padding.
-
+// modified is the base64 of modified UTF-7: "," for "/", no padding. It encodes
+// UTF-16BE between "&" and "-". Printable ASCII is not encoded, but "&" is "&-".
 var modified = base64.NewEncoding("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,").WithPadding(base64.NoPadding)
 
 // ErrName is returned when a name is not in modified UTF-7.
 var ErrName = errors.New("name is not in modified UTF-7")
 
-// Decode decodes a name. It is ErrName unless encoding the result leads back to
-// the very octets.
+// Decode decodes a name. The error is ErrName unless encoding the result gives the
+// same octets: each name has one form.
 func Decode(wire string) (string, error) {
 	var b strings.Builder
 	for rest := wire; rest != ""; {
@@ -54,7 +53,7 @@ func Decode(wire string) (string, error) {
 	return name, nil
 }
 
-// Encode encodes a name that is in UTF-8.
+// Encode encodes a name in UTF-8.
 func Encode(name string) string {
 	var b strings.Builder
 	var shifted []rune
