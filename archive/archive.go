@@ -101,6 +101,13 @@ type MailboxDir struct {
 	Dir     string // relative to the archive, with slashes
 }
 
+// ID is the path of a message of the mailbox, relative to the archive: people name
+// messages by it.
+func (b MailboxDir) ID(m *Message) string { return path.Join(b.Dir, m.Path) }
+
+// Journal is the path of the mailbox's journal, relative to the archive.
+func (b MailboxDir) Journal() string { return path.Join(b.Dir, journalName) }
+
 // Accounts are the directories of the accounts, sorted.
 func (a *Archive) Accounts() ([]string, error) {
 	list, err := fs.ReadDir(a.root.FS(), ".")
@@ -241,26 +248,32 @@ func FoldFrom(r io.Reader) (*View, error) {
 	return v, err
 }
 
-// errLater stops a Replay at an event later than what is asked for.
+// errLater ends a replay at an event after the time that is asked for.
 var errLater = errors.New("a later event")
 
-// FoldAt reads a mailbox's journal up to a time: the view is of the mailbox as
-// it was then, without an epoch where nothing was known of it yet. What was seen
-// at that very second had happened. The order is the journal's: a clock that was
-// set back changes nothing that stands before. With ErrCorrupt the view holds
-// what stands before the fault; what stands later than the time is not read.
-func (a *Archive) FoldAt(b MailboxDir, at time.Time) (*View, error) {
-	v := &View{}
+// ReplayUntil is Replay from the start of a journal up to the first event stamped
+// after a time; zero: to the end. Events stamped exactly `until` are included. The
+// order is the journal's: a clock that was set back does not exclude events that
+// stand before later ones. Damage after the first event that is excluded is no error.
+func (a *Archive) ReplayUntil(b MailboxDir, until time.Time, fn func(Event) error) error {
 	_, err := a.Replay(b, Position{}, func(e Event) error {
-		if !at.IsZero() && e.At.After(at) {
+		if !until.IsZero() && e.At.After(until) {
 			return errLater
 		}
-		v.Apply(e)
-		return nil
+		return fn(e)
 	})
 	if errors.Is(err, errLater) {
 		err = nil
 	}
+	return err
+}
+
+// FoldAt reads a mailbox's journal up to a time, as ReplayUntil does: the view is of
+// the mailbox as it was then, without an epoch if nothing was archived yet. With
+// ErrCorrupt the view holds what stands before the fault.
+func (a *Archive) FoldAt(b MailboxDir, at time.Time) (*View, error) {
+	v := &View{}
+	err := a.ReplayUntil(b, at, func(e Event) error { v.Apply(e); return nil })
 	return v, err
 }
 

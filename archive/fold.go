@@ -85,12 +85,12 @@ func (v viewVisitor) VisitFlags(e Event) error {
 
 func (v viewVisitor) VisitGone(e Event) error {
 	ep := v.Epoch()
-	for u := range within(e.UIDs, ep.Messages) {
+	for u := range uid.KeysIn(ep.Messages, e.UIDs) {
 		if m := ep.Messages[u]; m.Listed() {
 			m.Gone = e.At
 		}
 	}
-	for u := range within(e.UIDs, ep.Failed) {
+	for u := range uid.KeysIn(ep.Failed, e.UIDs) {
 		delete(ep.Failed, u)
 	}
 	return nil
@@ -112,27 +112,6 @@ func (v viewVisitor) VisitVanished(e Event) error {
 func (v viewVisitor) VisitUnknown(Event) error {
 	v.Unknown = true
 	return nil
-}
-
-// within yields the keys of m that are in set, in time proportional to the
-// smaller of both, for a set may be as wide as 32 bits, and a mailbox's life as
-// long as ten thousand sets.
-func within[T any](set uid.Set, m map[uint32]T) iter.Seq[uint32] {
-	return func(yield func(uint32) bool) {
-		if set.Len() < len(m) {
-			for u := range set.All() {
-				if _, ok := m[u]; ok && !yield(u) {
-					return
-				}
-			}
-			return
-		}
-		for u := range m {
-			if set.Contains(u) && !yield(u) {
-				return
-			}
-		}
-	}
 }
 
 // Epoch is the current epoch, nil in an empty journal.
@@ -172,3 +151,9 @@ func (ep *Epoch) Sorted() []*Message {
 
 // Listed says whether the server listed m at the end of its epoch.
 func (m *Message) Listed() bool { return m.Gone.IsZero() }
+
+// Listed reports whether the server lists a message of one of the view's epochs, as
+// far as the view tells.
+func (v *View) Listed(ep *Epoch, m *Message) bool {
+	return ep == v.Epoch() && m.Listed() && v.Vanished.IsZero()
+}

@@ -102,7 +102,17 @@ func TestFoldAtOfAClockSetBack(t *testing.T) {
 func TestFoldAtBeforeADamage(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
-	history(t, w, "box", "epoch 1", "1=a", "2=b", "3=c")
+	m := mailbox(t, w, "box")
+	for i, body := range []string{"", "a", "b", "c"} { // one commit a second
+		w.opts.Now = func() time.Time { return second(i) }
+		b := begin(t, m)
+		if i == 0 {
+			b.Record(opened("box", 1))
+		} else {
+			add(t, b, uint32(i), body)
+		}
+		commit(t, w, b)
+	}
 	journal := filepath.Join(dir, "alice", "box", journalName)
 	good := read(t, journal)
 	write(t, bytes.Replace(good, []byte(`"uid":3`), []byte(`"uid":4`), 1), journal)

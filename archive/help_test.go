@@ -27,6 +27,9 @@ func date(n int) time.Time {
 	return clock.Add(time.Duration(n) * time.Minute).In(time.FixedZone("", 3600))
 }
 
+// second is the n-th second of the tests' time.
+func second(n int) time.Time { return clock.Add(time.Duration(n) * time.Second) }
+
 // open opens the archive in dir for writing, and closes and verifies it when
 // the test ends, which must leave no damage.
 func open(t testing.TB, dir string, o Options) *Writer {

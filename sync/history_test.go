@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 	"archiverd/internal/commit"
 	"archiverd/internal/imapd"
 	"archiverd/internal/testing/process"
@@ -225,22 +226,22 @@ func less(a, b string) []string {
 }
 
 // toldAs is a change of the log in the same words.
-func toldAs(c *archive.Change) string {
+func toldAs(c *history.Change) string {
 	body, flags := "", strings.Join(c.Flags, " ")
 	if c.Message != nil {
 		body = c.Message.Sum.String()
 	}
 	name := c.Name.Mailbox
 	switch c.Kind {
-	case archive.MailboxRenamed:
+	case history.MailboxRenamed:
 		return fmt.Sprintf("renamed %s → %s with %d", c.From.Name.Mailbox, name, c.Count)
-	case archive.MailboxVanished, archive.MailboxRenumbered:
+	case history.MailboxVanished, history.MailboxRenumbered:
 		return fmt.Sprintf("%s %s with %d", c.Kind, name, c.Count)
-	case archive.MessageMoved:
+	case history.MessageMoved:
 		return fmt.Sprintf("moved %s → %s %.8s", c.From.Name.Mailbox, name, body)
-	case archive.MessageFlags:
+	case history.MessageFlags:
 		return fmt.Sprintf("flags %s %.8s +%v -%v", name, body, c.FlagsAdded, c.FlagsRemoved)
-	case archive.MessageArrived, archive.MessageGone:
+	case history.MessageArrived, history.MessageGone:
 		return fmt.Sprintf("%s %s %.8s %s", c.Kind, name, body, flags)
 	}
 	return fmt.Sprintf("%s %s", c.Kind, name)
@@ -253,12 +254,12 @@ func TestHistoryAgainstModel(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			history(t, seed, 100)
+			testHistory(t, seed, 100)
 		})
 	}
 }
 
-func history(t *testing.T, seed uint64, rounds int) {
+func testHistory(t *testing.T, seed uint64, rounds int) {
 	s := imapd.New(imapd.Options{UIDValidity: 1000})
 	addr, err := s.Listen("127.0.0.1:0")
 	if err != nil {
@@ -331,7 +332,7 @@ func mustBoxes(t testing.TB, a *archive.Archive) []archive.MailboxDir {
 // compare fails unless the archive tells of every round what there was, what was
 // gone, and what happened.
 func (p *past) compare(a *archive.Archive) {
-	log, err := a.Log("alice", time.Time{}, time.Time{})
+	log, err := history.Log(a, "alice", time.Time{}, time.Time{})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -371,7 +372,7 @@ func (p *past) compare(a *archive.Archive) {
 // then fails unless the archive has what there was in a round.
 func (p *past) then(a *archive.Archive, n int, want moment) {
 	got := moment{}
-	for sel, err := range a.Selected(archive.Selection{At: roundTime(n)}) {
+	for sel, err := range history.Select(a, history.Selection{At: roundTime(n)}) {
 		if err != nil {
 			p.t.Fatal(err)
 		}
@@ -398,7 +399,7 @@ func (p *past) then(a *archive.Archive, n int, want moment) {
 // goneThen fails unless just these bodies are gone by a round.
 func (p *past) goneThen(a *archive.Archive, n int, want map[string]where) {
 	got := map[string]where{}
-	for sel, err := range a.Selected(archive.Selection{At: roundTime(n), Gone: true}) {
+	for sel, err := range history.Select(a, history.Selection{At: roundTime(n), Gone: true}) {
 		if err != nil {
 			p.t.Fatal(err)
 		}

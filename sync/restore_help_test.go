@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 	"archiverd/internal/fingerprint"
 	"archiverd/internal/imapd"
 	"archiverd/internal/session"
@@ -80,7 +81,7 @@ func (h *house) restoreOf(to session.Account) *Restore {
 		r.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	r.Open = func(id string) (*os.File, error) { return h.store.Archive.OpenFile(id) }
-	for sel, err := range h.store.Archive.Selected(archive.Selection{}) {
+	for sel, err := range history.Select(h.store.Archive.Archive, history.Selection{}) {
 		if err != nil {
 			h.t.Fatal(err)
 		}
@@ -91,7 +92,7 @@ func (h *house) restoreOf(to session.Account) *Restore {
 }
 
 // itemsOf are the messages selected, as a restore takes them.
-func itemsOf(sel *archive.Selected) []Item {
+func itemsOf(sel *history.Selected) []Item {
 	items := make([]Item, len(sel.Messages))
 	for i, m := range sel.Messages {
 		items[i] = Item{ID: sel.Mailbox.ID(m), Size: m.Size, Sum: m.Sum, InternalDate: m.InternalDate, Flags: m.Flags}
@@ -134,7 +135,7 @@ func (c content) take(k string) {
 // each calls fn for each message that the house's archive has here.
 func (h *house) each(fn func(mailbox, id string, m *archive.Message)) {
 	h.t.Helper()
-	for sel, err := range h.store.Archive.Selected(archive.Selection{}) {
+	for sel, err := range history.Select(h.store.Archive.Archive, history.Selection{}) {
 		if err != nil {
 			h.t.Fatal(err)
 		}
@@ -145,7 +146,7 @@ func (h *house) each(fn func(mailbox, id string, m *archive.Message)) {
 }
 
 // name is a mailbox's name with "/" between its levels, without the level under.
-func (h *house) name(sel *archive.Selected) string {
+func (h *house) name(sel *history.Selected) string {
 	name := strings.Join(sel.Name.Levels(), "/")
 	if h.under != "" {
 		name = strings.TrimPrefix(name, h.under+"/")
@@ -170,7 +171,7 @@ func (h *house) canon(id string) archive.Sum {
 func (h *house) contents() map[string]content {
 	h.t.Helper()
 	out := map[string]content{}
-	for sel, err := range h.store.Archive.Selected(archive.Selection{}) {
+	for sel, err := range history.Select(h.store.Archive.Archive, history.Selection{}) {
 		if err != nil {
 			h.t.Fatal(err)
 		}

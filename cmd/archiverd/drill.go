@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 	"archiverd/internal/config"
 	"archiverd/internal/imapd"
 	"archiverd/internal/safetext"
@@ -183,8 +184,8 @@ func drillNames(r *archive.Archive, cfg *config.Config, names []string) ([]strin
 // newDrill is a drill of what the archive has of an account as on its server.
 func newDrill(r *archive.Archive, name string, sample config.Sample) (*sync.Drill, error) {
 	d := &sync.Drill{Account: name, Open: r.OpenFile, Sample: sample.Of, Named: sample.String(), Scratch: newScratch}
-	s := archive.Selection{Account: archive.Escape(name)}
-	for sel, err := range r.Selected(s) {
+	s := history.Selection{Account: archive.Escape(name)}
+	for sel, err := range history.Select(r, s) {
 		if sel == nil {
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 	"archiverd/internal/export"
 	"archiverd/internal/progress"
 	"archiverd/internal/safetext"
@@ -159,15 +160,15 @@ func (a *app) export(ctx context.Context, f exportFlags, target string) (err err
 }
 
 // selected is what the flags select, --query aside.
-func (f exportFlags) selected(r *archive.Archive) (archive.Selection, error) {
+func (f exportFlags) selected(r *archive.Archive) (history.Selection, error) {
 	have, err := r.Accounts()
 	if err != nil {
-		return archive.Selection{}, err
+		return history.Selection{}, err
 	}
 	dir := ""
 	if f.account != "" {
 		if dir = archive.Escape(f.account); !slices.Contains(have, dir) {
-			return archive.Selection{}, usage(fmt.Errorf("no account %q in the archive; it has %q", f.account, have))
+			return history.Selection{}, usage(fmt.Errorf("no account %q in the archive; it has %q", f.account, have))
 		}
 	}
 	sel, err := f.selection(dir)
@@ -176,10 +177,10 @@ func (f exportFlags) selected(r *archive.Archive) (archive.Selection, error) {
 	}
 	// A pattern that matches nothing is a slip of the pen.
 	var names []archive.Name
-	seeing := archive.Selection{Account: dir, Mailbox: func(n archive.Name) bool { names = append(names, n); return false }}
-	for sel, err := range r.Selected(seeing) {
+	seeing := history.Selection{Account: dir, Mailbox: func(n archive.Name) bool { names = append(names, n); return false }}
+	for sel, err := range history.Select(r, seeing) {
 		if sel == nil && err != nil {
-			return archive.Selection{}, err
+			return history.Selection{}, err
 		}
 	}
 	account := f.account

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 	"archiverd/internal/mbox"
 	"archiverd/internal/testing/dovecot"
 	"archiverd/state"
@@ -48,7 +49,7 @@ func (s *site) lists(account, mailbox string) (out []string) {
 		s.t.Fatal(err)
 	}
 	defer r.Close()
-	for sel, err := range r.Selected(archive.Selection{Account: account, Mailbox: func(n archive.Name) bool { return n.Mailbox == mailbox }}) {
+	for sel, err := range history.Select(r, history.Selection{Account: account, Mailbox: func(n archive.Name) bool { return n.Mailbox == mailbox }}) {
 		if err != nil {
 			s.t.Fatal(err)
 		}

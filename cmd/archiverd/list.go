@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 	"archiverd/internal/message"
 	"archiverd/internal/pattern"
 	"archiverd/internal/safetext"
@@ -111,13 +112,13 @@ type listedBox struct {
 	Vanished    time.Time `json:"vanished,omitzero"`
 }
 
-func (a *app) listBoxes(r *archive.Archive, f listing, s archive.Selection, accounts []string) error {
+func (a *app) listBoxes(r *archive.Archive, f listing, s history.Selection, accounts []string) error {
 	list := []listedBox{}
 	var faults error
 	var names []archive.Name
 	for _, account := range accounts {
 		at := map[archive.MailboxDir]int{} // their places in the list
-		losses, err := r.Losses(account, s.At, func(b archive.MailboxDir, v *archive.View, err error) {
+		losses, err := history.Losses(r, account, s.At, func(b archive.MailboxDir, v *archive.View, err error) {
 			names = append(names, v.Name)
 			if faults = errors.Join(faults, err); unnamed(v, err) || s.Mailbox != nil && !s.Mailbox(v.Name) || !s.At.IsZero() && !v.Vanished.IsZero() {
 				return
@@ -129,7 +130,7 @@ func (a *app) listBoxes(r *archive.Archive, f listing, s archive.Selection, acco
 			return err
 		}
 		for _, l := range losses {
-			if i, ok := at[l.Mailbox]; ok && l.To == nil && s.Within(l.Message.InternalDate) {
+			if i, ok := at[l.Mailbox]; ok && l.To == nil && s.IncludesDate(l.Message.InternalDate) {
 				list[i].Gone++
 			}
 		}
@@ -150,10 +151,10 @@ func (a *app) listBoxes(r *archive.Archive, f listing, s archive.Selection, acco
 
 // boxOf is a mailbox as the view tells, with the messages that s means; gone is
 // the caller's to count.
-func boxOf(b archive.MailboxDir, v *archive.View, s archive.Selection) listedBox {
+func boxOf(b archive.MailboxDir, v *archive.View, s history.Selection) listedBox {
 	l := listedBox{Account: b.Account, Mailbox: v.Name.Mailbox, Dir: b.Dir, Vanished: v.Vanished}
 	for ep, m := range v.All() {
-		if v.Listed(ep, m) && s.Within(m.InternalDate) {
+		if v.Listed(ep, m) && s.IncludesDate(m.InternalDate) {
 			l.Messages++
 			l.Octets += m.Size
 		}
@@ -193,14 +194,14 @@ func listed(r *archive.Archive, b archive.MailboxDir, n archive.Name, m *archive
 	return l
 }
 
-func (a *app) listMessages(r *archive.Archive, s archive.Selection, account, mailbox string) error {
+func (a *app) listMessages(r *archive.Archive, s history.Selection, account, mailbox string) error {
 	b, v, err := findBox(r, account, mailbox, s.At)
 	if err != nil {
 		return err
 	}
 	list := []listedMessage{}
 	for ep, m := range v.All() {
-		if v.Listed(ep, m) && s.Within(m.InternalDate) {
+		if v.Listed(ep, m) && s.IncludesDate(m.InternalDate) {
 			list = append(list, listed(r, b, v.Name, m))
 		}
 	}

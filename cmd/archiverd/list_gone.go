@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 	"archiverd/internal/safetext"
 )
 
@@ -26,7 +27,7 @@ type movedTo struct {
 
 // listGone lists what disappeared from the accounts, or of a mailbox that args
 // name, the last first.
-func (a *app) listGone(r *archive.Archive, f listing, s archive.Selection, accounts, args []string) error {
+func (a *app) listGone(r *archive.Archive, f listing, s history.Selection, accounts, args []string) error {
 	var only archive.MailboxDir
 	if len(args) == 2 {
 		var err error
@@ -36,10 +37,10 @@ func (a *app) listGone(r *archive.Archive, f listing, s archive.Selection, accou
 	}
 	var faults error
 	var names []archive.Name
-	var chosen []*archive.Loss
+	var chosen []*history.Loss
 	others := 0 // gone where moved is asked for, or the other way
 	for _, account := range accounts {
-		losses, err := r.Losses(account, s.At, func(b archive.MailboxDir, v *archive.View, err error) {
+		losses, err := history.Losses(r, account, s.At, func(b archive.MailboxDir, v *archive.View, err error) {
 			names = append(names, v.Name)
 			if err != nil && (only == archive.MailboxDir{} || only == b) {
 				faults = errors.Join(faults, err)
@@ -50,7 +51,7 @@ func (a *app) listGone(r *archive.Archive, f listing, s archive.Selection, accou
 		}
 		for _, l := range losses {
 			switch {
-			case only != archive.MailboxDir{} && l.Mailbox != only, s.Mailbox != nil && !s.Mailbox(l.Name), l.At.Before(s.Since), !s.Within(l.Message.InternalDate):
+			case only != archive.MailboxDir{} && l.Mailbox != only, s.Mailbox != nil && !s.Mailbox(l.Name), l.At.Before(s.Since), !s.IncludesDate(l.Message.InternalDate):
 			case (l.To != nil) == f.moved:
 				chosen = append(chosen, l)
 			default:
@@ -61,7 +62,7 @@ func (a *app) listGone(r *archive.Archive, f listing, s archive.Selection, accou
 	if err := f.missing(strings.Join(accounts, ", "), names); err != nil {
 		return err
 	}
-	slices.SortStableFunc(chosen, func(x, y *archive.Loss) int { return y.At.Compare(x.At) })
+	slices.SortStableFunc(chosen, func(x, y *history.Loss) int { return y.At.Compare(x.At) })
 	if a.json {
 		list := []listedMessage{}
 		for _, l := range chosen {
@@ -93,7 +94,7 @@ func (a *app) listGone(r *archive.Archive, f listing, s archive.Selection, accou
 }
 
 // lost is a loss as list prints it.
-func lost(r *archive.Archive, l *archive.Loss) listedMessage {
+func lost(r *archive.Archive, l *history.Loss) listedMessage {
 	m := listed(r, l.Mailbox, l.Name, l.Message)
 	m.Gone = l.At
 	if to := l.To; to != nil {

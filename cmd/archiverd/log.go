@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 	"archiverd/internal/safetext"
 )
 
@@ -80,10 +81,10 @@ func (a *app) log(r *archive.Archive, args []string, since, until time.Time, sho
 	list, told := []loggedChange{}, 0
 	p := &logPrinter{r: r, out: a.out, short: short, accounts: len(accounts) > 1, only: only}
 	for _, account := range accounts {
-		changes, err := r.Log(account, since, until)
+		changes, err := history.Log(r, account, since, until)
 		faults = errors.Join(faults, err)
 		if only != (archive.MailboxDir{}) {
-			changes = slices.DeleteFunc(changes, func(c *archive.Change) bool {
+			changes = slices.DeleteFunc(changes, func(c *history.Change) bool {
 				return c.Mailbox != only && (c.From == nil || c.From.Mailbox != only)
 			})
 		}
@@ -138,11 +139,11 @@ type loggedPlace struct {
 	ID          string `json:"id,omitempty"`
 }
 
-func logged(r *archive.Archive, c *archive.Change) loggedChange {
+func logged(r *archive.Archive, c *history.Change) loggedChange {
 	l := loggedChange{At: c.At, Kind: string(c.Kind), Account: c.Mailbox.Account, Mailbox: c.Name.Mailbox, Dir: c.Mailbox.Dir, UIDValidity: c.UIDValidity,
 		OldUIDValidity: c.OldUIDValidity, UID: c.UID, Flags: c.Flags, Came: c.FlagsAdded, Went: c.FlagsRemoved, Reason: c.Reason}
 	switch c.Kind {
-	case archive.MailboxVanished, archive.MailboxRenamed, archive.MailboxRenumbered:
+	case history.MailboxVanished, history.MailboxRenamed, history.MailboxRenumbered:
 		l.Count = &c.Count
 	}
 	if m := c.Message; m != nil {

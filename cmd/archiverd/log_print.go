@@ -13,6 +13,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 	"archiverd/internal/safetext"
 )
 
@@ -30,7 +31,7 @@ type logPrinter struct {
 const roundGap = time.Minute
 
 // print prints the changes of an account, which are by time.
-func (p *logPrinter) print(changes []*archive.Change) error {
+func (p *logPrinter) print(changes []*history.Change) error {
 	w := bufio.NewWriter(p.out)
 	for len(changes) > 0 {
 		n := 1
@@ -44,7 +45,7 @@ func (p *logPrinter) print(changes []*archive.Change) error {
 }
 
 // dir is the mailbox under whose heading a change is.
-func (p *logPrinter) dir(c *archive.Change) string {
+func (p *logPrinter) dir(c *history.Change) string {
 	if p.only != (archive.MailboxDir{}) {
 		return p.only.Dir
 	}
@@ -52,8 +53,8 @@ func (p *logPrinter) dir(c *archive.Change) string {
 }
 
 // round prints what was seen at about one time.
-func (p *logPrinter) round(w io.Writer, changes []*archive.Change) {
-	slices.SortStableFunc(changes, func(x, y *archive.Change) int { return cmp.Compare(p.dir(x), p.dir(y)) })
+func (p *logPrinter) round(w io.Writer, changes []*history.Change) {
+	slices.SortStableFunc(changes, func(x, y *history.Change) int { return cmp.Compare(p.dir(x), p.dir(y)) })
 	for len(changes) > 0 {
 		n := 1
 		for n < len(changes) && p.dir(changes[n]) == p.dir(changes[0]) {
@@ -70,7 +71,7 @@ func (p *logPrinter) round(w io.Writer, changes []*archive.Change) {
 }
 
 // heading says when and where, and how much of what.
-func (p *logPrinter) heading(w io.Writer, changes []*archive.Change) {
+func (p *logPrinter) heading(w io.Writer, changes []*history.Change) {
 	c := changes[0]
 	name := c.Name.Mailbox
 	if p.only != (archive.MailboxDir{}) && c.Mailbox != p.only {
@@ -79,8 +80,8 @@ func (p *logPrinter) heading(w io.Writer, changes []*archive.Change) {
 	if p.accounts {
 		name = c.Mailbox.Account + "/" + name
 	}
-	var kinds []archive.ChangeKind
-	count := map[archive.ChangeKind]int{}
+	var kinds []history.ChangeKind
+	count := map[history.ChangeKind]int{}
 	for _, c := range changes {
 		if count[c.Kind]++; count[c.Kind] == 1 {
 			kinds = append(kinds, c.Kind)
@@ -94,20 +95,20 @@ func (p *logPrinter) heading(w io.Writer, changes []*archive.Change) {
 }
 
 // line is a change on one line, without its kind.
-func (p *logPrinter) line(c *archive.Change) string {
+func (p *logPrinter) line(c *history.Change) string {
 	messages := english.Plural(c.Count, "message", "")
 	switch c.Kind {
-	case archive.MailboxCreated, archive.MailboxReturned:
+	case history.MailboxCreated, history.MailboxReturned:
 		return fmt.Sprintf("the mailbox, UIDVALIDITY %d", c.UIDValidity)
-	case archive.MailboxVanished:
+	case history.MailboxVanished:
 		return "the mailbox, which had " + messages
-	case archive.MailboxRenamed:
+	case history.MailboxRenamed:
 		return safetext.Line(fmt.Sprintf("%s → %s, with %s", c.From.Name.Mailbox, c.Name.Mailbox, messages))
-	case archive.MailboxRenumbered:
+	case history.MailboxRenumbered:
 		return fmt.Sprintf("UIDVALIDITY %d → %d, with %s", c.OldUIDValidity, c.UIDValidity, messages)
-	case archive.MessageFailed:
+	case history.MessageFailed:
 		return safetext.Line(fmt.Sprintf("UID %d: %s", c.UID, c.Reason))
-	case archive.MessageGone:
+	case history.MessageGone:
 		if c.Message == nil {
 			return safetext.Line(fmt.Sprintf("UID %d, which could not be archived: %s", c.UID, c.Reason))
 		}

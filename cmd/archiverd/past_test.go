@@ -18,17 +18,17 @@ import (
 	"archiverd/internal/uid"
 )
 
-// history makes an archive with a history in account home, at noon UTC of its days.
-type history struct {
+// pastWriter makes an archive with a history in account home, at noon UTC of its days.
+type pastWriter struct {
 	t   *testing.T
 	dir string
 	day int // of March 2026
 	w   *archive.Writer
 }
 
-func begin(t *testing.T) *history {
+func begin(t *testing.T) *pastWriter {
 	t.Helper()
-	p := &history{t: t, dir: t.TempDir(), day: 1}
+	p := &pastWriter{t: t, dir: t.TempDir(), day: 1}
 	var err error
 	p.w, err = archive.OpenWriter(p.dir, archive.Options{Now: func() time.Time { return time.Date(2026, 3, p.day, 12, 0, 0, 0, time.UTC) }})
 	if err != nil {
@@ -39,7 +39,7 @@ func begin(t *testing.T) *history {
 
 // end closes the archive, which the test may read now, and returns its directory. It
 // is verified behind the test.
-func (p *history) end() string {
+func (p *pastWriter) end() string {
 	p.t.Helper()
 	if err := p.w.Close(); err != nil {
 		p.t.Fatal(err)
@@ -53,7 +53,7 @@ func (p *history) end() string {
 }
 
 // do commits the events to a mailbox.
-func (p *history) do(mailbox string, events ...archive.Event) {
+func (p *pastWriter) do(mailbox string, events ...archive.Event) {
 	p.t.Helper()
 	place, err := p.w.DirectoryOf("home", archive.Name{Mailbox: mailbox, Delimiter: "/"})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 	"archiverd/internal/config"
 	"archiverd/internal/search"
 	"archiverd/sync"
@@ -120,20 +121,20 @@ func fitting(f restoreFlags, ids, files []string) error {
 }
 
 // account picks what s selects of the account that --from or --to names.
-func (p *picked) account(f restoreFlags, s archive.Selection) error {
+func (p *picked) account(f restoreFlags, s history.Selection) error {
 	dir, err := fromAccount(p.archive, f)
 	if err != nil {
 		return err
 	}
 	s.Account = dir
-	if s, err = p.archive.Prepare(s); err != nil { // once, for each Load selects anew
+	if s, err = s.Prepare(p.archive); err != nil { // once, for each Load selects anew
 		return err
 	}
 	seeing, names := s, []archive.Name{}
 	seeing.Mailbox = func(n archive.Name) bool { names = append(names, n); return s.Mailbox == nil || s.Mailbox(n) }
 	whole := s.After.IsZero() && s.Before.IsZero() && !s.Gone && s.Match == nil
 	messages, corrupt := 0, 0
-	for sel, err := range p.archive.Selected(seeing) {
+	for sel, err := range history.Select(p.archive, seeing) {
 		switch {
 		case sel == nil:
 			return err
@@ -163,8 +164,8 @@ func (p *picked) account(f restoreFlags, s archive.Selection) error {
 }
 
 // load is Source.Load of a mailbox of the archive.
-func load(r *archive.Archive, b archive.MailboxDir, s archive.Selection) ([]sync.Item, error) {
-	sel, err := r.Select(b, s)
+func load(r *archive.Archive, b archive.MailboxDir, s history.Selection) ([]sync.Item, error) {
+	sel, err := history.SelectMailbox(r, b, s)
 	if err != nil || sel == nil {
 		return nil, err
 	}
@@ -199,7 +200,7 @@ func fromAccount(r *archive.Archive, f restoreFlags) (string, error) {
 }
 
 // nothing is the error for a selection with no message in it.
-func (p *picked) nothing(f restoreFlags, s archive.Selection) error {
+func (p *picked) nothing(f restoreFlags, s history.Selection) error {
 	text := "no message"
 	if len(f.mailboxes) > 0 {
 		text += fmt.Sprintf(" in mailbox %q", f.mailboxes)
@@ -225,7 +226,7 @@ func (p *picked) nothing(f restoreFlags, s archive.Selection) error {
 	}
 	s.Gone = true
 	gone := 0
-	for sel, err := range p.archive.Selected(s) {
+	for sel, err := range history.Select(p.archive, s) {
 		if err != nil {
 			return err
 		}

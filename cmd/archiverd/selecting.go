@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 	"archiverd/internal/pattern"
 )
 
@@ -46,13 +47,13 @@ func (s *selecting) set() bool {
 
 // selection is what the flags select of an account of the archive, which is
 // named as its directory; of all with account "".
-func (s *selecting) selection(account string) (out archive.Selection, err error) {
+func (s *selecting) selection(account string) (out history.Selection, err error) {
 	for _, p := range s.mailboxes {
 		if p == "" {
 			return out, usage(errors.New("--mailbox: no mailbox has an empty name"))
 		}
 	}
-	out = archive.Selection{Account: account, Gone: s.gone}
+	out = history.Selection{Account: account, Gone: s.gone}
 	if len(s.mailboxes) > 0 {
 		out.Mailbox = func(n archive.Name) bool {
 			return slices.ContainsFunc(s.mailboxes, func(pattern string) bool { return matches(pattern, n) })

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 )
 
 // Format is what an export writes.
@@ -54,7 +55,7 @@ var (
 // Export is one export. The exported fields are set before Run.
 type Export struct {
 	Archive   *archive.Archive
-	Selection archive.Selection
+	Selection history.Selection
 	// Whole says that the selection means whole mailboxes as they are now. Then
 	// empty ones are exported too, and zip and tar.zst hold every message that a
 	// journal names, even those that are gone: unpacked they are an archive.

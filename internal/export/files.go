@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 	"archiverd/internal/maildir"
 )
 
@@ -37,7 +38,7 @@ func (w *writer) writeMessage(ctx context.Context, b archive.MailboxDir, m *arch
 }
 
 // writeMaildir writes a mailbox as a Maildir.
-func (w *writer) writeMaildir(ctx context.Context, sel *archive.Selected, box *Mailbox) error {
+func (w *writer) writeMaildir(ctx context.Context, sel *history.Selected, box *Mailbox) error {
 	rel, err := maildir.Dir(dirNames(sel.Mailbox), w.export.Nested)
 	if err != nil {
 		if !w.export.Nested {

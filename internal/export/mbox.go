@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 	"archiverd/internal/mbox"
 	"archiverd/internal/message"
 )
@@ -42,7 +43,7 @@ func (e *Export) variant() mbox.Variant {
 }
 
 // writeMbox writes a mailbox to an mbox file of its own.
-func (w *writer) writeMbox(ctx context.Context, sel *archive.Selected, box *Mailbox) error {
+func (w *writer) writeMbox(ctx context.Context, sel *history.Selected, box *Mailbox) error {
 	name := mboxName(sel.Mailbox)
 	box.Path = name
 	if err := w.prepareDir(path.Dir(name)); err != nil {
@@ -62,7 +63,7 @@ func (w *writer) writeMbox(ctx context.Context, sel *archive.Selected, box *Mail
 // fillSingleMbox returns a function that writes all mailboxes to one mbox.
 func (w *writer) fillSingleMbox(ctx context.Context, r *Report) func(io.Writer) error {
 	return func(out io.Writer) error {
-		return w.eachMailbox(ctx, r, func(sel *archive.Selected, box *Mailbox) error {
+		return w.eachMailbox(ctx, r, func(sel *history.Selected, box *Mailbox) error {
 			box.Path = w.singleFile
 			return w.appendMailbox(ctx, out, sel, box)
 		})
@@ -71,7 +72,7 @@ func (w *writer) fillSingleMbox(ctx context.Context, r *Report) func(io.Writer) 
 
 // appendMailbox writes the messages of a mailbox to an mbox. Each is read twice: a
 // damaged one must not get into the file, not even in part.
-func (w *writer) appendMailbox(ctx context.Context, out io.Writer, sel *archive.Selected, box *Mailbox) error {
+func (w *writer) appendMailbox(ctx context.Context, out io.Writer, sel *history.Selected, box *Mailbox) error {
 	v := w.export.variant()
 	var base *mbox.Base
 	if words := keywordsOf(sel.Messages); len(words) > 0 && w.singleFile == "" {

@@ -13,6 +13,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 )
 
 // packFormat writes a zip or tar.zst. Its paths are those of the archive.
@@ -42,7 +43,7 @@ func (w *writer) fillPack(ctx context.Context, r *Report) func(io.Writer) error 
 		if !w.export.Whole {
 			r.Notices = append(r.Notices, "the journals name messages that were not selected: unpacked, this is no whole archive, and verify will miss those")
 		}
-		err = w.eachMailbox(ctx, r, func(sel *archive.Selected, box *Mailbox) error { return k.addMailbox(ctx, sel, box) })
+		err = w.eachMailbox(ctx, r, func(sel *history.Selected, box *Mailbox) error { return k.addMailbox(ctx, sel, box) })
 		return errors.Join(err, p.close())
 	}
 }
@@ -104,7 +105,7 @@ func (k *packWriter) copyFile(name string, size int64) error {
 }
 
 // addMailbox adds a mailbox: its journal up to the last seal, then its messages.
-func (k *packWriter) addMailbox(ctx context.Context, sel *archive.Selected, box *Mailbox) error {
+func (k *packWriter) addMailbox(ctx context.Context, sel *history.Selected, box *Mailbox) error {
 	e := k.writer.export
 	view, end, err := e.Archive.Fold(sel.Mailbox)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 )
 
 // writer writes one export to its target.
@@ -38,7 +39,7 @@ func (e *Export) isMbox() bool { return e.Format == Mbox || e.Format == Mboxo ||
 // run exports all mailboxes.
 func (w *writer) run(ctx context.Context, r *Report) error {
 	if w.singleFile == "" {
-		return w.eachMailbox(ctx, r, func(sel *archive.Selected, box *Mailbox) error { return w.writeMailbox(ctx, sel, box) })
+		return w.eachMailbox(ctx, r, func(sel *history.Selected, box *Mailbox) error { return w.writeMailbox(ctx, sel, box) })
 	}
 	if err := w.prepareDir("."); err != nil {
 		return err
@@ -75,8 +76,8 @@ func (m *Mailbox) countAll(present bool, err error) {
 }
 
 // eachMailbox calls do for each selected mailbox.
-func (w *writer) eachMailbox(ctx context.Context, r *Report, do func(*archive.Selected, *Mailbox) error) error {
-	for sel, err := range w.export.Archive.Selected(w.export.Selection) {
+func (w *writer) eachMailbox(ctx context.Context, r *Report, do func(*history.Selected, *Mailbox) error) error {
+	for sel, err := range history.Select(w.export.Archive, w.export.Selection) {
 		if sel == nil {
 			return err
 		}
@@ -110,7 +111,7 @@ func (w *writer) eachMailbox(ctx context.Context, r *Report, do func(*archive.Se
 func (e *Export) isPack() bool { return e.Format == Zip || e.Format == TarZst }
 
 // writeMailbox exports a mailbox to files of its own.
-func (w *writer) writeMailbox(ctx context.Context, sel *archive.Selected, box *Mailbox) error {
+func (w *writer) writeMailbox(ctx context.Context, sel *history.Selected, box *Mailbox) error {
 	switch {
 	case w.export.isMbox():
 		return w.writeMbox(ctx, sel, box)
@@ -125,7 +126,7 @@ const maxFilesAtOnce = 16
 
 // eachMessage calls do for each message of a mailbox, for several at once, and
 // counts the results.
-func (w *writer) eachMessage(ctx context.Context, sel *archive.Selected, box *Mailbox, do func(context.Context, *archive.Message) (present bool, loss []string, err error)) error {
+func (w *writer) eachMessage(ctx context.Context, sel *history.Selected, box *Mailbox, do func(context.Context, *archive.Message) (present bool, loss []string, err error)) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(maxFilesAtOnce)
 	for _, m := range sel.Messages {
@@ -141,7 +142,7 @@ func (w *writer) eachMessage(ctx context.Context, sel *archive.Selected, box *Ma
 }
 
 // writeEMLs writes a mailbox as a directory of .eml files, named as in the archive.
-func (w *writer) writeEMLs(ctx context.Context, sel *archive.Selected, box *Mailbox) error {
+func (w *writer) writeEMLs(ctx context.Context, sel *history.Selected, box *Mailbox) error {
 	dir := sel.Mailbox.Dir
 	box.Path = dir
 	if err := w.prepareDir(dir); err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 	"archiverd/internal/uid"
 )
 
@@ -193,7 +194,7 @@ func parseTestTime(_, text string) (time.Time, error) {
 }
 
 // search searches with the index or without it.
-func (s *testArchive) search(query string, selection archive.Selection, limit int, useIndex bool) *Report {
+func (s *testArchive) search(query string, selection history.Selection, limit int, useIndex bool) *Report {
 	s.t.Helper()
 	search := &Search{Archive: s.w.Archive, Query: parse(s.t, query), Selection: selection, Limit: limit}
 	if useIndex {
@@ -208,7 +209,7 @@ func (s *testArchive) search(query string, selection archive.Selection, limit in
 
 // searchBothWays searches with the index and without it. It fails the test if the
 // reports differ or the index was not used.
-func (s *testArchive) searchBothWays(query string, selection archive.Selection, limit int) *Report {
+func (s *testArchive) searchBothWays(query string, selection history.Selection, limit int) *Report {
 	s.t.Helper()
 	got, want := s.search(query, selection, limit, true), s.search(query, selection, limit, false)
 	if !got.UsedIndex || len(got.Notes) > 0 {

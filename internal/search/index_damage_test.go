@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 )
 
 // A damaged index is not used: the archive is searched, with a note. An update
@@ -23,7 +24,7 @@ func TestDamagedIndex(t *testing.T) {
 	s.updateIndex()
 	path := s.indexer.Path
 	intact := readFile(t, path)
-	want := len(s.searchBothWays("invoice*", archive.Selection{}, 0).Results)
+	want := len(s.searchBothWays("invoice*", history.Selection{}, 0).Results)
 	if want < 20 {
 		t.Fatalf("only %d results", want)
 	}
@@ -45,7 +46,7 @@ func TestDamagedIndex(t *testing.T) {
 		t.Run(damage.name, func(t *testing.T) {
 			s.reportTo(t)
 			damage.apply(t)
-			report := s.search("invoice*", archive.Selection{}, 0, true)
+			report := s.search("invoice*", history.Selection{}, 0, true)
 			if len(report.Results) != want || len(report.Errors) > 0 {
 				t.Errorf("%d results, want %d; errors %v", len(report.Results), want, report.Errors)
 			}
@@ -55,7 +56,7 @@ func TestDamagedIndex(t *testing.T) {
 			if update := s.updateIndex(); update.Added != 200 || update.Documents != 200 || len(update.Errors) > 0 {
 				t.Errorf("the rebuild reports %+v", update)
 			}
-			s.searchBothWays("invoice*", archive.Selection{}, 0)
+			s.searchBothWays("invoice*", history.Selection{}, 0)
 		})
 	}
 }
@@ -66,16 +67,16 @@ func TestIndexOfKilledWriter(t *testing.T) {
 	s := newTestArchive(t)
 	s.fill(1, "alice", "INBOX", 200)
 	s.updateIndex()
-	want := len(s.searchBothWays("invoice*", archive.Selection{}, 0).Results)
+	want := len(s.searchBothWays("invoice*", history.Selection{}, 0).Results)
 	leaveTransaction(t, s.indexer.Path)
-	report := s.search("invoice*", archive.Selection{}, 0, true)
+	report := s.search("invoice*", history.Selection{}, 0, true)
 	if len(report.Results) != want || len(report.Errors) > 0 || report.UsedIndex || len(report.Notes) != 1 {
 		t.Errorf("%d results, want %d; errors %v, UsedIndex %v, notes %q", len(report.Results), want, report.Errors, report.UsedIndex, report.Notes)
 	}
 	if update := s.updateIndex(); update.Documents != 200 || len(update.Errors) > 0 {
 		t.Errorf("the update reports %+v", update)
 	}
-	s.searchBothWays("invoice*", archive.Selection{}, 0)
+	s.searchBothWays("invoice*", history.Selection{}, 0)
 }
 
 // leaveTransaction leaves an index and its rollback journal as a writer does that is
@@ -165,9 +166,9 @@ func TestOutdatedIndex(t *testing.T) {
 func (s *testArchive) searchAtRandom(g generator) {
 	s.t.Helper()
 	for range 12 {
-		s.searchBothWays(g.query(), archive.Selection{Gone: g.IntN(3) == 0}, g.IntN(4))
+		s.searchBothWays(g.query(), history.Selection{Gone: g.IntN(3) == 0}, g.IntN(4))
 	}
-	if report := s.searchBothWays("-zzz", archive.Selection{}, 0); len(report.Results) < 10 {
+	if report := s.searchBothWays("-zzz", history.Selection{}, 0); len(report.Results) < 10 {
 		s.t.Errorf("-zzz has only %d results", len(report.Results))
 	}
 }
@@ -177,26 +178,26 @@ func (s *testArchive) searchAtRandom(g generator) {
 func TestDamagedMessage(t *testing.T) {
 	s := newTestArchive(t)
 	s.fill(1, "alice", "INBOX", 10)
-	path := filepath.Join(s.dir, s.search("-zzz", archive.Selection{}, 1, false).Results[0].Places[0].ID)
+	path := filepath.Join(s.dir, s.search("-zzz", history.Selection{}, 1, false).Results[0].Places[0].ID)
 	intact := readFile(t, path)
 	writeFile(t, path, []byte("Subject: zzz\r\n\r\n"))
 	if update := s.updateIndex(); len(update.Errors) != 1 || !errors.Is(update.Errors[0], errDamagedMessage) || update.Documents != 9 {
 		t.Errorf("the update with a damaged message reports %+v", update)
 	}
-	if report := s.searchBothWays("zzz", archive.Selection{}, 0); len(report.Results) != 1 {
+	if report := s.searchBothWays("zzz", history.Selection{}, 0); len(report.Results) != 1 {
 		t.Errorf("the words of the damaged file have %d results, want 1", len(report.Results))
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if report := s.search("zzz", archive.Selection{}, 0, true); len(report.Errors) != 1 || !report.UsedIndex {
+	if report := s.search("zzz", history.Selection{}, 0, true); len(report.Errors) != 1 || !report.UsedIndex {
 		t.Errorf("the search with a missing message reports %+v", report)
 	}
 	writeFile(t, path, intact)
 	if update := s.updateIndex(); len(update.Errors) != 0 || update.Documents != 10 || update.Added != 1 {
 		t.Errorf("the update with the repaired message reports %+v", update)
 	}
-	s.searchBothWays("-zzz", archive.Selection{}, 0)
+	s.searchBothWays("-zzz", history.Selection{}, 0)
 }
 
 // A second writer gets ErrBusy.
@@ -228,7 +229,7 @@ func TestInterruptedRebuild(t *testing.T) {
 		t.Errorf("an interrupted rebuild: %v, want %v", err, context.Canceled)
 	}
 	s.indexer.Rebuild = false
-	s.searchBothWays("-zzz", archive.Selection{}, 0)
+	s.searchBothWays("-zzz", history.Selection{}, 0)
 }
 
 // A message that gets a newer date, because it is also in another mailbox, is counted once.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 )
 
 // mailboxIndex is what the index has of a mailbox, except its messages.
@@ -79,9 +80,9 @@ func (m *mailboxIndex) epochIndexAt(at int64) int {
 	return last
 }
 
-// selectRows returns the rows that [archive.Archive.Select] selects as listed by the
+// selectRows returns the rows that [history.SelectMailbox] selects as listed by the
 // server. The rows are of this mailbox and of equal octets.
-func (m *mailboxIndex) selectRows(rows []*placeRow, s archive.Selection) []*placeRow {
+func (m *mailboxIndex) selectRows(rows []*placeRow, s history.Selection) []*placeRow {
 	at := endSecondOf(s.At)
 	current := m.epochIndexAt(at)
 	return slices.DeleteFunc(rows, func(r *placeRow) bool {

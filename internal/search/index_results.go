@@ -99,7 +99,7 @@ func (x *indexSearch) withPlaces(id int64, sum archive.Sum, size int64) (*Result
 	for m, list := range rows {
 		for _, r := range m.selectRows(list, x.Selection) {
 			flags := r.flagsAt(x.atSecond)
-			if date := r.message.InternalDate; x.Selection.Within(date) && x.Query.matchesDate(date) && x.Query.matchesFlags(flags) {
+			if date := r.message.InternalDate; x.Selection.IncludesDate(date) && x.Query.matchesDate(date) && x.Query.matchesFlags(flags) {
 				result.Places = append(result.Places, r.place(x.names[m], flags))
 			}
 		}

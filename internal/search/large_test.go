@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 )
 
 var messageCount = flag.Int("messages", 0, "number of messages of TestManyMessages; 0 skips it")
@@ -72,26 +73,26 @@ func TestManyMessages(t *testing.T) {
 	table := "\n| query | median | fastest to slowest | results |\n|---|---|---|---|\n"
 	for _, q := range []struct {
 		text      string
-		selection archive.Selection
+		selection history.Selection
 	}{
-		{"rare5", archive.Selection{}},
-		{"w0", archive.Selection{}},
-		{"w0 w1 w2", archive.Selection{}},
-		{`"w0 w1"`, archive.Selection{}},
-		{"w12*", archive.Selection{}},
-		{"w*", archive.Selection{}},
-		{"from:user17", archive.Selection{}},
-		{"subject:w0 -w1", archive.Selection{}},
-		{"w0 mailbox:rare", archive.Selection{}},
-		{"w0 mailbox:lists/go", archive.Selection{}},
-		{"w0 flag:flagged", archive.Selection{}},
-		{"w0 before:2018-01-01", archive.Selection{}},
-		{"w0 has:attachment larger:1kB", archive.Selection{}},
-		{"w0", archive.Selection{At: startTime.AddDate(1, 0, 0)}},
-		{"w0", archive.Selection{Gone: true}},
-		{"flag:flagged", archive.Selection{}},
-		{"-w0", archive.Selection{}},
-		{"smaller:1kB", archive.Selection{}},
+		{"rare5", history.Selection{}},
+		{"w0", history.Selection{}},
+		{"w0 w1 w2", history.Selection{}},
+		{`"w0 w1"`, history.Selection{}},
+		{"w12*", history.Selection{}},
+		{"w*", history.Selection{}},
+		{"from:user17", history.Selection{}},
+		{"subject:w0 -w1", history.Selection{}},
+		{"w0 mailbox:rare", history.Selection{}},
+		{"w0 mailbox:lists/go", history.Selection{}},
+		{"w0 flag:flagged", history.Selection{}},
+		{"w0 before:2018-01-01", history.Selection{}},
+		{"w0 has:attachment larger:1kB", history.Selection{}},
+		{"w0", history.Selection{At: startTime.AddDate(1, 0, 0)}},
+		{"w0", history.Selection{Gone: true}},
+		{"flag:flagged", history.Selection{}},
+		{"-w0", history.Selection{}},
+		{"smaller:1kB", history.Selection{}},
 	} {
 		table += s.timeSearch(q.text, q.selection)
 	}
@@ -127,7 +128,7 @@ func (s *testArchive) fillWithoutFiles(n int) {
 }
 
 // timeSearch returns a row of the table: how long five searches with the index took.
-func (s *testArchive) timeSearch(query string, selection archive.Selection) string {
+func (s *testArchive) timeSearch(query string, selection history.Selection) string {
 	s.t.Helper()
 	search := &Search{Archive: s.w.Archive, Query: parse(s.t, query), Selection: selection, Index: s.indexer.Path, Limit: 20}
 	var times []time.Duration
@@ -167,7 +168,7 @@ func BenchmarkSearchWithoutIndex(b *testing.B) {
 	s.commit("alice", "INBOX", 1, []archive.Event{openedEvent("INBOX", 1)}, messages...)
 	b.ResetTimer()
 	for b.Loop() {
-		if report := s.search("invoice -rechnung", archive.Selection{}, 0, false); len(report.Errors) > 0 {
+		if report := s.search("invoice -rechnung", history.Selection{}, 0, false); len(report.Errors) > 0 {
 			b.Fatal(report.Errors)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/text/encoding/simplifiedchinese"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 )
 
 // queryTerm is a term of words, in the form that testdata/oracle.py reads.
@@ -221,9 +222,9 @@ func TestCharsetsMatchAsInPython(t *testing.T) {
 	n := 0
 	results := c.compare(queries, python, func(string, []queryTerm) bool { return false }, func(query string) *Report {
 		if n++; n%10 == 0 {
-			return c.searchBothWays(query, archive.Selection{}, 0)
+			return c.searchBothWays(query, history.Selection{}, 0)
 		}
-		return c.search(query, archive.Selection{}, 0, n%3 > 0)
+		return c.search(query, history.Selection{}, 0, n%3 > 0)
 	})
 	if results < 300 || len(python.Doubtful) > 0 {
 		t.Errorf("%d results in all, %d messages are doubtful", results, len(python.Doubtful))

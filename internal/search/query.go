@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 )
 
 // Query is a parsed query: a message matches if all of its terms hold. A Query is
@@ -20,7 +21,7 @@ func (q *Query) String() string { return q.text }
 
 // Restrict returns s restricted to the messages that the query matches: it sets
 // Mailbox and Match. Match reads messages from a, equal octets once.
-func (q *Query) Restrict(a *archive.Archive, s archive.Selection) archive.Selection {
+func (q *Query) Restrict(a *archive.Archive, s history.Selection) history.Selection {
 	cache := newMatchCache(a, q)
 	mailbox, match := s.Mailbox, s.Match
 	s.Mailbox = func(n archive.Name) bool {

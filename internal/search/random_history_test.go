@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 )
 
 // mailboxHistory is a mailbox whose contents change at random.
@@ -66,7 +67,7 @@ func (h *mailboxHistory) addMessages(s *testArchive, g generator, texts *[]strin
 }
 
 // selection returns a random selection.
-func (g generator) selection() (s archive.Selection) {
+func (g generator) selection() (s history.Selection) {
 	if g.IntN(3) == 0 {
 		s.At = startTime.Add(time.Duration(g.IntN(1000)) * time.Second)
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"archiverd/archive"
+	"archiverd/archive/history"
 	"archiverd/internal/testing/dovecot"
 )
 
@@ -129,14 +129,14 @@ func TestRealMailMatchesAsInPython(t *testing.T) {
 		func(file string, terms []queryTerm) bool {
 			return isKnownDifference(messages[slices.Index(c.files, file)], terms[0].Field)
 		},
-		func(query string) *Report { return c.search(query, archive.Selection{}, 0, true) })
+		func(query string) *Report { return c.search(query, history.Selection{}, 0, true) })
 	t.Logf("%d messages, %d well-formed, %d of them with comparable text; %d fields with known differences; %d queries, %d results",
 		len(messages), wellFormed, withText, differences, len(queries), results)
 	if wellFormed < len(messages)/2 || withText < len(messages)/4 || results < len(queries) {
 		t.Errorf("too few comparisons: %d of %d messages, %d with text, %d results of %d queries", wellFormed, len(messages), withText, results, len(queries))
 	}
 	for _, i := range []int{0, len(queries) / 2} {
-		c.searchBothWays(queries[i][0].String(), archive.Selection{}, 0)
+		c.searchBothWays(queries[i][0].String(), history.Selection{}, 0)
 	}
 }
 

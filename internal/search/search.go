@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 )
 
 // Search is one search of an archive.
@@ -15,7 +16,7 @@ type Search struct {
 	Archive *archive.Archive
 	Query   *Query
 	// Selection restricts the places that are searched. Its Match is ignored.
-	Selection archive.Selection
+	Selection history.Selection
 	// Index is the path of the index; "": the archive itself is read.
 	Index string
 	// Limit is the maximum number of results, the newest ones; 0: no limit.

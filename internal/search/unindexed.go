@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"archiverd/archive"
+	"archiverd/archive/history"
 )
 
 // searchArchive searches without the index: it folds one journal after the other and
@@ -27,7 +28,7 @@ func (s *Search) searchArchive(ctx context.Context, cache *matchCache, report *R
 		if !s.Query.matchesAccount(b.Account) {
 			continue
 		}
-		selected, err := s.Archive.Select(b, selection)
+		selected, err := history.SelectMailbox(s.Archive, b, selection)
 		if err != nil {
 			report.addError(err)
 			continue
@@ -61,7 +62,7 @@ func (s *Search) searchArchive(ctx context.Context, cache *matchCache, report *R
 
 // placeSelection returns the selection restricted by the query's terms about places, but
 // for accounts. It is prepared: each Select of an unprepared one reads all journals.
-func (s *Search) placeSelection(ctx context.Context) (archive.Selection, error) {
+func (s *Search) placeSelection(ctx context.Context) (history.Selection, error) {
 	selection := s.Selection
 	selection.Mailbox = func(n archive.Name) bool {
 		return (s.Selection.Mailbox == nil || s.Selection.Mailbox(n)) && s.Query.matchesMailbox(n)
@@ -69,5 +70,5 @@ func (s *Search) placeSelection(ctx context.Context) (archive.Selection, error) 
 	selection.Match = func(_ archive.MailboxDir, m *archive.Message) (bool, error) {
 		return s.Query.matchesFlags(m.Flags) && s.Query.matchesDate(m.InternalDate), ctx.Err()
 	}
-	return s.Archive.Prepare(selection)
+	return selection.Prepare(s.Archive)
 }

@@ -1,4 +1,4 @@
-package archive
+package history
 
 import (
 	"errors"
@@ -10,68 +10,20 @@ import (
 	"testing"
 	"time"
 
-	"archiverd/internal/uid"
+	"archiverd/archive"
 )
-
-// history writes what happened in a mailbox, a commit a step, the first at second
-// 0: "epoch N", "UID=BODY", "gone UIDS", "flags UID FLAG", "vanished". A message's
-// INTERNALDATE is the minute of its UID; with "UID=BODY-" it has none.
-func history(t *testing.T, w *Writer, name string, steps ...string) {
-	t.Helper()
-	m := mailbox(t, w, name)
-	epoch := uint32(0)
-	for i, step := range steps {
-		w.opts.Now = func() time.Time { return second(i) }
-		b := begin(t, m)
-		var n uint32
-		var text string
-		switch {
-		case step == "vanished":
-			b.Record(Event{Kind: Vanished})
-		case scan(step, "epoch %d", &epoch):
-			b.Record(opened(name, epoch))
-		case scan(step, "flags %d %s", &n, &text):
-			b.Record(Event{Kind: Flags, UID: n, Flags: []string{text}})
-		case scan(step, "gone %s", &text):
-			set, err := uid.Parse(text)
-			if err != nil {
-				t.Fatal(err)
-			}
-			b.Record(Event{Kind: Gone, UIDs: set})
-		case scan(step, "%d=%s", &n, &text):
-			e := Event{UID: n, InternalDate: date(int(n)), Flags: []string{fmt.Sprint("epoch", epoch)}}
-			if strings.HasSuffix(text, "-") {
-				e.InternalDate = time.Time{}
-			}
-			if err := b.Add(epoch, e, int64(len(text)), strings.NewReader(text)); err != nil {
-				t.Fatal(err)
-			}
-		default:
-			t.Fatalf("no step %q", step)
-		}
-		commit(t, w, b)
-	}
-}
-
-// second is the n-th second of the tests' time.
-func second(n int) time.Time { return clock.Add(time.Duration(n) * time.Second) }
-
-func scan(text, format string, to ...any) bool {
-	n, err := fmt.Sscanf(text, format, to...)
-	return err == nil && n == len(to)
-}
 
 // selected is what a selection means, a text a mailbox: its name, and of each
 // message UID and flags.
 func selected(t *testing.T, dir string, s Selection) []string {
 	t.Helper()
-	a, err := Open(dir)
+	a, err := archive.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer a.Close()
 	var out []string
-	for sel, err := range a.Selected(s) {
+	for sel, err := range Select(a, s) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +75,7 @@ func TestSelectHereAndGone(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			history(t, open(t, dir, Options{}), "box", c.steps...)
+			newTestArchive(t, dir).mailbox("box", c.steps...)
 			for gone, want := range map[bool]string{false: c.here, true: c.gone} {
 				if want = "box " + strings.TrimSpace(want); want == "box " {
 					want = "box"
@@ -140,10 +92,10 @@ func TestSelectHereAndGone(t *testing.T) {
 // no date is in no span of time.
 func TestSelectNarrowed(t *testing.T) {
 	dir := t.TempDir()
-	w := open(t, dir, Options{})
-	history(t, w, "INBOX", "epoch 1", "1=a", "2=b", "3=c", "4=d-")
-	history(t, w, "Lists/go", "epoch 1", "2=e", "5=f", "gone 5")
-	begin(t, mailbox(t, w, "Begun")).Discard()
+	w := newTestArchive(t, dir)
+	w.mailbox("INBOX", "epoch 1", "1=a", "2=b", "3=c", "4=d-")
+	w.mailbox("Lists/go", "epoch 1", "2=e", "5=f", "gone 5")
+	w.batch("Begun").Discard()
 	for _, c := range []struct {
 		name string
 		s    Selection
@@ -155,7 +107,7 @@ func TestSelectNarrowed(t *testing.T) {
 		{"after", Selection{After: date(2)}, []string{"INBOX 2[epoch1] 3[epoch1]", "Lists/go 2[epoch1]"}},
 		{"before", Selection{Before: date(3)}, []string{"INBOX 1[epoch1] 2[epoch1]", "Lists/go 2[epoch1]"}},
 		{"between, in another zone", Selection{After: date(2).UTC(), Before: date(3).UTC()}, []string{"INBOX 2[epoch1]", "Lists/go 2[epoch1]"}},
-		{"a mailbox", Selection{Mailbox: func(n Name) bool { return n.Mailbox == "Lists/go" && n.Delimiter == "/" }}, []string{"Lists/go 2[epoch1]"}},
+		{"a mailbox", Selection{Mailbox: func(n archive.Name) bool { return n.Mailbox == "Lists/go" && n.Delimiter == "/" }}, []string{"Lists/go 2[epoch1]"}},
 		{"gone after", Selection{Gone: true, After: date(5)}, []string{"INBOX", "Lists/go 5[epoch1]"}},
 		{"gone before", Selection{Gone: true, Before: date(5)}, []string{"INBOX", "Lists/go"}},
 	} {
@@ -171,7 +123,7 @@ func TestSelectNarrowed(t *testing.T) {
 // happened at that second had happened.
 func TestSelectAt(t *testing.T) {
 	dir := t.TempDir()
-	history(t, open(t, dir, Options{}), "box", "epoch 1", "1=a", "2=b", "flags 1 x", "gone 2", "epoch 2", "7=a", "flags 7 y", "vanished", "epoch 2", "7=c")
+	newTestArchive(t, dir).mailbox("box", "epoch 1", "1=a", "2=b", "flags 1 x", "gone 2", "epoch 2", "7=a", "flags 7 y", "vanished", "epoch 2", "7=c")
 	for i, want := range []struct{ here, gone string }{
 		{"box", "box"},
 		{"box 1[epoch1]", "box"},
@@ -203,7 +155,7 @@ func TestSelectAt(t *testing.T) {
 // Gone since a time: with its UID, its epoch or its mailbox; at that very second too.
 func TestSelectGoneSince(t *testing.T) {
 	dir := t.TempDir()
-	history(t, open(t, dir, Options{}), "box", "epoch 1", "1=a", "2=b", "3=c", "gone 2", "epoch 2", "7=a", "8=d", "vanished")
+	newTestArchive(t, dir).mailbox("box", "epoch 1", "1=a", "2=b", "3=c", "gone 2", "epoch 2", "7=a", "8=d", "vanished")
 	for i, want := range map[int]string{
 		0: "box 2[epoch1] 3[epoch1] 7[epoch2] 8[epoch2] vanished",
 		4: "box 2[epoch1] 3[epoch1] 7[epoch2] 8[epoch2] vanished",
@@ -222,10 +174,10 @@ func TestSelectGoneSince(t *testing.T) {
 // is one of the mailbox.
 func TestSelectMatch(t *testing.T) {
 	dir := t.TempDir()
-	w := open(t, dir, Options{})
-	history(t, w, "A", "epoch 1", "1=a", "2=b", "3=c", "gone 3")
-	history(t, w, "B", "epoch 1", "2=d")
-	s := Selection{After: date(2), Match: func(b MailboxDir, m *Message) (bool, error) {
+	w := newTestArchive(t, dir)
+	w.mailbox("A", "epoch 1", "1=a", "2=b", "3=c", "gone 3")
+	w.mailbox("B", "epoch 1", "2=d")
+	s := Selection{After: date(2), Match: func(b archive.MailboxDir, m *archive.Message) (bool, error) {
 		if m.UID != 2 {
 			t.Errorf("it is asked about UID %d", m.UID)
 		}
@@ -234,15 +186,15 @@ func TestSelectMatch(t *testing.T) {
 	if got, want := selected(t, dir, s), []string{"A 2[epoch1]", "B"}; !slices.Equal(got, want) {
 		t.Errorf("it selects %q, want %q", got, want)
 	}
-	a, err := Open(dir)
+	a, err := archive.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer a.Close()
 	bad := errors.New("bad octets")
-	s.Match = func(b MailboxDir, m *Message) (bool, error) { return true, bad }
+	s.Match = func(b archive.MailboxDir, m *archive.Message) (bool, error) { return true, bad }
 	n := 0
-	for sel, err := range a.Selected(s) {
+	for sel, err := range Select(a, s) {
 		if n++; !errors.Is(err, bad) || len(sel.Messages) != 0 || !strings.Contains(err.Error(), sel.Mailbox.Dir) {
 			t.Errorf("it yields %v, %v", sel, err)
 		}
@@ -255,28 +207,32 @@ func TestSelectMatch(t *testing.T) {
 // A corrupt journal is an error of its mailbox; the others are selected.
 func TestSelectBesideACorruptJournal(t *testing.T) {
 	dir := t.TempDir()
-	w := open(t, dir, Options{})
-	history(t, w, "A", "epoch 1", "1=a")
-	history(t, w, "B", "epoch 1", "1=b", "2=c")
-	history(t, w, "C/D", "epoch 1", "1=d")
-	shut(t, w)
+	w := newTestArchive(t, dir)
+	w.mailbox("A", "epoch 1", "1=a")
+	w.mailbox("B", "epoch 1", "1=b", "2=c")
+	w.mailbox("C/D", "epoch 1", "1=d")
+	w.close()
 	good := map[string][]byte{}
 	for box, damage := range map[string][2]string{"B": {`"uid":2`, `"uid":3`}, "C/D": {`"uidvalidity":1`, `"uidvalidity":2`}} {
-		journal := filepath.Join(dir, "alice", box, journalName)
-		good[journal] = read(t, journal)
-		write(t, []byte(strings.Replace(string(good[journal]), damage[0], damage[1], 1)), journal)
+		journal := filepath.Join(dir, "alice", box, "journal.jsonl")
+		text, err := os.ReadFile(journal)
+		if err != nil {
+			t.Fatal(err)
+		}
+		good[journal] = text
+		write(t, journal, []byte(strings.Replace(string(good[journal]), damage[0], damage[1], 1)))
 	}
-	a, err := Open(dir)
+	a, err := archive.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer a.Close()
 	var got []string
-	for sel, err := range a.Selected(Selection{}) {
+	for sel, err := range Select(a, Selection{}) {
 		text := fmt.Sprint(sel.Name.Mailbox, len(sel.Messages))
 		if err != nil {
 			text += " corrupt"
-			if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), sel.Mailbox.Dir+"/journal.jsonl:") || !strings.Contains(err.Error(), remedy) {
+			if !errors.Is(err, archive.ErrCorrupt) || !strings.Contains(err.Error(), sel.Mailbox.Dir+"/journal.jsonl:") || !strings.Contains(err.Error(), "put this file back from a backup") {
 				t.Errorf("the error is %v", err)
 			}
 		}
@@ -286,21 +242,21 @@ func TestSelectBesideACorruptJournal(t *testing.T) {
 		t.Errorf("it selects %q, want %q", got, want)
 	}
 	// What is not meant is nobody's trouble.
-	for sel, err := range a.Selected(Selection{Mailbox: func(n Name) bool { return n.Mailbox == "A" }}) {
+	for sel, err := range Select(a, Selection{Mailbox: func(n archive.Name) bool { return n.Mailbox == "A" }}) {
 		if err != nil || sel.Name.Mailbox != "A" {
 			t.Errorf("of mailbox A it yields %v, %v", sel, err)
 		}
 	}
 	for journal, text := range good {
-		write(t, text, journal)
+		write(t, journal, text)
 	}
 }
 
 // Without its directory there is one error, and nothing else.
 func TestSelectUnreadable(t *testing.T) {
 	dir := t.TempDir()
-	history(t, open(t, dir, Options{}), "A", "epoch 1", "1=a")
-	a, err := Open(dir)
+	newTestArchive(t, dir).mailbox("A", "epoch 1", "1=a")
+	a, err := archive.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +264,7 @@ func TestSelectUnreadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 0
-	for sel, err := range a.Selected(Selection{}) {
+	for sel, err := range Select(a, Selection{}) {
 		if n++; sel != nil || !errors.Is(err, os.ErrClosed) {
 			t.Errorf("a closed archive yields %v, %v", sel, err)
 		}
