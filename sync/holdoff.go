@@ -59,3 +59,38 @@ func Resumes(runs []state.Run, dailyLimit int64, now time.Time) time.Time {
 	}
 	return runs[0].Resumes
 }
+
+// After a refused login no run starts for firstLoginHoldOff, doubled with each further
+// refusal up to maxLoginHoldOff: servers lock accounts.
+const (
+	firstLoginHoldOff = 30 * time.Minute
+	maxLoginHoldOff   = 12 * time.Hour
+)
+
+// LoginRefused is HoldOff's reason after a refused login.
+const LoginRefused = "the server refused the login; mend the account and reload the daemon, or restart it for a credential"
+
+// HoldOff returns until when no scheduled run of an account starts, and why: the last run
+// reached the daily limit, the server asked for it, or the server refused the login.
+// Refusals before since, when the configuration was loaded, do not count. until is zero,
+// or may be past, if a run may start. runs are the account's last runs, newest first.
+func HoldOff(runs []state.Run, dailyLimit int64, since, now time.Time) (until time.Time, reason string) {
+	if until := Resumes(runs, dailyLimit, now); !until.IsZero() {
+		return until, runs[0].Error
+	}
+	holdOff := firstLoginHoldOff
+	for i, r := range runs {
+		if !r.LoginRefused || r.Started.Before(since) {
+			break
+		}
+		if i == 0 {
+			until = r.Ended
+		} else {
+			holdOff = min(2*holdOff, maxLoginHoldOff)
+		}
+	}
+	if until.IsZero() {
+		return until, ""
+	}
+	return until.Add(holdOff), LoginRefused
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -18,7 +17,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"archiverd/archive"
+	"archiverd/internal/daemon"
 	"archiverd/internal/safetext"
+	"archiverd/internal/setup"
 	"archiverd/internal/uid"
 	"archiverd/state"
 	"archiverd/sync"
@@ -62,13 +63,13 @@ func (a *app) check(ctx context.Context, names []string) error {
 	report.Notes = notes
 	var group errgroup.Group
 	group.SetLimit(cfg.Limits.Connections)
-	log, limit := a.logger(cfg), limiter(cfg)
+	log, limit := a.logger(cfg), setup.SharedLimiter(cfg)
 	for i, acc := range chosen {
-		account, err := account(cfg, acc, limit)
+		account, err := setup.Account(cfg, acc, limit)
 		if err != nil {
 			return errors.Join(usage(err), group.Wait())
 		}
-		k := &sync.Checker{Account: account, Policy: policy(cfg, acc), Archive: r, Last: last[acc.Name], Log: log}
+		k := &sync.Checker{Account: account, Policy: setup.Policy(cfg, acc), Archive: r, Last: last[acc.Name], Log: log}
 		group.Go(func() error {
 			report.Accounts[i] = k.Run(ctx) // what goes wrong stands in it
 			return nil
@@ -94,8 +95,8 @@ func (a *app) check(ctx context.Context, names []string) error {
 func (a *app) lastRuns(ctx context.Context, socket, statePath string) (last map[string]*state.Run, notes []string, err error) {
 	last = map[string]*state.Run{}
 	if a.archiveDir == "" {
-		report, err := askControl(ctx, socket)
-		if err != nil && !errors.Is(err, errNoDaemon) {
+		report, err := daemon.Ask(ctx, socket)
+		if err != nil && !errors.Is(err, daemon.ErrNotRunning) {
 			return nil, nil, err
 		}
 		if err == nil {
@@ -108,39 +109,16 @@ func (a *app) lastRuns(ctx context.Context, socket, statePath string) (last map[
 			return last, notes, nil
 		}
 	}
-	runs, _, err := readRuns(statePath)
+	runs, _, err := daemon.ReadRuns(statePath)
 	for name, list := range runs {
 		if len(list) > 0 {
 			last[name] = &list[0]
 		}
 	}
 	if err != nil {
-		notes = append(notes, unread(err)+", so nothing tells what has come since the last run")
+		notes = append(notes, daemon.StateUnreadable(err)+", so nothing tells what has come since the last run")
 	}
 	return last, notes, nil
-}
-
-// readRuns are the last runs of every account, newest first, and what each has
-// received lately, from the state database.
-func readRuns(statePath string) (map[string][]state.Run, map[string]state.Traffic, error) {
-	db, err := state.OpenReader(statePath)
-	if err != nil {
-		return nil, nil, err
-	}
-	runs, err := db.LastRuns()
-	traffic, terr := db.Traffic()
-	return runs, traffic, errors.Join(err, terr, db.Close())
-}
-
-// unread says why the state database was not read.
-func unread(err error) string {
-	switch {
-	case errors.Is(err, state.ErrLocked):
-		return "another archiverd is writing to the state database"
-	case errors.Is(err, fs.ErrNotExist):
-		return "no state database"
-	}
-	return fmt.Sprintf("the state database can't be read (%v)", err)
 }
 
 func (r *checkReport) print(w io.Writer) error {
@@ -292,15 +270,16 @@ func those(set uid.Set) string {
 	return fmt.Sprintf("%s, %s %s", english.Plural(set.Len(), "message", ""), english.PluralWord(set.Len(), "UID", ""), text)
 }
 
-// onlyThese keeps the accounts with these names, all if there are none.
-func (s *statusReport) onlyThese(names []string) error {
+// selectReported removes the accounts that are not named from the report. Without names
+// it removes none.
+func selectReported(s *daemon.Report, names []string) error {
 	for _, n := range names {
-		if !slices.ContainsFunc(s.Accounts, func(acc accountStatus) bool { return acc.Account == n }) {
+		if !slices.ContainsFunc(s.Accounts, func(acc daemon.AccountStatus) bool { return acc.Account == n }) {
 			return usage(fmt.Errorf("no account %q in the configuration or the archive", n))
 		}
 	}
 	if len(names) > 0 {
-		s.Accounts = slices.DeleteFunc(s.Accounts, func(acc accountStatus) bool { return !slices.Contains(names, acc.Account) })
+		s.Accounts = slices.DeleteFunc(s.Accounts, func(acc daemon.AccountStatus) bool { return !slices.Contains(names, acc.Account) })
 	}
 	return nil
 }

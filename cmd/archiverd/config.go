@@ -12,6 +12,7 @@ import (
 
 	"archiverd/internal/config"
 	"archiverd/internal/safetext"
+	"archiverd/internal/setup"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -48,12 +49,10 @@ func (a *app) configCheck(ctx context.Context, connect bool) error {
 	if !connect {
 		return nil
 	}
-	h := &house{log: a.logger(cfg)}
-	h.limits(cfg)
 	failed := false
 	for i := range cfg.Accounts {
 		acc := &cfg.Accounts[i]
-		if err := a.tryAccount(ctx, h, acc); err != nil {
+		if err := a.tryAccount(ctx, cfg, acc); err != nil {
 			failed = true
 			fmt.Fprintf(a.out, "%s: FAILED: %s\n", acc.Name, safetext.Line(err.Error()))
 		}
@@ -88,12 +87,12 @@ func effective(acc *config.Account) string {
 }
 
 // tryAccount logs in and lists what would be archived.
-func (a *app) tryAccount(ctx context.Context, h *house, acc *config.Account) (err error) {
-	j, err := h.job(acc)
+func (a *app) tryAccount(ctx context.Context, cfg *config.Config, acc *config.Account) (err error) {
+	account, err := setup.Account(cfg, acc, setup.SharedLimiter(cfg))
 	if err != nil {
 		return err
 	}
-	c, err := j.Account.Connect(ctx)
+	c, err := account.Connect(ctx)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"archiverd/internal/daemon"
 	"archiverd/internal/testing/dovecot"
 )
 
@@ -68,7 +69,7 @@ func (m *manager) hears(text string) string {
 
 // status asks the running daemon. The error of a run that is not complete is
 // none of it.
-func (s *site) status() (report statusReport) {
+func (s *site) status() (report daemon.Report) {
 	s.t.Helper()
 	s.run("status", "--json").decode(&report)
 	return report

@@ -19,6 +19,7 @@ import (
 	"archiverd/internal/demomail"
 	"archiverd/internal/imapd"
 	"archiverd/internal/safetext"
+	"archiverd/internal/setup"
 	"archiverd/state"
 )
 
@@ -163,11 +164,11 @@ func (a *app) demoRestore(ctx context.Context, dir, mail string) (err error) {
 
 // demoSync is one sync, as the command does it.
 func (a *app) demoSync(ctx context.Context, cfg *config.Config) error {
-	h, err := openHouse(cfg, a.logger(cfg))
+	h, err := setup.Open(cfg, a.logger(cfg))
 	if err != nil {
 		return err
 	}
-	j, err := h.job(&cfg.Accounts[0])
+	j, err := h.Job(&cfg.Accounts[0])
 	if err != nil {
 		return errors.Join(err, h.Close())
 	}

@@ -20,9 +20,11 @@ import (
 	"archiverd/archive"
 	"archiverd/archive/history"
 	"archiverd/internal/config"
+	"archiverd/internal/daemon"
 	"archiverd/internal/imapd"
 	"archiverd/internal/safetext"
 	"archiverd/internal/session"
+	"archiverd/internal/setup"
 	"archiverd/internal/wire"
 	"archiverd/state"
 	"archiverd/sync"
@@ -101,14 +103,14 @@ func (a *app) drill(ctx context.Context, sample, to, into string, names []string
 		if err != nil {
 			return err
 		}
-		acc, err := account(cfg, chosen[0], limiter(cfg))
+		acc, err := setup.Account(cfg, chosen[0], setup.SharedLimiter(cfg))
 		if err != nil {
 			return usage(err)
 		}
 		scratch = &acc
 		into = cmp.Or(into, "archiverd-drill-"+time.Now().Format(time.DateOnly))
 	}
-	umask(cfg.Archive.Group)
+	setup.Umask(cfg.Archive.Group)
 	slots := semaphore.NewWeighted(int64(cfg.Limits.Connections))
 	ctx, stop := interruptible(ctx, a.err, "what the drill has made is being removed")
 	defer stop()
@@ -129,7 +131,7 @@ func (a *app) drill(ctx context.Context, sample, to, into string, names []string
 		if errors.Is(err, sync.ErrDrillInterrupted) {
 			break
 		}
-		if err := saveDrill(statePath, result); err != nil {
+		if err := daemon.SaveDrill(statePath, result); err != nil {
 			fmt.Fprintln(a.err, "archiverd: warning: "+safetext.Text(err.Error())+"; status will not show this drill")
 		}
 	}
@@ -147,15 +149,6 @@ func (a *app) printDrills(results []state.Drill) (err error) {
 		err = &exit{status: exitFailed}
 	}
 	return err
-}
-
-// saveDrill stores a result for status; that of an account of which nothing is
-// archived says nothing.
-func saveDrill(statePath string, d state.Drill) error {
-	if d.Archived == 0 && d.OK() {
-		return nil
-	}
-	return state.SaveDrill(statePath, d)
 }
 
 // drillNames are the accounts to drill: those named, else all of the

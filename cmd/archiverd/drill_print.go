@@ -10,6 +10,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/dustin/go-humanize/english"
 
+	"archiverd/internal/daemon"
 	"archiverd/internal/safetext"
 	"archiverd/state"
 	"archiverd/sync"
@@ -81,7 +82,7 @@ func printDifferences(w io.Writer, d state.Drill, most int, indent string) {
 const shownByStatus = 3
 
 // printDrill prints the lines of an account about drills.
-func (s *accountStatus) printDrill(w io.Writer, now time.Time) {
+func printLastDrill(w io.Writer, s *daemon.AccountStatus, now time.Time) {
 	if p := s.Drilling; p != nil {
 		fmt.Fprintf(w, "  drill under way: %s%s, %d of %d messages\n", p.Stage, spaced(p.Mailbox), p.Received, p.Messages)
 	}
@@ -97,18 +98,5 @@ func (s *accountStatus) printDrill(w io.Writer, now time.Time) {
 	}
 	if !s.NextDrill.IsZero() {
 		fmt.Fprintf(w, "  next drill %s (%s)\n", s.NextDrill.Local().Format(time.DateTime), s.DrillSchedule)
-	}
-}
-
-// addDrills adds the results of drills to the accounts of the report.
-func (s *statusReport) addDrills(statePath string) {
-	drills, err := state.Drills(statePath)
-	if err != nil {
-		s.Notes = append(s.Notes, err.Error())
-	}
-	for i := range s.Accounts {
-		if d, ok := drills[s.Accounts[i].Account]; ok {
-			s.Accounts[i].Drill = &d
-		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"archiverd/internal/daemon"
 	"archiverd/internal/demomail"
 	"archiverd/internal/imapd"
 	"archiverd/internal/testing/dovecot"
@@ -161,7 +162,7 @@ func TestDrill(t *testing.T) {
 }
 
 // statusOf is what status has of an account.
-func (s *site) statusOf(account string) accountStatus {
+func (s *site) statusOf(account string) daemon.AccountStatus {
 	s.t.Helper()
 	for _, acc := range s.status().Accounts {
 		if acc.Account == account {
@@ -169,7 +170,7 @@ func (s *site) statusOf(account string) accountStatus {
 		}
 	}
 	s.t.Fatalf("status has no account %s", account)
-	return accountStatus{}
+	return daemon.AccountStatus{}
 }
 
 // TestDrillTo drills into a mailbox of a real account, is interrupted in it, and

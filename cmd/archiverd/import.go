@@ -16,6 +16,7 @@ import (
 	"archiverd/internal/importer"
 	"archiverd/internal/mbox"
 	"archiverd/internal/safetext"
+	"archiverd/internal/setup"
 	"archiverd/internal/source"
 	"archiverd/state"
 )
@@ -157,11 +158,11 @@ func (a *app) importConfig() (*config.Config, error) {
 // to. done closes it.
 func (a *app) importInto(im *importer.Job, cfg *config.Config, dry bool) (done func() error, err error) {
 	if !dry {
-		h, err := openHouse(cfg, a.logger(cfg))
+		h, err := setup.Open(cfg, a.logger(cfg))
 		if err != nil {
 			return nil, err
 		}
-		im.Archive, im.Committer = h.store.Archive.Archive, h.store
+		im.Archive, im.Committer = h.Committer.Archive.Archive, h.Committer
 		return opened(im, h.Close)
 	}
 	r, err := archive.Open(cfg.Archive.Path)

@@ -16,6 +16,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/archive/history"
+	"archiverd/internal/daemon"
 	"archiverd/internal/mbox"
 	"archiverd/internal/testing/dovecot"
 	"archiverd/state"
@@ -452,9 +453,9 @@ func TestDaemonTellsImports(t *testing.T) {
 	s := newRestoreSite(t)
 	letter := s.write("letter.eml", "Subject: x\r\n\r\n")
 	s.run("import", "--account", "old", "--mailbox", "Rescued/here", letter, filepath.Join(s.dir, "nowhere")).want(1)
-	about := func() (acc accountStatus) {
+	about := func() (acc daemon.AccountStatus) {
 		t.Helper()
-		var report statusReport
+		var report daemon.Report
 		s.run("status", "old", "--json").want(0).decode(&report)
 		if len(report.Accounts) == 1 {
 			acc = report.Accounts[0]

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"time"
 
@@ -14,9 +12,9 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/config"
-	"archiverd/internal/logkey"
 	"archiverd/internal/safetext"
 	"archiverd/internal/search"
+	"archiverd/internal/setup"
 )
 
 func (a *app) indexCommand() *cobra.Command {
@@ -56,7 +54,7 @@ func (a *app) index(ctx context.Context, r *archive.Archive, cfg *config.Config,
 			fmt.Fprintf(a.err, "%s so far\n", english.Plural(n, "message", ""))
 		}
 	}}
-	umask(x.GroupRead)
+	setup.Umask(x.GroupRead)
 	done, err := x.Update(ctx)
 	if err != nil {
 		return err
@@ -77,80 +75,4 @@ func (a *app) index(ctx context.Context, r *archive.Archive, cfg *config.Config,
 		return &exit{status: exitFailed}
 	}
 	return nil
-}
-
-// indexing keeps the index while the daemon runs: after every run that asks for it,
-// one at a time.
-type indexing struct {
-	ask  chan struct{}
-	done chan struct{}
-}
-
-// startIndexing begins with an update. It is nil where the configuration wants none.
-func startIndexing(ctx context.Context, cfg *config.Config, log *slog.Logger) *indexing {
-	if !cfg.Index.Enabled {
-		return nil
-	}
-	ix := &indexing{ask: make(chan struct{}, 1), done: make(chan struct{})}
-	ix.poke()
-	go func() {
-		defer close(ix.done)
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ix.ask:
-				updateIndex(ctx, cfg, log)
-			}
-		}
-	}()
-	return ix
-}
-
-// poke has the index brought up to date, soon.
-func (ix *indexing) poke() {
-	if ix == nil {
-		return
-	}
-	select {
-	case ix.ask <- struct{}{}:
-	default: // it will be, and with what has come until then
-	}
-}
-
-// wait waits until the context's end has been obeyed.
-func (ix *indexing) wait() {
-	if ix != nil {
-		<-ix.done
-	}
-}
-
-// updateIndex is one update of the daemon's.
-func updateIndex(ctx context.Context, cfg *config.Config, log *slog.Logger) {
-	r, err := archive.Open(cfg.Archive.Path)
-	if err != nil {
-		log.Error("the index could not be brought up to date", logkey.Error, err)
-		return
-	}
-	defer r.Close()
-	began := time.Now()
-	done, err := (&search.Indexer{Archive: r, Path: cfg.Index.Path, GroupRead: cfg.Archive.Group}).Update(ctx)
-	if done != nil {
-		for _, note := range done.Notes {
-			log.Warn(note)
-		}
-		for _, e := range done.Errors {
-			log.Warn("not in the index", logkey.Error, e)
-		}
-	}
-	switch {
-	case ctx.Err() != nil:
-		log.Info("the index was left as it was; the next start goes on")
-	case errors.Is(err, search.ErrBusy):
-		log.Info("the index is left to another archiverd", logkey.Error, err)
-	case err != nil:
-		log.Error("the index could not be brought up to date", logkey.Error, err)
-	case done.Added > 0:
-		log.Info("index brought up to date", "added", done.Added, "messages", done.Documents, logkey.Elapsed, time.Since(began).Round(time.Millisecond))
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"archiverd/internal/daemon"
 	"archiverd/internal/testing/dovecot"
 )
 
@@ -133,9 +134,9 @@ func TestTermination(t *testing.T) {
 	s.configure("accounts:\n", s.plain(tap.Addr, u, "connections: 2", "schedule: '@daily'"))
 	tap.hold(2 << 20)
 
-	daemon := s.start("run")
+	running := s.start("run")
 	received := func() int {
-		var report statusReport
+		var report daemon.Report
 		if r := s.run("status", "--json"); json.Unmarshal([]byte(r.out), &report) != nil || len(report.Accounts) == 0 || report.Accounts[0].Running == nil {
 			return -1
 		}
@@ -144,8 +145,8 @@ func TestTermination(t *testing.T) {
 	eventually(t, "the daemon has received what has been let through", func() bool { return tap.full() && received() == tap.whole() })
 	whole := tap.whole()
 	stopped := time.Now()
-	daemon.signal(syscall.SIGTERM)
-	daemon.wait().want(0).says("run interrupted")
+	running.signal(syscall.SIGTERM)
+	running.wait().want(0).says("run interrupted")
 	if took := time.Since(stopped); took > promptly {
 		t.Errorf("SIGTERM took %v", took)
 	}

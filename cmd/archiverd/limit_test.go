@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"archiverd/internal/daemon"
 	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/testing/hostile"
 )
@@ -42,7 +43,7 @@ func TestDailyLimit(t *testing.T) {
 	if strings.Contains(r.out, "FAILED") || strings.Contains(r.out, "mailbox INBOX:") {
 		t.Errorf("the limit is taken for an error:\n%s", r.out)
 	}
-	var report statusReport
+	var report daemon.Report
 	s.run("status", "--json").want(1).decode(&report)
 	acc := report.Accounts[0]
 	if acc.Last == nil || acc.Last.Sum.Archived < 5 || acc.Last.Sum.Archived > 9 || acc.Last.Sum.Missing != 20-acc.Last.Sum.Archived ||

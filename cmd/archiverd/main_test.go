@@ -18,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"archiverd/internal/daemon"
 	"archiverd/internal/testing/dovecot"
 	server "archiverd/internal/testing/process"
 	"archiverd/state"
@@ -131,7 +132,7 @@ func (s *site) sound() {
 	if !strings.Contains(r.out, "; 0 damaged\n") || strings.Contains(r.out, "note") {
 		s.t.Errorf("verify is not content:\n%s", r.out)
 	}
-	var report statusReport
+	var report daemon.Report
 	s.run("status", "--json", "--archive", s.archive).want(0).decode(&report)
 	for _, acc := range report.Accounts {
 		if acc.Last == nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"archiverd/archive"
+	"archiverd/internal/setup"
 )
 
 func (a *app) rebuildCommand() *cobra.Command {
@@ -33,11 +34,11 @@ that the archive has.
 				return err
 			}
 			began := time.Now()
-			h, err := openKnown(cfg, id, a.logger(cfg))
+			h, err := setup.OpenKnown(cfg, id, a.logger(cfg))
 			if err != nil {
 				return err
 			}
-			if err := h.rebuild(); err != nil {
+			if err := h.Rebuild(); err != nil {
 				h.Close()
 				return err
 			}
@@ -45,22 +46,4 @@ that the archive has.
 			return h.Close()
 		},
 	}
-}
-
-// rebuild makes the state database anew, unless opening it or bringing it up to
-// the archive has done so already.
-func (h *house) rebuild() error {
-	if !h.store.State.IsRebuilt() {
-		if err := h.catchUp(); err != nil {
-			return err
-		}
-	}
-	if h.store.State.IsRebuilt() {
-		return nil
-	}
-	notes, err := h.store.State.Rebuild()
-	for _, n := range notes {
-		h.log.Warn(n)
-	}
-	return err
 }

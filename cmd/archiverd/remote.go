@@ -11,6 +11,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/safetext"
+	"archiverd/internal/setup"
 	"archiverd/sync"
 )
 
@@ -41,11 +42,11 @@ func (a *app) atServer(ctx context.Context, name string, proves bool, do func(*s
 	if err != nil {
 		return err
 	}
-	acc, err := account(cfg, chosen[0], limiter(cfg))
+	acc, err := setup.Account(cfg, chosen[0], setup.SharedLimiter(cfg))
 	if err != nil {
 		return usage(err)
 	}
-	r := &sync.Remote{Account: acc, Policy: policy(cfg, chosen[0])}
+	r := &sync.Remote{Account: acc, Policy: setup.Policy(cfg, chosen[0])}
 	if proves {
 		if r.Archive, err = archive.Open(cfg.Archive.Path); err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 	"archiverd/archive"
 	"archiverd/internal/commit"
 	"archiverd/internal/config"
+	"archiverd/internal/setup"
 	"archiverd/internal/testing/dovecot"
 	"archiverd/state"
 	"archiverd/sync"
@@ -25,7 +26,7 @@ func (s *site) syncedLongAgo() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	acc, err := account(cfg, &cfg.Accounts[0], nil)
+	acc, err := setup.Account(cfg, &cfg.Accounts[0], nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}

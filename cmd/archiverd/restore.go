@@ -12,6 +12,7 @@ import (
 
 	"archiverd/internal/config"
 	"archiverd/internal/safetext"
+	"archiverd/internal/setup"
 	"archiverd/sync"
 )
 
@@ -110,7 +111,7 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, f restoreFlags, a
 	if err != nil {
 		return err
 	}
-	acc, err := account(cfg, chosen[0], limiter(cfg))
+	acc, err := setup.Account(cfg, chosen[0], setup.SharedLimiter(cfg))
 	if err != nil {
 		return usage(err)
 	}

@@ -16,57 +16,10 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/config"
+	"archiverd/internal/daemon"
 	"archiverd/internal/progress"
-	"archiverd/internal/quota"
 	"archiverd/internal/safetext"
-	"archiverd/state"
 )
-
-// statusReport is what status prints, and the daemon's socket answers.
-type statusReport struct {
-	Archive  string          `json:"archive"`
-	ID       string          `json:"id"`
-	Daemon   *daemonStatus   `json:"daemon,omitempty"` // nil: none is running
-	Accounts []accountStatus `json:"accounts"`
-	Notes    []string        `json:"notes,omitempty"`
-}
-
-type daemonStatus struct {
-	PID     int       `json:"pid"`
-	Version string    `json:"version"`
-	Started time.Time `json:"started"`
-}
-
-type accountStatus struct {
-	Account  string             `json:"account"`
-	Imported bool               `json:"imported,omitempty"` // from files: no server has it, and no run is due
-	Schedule string             `json:"schedule,omitempty"`
-	Next     time.Time          `json:"next,omitzero"`
-	Held     time.Time          `json:"held_until,omitzero"` // no run of the daemon's before
-	HeldWhy  string             `json:"held_why,omitempty"`
-	Running  *progress.Progress `json:"running,omitempty"`
-	Last     *state.Run         `json:"last,omitempty"`
-	LastOK   time.Time          `json:"last_ok,omitzero"`
-	Boxes    []boxStatus        `json:"archived,omitempty"` // from the archive alone, where no run is known
-
-	DailyLimit int64              `json:"daily_limit,omitempty"` // octets in any 24 hours
-	LastDay    int64              `json:"last_day,omitempty"`    // octets received in the last 24 hours
-	Estimate   *progress.Estimate `json:"estimate,omitempty"`    // for what the last run left to the next
-
-	Drill         *state.Drill       `json:"drill,omitempty"`          // the last restore rehearsal
-	Drilling      *progress.Progress `json:"drilling,omitempty"`       // the one under way
-	DrillSchedule string             `json:"drill_schedule,omitempty"` // of the daemon's
-	NextDrill     time.Time          `json:"next_drill,omitzero"`
-}
-
-type boxStatus struct {
-	Mailbox  string `json:"mailbox"`
-	Messages int    `json:"messages"`
-	Gone     int    `json:"gone"`
-	Failed   int    `json:"failed"`
-
-	Imported time.Time `json:"imported,omitzero"` // the last time, where its messages are of files
-}
 
 func (a *app) statusCommand() *cobra.Command {
 	var check bool
@@ -129,7 +82,7 @@ against it: a message that a server lists to nobody can't be missed.
 func (a *app) status(ctx context.Context, names []string) error {
 	report, err := a.askOrRead(ctx)
 	if err == nil {
-		err = report.onlyThese(names)
+		err = selectReported(report, names)
 	}
 	if err != nil {
 		return err
@@ -137,7 +90,7 @@ func (a *app) status(ctx context.Context, names []string) error {
 	if a.json {
 		err = safetext.WriteJSON(a.out, report)
 	} else {
-		err = report.print(a.out, time.Now())
+		err = printReport(a.out, report, time.Now())
 	}
 	for _, acc := range report.Accounts {
 		if err == nil && (acc.Last != nil && acc.Last.ImportSources == nil && !acc.Last.OK() || acc.Drill != nil && !acc.Drill.OK()) {
@@ -147,16 +100,16 @@ func (a *app) status(ctx context.Context, names []string) error {
 	return err
 }
 
-// askOrRead asks the daemon, or else reads what it would.
-func (a *app) askOrRead(ctx context.Context) (*statusReport, error) {
+// askOrRead asks the daemon for its report. Without a daemon it makes the report itself.
+func (a *app) askOrRead(ctx context.Context) (*daemon.Report, error) {
 	var cfg *config.Config
 	if a.archiveDir == "" {
 		var err error
 		if cfg, err = a.load(); err != nil {
 			return nil, err
 		}
-		report, err := askControl(ctx, cfg.Control.Socket)
-		if err == nil || !errors.Is(err, errNoDaemon) {
+		report, err := daemon.Ask(ctx, cfg.Control.Socket)
+		if err == nil || !errors.Is(err, daemon.ErrNotRunning) {
 			return report, err
 		}
 	}
@@ -172,117 +125,10 @@ func (a *app) askOrRead(ctx context.Context) (*statusReport, error) {
 		return nil, err
 	}
 	defer r.Close()
-	report := &statusReport{Archive: dir, ID: r.ID()}
-	return report, report.read(r, cfg, statePath)
+	return daemon.Read(r, dir, cfg, statePath)
 }
 
-// read fills the report from the state database, or from the archive.
-func (s *statusReport) read(r *archive.Archive, cfg *config.Config, statePath string) error {
-	runs, traffic, err := readRuns(statePath)
-	if err != nil {
-		s.Notes = append(s.Notes, unread(err)+"; this is what the archive itself tells")
-	}
-	accounts := map[string]*config.Account{}
-	var order []string
-	if cfg != nil {
-		for i := range cfg.Accounts {
-			acc := &cfg.Accounts[i]
-			accounts[acc.Name] = acc
-			order = append(order, acc.Name)
-		}
-	}
-	others, err := unconfigured(r, cfg)
-	if err != nil {
-		return err
-	}
-	for _, name := range append(order, others...) {
-		acc := accountStatus{Account: name}
-		acc.take(runs[name], traffic[name], cfg, accounts[name], time.Now())
-		if acc.Last != nil {
-			// the ledger is all there is to say
-		} else if acc.Boxes, err = readBoxes(r, archive.Escape(name)); err != nil {
-			return err
-		}
-		acc.Imported = acc.imported()
-		s.Accounts = append(s.Accounts, acc)
-	}
-	s.addDrills(statePath)
-	return nil
-}
-
-// unconfigured are the accounts that the archive has and cfg has not, by their
-// directories. cfg may be nil.
-func unconfigured(r *archive.Archive, cfg *config.Config) ([]string, error) {
-	dirs, err := r.Accounts()
-	if err != nil || cfg == nil {
-		return dirs, err
-	}
-	return slices.DeleteFunc(dirs, func(dir string) bool {
-		return slices.ContainsFunc(cfg.Accounts, func(acc config.Account) bool { return archive.Escape(acc.Name) == dir })
-	}), nil
-}
-
-// take fills in what the last runs of an account tell. acc is what the
-// configuration has of it; nil: nothing.
-func (s *accountStatus) take(runs []state.Run, t state.Traffic, cfg *config.Config, acc *config.Account, now time.Time) {
-	var rate int64
-	if acc != nil {
-		rate, s.DailyLimit = slowest(cfg.Limits.Rate, acc.Rate), acc.DailyLimit
-	}
-	s.LastDay = t.OctetsInDay(now)
-	if len(runs) > 0 {
-		s.Last, s.LastOK = &runs[0], runs[0].LastOK
-		s.Estimate = quota.EstimateRest(s.Last, t, quota.Limits{Rate: rate, Daily: s.DailyLimit}, now)
-	}
-}
-
-// readBoxes counts what the journals of an account have.
-func readBoxes(r *archive.Archive, dir string) ([]boxStatus, error) {
-	boxes, err := r.Mailboxes(dir)
-	if err != nil {
-		return nil, err
-	}
-	var out []boxStatus
-	for _, b := range boxes {
-		v, _, err := r.Fold(b)
-		if err != nil && !errors.Is(err, archive.ErrCorrupt) {
-			return nil, err
-		}
-		if unnamed(v, err) {
-			continue
-		}
-		s := boxStatus{Mailbox: v.Name.Mailbox}
-		if ep := v.Epoch(); ep != nil && ep.Imported {
-			s.Imported = ep.Opened
-		}
-		for ep, m := range v.All() {
-			if ep.Imported && m.Added.After(s.Imported) {
-				s.Imported = m.Added
-			}
-			if v.Listed(ep, m) {
-				s.Messages++
-			} else {
-				s.Gone++
-			}
-		}
-		if ep := v.Epoch(); ep != nil {
-			s.Failed = len(ep.Failed)
-		}
-		out = append(out, s)
-	}
-	return out, nil
-}
-
-// imported says whether the account is that of an import: by its last run, else by
-// its mailboxes.
-func (s *accountStatus) imported() bool {
-	if s.Last != nil {
-		return s.Last.ImportSources != nil
-	}
-	return len(s.Boxes) > 0 && !slices.ContainsFunc(s.Boxes, func(b boxStatus) bool { return b.Imported.IsZero() })
-}
-
-func (s *statusReport) print(w io.Writer, now time.Time) error {
+func printReport(w io.Writer, s *daemon.Report, now time.Time) error {
 	fmt.Fprintf(w, "archive %s\n", safetext.Line(s.Archive))
 	if d := s.Daemon; d != nil {
 		fmt.Fprintf(w, "daemon running since %s (process %d, %s)\n", d.Started.Local().Format(time.DateTime), d.PID, d.Version)
@@ -294,7 +140,7 @@ func (s *statusReport) print(w io.Writer, now time.Time) error {
 	}
 	for _, acc := range s.Accounts {
 		fmt.Fprintln(w)
-		if err := acc.print(w, now); err != nil {
+		if err := printAccount(w, &acc, now); err != nil {
 			return err
 		}
 	}
@@ -304,7 +150,7 @@ func (s *statusReport) print(w io.Writer, now time.Time) error {
 // unreadShown is how many sources that could not be imported are named.
 const unreadShown = 10
 
-func (s *accountStatus) print(w io.Writer, now time.Time) error {
+func printAccount(w io.Writer, s *daemon.AccountStatus, now time.Time) error {
 	name := safetext.Line(s.Account)
 	switch {
 	case s.Last != nil:
@@ -346,16 +192,16 @@ func (s *accountStatus) print(w io.Writer, now time.Time) error {
 	if !s.Next.IsZero() {
 		fmt.Fprintf(w, "  next run %s (%s)\n", s.Next.Local().Format(time.DateTime), s.Schedule)
 	}
-	s.printDrill(w, now)
+	printLastDrill(w, s, now)
 	return nil
 }
 
-// remaining is what an estimate says, behind a semicolon; nothing of none.
+// remaining is what an estimate says, behind a semicolon; "" without one.
 func remaining(e *progress.Estimate) string {
 	if e == nil {
 		return ""
 	}
-	return "; " + e.Time() + " left, at " + e.Pace()
+	return "; " + e.Remaining()
 }
 
 // fewOf are the first of some sources.

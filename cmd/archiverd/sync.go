@@ -16,6 +16,7 @@ import (
 
 	"archiverd/internal/config"
 	"archiverd/internal/safetext"
+	"archiverd/internal/setup"
 	"archiverd/state"
 	"archiverd/sync"
 )
@@ -138,15 +139,15 @@ func (a *app) sync(ctx context.Context, cfg *config.Config, names []string) erro
 	ctx, stop := interruptible(ctx, a.err, "what has been received is being committed")
 	defer stop()
 	log := a.logger(cfg)
-	h, err := openBehind(cfg, log)
+	h, err := setup.OpenStale(cfg, log)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	catchUp := gosync.OnceValue(h.catchUp)
+	catchUp := gosync.OnceValue(h.CatchUp)
 	jobs, shown := make([]*sync.Job, len(accounts)), make([]job, len(accounts))
 	for i, acc := range accounts {
-		if jobs[i], err = h.job(acc); err != nil {
+		if jobs[i], err = h.Job(acc); err != nil {
 			return usage(err)
 		}
 		jobs[i].Prepare = catchUp

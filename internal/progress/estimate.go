@@ -26,6 +26,10 @@ const MaxTime = 10 * 365 * 24 * time.Hour
 // String returns how long it takes and why: "about 3 days, at 2.5 GB a day".
 func (e *Estimate) String() string { return e.Time() + ", at " + e.Pace() }
 
+// Remaining returns how long it takes and why, of a run under way: "about 3 days left, at
+// 2.5 GB a day".
+func (e *Estimate) Remaining() string { return e.Time() + " left, at " + e.Pace() }
+
 // Pace returns the speed or the daily limit, whichever decides.
 func (e *Estimate) Pace() string {
 	if e.Daily > 0 {

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -15,17 +15,16 @@ import (
 	"archiverd/internal/safetext"
 )
 
-// control is the daemon's control socket: HTTP over a Unix socket that only
-// this user may open. GET /status answers with a statusReport.
+// control is the daemon's control socket: HTTP over a Unix socket that only the daemon's
+// user may open. GET /status answers with a Report.
 type control struct {
 	server *http.Server
-	path   string
-	failed chan error
+	served chan error // the error of Serve
 }
 
-// listenControl opens the socket. A socket left by a dead daemon makes way, one
-// that somebody answers does not.
-func listenControl(path string, status func() (statusReport, error)) (*control, error) {
+// listenControl opens the socket. It replaces a socket that nobody answers, left by a
+// killed daemon. If another daemon answers, that is an error.
+func listenControl(path string, status func() (*Report, error)) (*control, error) {
 	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		conn.Close()
 		return nil, fmt.Errorf("control socket %s: another daemon answers there; give this one another control.socket", path)
@@ -36,7 +35,7 @@ func listenControl(path string, status func() (statusReport, error)) (*control, 
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	// The process's umask keeps everybody else out from the first moment.
+	// The process's umask keeps other users out even before Chmod.
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
@@ -52,25 +51,27 @@ func listenControl(path string, status func() (statusReport, error)) (*control, 
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = safetext.WriteJSON(w, report) // the other side hung up
+		_ = safetext.WriteJSON(w, report) // an error means that the client has gone
 	})
-	c := &control{server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, path: path, failed: make(chan error, 1)}
-	go func() { c.failed <- c.server.Serve(l) }()
+	c := &control{server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, served: make(chan error, 1)}
+	go func() { c.served <- c.server.Serve(l) }()
 	return c, nil
 }
 
-// Close closes the socket and waits.
+// Close closes the socket and waits for its goroutine.
 func (c *control) Close() error {
 	err := c.server.Close()
-	if serr := <-c.failed; !errors.Is(serr, http.ErrServerClosed) {
+	if serr := <-c.served; !errors.Is(serr, http.ErrServerClosed) {
 		err = errors.Join(err, serr)
 	}
 	return err
 }
 
-// askControl asks a running daemon for its status. The error is
-// errNoDaemon if there is none.
-func askControl(ctx context.Context, path string) (*statusReport, error) {
+// ErrNotRunning is returned when no daemon answers on the control socket.
+var ErrNotRunning = errors.New("no daemon answers")
+
+// Ask returns the report of the daemon that answers on the control socket at path.
+func Ask(ctx context.Context, path string) (*Report, error) {
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", path)
 	}}}
@@ -84,17 +85,15 @@ func askControl(ctx context.Context, path string) (*statusReport, error) {
 		return nil, fmt.Errorf("control socket %s: only the user that the daemon runs as may ask it: %w", path, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errNoDaemon, err)
+		return nil, fmt.Errorf("%w: %w", ErrNotRunning, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("the daemon at %s answers %s", path, resp.Status)
 	}
-	var report statusReport
+	var report Report
 	if err := json.NewDecoder(resp.Body).Decode(&report); err != nil {
 		return nil, fmt.Errorf("the daemon at %s: %w", path, err)
 	}
 	return &report, nil
 }
-
-var errNoDaemon = errors.New("no daemon answers")

@@ -1,0 +1,124 @@
+// Package daemon is the long-running service: it archives every account on its
+// schedule, rehearses restores, keeps the search index current, answers on the
+// control socket and reports to systemd.
+//
+// It also makes the status report, from the running daemon or, without one, from the
+// state database and the archive.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	gosync "sync"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"archiverd/archive"
+	"archiverd/internal/config"
+	"archiverd/internal/schedule"
+	"archiverd/internal/setup"
+	"archiverd/sync"
+)
+
+// Daemon is the service. Its exported fields are set before Run.
+type Daemon struct {
+	Version string
+	Log     *slog.Logger
+	// Load reads the configuration again, when SIGHUP comes.
+	Load func() (*config.Config, error)
+	// NewDrill makes the restore rehearsal of an account of the archive.
+	NewDrill func(r *archive.Archive, account string, sample config.Sample) (*sync.Drill, error)
+
+	parts   *setup.Parts        // SetConfig and Job under mu; constant otherwise
+	sched   *schedule.Scheduler // has its own mutex
+	index   *indexing           // nil: no index is kept
+	started time.Time
+
+	mu     gosync.Mutex
+	cfg    *config.Config
+	loaded time.Time            // when cfg was loaded: refused logins before that do not count
+	jobs   map[string]*sync.Job // runs under way, by account
+	drill  *sync.Drill          // the drill under way; nil: none
+
+	importedMu gosync.Mutex
+	imported   map[string][]MailboxStatus // see importedAccounts
+}
+
+// Run runs the daemon with a configuration until SIGTERM, SIGINT or the end of ctx: then
+// it starts nothing more, commits what has been received, and returns. A second signal
+// ends the process at once.
+func (d *Daemon) Run(ctx context.Context, cfg *config.Config) error {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	parts, err := setup.Open(cfg, d.Log)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	d.parts, d.started = parts, time.Now()
+	d.jobs, d.imported = map[string]*sync.Job{}, map[string][]MailboxStatus{}
+	d.sched = schedule.New(ctx, d.Log, time.Now)
+	d.index = startIndexing(ctx, cfg, d.Log)
+	err = d.listenAndServe(ctx, cfg, signals)
+	cancel()
+	d.notify(daemon.SdNotifyStopping)
+	go exitOnSignal(signals)
+	d.sched.Stop()
+	d.index.wait()
+	return errors.Join(err, parts.Close())
+}
+
+// listenAndServe opens the control socket, sets the schedule and serves signals until
+// the daemon is to stop.
+func (d *Daemon) listenAndServe(ctx context.Context, cfg *config.Config, signals <-chan os.Signal) error {
+	c, err := listenControl(cfg.Control.Socket, d.report)
+	if err != nil {
+		return err
+	}
+	if err = d.setConfig(cfg); err == nil {
+		d.Log.Info("archiverd is running", "version", d.Version, "archive", cfg.Archive.Path, "accounts", len(cfg.Accounts))
+		d.notify(daemon.SdNotifyReady)
+		err = d.serve(ctx, signals)
+	}
+	return errors.Join(err, c.Close())
+}
+
+// serve handles signals and reports to systemd, until the daemon is to stop.
+func (d *Daemon) serve(ctx context.Context, signals <-chan os.Signal) error {
+	heartbeat, err := newHeartbeat()
+	if err != nil {
+		return err
+	}
+	defer heartbeat.Stop()
+	d.beat()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case sig := <-signals:
+			if sig != syscall.SIGHUP {
+				d.Log.Info("stopping; what has been received is being committed")
+				return nil
+			}
+			d.reload()
+		case <-heartbeat.C:
+			d.beat()
+		}
+	}
+}
+
+// exitOnSignal ends the process at the next SIGTERM or SIGINT: the second one.
+func exitOnSignal(signals <-chan os.Signal) {
+	for sig := range signals {
+		if sig != syscall.SIGHUP {
+			os.Exit(1)
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package setup
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
+
+	"archiverd/archive"
+	"archiverd/internal/commit"
+	"archiverd/internal/config"
+	"archiverd/state"
+	"archiverd/sync"
+)
+
+// Parts is an archive opened for writing, with all that the runs of a process share.
+// Close closes it.
+type Parts struct {
+	Committer *commit.Committer
+
+	log    *slog.Logger
+	cfg    *config.Config
+	slots  *semaphore.Weighted
+	shared *rate.Limiter
+}
+
+// Open opens the archive and brings the state database up to its journals. The error
+// is archive.ErrLocked or state.ErrLocked if another process writes to them.
+func Open(cfg *config.Config, log *slog.Logger) (*Parts, error) {
+	p, err := OpenStale(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.CatchUp(); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+// OpenStale is Open without bringing the state database up to the journals. The caller
+// calls CatchUp before anything is compared. A database outside the archive says which
+// archive is expected at the path.
+func OpenStale(cfg *config.Config, log *slog.Logger) (*Parts, error) {
+	knownID := ""
+	if inside, err := filepath.Rel(cfg.Archive.Path, cfg.State.Path); err != nil || !filepath.IsLocal(inside) {
+		knownID = state.ArchiveID(cfg.State.Path)
+	}
+	return OpenKnown(cfg, knownID, log)
+}
+
+// OpenKnown is OpenStale for the archive with that id; "" opens any archive, and starts
+// one in an empty directory.
+func OpenKnown(cfg *config.Config, knownID string, log *slog.Logger) (*Parts, error) {
+	Umask(cfg.Archive.Group)
+	// ARCHIVERD_SYNC=file is for file systems whose syncfs is not to be trusted.
+	o := archive.Options{GroupRead: cfg.Archive.Group, KnownID: knownID, PerFile: os.Getenv("ARCHIVERD_SYNC") == "file"}
+	w, err := archive.OpenWriter(cfg.Archive.Path, o)
+	if err != nil {
+		return nil, err
+	}
+	db, notes, err := state.OpenStale(cfg.State.Path, w)
+	for _, n := range notes {
+		log.Warn(n)
+	}
+	if err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	p := &Parts{log: log, Committer: commit.New(w, db, log)}
+	p.SetConfig(cfg)
+	return p, nil
+}
+
+// CatchUp brings the state database up to the archive's journals.
+func (p *Parts) CatchUp() error {
+	notes, err := p.Committer.State.CatchUp()
+	for _, n := range notes {
+		p.log.Warn(n)
+	}
+	return err
+}
+
+// Rebuild makes the state database anew from the journals, unless opening it or bringing
+// it up to the journals has done so already.
+func (p *Parts) Rebuild() error {
+	db := p.Committer.State
+	if !db.IsRebuilt() {
+		if err := p.CatchUp(); err != nil {
+			return err
+		}
+	}
+	if db.IsRebuilt() {
+		return nil
+	}
+	notes, err := db.Rebuild()
+	for _, n := range notes {
+		p.log.Warn(n)
+	}
+	return err
+}
+
+// SetConfig replaces the configuration and its limits for the jobs made from now on. It
+// must not run at the same time as Job.
+func (p *Parts) SetConfig(cfg *config.Config) {
+	p.cfg = cfg
+	p.slots = semaphore.NewWeighted(int64(cfg.Limits.Connections))
+	p.shared = SharedLimiter(cfg)
+}
+
+// Job returns the job of an account.
+func (p *Parts) Job(a *config.Account) (*sync.Job, error) {
+	account, err := Account(p.cfg, a, p.shared)
+	if err != nil {
+		return nil, err
+	}
+	return &sync.Job{Account: account, Policy: Policy(p.cfg, a), Committer: p.Committer, Slots: p.slots, Log: p.log}, nil
+}
+
+// Close waits for the commit under way and closes everything. No job may run any more.
+func (p *Parts) Close() error {
+	p.Committer.Close()
+	return errors.Join(p.Committer.State.Close(), p.Committer.Archive.Close())
+}
