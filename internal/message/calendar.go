@@ -5,24 +5,24 @@ import (
 	"strings"
 )
 
-// calendarType is the type of invitations.
+// calendarType is the media type of invitations.
 const calendarType = "text/calendar"
 
-// The events of a calendar, and the attendees of an event, that are shown.
+// Limits for the events of a calendar and the attendees of an event that are shown.
 const (
 	maxEvents    = 20
 	maxAttendees = 50
 )
 
-// event is what a person reads of an event or a task (RFC 5545 3.6.1, 3.6.2).
+// event has the properties of an event or task that are shown (RFC 5545 3.6.1, 3.6.2).
 type event struct {
 	summary, begin, end, place, organizer, recurrence, status, description string
 	attendees                                                              []string
 	moreAttendees                                                          int // attendees
 }
 
-// renderCalendar returns the events of a text/calendar (RFC 5545) to read, empty
-// if it has none.
+// renderCalendar returns the events of a text/calendar (RFC 5545) as text, "" if it has
+// none. It reads malformed calendars as far as possible, which a strict parser rejects.
 func renderCalendar(s string) string {
 	var b strings.Builder
 	method, within, events := "", "", 0
@@ -32,7 +32,7 @@ func renderCalendar(s string) string {
 		switch {
 		case name == "METHOD":
 			method = strings.ToLower(value)
-		case name == "BEGIN" && within == "" && (strings.EqualFold(value, "VEVENT") || strings.EqualFold(value, "VTODO")):
+		case name == "BEGIN" && within == "" && isEvent(value):
 			within, e = strings.ToUpper(value), event{}
 		case name == "END" && within != "" && strings.EqualFold(value, within):
 			if within = ""; events < maxEvents {
@@ -40,7 +40,7 @@ func renderCalendar(s string) string {
 			}
 			events++
 		case name == "BEGIN" && within != "":
-			within += "/" + strings.ToUpper(value) // an alarm's description is not the event's
+			within += "/" + strings.ToUpper(value) // a component inside, such as an alarm: its properties are not the event's
 			if len(within) > 100 {
 				return b.String()
 			}
@@ -51,7 +51,7 @@ func renderCalendar(s string) string {
 		}
 	}
 	if within != "" && !strings.Contains(within, "/") && events < maxEvents {
-		e.write(&b, method) // its end was lost
+		e.write(&b, method) // its END is missing
 	}
 	if events > maxEvents {
 		fmt.Fprintf(&b, "and %d more\n", events-maxEvents)
@@ -59,7 +59,12 @@ func renderCalendar(s string) string {
 	return b.String()
 }
 
-// unfoldCalendar returns the lines (RFC 5545 3.1).
+// isEvent reports whether a component is shown.
+func isEvent(component string) bool {
+	return strings.EqualFold(component, "VEVENT") || strings.EqualFold(component, "VTODO")
+}
+
+// unfoldCalendar returns the unfolded lines (RFC 5545 3.1).
 func unfoldCalendar(s string) (lines []string) {
 	var open strings.Builder
 	flush := func() {
@@ -81,8 +86,8 @@ func unfoldCalendar(s string) (lines []string) {
 	return lines
 }
 
-// cutProperty cuts a line into name, parameters and value, which begins at the
-// first colon outside quotes.
+// cutProperty splits a line into name, parameters and value. The value follows the first
+// colon outside quotes.
 func cutProperty(line string) (name string, ps params, value string) {
 	quoted := false
 	for i := range len(line) {
@@ -97,6 +102,7 @@ func cutProperty(line string) (name string, ps params, value string) {
 	return "", nil, ""
 }
 
+// set sets a property.
 func (e *event) set(name string, ps params, value string) {
 	switch name {
 	case "SUMMARY":
@@ -130,6 +136,7 @@ func (e *event) set(name string, ps params, value string) {
 	}
 }
 
+// write writes the event as lines of text. method is that of the calendar, in lower case.
 func (e *event) write(b *strings.Builder, method string) {
 	if b.Len() > 0 {
 		b.WriteByte('\n')
@@ -166,8 +173,8 @@ func (e *event) write(b *strings.Builder, method string) {
 	}
 }
 
-// calendarTime returns a DATE or DATE-TIME (RFC 5545 3.3.4, 3.3.5) as people
-// write it; what is none, as it is.
+// calendarTime formats a DATE or DATE-TIME (RFC 5545 3.3.4, 3.3.5). A malformed value
+// stays as it is.
 func calendarTime(ps params, v string) string {
 	digits := strings.Replace(strings.TrimSuffix(v, "Z"), "T", "", 1)
 	if strings.Trim(digits, "0123456789") != "" || len(digits) != 8 && len(digits) != 14 {
@@ -187,7 +194,7 @@ func calendarTime(ps params, v string) string {
 	return s
 }
 
-// calendarAddress returns a CAL-ADDRESS (RFC 5545 3.3.3) with its name.
+// calendarAddress formats a CAL-ADDRESS (RFC 5545 3.3.3) with its name.
 func calendarAddress(ps params, v string) string {
 	if len(v) > 7 && strings.EqualFold(v[:7], "mailto:") {
 		v = v[7:]
@@ -198,7 +205,7 @@ func calendarAddress(ps params, v string) string {
 	return v
 }
 
-// unescapeText undoes the escapes of a TEXT (RFC 5545 3.3.11).
+// unescapeText decodes the escapes of a TEXT (RFC 5545 3.3.11).
 func unescapeText(s string) string {
 	return strings.NewReplacer(`\n`, "\n", `\N`, "\n", `\,`, ",", `\;`, ";", `\\`, `\`).Replace(s)
 }

@@ -12,10 +12,11 @@ import (
 	"golang.org/x/text/encoding/simplifiedchinese"
 )
 
-// toUTF8 returns b, in the named charset, as valid UTF-8. known is false if the
-// charset is not known: then, and where there is no charset or b is not what it
-// says, valid UTF-8 stays and the rest is read as the charset hint, or else
-// every other octet as Windows-1252. clean is false if there were such octets.
+// toUTF8 converts b from the named charset to valid UTF-8. known is false if the charset
+// is unknown. If it is unknown, missing or wrong, b is returned as it is if it is valid
+// UTF-8, else converted from the charset hint; if that fails too, the octets that are
+// not UTF-8 are converted from Windows-1252. clean is false if the conversion had to
+// guess.
 func toUTF8(b []byte, name, hint string) (s string, known, clean bool) {
 	known = true
 	switch name = charsetName(name); name {
@@ -42,8 +43,8 @@ func toUTF8(b []byte, name, hint string) (s string, known, clean bool) {
 	return decodeOctets(b), known, false
 }
 
-// decodeCharset returns b in a charset by the name that charsetName gives; ok is
-// false if it is not known.
+// decodeCharset converts b from a charset with a name of charsetName. ok is false if the
+// charset is unknown.
 func decodeCharset(b []byte, name string) (s string, ok bool) {
 	switch name {
 	case "utf-7":
@@ -60,14 +61,14 @@ func decodeCharset(b []byte, name string) (s string, ok bool) {
 		return "", false
 	}
 	var t strings.Builder
-	// "\ufffd" alone is what a charset that is known but refused decodes to.
+	// A charset that the library knows but refuses decodes to "\ufffd" alone.
 	if _, err = io.Copy(&t, r); err != nil || t.String() == "\ufffd" {
 		return "", false
 	}
 	return strings.ToValidUTF8(t.String(), "\ufffd"), true
 }
 
-// charsetName brings the name of a charset into the form that the tables have.
+// charsetName returns the canonical name of a charset; "" for names that mean unknown.
 func charsetName(name string) string {
 	name, _, _ = strings.Cut(name, "*") // a language, RFC 2231 5
 	switch name = strings.ToLower(strings.Trim(name, " \t\"'")); name {
@@ -76,7 +77,7 @@ func charsetName(name string) string {
 	case "utf8", "utf_8", "unicode-1-1-utf-8", "x-utf-8":
 		return "utf-8"
 	case "iso-8859-1", "iso8859-1", "iso8859_1", "iso_8859-1", "8859-1", "latin1", "latin-1", "l1", "ansi", "cp1252":
-		return "windows-1252" // a superset but for C1 controls, and what is meant
+		return "windows-1252" // a superset, except for C1 controls, and what senders mean
 	case "cp932", "ms932", "x-sjis", "sjis", "shift-jis", "windows-31j":
 		return "shift_jis"
 	case "cp949", "ms949", "windows-949", "x-windows-949", "uhc", "ks_c_5601", "ks_c_5601-1987":
@@ -94,7 +95,7 @@ func charsetName(name string) string {
 	case "unicode", "ucs-2", "utf16":
 		return "utf-16"
 	case "8bit", "7bit", "none", "unknown", "unknown-8bit", "x-unknown", "x-user-defined", "default":
-		return "" // some program's way to say that it knows none
+		return "" // written by programs that do not know the charset
 	}
 	if n, ok := strings.CutPrefix(name, "cp125"); ok && len(n) == 1 {
 		return "windows-125" + n
@@ -105,13 +106,13 @@ func charsetName(name string) string {
 	return name
 }
 
-// isJapanese says whether b has the escapes that only ISO-2022-JP has (RFC 1468).
+// isJapanese reports whether b has the escape sequences of ISO-2022-JP (RFC 1468).
 func isJapanese(b []byte) bool {
 	return bytes.IndexByte(b, 0x1b) >= 0 && (bytes.Contains(b, []byte("\x1b$B")) || bytes.Contains(b, []byte("\x1b$@"))) && bytes.Contains(b, []byte("\x1b("))
 }
 
-// toEUCKR makes ISO-2022-KR (RFC 1557) EUC-KR: between SO and SI the octets
-// lack their high bit.
+// toEUCKR converts ISO-2022-KR (RFC 1557) to EUC-KR. The octets between SO and SI are
+// those of EUC-KR without the high bit.
 func toEUCKR(b []byte) []byte {
 	out := make([]byte, 0, len(b))
 	shifted := false
@@ -133,7 +134,7 @@ func toEUCKR(b []byte) []byte {
 	return out
 }
 
-// decodeOctets returns b as text: UTF-8 as it is, all other octets as Windows-1252.
+// decodeOctets returns b as text: UTF-8 as it is, other octets as Windows-1252.
 func decodeOctets(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)
@@ -151,7 +152,7 @@ func decodeOctets(b []byte) string {
 	return t.String()
 }
 
-// cutUTF8 returns the first octets of s, at most n, without half a character.
+// cutUTF8 returns at most the first n octets of s, without a partial character.
 func cutUTF8(s string, n int) string {
 	if len(s) <= n {
 		return s

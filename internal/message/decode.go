@@ -2,17 +2,16 @@ package message
 
 import "strings"
 
-// decoder undoes a Content-Transfer-Encoding (RFC 2045 6). It takes octets in
-// pieces of any size and passes on whatever decodes: the next write uses the
-// returned slice again.
+// decoder decodes a Content-Transfer-Encoding (RFC 2045 6). It accepts octets in pieces
+// of any size. A returned slice is valid until the next call.
 type decoder interface {
 	decode(p []byte) []byte
-	end() []byte  // what was still held back
-	broken() bool // something was left out or passed on as it was
+	end() []byte  // returns the octets that were held back
+	broken() bool // octets were dropped or returned undecoded
 }
 
-// transferEncoding returns the name of a transfer encoding, empty if there is
-// none to undo.
+// transferEncoding returns the name of the encoding in a header field, "" if the octets
+// are not encoded.
 func transferEncoding(field string) string {
 	switch enc, _ := parseParams(field); enc {
 	case "7bit", "8bit", "binary":
@@ -37,18 +36,19 @@ func newDecoder(enc string) decoder {
 	return nil
 }
 
+// identity is the decoder of 7bit, 8bit and binary.
 type identity struct{}
 
 func (identity) decode(p []byte) []byte { return p }
 func (identity) end() []byte            { return nil }
 func (identity) broken() bool           { return false }
 
-// base64Decoder passes over all octets outside the alphabet (RFC 2045 6.8) and
-// goes on behind padding.
+// base64Decoder decodes base64 (RFC 2045 6.8). It ignores octets outside the alphabet
+// and continues after padding.
 type base64Decoder struct {
 	out  []byte
 	bits uint32
-	n    int // characters in bits, 0 to 3
+	n    int // number of characters in bits, 0 to 3
 	bad  bool
 }
 
@@ -93,7 +93,7 @@ func base64Value(c byte) int {
 	return -1
 }
 
-// flush passes on the octets of an incomplete group of four.
+// flush appends the octets of an incomplete group of four.
 func (d *base64Decoder) flush() {
 	switch d.n {
 	case 1:
@@ -115,14 +115,14 @@ func (d *base64Decoder) end() []byte {
 
 func (d *base64Decoder) broken() bool { return d.bad }
 
-// qpDecoder is quoted-printable (RFC 2045 6.7). What is no escape stays as it is.
+// qpDecoder decodes quoted-printable (RFC 2045 6.7). Malformed escapes stay as they are.
 type qpDecoder struct {
 	out     []byte
-	pending []byte // an escape's beginning, "=" and more; or white space that may end the line
+	pending []byte // the beginning of an escape, or white space that may end the line
 	bad     bool
 }
 
-// maxPending is the white space after which a line is not waited for to end.
+// maxPending limits the white space that is held back, in octets.
 const maxPending = 1024
 
 func (d *qpDecoder) decode(p []byte) []byte {
@@ -139,7 +139,7 @@ func (d *qpDecoder) decode(p []byte) []byte {
 			d.pending = append(d.pending, c)
 		default:
 			if c == '\r' || c == '\n' {
-				d.pending = d.pending[:0] // RFC 2045 6.7 (3): it was added in transport
+				d.pending = d.pending[:0] // RFC 2045 6.7 (3): white space at the end of a line was added in transport
 			}
 			d.flushPending()
 			d.out = append(d.out, c)
@@ -148,19 +148,19 @@ func (d *qpDecoder) decode(p []byte) []byte {
 	return d.out
 }
 
-// escape goes on with an escape. It returns false if c does not belong to it.
+// escape adds c to the pending escape. It returns false if c does not belong to it.
 func (d *qpDecoder) escape(c byte) bool {
 	last := d.pending[len(d.pending)-1]
 	switch {
 	case c == '\n' && (len(d.pending) == 1 || hexDigit(last) < 0):
 		d.pending = d.pending[:0] // a soft line break
 	case last == '\r':
-		d.pending = d.pending[:0] // a soft line break with a bare CR; c is the next line's
+		d.pending = d.pending[:0] // a soft line break with a bare CR; c belongs to the next line
 		return false
 	case c == '\r' && hexDigit(last) < 0, len(d.pending) == 1 && hexDigit(c) >= 0:
 		d.pending = append(d.pending, c)
 	case (c == ' ' || c == '\t') && hexDigit(last) < 0 && len(d.pending) < maxPending:
-		d.pending = append(d.pending, c) // RFC 2045 6.7 (3) holds for a soft line break too
+		d.pending = append(d.pending, c) // RFC 2045 6.7 (3) applies to soft line breaks too
 	case len(d.pending) == 2 && hexDigit(last) >= 0 && hexDigit(c) >= 0:
 		d.out = append(d.out, byte(hexDigit(last)<<4|hexDigit(c)))
 		d.pending = d.pending[:0]

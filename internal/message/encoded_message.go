@@ -2,21 +2,21 @@ package message
 
 import "io"
 
-// encodedMessage is the octets of a message within the message that is encoded, as
-// Exchange and Zimbra send them though RFC 2045 6.4 forbids it (RFC 6532 3.5
-// allows it for message/global). The parser reads on in it as if it were the
-// message itself; reading it feeds what is around it.
+// encodedMessage is a reader of the decoded octets of a message within the message.
+// Exchange and Zimbra encode such messages although RFC 2045 6.4 forbids it (RFC 6532
+// 3.5 allows it for message/global). The parser reads its lines as if it were the whole
+// message; each Read also passes the encoded lines to the messages around it.
 type encodedMessage struct {
 	parser     *parser
-	source     *lines // where the encoded lines come from
-	outerBase  int    // the parser's, for them
-	frameIndex int    // the message's frame on the stack
-	pending    []byte // decoded, and not yet read
-	endLine    *line  // the boundary that ended it
+	source     *lines // source of the encoded lines
+	outerBase  int    // the parser's baseFrame for source
+	frameIndex int    // index of the message's frame on the stack
+	pending    []byte // decoded octets that are not read yet
+	endLine    *line  // the boundary that ended the message, nil if the source ended
 	eof        bool
 }
 
-// enterEncoded goes into the encoded message on top of the stack.
+// enterEncoded makes the parser read the encoded message on top of the stack.
 func (p *parser) enterEncoded() {
 	p.startsEncoded = false
 	top := len(p.stack) - 1
@@ -26,7 +26,7 @@ func (p *parser) enterEncoded() {
 	p.header = &header{message: true}
 }
 
-// leaveEncoded goes on behind the encoded message that ended.
+// leaveEncoded closes the encoded message that ended and continues after it.
 func (p *parser) leaveEncoded() error {
 	d := p.encodedMessages[len(p.encodedMessages)-1]
 	err := p.closeFrames(d.frameIndex-1, false)
@@ -38,7 +38,7 @@ func (p *parser) leaveEncoded() error {
 	return err
 }
 
-// Read decodes the lines up to the boundary that ends the message.
+// Read returns the decoded octets up to the boundary that ends the message.
 func (d *encodedMessage) Read(b []byte) (int, error) {
 	raw := d.parser.stack[d.frameIndex].raw
 	for len(d.pending) == 0 {
@@ -56,7 +56,7 @@ func (d *encodedMessage) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// decodeLine takes one line.
+// decodeLine decodes the next line of the source.
 func (d *encodedMessage) decodeLine(raw *content) error {
 	ln, err := d.source.next()
 	if err != nil && err != io.EOF {
@@ -68,7 +68,7 @@ func (d *encodedMessage) decodeLine(raw *content) error {
 	}
 	if d.eof = err == io.EOF || i >= 0; d.eof {
 		if i >= 0 {
-			d.endLine = &ln // it stands until in is read again
+			d.endLine = &ln // valid until source is read again
 		}
 		raw.close(i >= 0)
 		d.parser.stack[d.frameIndex].rawClosed = true

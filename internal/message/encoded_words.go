@@ -9,17 +9,18 @@ type encodedWord struct {
 	text     string
 }
 
-// maxCharsetName is the longest name of a charset in an encoded word, in octets.
+// maxCharsetName limits the name of a charset in an encoded word, in octets.
 const maxCharsetName = 64
 
-// decodeWords decodes the encoded words in s, wherever they stand: many are in
-// places where they must not be, such as quotes. Words with one charset are put
-// together before they are decoded, as some cut a character in two. unknown is
-// the first charset in s that is not known, else empty.
+// decodeWords decodes the encoded words in s. Many are in places where RFC 2047 forbids
+// them, such as quoted strings: they are decoded there too. Adjacent words with one
+// charset are joined before the charset is converted, because some programs split a
+// character between two words. unknown is the first unknown charset, "" if there is
+// none.
 func decodeWords(s string) (decoded, unknown string) {
 	var out strings.Builder
-	var open []byte // the octets of the words that stand before s
-	charset := ""   // of them
+	var open []byte // decoded octets of the words before s
+	charset := ""   // charset of open
 	flush := func() {
 		t, known, _ := toUTF8(open, charset, "")
 		if !known && unknown == "" {
@@ -28,7 +29,7 @@ func decodeWords(s string) (decoded, unknown string) {
 		out.WriteString(t)
 		open = open[:0]
 	}
-	// Without an end there is no word: looking once keeps this linear.
+	// After the last "?=" there is no word. To find it once keeps the loop linear.
 	end := strings.LastIndex(s, "?=")
 	for tail := len(s) - end; end >= 0 && len(s) >= tail; {
 		i := strings.Index(s, "=?")
@@ -42,7 +43,7 @@ func decodeWords(s string) (decoded, unknown string) {
 			s = s[i+2:]
 			continue
 		}
-		// RFC 2047 6.2: white space between encoded words is not shown.
+		// RFC 2047 6.2: white space between encoded words is ignored.
 		between := len(open) > 0 && strings.TrimSpace(s[:i]) == ""
 		if !between || w.charset != charset {
 			flush()
@@ -58,7 +59,8 @@ func decodeWords(s string) (decoded, unknown string) {
 	return out.String(), unknown
 }
 
-// cutWord parses s, which stands behind a "=?", and returns what follows the word.
+// cutWord parses the word at the beginning of s, which follows a "=?", and returns the
+// rest after it.
 func cutWord(s string) (w encodedWord, rest string, ok bool) {
 	i := strings.IndexByte(s[:min(len(s), maxCharsetName)], '?')
 	if i < 1 || strings.ContainsAny(s[:i], " \t=") || len(s) < i+3 || s[i+2] != '?' {

@@ -9,22 +9,22 @@ import (
 	"archiverd/internal/safetext"
 )
 
-// header is one header block on its way: a message's or a part's.
+// header is a header that is being read, of a message or a part.
 type header struct {
-	message bool // of a message, where a mail's own beginning may stand before it
-	started bool // a line with anything on it was seen
-	full    bool // a limit is reached: nothing more is kept
+	message bool // of a message: an mbox line, a byte order mark or blank lines may come before it
+	started bool // a line that is not blank was read
+	full    bool // a limit is reached: further fields are ignored
 	fields  []rawField
 	octets  int
 }
 
-// rawField is a field as it stands there, its lines joined by one space.
+// rawField is an undecoded field. Its lines are joined by one space.
 type rawField struct {
 	name  string
 	value []byte
 }
 
-// get returns the value of the first field of that name.
+// get returns the value of the first field with a name, "" if there is none.
 func (h *header) get(name string) string {
 	for _, f := range h.firstNamed(name) {
 		return string(f.value)
@@ -32,14 +32,14 @@ func (h *header) get(name string) string {
 	return ""
 }
 
-// expectsContinuation says whether the last field goes on: a line that is no field is its next,
-// then, for which the white space was forgotten.
+// expectsContinuation reports whether the last field ends in a semicolon. A line after it
+// that is no field continues it, although its leading white space is missing.
 func (h *header) expectsContinuation() bool {
 	n := len(h.fields)
 	return n > 0 && bytes.HasSuffix(h.fields[n-1].value, []byte(";"))
 }
 
-// firstNamed returns the first field of each of these names.
+// firstNamed returns the first field with each of the names.
 func (h *header) firstNamed(names ...string) (fields []rawField) {
 	for _, name := range names {
 		if i := slices.IndexFunc(h.fields, func(f rawField) bool { return strings.EqualFold(f.name, name) }); i >= 0 {
@@ -49,8 +49,8 @@ func (h *header) firstNamed(names ...string) (fields []rawField) {
 	return fields
 }
 
-// headerLine takes a line of the header, or finds that it is none: then the
-// header ends before it, and the line is the body's first.
+// headerLine handles a line in a header. A line that belongs to the body ends the header
+// and is handled as the first line of the body.
 func (p *parser) headerLine(ln line) {
 	h := p.header
 	text := ln.text
@@ -65,7 +65,7 @@ func (p *parser) headerLine(ln line) {
 		}
 		h.started = true
 		if bytes.HasPrefix(text, []byte("From ")) || bytes.HasPrefix(text, []byte(">From ")) {
-			return // of an mbox file
+			return // the separator of an mbox file
 		}
 		text = bytes.TrimLeft(text, " \t")
 	}
@@ -84,7 +84,7 @@ func (p *parser) headerLine(ln line) {
 	case h.expectsContinuation() && !bytes.HasPrefix(text, []byte("--")):
 		p.addField("", text, true)
 	default:
-		ln.text = bytes.Clone(ln.text) // looking ahead spoils it
+		ln.text = bytes.Clone(ln.text) // peek invalidates the slices
 		ln.eol = bytes.Clone(ln.eol)
 		if bytes.HasPrefix(ln.text, []byte("--")) || !p.headerContinues() {
 			p.addProblem("no empty line behind the header")
@@ -96,8 +96,8 @@ func (p *parser) headerLine(ln line) {
 	}
 }
 
-// addField begins a field; or, if name is empty, goes on with the last one,
-// folded if on another line.
+// addField adds a field or, if name is "", continues the last one. folded means that
+// value is a line of its own.
 func (p *parser) addField(name string, value []byte, folded bool) {
 	h := p.header
 	h.octets += len(name) + len(value)
@@ -128,7 +128,8 @@ func (p *parser) addField(name string, value []byte, folded bool) {
 	last.value = append(last.value, value...)
 }
 
-// decodeFields returns the fields as text. Unknown charsets become problems.
+// decodeFields returns the fields with their values decoded. Unknown charsets are
+// problems.
 func (p *parser) decodeFields(h *header) []Field {
 	fields := make([]Field, 0, len(h.fields))
 	for _, f := range h.fields {
@@ -142,8 +143,8 @@ func (p *parser) decodeFields(h *header) []Field {
 	return fields
 }
 
-// findCharsetHint finds the charset for octets that have none, if a message names one
-// anywhere in its header: that of its text, or of its first encoded word.
+// findCharsetHint sets charsetHint to the charset of a header's Content-Type or first
+// encoded word. toUTF8 uses it for octets without a charset.
 func (p *parser) findCharsetHint(h *header) {
 	if p.charsetHint != "" {
 		return
@@ -163,14 +164,15 @@ func (p *parser) findCharsetHint(h *header) {
 	}
 }
 
-// isUnicode says whether a charset is no hint for octets that are not UTF-8.
+// isUnicode reports whether a charset is no hint for octets that are not UTF-8.
 func isUnicode(name string) bool {
 	name = charsetName(name)
 	return name == "" || name == "us-ascii" || strings.HasPrefix(name, "utf-")
 }
 
-// cutField cuts a line into a field's name and value. White space before the
-// colon is obsolete syntax (RFC 5322 4.5), octets over 127 are none at all.
+// cutField splits a line into a field's name and value. White space before the colon is
+// obsolete syntax (RFC 5322 4.5). Octets over 127 in the name are accepted although no
+// RFC allows them.
 func cutField(text []byte) (name string, value []byte, ok bool) {
 	n, value, ok := bytes.Cut(text, []byte(":"))
 	n = bytes.TrimRight(n, " \t")
@@ -183,7 +185,7 @@ func cutField(text []byte) (name string, value []byte, ok bool) {
 	return string(n), value, true
 }
 
-// nextIsField says whether the next line with anything on it is a field.
+// nextIsField reports whether the next line that is not blank is a field.
 func (p *parser) nextIsField() bool {
 	for b := p.lines.peek(); len(b) > 0; {
 		var text []byte
@@ -196,11 +198,11 @@ func (p *parser) nextIsField() bool {
 	return false
 }
 
-// maxLookaheads is how often one message may make headerContinues look ahead.
+// maxLookaheads limits the calls of headerContinues that scan ahead, per message.
 const maxLookaheads = 1000
 
-// headerContinues says whether a line that is no field stands within the header all
-// the same: a field that is usual in mail comes before the next empty line.
+// headerContinues reports whether a line that is no field is still part of the header:
+// a usual field of mail comes before the next empty line.
 func (p *parser) headerContinues() bool {
 	if p.lookaheads++; p.lookaheads > maxLookaheads {
 		return false
@@ -218,8 +220,8 @@ func (p *parser) headerContinues() bool {
 	return false
 }
 
-// isMailField says whether a field of that name is one of mail, and not a line of
-// prose that happens to hold a colon.
+// isMailField reports whether a name is that of a usual field of mail. Another line with
+// a colon may be prose.
 func isMailField(name string) bool {
 	name = strings.ToLower(name)
 	switch name {
@@ -235,12 +237,13 @@ func isMailField(name string) bool {
 	return false
 }
 
+// isBlank reports whether a line has only white space.
 func isBlank(text []byte) bool { return len(bytes.Trim(text, " \t\r")) == 0 }
 
-// maxProblems is how many problems of one message are kept.
+// maxProblems limits the problems of a message.
 const maxProblems = 100
 
-// addProblem notes what was wrong, once for each wording.
+// addProblem adds a problem, unless the message has one with the same text.
 func (p *parser) addProblem(format string, args ...any) {
 	s := fmt.Sprintf(format, args...)
 	if slices.Contains(p.message.Problems, s) {
@@ -254,5 +257,5 @@ func (p *parser) addProblem(format string, args ...any) {
 	}
 }
 
-// quote makes text of the message fit for a problem.
+// quote shortens text of the message and makes it printable, for a problem.
 func quote(s string) string { return safetext.Cut(s, 60) }

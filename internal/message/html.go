@@ -12,31 +12,31 @@ import (
 	"golang.org/x/net/html/charset"
 )
 
-// metaCharset returns the charset that an PreferHTML document itself names, else
-// empty.
+// metaCharset returns the charset that an HTML document names itself, "" if it names
+// none.
 func metaCharset(b []byte) string {
 	_, name, _ := charset.DetermineEncoding(b, "")
-	if name == "windows-1252" { // also the answer when there is none
+	if name == "windows-1252" { // also returned if there is none
 		return ""
 	}
 	return name
 }
 
-// renderHTML returns PreferHTML as text of about limit octets at most, and how many
-// characters it has that mail programs hide. Scripts, styles, comments and tags
-// are dropped, entities decoded, white space collapsed, blocks on lines of their
-// own, lists with their signs, small tables aligned, links with their targets.
+// renderHTML converts HTML to text of about limit octets at most, and counts the
+// characters that mail programs hide, which are omitted. Scripts, styles, comments and
+// tags are removed, entities decoded, white space collapsed. Blocks are on lines of
+// their own, list items have marks, small tables are aligned, links have their targets.
 //
-// It walks the tokens and builds no tree: what is open stands on a stack of
-// bounded height, so nesting costs nothing, and an end tag that lacks its start
-// tag can't close what is around a table.
+// It reads tokens and builds no tree. Open elements are on a stack of limited height, so
+// that nesting costs nothing. An end tag without a start tag does not close elements
+// outside of its table cell.
 func renderHTML(s string, limit int) (text string, hidden int) {
 	p := &htmlPage{limit: limit}
 	z := html.NewTokenizer(strings.NewReader(s))
-	skip := false // this is the text of a script, a style, …
+	skip := false // the text is that of a script, a style or the like
 	for len(p.out) < limit {
 		switch z.Next() {
-		case html.ErrorToken: // the end: a string has no other error
+		case html.ErrorToken: // the end: reading a string has no other error
 			return p.finish(), p.hidden
 		case html.TextToken:
 			if !skip {
@@ -56,42 +56,44 @@ func renderHTML(s string, limit int) (text string, hidden int) {
 	return p.finish(), p.hidden
 }
 
-// htmlPage is a rendering on its way. Line ends and spaces wait until text follows.
+// htmlPage builds the text of an HTML document. Line ends and spaces are written only
+// before the next text.
 type htmlPage struct {
 	limit          int
 	out            []byte
-	lastLineEnd    int // where the last line ended
-	hidden         int // characters that were left out
+	lastLineEnd    int // offset of the last line end in out
+	hidden         int // number of hidden characters
 	newlines       int
 	space          bool
-	pendingCells   int    // cell ends before the next text
-	atCellStart    bool   // a cell has begun: its first block begins no line
-	itemSign       string // the sign of the list item that begins
-	preDepth       int    // elements open that keep white space
-	quoteDepth     int    // block quotes open
-	lastQuoteDepth int    // block quotes around the last text
-	listDepth      int    // lists open
+	pendingCells   int    // cell ends to be written before the next text
+	atCellStart    bool   // at the start of a table cell: a block there starts no new line
+	itemSign       string // mark of the list item that starts, "" if none does
+	preDepth       int    // number of open elements that preserve white space
+	quoteDepth     int    // number of open block quotes
+	lastQuoteDepth int    // quoteDepth of the last text
+	listDepth      int    // number of open lists
 	open           []element
-	untracked      int // elements open above those
+	untracked      int // number of open elements that are not on the stack
 	tables         []table
 	links          links
 }
 
-// element is an element that is open.
+// element is an open element.
 type element struct {
 	tag        atom.Atom
 	visibility visibility
 	link       link // of an a
-	nextItem   int  // number of the next item of an ol, else 0
+	nextItem   int  // number of the next item of an ol; 0 for other elements
 
-	offset, newlines int // what was written and what waited when it began
+	offset, newlines int // length of out, and line ends to be written, at the start of the element
 }
 
 const (
-	maxOpenElements = 256 // elements that are kept track of
-	maxShownDepth   = 8   // levels of quotes and lists that are shown
+	maxOpenElements = 256 // height of the stack of open elements
+	maxShownDepth   = 8   // levels of quotes and lists that are marked
 )
 
+// startTag handles a start tag.
 func (p *htmlPage) startTag(tag atom.Atom, a attrs) {
 	if tag == atom.Base {
 		p.links.setBase(a.href)
@@ -130,7 +132,7 @@ func (p *htmlPage) startTag(tag atom.Atom, a attrs) {
 	p.open = append(p.open, e)
 }
 
-// writeStart writes what shows at an element's beginning.
+// writeStart writes what an element shows at its start.
 func (p *htmlPage) writeStart(tag atom.Atom, a attrs) {
 	p.atCellStart = p.atCellStart && tag != atom.Table
 	p.margin(tag)
@@ -156,15 +158,7 @@ func (p *htmlPage) writeStart(tag atom.Atom, a attrs) {
 			p.word("[form to " + p.links.format(target) + "]")
 		}
 	case atom.Input:
-		switch kind := strings.ToLower(a.inputType); kind {
-		case "hidden":
-		case "submit", "button", "reset", "image":
-			p.word("[" + collapseSpace(a.value+" "+a.alt) + "]")
-		case "password":
-			p.word("[password: ]")
-		default:
-			p.word("[" + collapseSpace(a.value) + "_]")
-		}
+		p.writeInput(a)
 	case atom.Li:
 		p.itemSign = "- "
 		if i := p.find(atom.Ol, atom.Ul, atom.Menu); i >= 0 && p.open[i].tag == atom.Ol {
@@ -178,7 +172,20 @@ func (p *htmlPage) writeStart(tag atom.Atom, a attrs) {
 	}
 }
 
-// endTag closes the innermost element of that name, and what is open in it.
+// writeInput writes what a form field shows.
+func (p *htmlPage) writeInput(a attrs) {
+	switch strings.ToLower(a.inputType) {
+	case "hidden":
+	case "submit", "button", "reset", "image":
+		p.word("[" + collapseSpace(a.value+" "+a.alt) + "]")
+	case "password":
+		p.word("[password: ]")
+	default:
+		p.word("[" + collapseSpace(a.value) + "_]")
+	}
+}
+
+// endTag closes the innermost element of a name, and the elements inside it.
 func (p *htmlPage) endTag(tag atom.Atom) {
 	if p.untracked > 0 && tag != 0 && !isVoid(tag) {
 		p.untracked--
@@ -191,8 +198,8 @@ func (p *htmlPage) endTag(tag atom.Atom) {
 	}
 }
 
-// find returns the index of the innermost open element of these names, not
-// beyond the table cell that is open; -1 if there is none.
+// find returns the index of the innermost open element with one of the names, within the
+// current table cell; -1 if there is none.
 func (p *htmlPage) find(tags ...atom.Atom) int {
 	for i := len(p.open) - 1; i >= 0; i-- {
 		for _, tag := range tags {
@@ -207,7 +214,7 @@ func (p *htmlPage) find(tags ...atom.Atom) int {
 	return -1
 }
 
-// closeElements closes open[i] and all within.
+// closeElements closes open[i] and all elements inside it.
 func (p *htmlPage) closeElements(i int) {
 	for len(p.open) > i {
 		e := p.open[len(p.open)-1]
@@ -228,9 +235,9 @@ func (p *htmlPage) closeElements(i int) {
 			continue
 		}
 		if e.tag == atom.Td || e.tag == atom.Th {
-			p.newlines = 0 // what ends the last block of a cell ends no line
+			p.newlines = 0 // the end of the last block in a cell ends no line
 			if len(p.out) == e.offset {
-				p.newlines = e.newlines // it was empty
+				p.newlines = e.newlines // the cell is empty
 			}
 			p.space, p.atCellStart = true, false
 			continue
@@ -239,7 +246,7 @@ func (p *htmlPage) closeElements(i int) {
 	}
 }
 
-// closeImplied closes what the start of an element ends without an end tag.
+// closeImplied closes the elements that a start tag ends implicitly.
 func (p *htmlPage) closeImplied(tag atom.Atom) {
 	i := -1
 	switch tag {
@@ -267,14 +274,14 @@ func (p *htmlPage) closeImplied(tag atom.Atom) {
 	}
 }
 
-// margin ends the line before or after an element.
+// margin ends the line before or after a block element.
 func (p *htmlPage) margin(tag atom.Atom) {
 	if !p.atCellStart {
 		p.newlines = max(p.newlines, lineEndsAround(tag))
 	}
 }
 
-// text writes the text between two tags.
+// text writes a text token.
 func (p *htmlPage) text(s []byte) {
 	if p.visibility().isHidden() {
 		for _, r := range string(s) {
@@ -309,8 +316,8 @@ func (p *htmlPage) text(s []byte) {
 	}
 }
 
-// isFiller says whether r is one of those invisible characters that mails are
-// padded with, or the one that stands for the end of a cell here.
+// isFiller reports whether r is an invisible character that mails use as padding, or the
+// character that marks the end of a cell here.
 func isFiller(r rune) bool {
 	switch r {
 	case '\u00ad', '\u034f', '\u200b', '\u200c', '\u200d', '\u2060', '\ufeff', cellEndRune:
@@ -319,7 +326,7 @@ func isFiller(r rune) bool {
 	return false
 }
 
-// word writes s as a word of its own.
+// word writes s as a separate word.
 func (p *htmlPage) word(s string) {
 	p.space = true
 	p.flush()
@@ -327,7 +334,7 @@ func (p *htmlPage) word(s string) {
 	p.space = true
 }
 
-// flush writes the white space that stands before the next text.
+// flush writes the white space and marks that are due before the next text.
 func (p *htmlPage) flush() {
 	if p.newlines == 0 && !p.space && p.itemSign == "" && p.pendingCells == 0 && len(p.out) > 0 {
 		p.atCellStart = false
@@ -354,7 +361,7 @@ func (p *htmlPage) flush() {
 	p.newlines, p.space, p.pendingCells, p.atCellStart, p.itemSign, p.lastQuoteDepth = 0, false, 0, false, "", p.quoteDepth
 }
 
-// finish closes all that is open and returns the text.
+// finish closes all elements and returns the text.
 func (p *htmlPage) finish() string {
 	p.closeElements(0)
 	out := separateCells(p.out)

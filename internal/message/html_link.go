@@ -9,27 +9,27 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// links are the targets of a page's links. A short one stands behind the link's
-// text, a long one, as newsletters have them, at the end, with its host and its
-// number behind the text.
+// links are the targets of the links in a page. A short target follows the link's text.
+// A long one, as in newsletters, is listed at the end; its host and a number follow the
+// text.
 type links struct {
 	base    *url.URL
 	long    []string
 	numbers map[string]int
-	octets  int // of long
+	octets  int // total length of long
 }
 
-// link is a link that is open.
+// link is an open link.
 type link struct {
 	target string
-	offset int // where its text begins
+	offset int // offset of its text
 }
 
 const (
-	maxURL          = 2000    // octets of an address that are shown
-	maxHost         = 253     // octets of a host in the DNS
-	maxInlineURL    = 78      // octets of one that stands behind its text
-	maxFooterOctets = 1 << 20 // octets of all at the end
+	maxURL          = 2000    // octets of a target that are shown
+	maxHost         = 253     // octets of a host name
+	maxInlineURL    = 78      // octets of a target that follows its text
+	maxFooterOctets = 1 << 20 // octets of all targets at the end
 )
 
 func (l *links) setBase(href string) {
@@ -40,8 +40,8 @@ func (l *links) setBase(href string) {
 
 func (l *links) newLink(href string, at int) link { return link{l.address(href), at} }
 
-// address returns an address as it is shown: one that leads out of the page,
-// without the white space that browsers pass over. It is empty if there is none.
+// address returns a link target as it is shown, without the white space that browsers
+// ignore; "" for a target inside the page.
 func (l *links) address(href string) string {
 	href = strings.Join(strings.Fields(href), "")
 	if href == "" || strings.HasPrefix(href, "#") {
@@ -58,8 +58,8 @@ func (l *links) address(href string) string {
 	return href
 }
 
-// format returns what stands for a target in the text. A host in letters that may
-// look like others is shown in the letters of the DNS too (RFC 3492).
+// format returns a target as it follows its text. A host name that is not ASCII is also
+// shown in Punycode (RFC 3492): its letters may look like others.
 func (l *links) format(target string) string {
 	host, ascii := "", ""
 	if u, err := url.Parse(target); err == nil && len(u.Hostname()) <= maxHost {
@@ -90,7 +90,7 @@ func (l *links) format(target string) string {
 	return fmt.Sprintf("<%s…>%s [%d]", begin, ascii, n)
 }
 
-// footer returns the long targets, in at most limit octets.
+// footer returns the list of long targets, at most limit octets.
 func (l *links) footer(limit int) string {
 	var b strings.Builder
 	for i, target := range l.long {
@@ -106,7 +106,7 @@ func (l *links) footer(limit int) string {
 	return b.String()
 }
 
-// endLink writes the target of a link, unless its text is the target.
+// endLink writes the target of a link, unless the text is the target itself.
 func (p *htmlPage) endLink(l link) {
 	if l.target == "" || p.visibility().isHidden() {
 		return
@@ -123,7 +123,7 @@ func (p *htmlPage) endLink(l link) {
 	p.space = space
 }
 
-// withoutScheme returns an address without what people leave out.
+// withoutScheme returns a target without the parts that people omit.
 func withoutScheme(s string) string {
 	for _, scheme := range []string{"mailto:", "tel:", "http://", "https://"} {
 		s = strings.TrimPrefix(s, scheme)

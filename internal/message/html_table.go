@@ -7,23 +7,23 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// cellEnd stands between two cells in the text of a table that is open: a
-// control character that no text brings in.
+// cellEnd separates two cells in the text of an open table. isFiller and word remove this
+// control character from the text of the message.
 const (
 	cellEnd     = "\x1f"
 	cellEndRune = '\x1f'
 )
 
-// table is a table that is open.
+// table is an open table.
 type table struct {
-	offset     int  // where its text begins
-	isLayout   bool // a table is in it: it lays out the page
-	rowOffset  int  // where the text of its row begins
-	rowHasCell bool // the row has had a cell
+	offset     int  // offset of its text
+	isLayout   bool // it contains a table: it is for layout
+	rowOffset  int  // offset of the text of its current row
+	rowHasCell bool // the current row has a cell
 }
 
-// The widest table that is aligned, in columns of a terminal; its most columns
-// and rows.
+// Limits for tables that are aligned: the width in columns of a terminal, and the numbers
+// of columns and rows.
 const (
 	maxTableWidth = 110
 	maxColumns    = 20
@@ -43,7 +43,7 @@ func (p *htmlPage) beginRow() {
 	}
 }
 
-// beginCell begins a cell: on the line of the one before it, if that is one line.
+// beginCell starts a cell, on the line of the cell before it unless that has several lines.
 func (p *htmlPage) beginCell() {
 	n := len(p.tables)
 	if n == 0 {
@@ -62,8 +62,7 @@ func (p *htmlPage) beginCell() {
 	t.rowHasCell, p.atCellStart = true, true
 }
 
-// endTable aligns the columns of the innermost table, if it is one to read and
-// not one that lays out the page.
+// endTable aligns the columns of the innermost table, unless it is for layout.
 func (p *htmlPage) endTable() {
 	n := len(p.tables) - 1
 	t := p.tables[n]
@@ -77,8 +76,8 @@ func (p *htmlPage) endTable() {
 	}
 }
 
-// alignTable returns rows of cells with their columns aligned; nil if it is no
-// table of two columns and two rows at least, or too wide.
+// alignTable returns the rows of a table with aligned columns; nil if the table has less
+// than two columns or rows, or exceeds a limit.
 func alignTable(text []byte) []byte {
 	if bytes.Count(text, []byte("\n")) > maxRows {
 		return nil
@@ -125,8 +124,8 @@ func alignTable(text []byte) []byte {
 	return out
 }
 
-// separateCells puts spaces between the cells of tables that are not aligned,
-// and drops the empty cells that a line begins with.
+// separateCells writes spaces between the cells of tables that are not aligned, and
+// removes empty cells at the beginning of a line.
 func separateCells(out []byte) string {
 	var b strings.Builder
 	b.Grow(len(out) + len(out)/16)

@@ -5,7 +5,7 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-// isSkipped says whether an element's text, always one token, is not for reading.
+// isSkipped reports whether the text of an element, which is one token, is omitted.
 func isSkipped(tag atom.Atom) bool {
 	switch tag {
 	case atom.Script, atom.Style, atom.Title, atom.Iframe, atom.Noembed, atom.Noframes:
@@ -14,7 +14,7 @@ func isSkipped(tag atom.Atom) bool {
 	return false
 }
 
-// attrs are the attributes that matter to a reader.
+// attrs are the attributes that affect the text.
 type attrs struct {
 	href, alt, style, action, inputType, value, start string
 	hidden                                            bool
@@ -46,7 +46,7 @@ func attributes(z *html.Tokenizer, more bool) (a attrs) {
 	return a
 }
 
-// inTable says whether an element belongs to the structure of a table.
+// inTable reports whether an element is part of the structure of a table.
 func inTable(tag atom.Atom) bool {
 	switch tag {
 	case atom.Table, atom.Tbody, atom.Thead, atom.Tfoot, atom.Tr, atom.Td, atom.Th, atom.Caption:
@@ -55,7 +55,7 @@ func inTable(tag atom.Atom) bool {
 	return false
 }
 
-// isVoid says whether an element has no content and no end tag.
+// isVoid reports whether an element has neither content nor end tag.
 func isVoid(tag atom.Atom) bool {
 	switch tag {
 	case atom.Area, atom.Base, atom.Br, atom.Col, atom.Embed, atom.Hr, atom.Img, atom.Input, atom.Link, atom.Meta,
@@ -65,7 +65,7 @@ func isVoid(tag atom.Atom) bool {
 	return false
 }
 
-// lineEndsAround returns the line ends before and after an element.
+// lineEndsAround returns the number of line ends before and after an element.
 func lineEndsAround(tag atom.Atom) int {
 	switch tag {
 	case atom.P, atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6, atom.Blockquote, atom.Pre:

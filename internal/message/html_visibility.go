@@ -5,19 +5,19 @@ import (
 	"strings"
 )
 
-// visibility is whether an element shows, as mail programs show it. Only its own
-// attributes and those around it are heeded, no style sheet: what that hides is
+// visibility tells whether mail programs show an element. It comes from the attributes of
+// the element and of those that contain it. Style sheets are ignored: what they hide is
 // shown here.
 type visibility struct {
-	isRemoved   bool // whatever is in it
-	isInvisible bool // visibility: what is in it may say otherwise
-	isTiny      bool // font-size: the same
-	isClipped   bool // it has no height, and hides what does not fit
+	isRemoved   bool // with all elements inside
+	isInvisible bool // by visibility; an element inside can reset it
+	isTiny      bool // by font-size; an element inside can reset it
+	isClipped   bool // it has no height and hides overflow
 }
 
 func (l visibility) isHidden() bool { return l.isRemoved || l.isInvisible || l.isTiny || l.isClipped }
 
-// visibility returns how what comes next shows.
+// visibility returns the visibility of the innermost open element.
 func (p *htmlPage) visibility() visibility {
 	if len(p.open) == 0 {
 		return visibility{}
@@ -25,7 +25,7 @@ func (p *htmlPage) visibility() visibility {
 	return p.open[len(p.open)-1].visibility
 }
 
-// withAttributes returns the look of an element within one that has l.
+// withAttributes returns the visibility of an element inside one with visibility l.
 func (l visibility) withAttributes(a attrs) visibility {
 	l.isRemoved = l.isRemoved || a.hidden
 	if a.style == "" {
@@ -54,8 +54,8 @@ func (l visibility) withAttributes(a attrs) visibility {
 	return l
 }
 
-// isZero says whether a length is at most that many pixels, nothing in other
-// units.
+// isZero reports whether a length is at most a number of pixels, or zero in another
+// unit.
 func isZero(value string, pixels float64) bool {
 	number, px := strings.CutSuffix(value, "px")
 	if !px {

@@ -6,41 +6,41 @@ import (
 	"io"
 )
 
-// window is the octets of the message that are in memory as such: the longest
-// line that comes in one piece.
+// window is the size of the read buffer, in octets. A longer line is returned in
+// pieces.
 const window = 64 << 10
 
-// headerWindow is the same where no more than a header is read.
+// headerWindow is the size of the read buffer if only a header is read.
 const headerWindow = 8 << 10
 
-// lines cuts a message into lines. A line ends in LF, CRLF, CR or, as gateways
-// made it, CRCRLF: a reader that heeds only some of these loses whole parts of
-// real mail. The octets of a line end stay with the line.
+// lines splits a message into lines. A line ends in LF, CRLF, CR or CRCRLF, which some
+// gateways write. Real mail has all of them: a reader that does not know one of them
+// misses boundaries and loses parts.
 type lines struct {
 	r      *bufio.Reader
 	size   int  // of its buffer
-	inLine bool // the last piece had no line end: the next goes on with the same line
+	inLine bool // the last piece had no line end: the next one belongs to the same line
 }
 
-// line is a line, or a piece of one that is longer than the window. Its slices
-// hold until the next read.
+// line is a line, or a piece of one that is longer than the window. Its slices are
+// valid until the next call of next or peek.
 type line struct {
 	text  []byte
-	eol   []byte // the line end, empty in all pieces but the last
-	first bool   // text begins a line
+	eol   []byte // the line end; empty except in the last piece
+	first bool   // text is the beginning of a line
 }
 
 func newLines(r io.Reader, size int) *lines {
 	return &lines{r: bufio.NewReaderSize(r, size), size: size}
 }
 
-// next returns the next line or piece; io.EOF behind the last one.
+// next returns the next line or piece, io.EOF after the last one.
 func (l *lines) next() (line, error) {
 	var b []byte
 	var err error
 	end := -1
 	for scanned := 0; end < 0 && err == nil; scanned = len(b) {
-		// One octet more, and all that came with it.
+		// Wait for one more octet, and use everything that arrived with it.
 		_, err = l.r.Peek(scanned + 1)
 		b, _ = l.r.Peek(l.r.Buffered())
 		if end = bytes.IndexAny(b[scanned:], "\r\n"); end >= 0 {
@@ -52,24 +52,24 @@ func (l *lines) next() (line, error) {
 	}
 	next := end
 	switch {
-	case end < 0: // none, or none yet
+	case end < 0: // the message ends here, or the line is longer than the window
 		end, next = len(b), len(b)
 	case b[end] == '\n':
 		next++
 	case end <= l.size-maxLineEnd:
 		b, _ = l.r.Peek(end + maxLineEnd)
 		next += lineEndLength(b[end:])
-	} // else it comes with the next piece, for which there is room
+	} // else the line end is in the next piece
 	ln := line{text: b[:end], eol: b[end:next], first: !l.inLine}
 	l.inLine = next == end
 	l.r.Discard(next)
 	return ln, nil
 }
 
-// maxLineEnd is the octets of the longest line end.
+// maxLineEnd is the length of the longest line end, in octets.
 const maxLineEnd = len("\r\r\n")
 
-// lineEndLength returns the octets of the line end that b begins with.
+// lineEndLength returns the length of the line end at the beginning of b.
 func lineEndLength(b []byte) int {
 	for _, s := range []string{"\r\r\n", "\r\n"} {
 		if bytes.HasPrefix(b, []byte(s)) {
@@ -79,7 +79,8 @@ func lineEndLength(b []byte) int {
 	return 1
 }
 
-// peek returns what comes next, up to 4 KiB. It spoils the slices of a line.
+// peek returns the next octets without reading them, up to 4 KiB. It invalidates the
+// slices of the last line.
 func (l *lines) peek() []byte {
 	b, _ := l.r.Peek(4 << 10)
 	return b

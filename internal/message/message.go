@@ -1,20 +1,19 @@
 // Package message reads a mail (RFC 5322, MIME) for people: decoded header
-// fields, one readable text, a numbered list of parts, and any part's octets.
+// fields, one readable text, a numbered list of parts, and the octets of a part.
 //
-// The octets are taken to be hostile. A message is read once, line by line, and
-// never held whole; time is linear in its length and memory is bounded by
-// Options, whatever is in it. Nothing in a message is an error: what can't be
-// parsed is shown as text, what can't be decoded is shown as far as it goes, and
-// Problems says so. Nothing is ever fetched from a network.
+// A message may be hostile. It is read once, line by line, and never kept in memory
+// as a whole: time is linear in its length, and memory is bounded by Options. A
+// malformed message is no error. What can't be parsed becomes text, what can't be
+// decoded is decoded as far as possible, and Problems describes the fault. Nothing is
+// fetched from a network.
 //
-// The readable text is text/plain where there is any, else a rendering of the
-// PreferHTML; attachments are left out, messages within the message are shown below
-// a few of their header fields, invitations by what they say.
+// The readable text is the text/plain if there is any, else the HTML converted to
+// text. Attachments are omitted. Messages within the message are shown below a few of
+// their header fields, invitations as a list of their properties.
 //
-// Line ends may be CRLF, LF, CR, or any mix of them; a first mbox "From " line, a
-// byte order mark and leading blank lines are passed over.
-// All strings are valid UTF-8, but they still hold the control characters that
-// the sender put there: print them through package safetext.
+// Line ends may be CRLF, LF, CR or a mix of them. An mbox "From " line, a byte order
+// mark and blank lines before the header are skipped. All strings are valid UTF-8, but
+// may have control characters of the sender: print them through package safetext.
 //
 // Files: lines.go cuts the lines, parse.go and part.go walk the MIME structure,
 // encoded_message.go does so in encoded messages, header.go reads the fields,
@@ -23,10 +22,10 @@
 // and utf7.go convert charsets, readable_text.go chooses the readable text, html*.go
 // render HTML, flowed.go format=flowed, calendar.go invitations.
 //
-// The charsets are those of go-message. Its parser is not used: it gives up a
-// multipart at the first malformed header or at a preamble line over 4 KiB, and
-// has no limits for parts and depth. Not done here: decryption, signatures,
-// TNEF, uuencoded files in the midst of a text.
+// The charsets are those of go-message. Its parser is not used: it stops reading a
+// multipart at the first malformed header or at a preamble line over 4 KiB, and has no
+// limits for parts and depth. The package does not decrypt, check signatures, or read
+// TNEF and uuencoded files inside a text.
 package message
 
 import (
@@ -37,22 +36,22 @@ import (
 	"strings"
 )
 
-// ErrNoPart is returned when a message has no part of the number asked for.
+// ErrNoPart is returned when a message has no part with the given number.
 var ErrNoPart = errors.New("no such part")
 
-// Options are the limits of one message. A zero is the default. What goes beyond
-// a limit is left out and named in Problems.
+// Options are the limits for one message, and what its Text contains. A limit of 0 is
+// the default. What exceeds a limit is omitted, and Problems says so.
 type Options struct {
-	MaxHeaderOctets int // of one header, the message's or a part's; default 512 KiB
-	MaxFields       int // header fields kept; default 1,000
-	MaxDepth        int // multiparts and messages within each other; default 100
+	MaxHeaderOctets int // of one header, of the message or a part; default 512 KiB
+	MaxFields       int // header fields of one header; default 1,000
+	MaxDepth        int // nested multiparts and messages; default 100
 	MaxParts        int // parts, multiparts included; default 10,000
 	MaxTextOctets   int // of Text; default 2 MiB
 
-	AllText bool // Text is every text: all alternatives, and what is attached
+	AllText bool // Text has all texts: every alternative, and attached ones
 
-	PreferHTML bool // Text is of the PreferHTML rather than the text/plain where a message has both
-	MarkParts  bool // Text has a line such as [part 3: report.pdf, 12 KiB] where a part stands that it does not show
+	PreferHTML bool // Text is the HTML instead of the text/plain if a message has both
+	MarkParts  bool // Text has a line such as [part 3: report.pdf, 12 KiB] in the place of each omitted part
 }
 
 func (o Options) withDefaults() Options {
@@ -73,22 +72,23 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Message is a mail for reading.
+// Message is a mail as people read it.
 type Message struct {
-	Header   []Field  `json:"header"`             // all fields of the message, in order
-	Text     string   `json:"text"`               // the readable body, its line ends "\n"
-	Parts    []Part   `json:"parts"`              // all leaves and messages within the message, in order
-	Problems []string `json:"problems,omitempty"` // what was wrong or left out, for people; at most 100
+	Header   []Field  `json:"header"`             // fields of the message, in order
+	Text     string   `json:"text"`               // readable text, with line ends "\n"
+	Parts    []Part   `json:"parts"`              // leaves and messages within the message, in order
+	Problems []string `json:"problems,omitempty"` // faults and omissions, for people; at most 100
 }
 
-// Field is a header field. Value is unfolded, its encoded words decoded (RFC 2047).
+// Field is a header field. Value is unfolded, and its encoded words are decoded
+// (RFC 2047).
 type Field struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 }
 
-// Part is a leaf of the MIME structure, or a message within the message (whose
-// own parts follow it).
+// Part is a leaf of the MIME structure, or a message within the message. The parts of
+// such a message follow it.
 type Part struct {
 	Number      int    `json:"number"`                // from 1, in order
 	Path        string `json:"path"`                  // section as in IMAP (RFC 9051 6.4.5), such as 1.2.3
@@ -96,13 +96,13 @@ type Part struct {
 	Charset     string `json:"charset,omitempty"`     // as declared, in lower case
 	Name        string `json:"name,omitempty"`        // file name, decoded (RFC 2231, RFC 2047), safe to create in a directory
 	Disposition string `json:"disposition,omitempty"` // as declared, in lower case: attachment, inline
-	Attachment  bool   `json:"attachment"`            // it has a name or is not for reading: what a person would save
+	Attachment  bool   `json:"attachment"`            // it has a file name or is not readable text
 	Size        int64  `json:"size"`                  // decoded octets
-	Depth       int    `json:"depth"`                 // multiparts and messages around it; 0 for the body of a simple message
+	Depth       int    `json:"depth"`                 // number of multiparts and messages that contain it; 0 for the body of a simple message
 }
 
-// Get returns the decoded value of the first header field of that name, in
-// whatever case; empty if there is none.
+// Get returns the value of the first header field with a name, "" if there is none.
+// Case does not matter.
 func (m *Message) Get(name string) string {
 	for _, f := range m.Header {
 		if strings.EqualFold(f.Name, name) {
@@ -112,7 +112,7 @@ func (m *Message) Get(name string) string {
 	return ""
 }
 
-// Read reads a message to the end of r. The only errors are those of r.
+// Read reads a message to the end of r. It returns only errors of r.
 func Read(r io.Reader, o Options) (*Message, error) {
 	p := newParser(r, window, o)
 	if err := p.run(); err != nil {
@@ -122,9 +122,8 @@ func Read(r io.Reader, o Options) (*Message, error) {
 	return p.message, nil
 }
 
-// ReadHeader reads the message's header and no more of r than the octets that
-// come with it: the message has no Text and no Parts. The only errors are those
-// of r.
+// ReadHeader reads only the header of a message: Text and Parts are empty. It may read
+// up to 8 KiB more from r. It returns only errors of r.
 func ReadHeader(r io.Reader, o Options) (*Message, error) {
 	p := newParser(r, headerWindow, o)
 	p.headerOnly = true
@@ -134,11 +133,11 @@ func ReadHeader(r io.Reader, o Options) (*Message, error) {
 	return p.message, nil
 }
 
-// Extract reads a message to its end, once, and asks for each part as it begins
-// where its decoded octets go. Of the part only the Size is not yet known; it has
-// the number that Read gives it with the same Options. open may return nil for a
-// part that goes nowhere. A writer is closed when its part ends: not if an error
-// came before. The errors are those of r, of open and of the writers.
+// Extract reads a message to its end and writes the decoded octets of each part to the
+// writer that open returns for it, or nowhere if open returns nil. open is called when
+// the part begins: its Size is not known, all else is as Read returns it with the same
+// Options. Extract closes a writer when its part ends, but not after an error. The
+// errors are those of r, open and the writers.
 func Extract(r io.Reader, o Options, open func(Part) (io.WriteCloser, error)) error {
 	p := newParser(r, window, o)
 	p.openPart = open
@@ -148,9 +147,9 @@ func Extract(r io.Reader, o Options, open func(Part) (io.WriteCloser, error)) er
 	return nil
 }
 
-// WritePart writes the decoded octets of one part (Part.Number, by the same
-// Options) to w, as they stream in from r; text is not converted from its
-// charset. It returns ErrNoPart, or the errors of r and w.
+// WritePart reads a message from r and writes the decoded octets of the part with a
+// Part.Number to w. The number is that of Read with the same Options. The charset of
+// text is not converted. The error is ErrNoPart, or one of r and w.
 func WritePart(w io.Writer, r io.Reader, number int, o Options) error {
 	p := newParser(r, window, o)
 	out := bufio.NewWriter(w)
@@ -173,7 +172,7 @@ func WritePart(w io.Writer, r io.Reader, number int, o Options) error {
 	return nil
 }
 
-// flushWriter is a buffered writer that is flushed by Close.
+// flushWriter is a buffered writer whose Close only flushes.
 type flushWriter struct{ *bufio.Writer }
 
 func (f flushWriter) Close() error { return f.Flush() }

@@ -9,14 +9,14 @@ import (
 	"archiverd/internal/safetext"
 )
 
-// params are the parameters of a Content-Type or Content-Disposition, by name
-// in lower case, as they stand there but for the quotes.
+// params are the parameters of a Content-Type or Content-Disposition, undecoded and
+// without quotes. The keys are in lower case.
 type params map[string]string
 
-// parseParams cuts a field's value into its first word in lower case and its
-// parameters (RFC 2045 5.1), and takes nearly anything for one: values with
-// spaces or 8-bit octets and no quotes, quotes that never end, doubles (the
-// first counts), Windows paths.
+// parseParams splits a field's value into its first word, in lower case, and its
+// parameters (RFC 2045 5.1). It accepts faults that are common in mail: unquoted values
+// with spaces or 8-bit octets, quotes that are not closed, Windows paths. Of equal names
+// the first counts.
 func parseParams(s string) (value string, ps params) {
 	ps = params{}
 	value, s = cutParam(s)
@@ -33,8 +33,8 @@ func parseParams(s string) (value string, ps params) {
 	return strings.ToLower(value), ps
 }
 
-// cutParam cuts s at the first semicolon outside quotes and comments, and drops
-// the comments.
+// cutParam cuts s at the first semicolon outside quotes and comments, and removes
+// comments.
 func cutParam(s string) (param, rest string) {
 	var b strings.Builder
 	quoted, comment := false, 0
@@ -60,6 +60,7 @@ func cutParam(s string) (param, rest string) {
 	return b.String(), ""
 }
 
+// unquoteParam removes the quotes and escapes of a quoted string.
 func unquoteParam(s string) string {
 	if !strings.HasPrefix(s, `"`) {
 		return s
@@ -74,8 +75,8 @@ func unquoteParam(s string) string {
 	return b.String()
 }
 
-// get returns a parameter decoded: continued and percent-encoded (RFC 2231), or
-// with encoded words, which RFC 2047 5 forbids and many send.
+// get returns a decoded parameter: continuations and percent-encoding (RFC 2231), and
+// encoded words, which are common although RFC 2047 5 forbids them.
 func (ps params) get(name string) string {
 	if v, ok := ps[name+"*"]; ok {
 		return decodeExtended(v)
@@ -105,8 +106,8 @@ func (ps params) get(name string) string {
 	return s
 }
 
-// boundary returns the boundary of a multipart, as its octets stand in the
-// message; empty if there is none.
+// boundary returns the undecoded octets of the boundary of a multipart, "" if there is
+// none.
 func (ps params) boundary() string {
 	b, ok := ps["boundary"]
 	if !ok {
@@ -115,13 +116,14 @@ func (ps params) boundary() string {
 	return strings.TrimRight(b, " \t\r")
 }
 
+// decodeExtended decodes an extended value (RFC 2231 4).
 func decodeExtended(v string) string {
 	charset, v := cutCharset(v)
 	s, _, _ := toUTF8([]byte(decodePercent(v)), charset, "")
 	return s
 }
 
-// cutCharset cuts charset'language'value (RFC 2231 4).
+// cutCharset splits charset'language'value (RFC 2231 4).
 func cutCharset(v string) (charset, value string) {
 	charset, rest, ok := strings.Cut(v, "'")
 	if _, value, both := strings.Cut(rest, "'"); ok && both {
@@ -130,6 +132,7 @@ func cutCharset(v string) (charset, value string) {
 	return "", v
 }
 
+// decodePercent decodes percent-encoded octets; other octets stay.
 func decodePercent(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -143,12 +146,13 @@ func decodePercent(s string) string {
 	return b.String()
 }
 
-// mediaType says whether s is a media type (RFC 2045 5.1).
+// isMediaType reports whether s is a media type (RFC 2045 5.1).
 func isMediaType(s string) bool {
 	main, sub, ok := strings.Cut(s, "/")
 	return ok && isToken(main) && isToken(sub) && len(s) <= 127
 }
 
+// isToken reports whether s is a token (RFC 2045 5.1).
 func isToken(s string) bool {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] > '~' || strings.IndexByte(`()<>@,;:\"/[]?=`, s[i]) >= 0 {
@@ -158,8 +162,8 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// isWindowsDevice says whether Windows takes a file name, without what follows its
-// first dot, for a device.
+// isWindowsDevice reports whether Windows reserves a file name, given without what
+// follows its first dot, for a device.
 func isWindowsDevice(base string) bool {
 	base = strings.ToUpper(strings.TrimSpace(base))
 	switch base {
@@ -169,12 +173,12 @@ func isWindowsDevice(base string) bool {
 	return len(base) == 4 && (strings.HasPrefix(base, "COM") || strings.HasPrefix(base, "LPT")) && '0' <= base[3] && base[3] <= '9'
 }
 
-// maxFileName is the longest file name, in octets: any file system takes it.
+// maxFileName limits a file name, in octets. Every file system accepts such a name.
 const maxFileName = 200
 
-// fileName makes a name safe to create in a directory: the base name, without
-// control, format and invisible characters or any that Windows forbids, no dot
-// first or last, no option of a command and no device of Windows.
+// fileName returns a name that is safe to create in a directory: the base name without
+// control, format and invisible characters and those that Windows forbids. It does not
+// begin or end with a dot, is no option of a command and no Windows device.
 func fileName(s string) string {
 	s = s[strings.LastIndexAny(s, `/\`)+1:]
 	s = strings.Map(func(r rune) rune {

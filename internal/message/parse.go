@@ -8,48 +8,48 @@ import (
 	"strings"
 )
 
-// parser walks a message once, line by line. At any line it is in a header
-// (head), in the octets of a leaf (leaf), or beside the parts of a multipart
-// (neither). Nothing recurses: what is open stands on the stack.
+// parser reads a message once, line by line. At each line it is in a header (header is
+// set), in a leaf (leaf is set), or between the parts of a multipart (neither is set).
+// It does not recurse: open multiparts and messages are on the stack.
 type parser struct {
 	options    Options
 	lines      *lines
 	message    *Message
-	stack      []frame // the first is the message itself
+	stack      []frame // open multiparts and messages; the first is the whole message
 	header     *header
 	leaf       *leaf
-	partCount  int // parts and multiparts so far
-	lookaheads int // times that a header looked ahead
-	textRoom   int // octets of readable text that may still be kept
+	partCount  int // number of parts and multiparts so far
+	lookaheads int // number of calls of headerContinues
+	textRoom   int // octets of readable text that can still be kept
 
-	baseFrame       int               // of stack: the message that in is the octets of; 0, or an encoded one
-	encodedMessages []*encodedMessage // the encoded messages that are open
-	startsEncoded   bool              // the message on top of the stack is encoded: its octets are to be decoded
+	baseFrame       int               // index on stack of the message whose octets lines has: 0, or an encoded one
+	encodedMessages []*encodedMessage // open encoded messages, from outer to inner
+	startsEncoded   bool              // the message on top of the stack is encoded, and decoding must begin
 
-	charsetHint string // the first charset that the message names, beside ASCII and UTF-8
-	headerOnly  bool   // read the message's header, and no more
+	charsetHint string // first charset that the message names, except ASCII and UTF-8
+	headerOnly  bool   // only the header of the message is read
 	openPart    func(Part) (io.WriteCloser, error)
-	openErr     error // of open
-	lastPart    int   // the part behind which nothing is wanted; 0 to read all
-	done        bool  // it has ended
+	openErr     error // error of openPart
+	lastPart    int   // Part.Number after which reading stops; 0: the end of the message
+	done        bool  // reading stops
 }
 
-// frame is a multipart or a message that is open.
+// frame is an open multipart or message.
 type frame struct {
-	boundary       []byte // of a multipart, empty if it names none; nil for a message
-	actualBoundary []byte // the boundary that it has instead
-	path           string // of its children: path.1, path.2
+	boundary       []byte // of a multipart; empty if it has none, nil for a message
+	actualBoundary []byte // boundary that the multipart uses instead of the named one
+	path           string // section of the multipart: its children are path.1, path.2
 	isDigest       bool   // multipart/digest: its parts are messages (RFC 2046 5.1.5)
 	childCount     int
-	closed         bool     // its last boundary was seen
-	preamble       []byte   // what comes before the first child: all there is if none comes
-	node           *node    // where its readable text goes
-	raw            *content // the octets of a message within the message
+	closed         bool     // the closing boundary was read
+	preamble       []byte   // text before the first child; it is shown if there is no child
+	node           *node    // its readable text
+	raw            *content // octets of a message within the message; nil for multiparts and the whole message
 	partIndex      int      // its index in Parts
-	rawClosed      bool     // raw has been closed by whoever decoded it
+	rawClosed      bool     // encodedMessage has closed raw
 }
 
-// leaf is a part that has no parts.
+// leaf is a part without parts.
 type leaf struct {
 	content
 	partIndex int // its index in Parts
@@ -58,7 +58,7 @@ type leaf struct {
 	node      *node
 }
 
-// newParser makes a parser that holds size octets of r in memory as such.
+// newParser returns a parser of r with a read buffer of size octets.
 func newParser(r io.Reader, size int, o Options) *parser {
 	o = o.withDefaults()
 	return &parser{
@@ -71,7 +71,7 @@ func newParser(r io.Reader, size int, o Options) *parser {
 	}
 }
 
-// run reads to the end of the message, or of the last part that is wanted.
+// run reads to the end of the message, or of lastPart.
 func (p *parser) run() error {
 	for !p.done {
 		ln, err := p.lines.next()
@@ -93,12 +93,13 @@ func (p *parser) run() error {
 	return p.openErr
 }
 
-// handleLine takes a line, for what is open and for all messages around it.
+// handleLine handles a line, for the innermost open frame and for all messages that
+// contain it.
 func (p *parser) handleLine(ln line) error {
 	i, last := p.boundary(ln)
 	around := p.stack[p.baseFrame+1:]
 	if i >= 0 {
-		around = p.stack[p.baseFrame+1 : i] // to the messages around its multipart a boundary is content
+		around = p.stack[p.baseFrame+1 : i] // a boundary is content of the messages that contain its multipart
 	}
 	if err := writeRaw(around, ln); err != nil {
 		return err
@@ -106,7 +107,7 @@ func (p *parser) handleLine(ln line) error {
 	return p.dispatchLine(ln, i, last)
 }
 
-// writeRaw writes a line to all messages on a stack.
+// writeRaw writes a line to all messages within the message on a stack.
 func writeRaw(stack []frame, ln line) error {
 	for i := range stack {
 		if raw := stack[i].raw; raw != nil {
@@ -118,13 +119,13 @@ func writeRaw(stack []frame, ln line) error {
 	return nil
 }
 
-// boundary returns which open multipart's boundary a line is (RFC 2046 5.1.1),
-// -1 if none's, and whether it is its last.
+// boundary returns the index of the frame whose boundary a line is (RFC 2046 5.1.1), -1
+// if it is none, and whether it is the closing one.
 func (p *parser) boundary(ln line) (i int, last bool) {
 	return findBoundary(ln, p.stack, p.baseFrame)
 }
 
-// findBoundary looks for the boundary in stack, above base.
+// findBoundary does the work of boundary for the frames above base.
 func findBoundary(ln line, stack []frame, base int) (i int, last bool) {
 	text, ok := bytes.CutPrefix(ln.text, []byte("--"))
 	if !ok || !ln.first {
@@ -141,7 +142,7 @@ func findBoundary(ln line, stack []frame, base int) (i int, last bool) {
 	return -1, false
 }
 
-// dispatchLine takes a line, or the boundary of the multipart on the stack at i.
+// dispatchLine handles a line in the innermost open frame, or the boundary of stack[i].
 func (p *parser) dispatchLine(ln line, i int, last bool) error {
 	switch top := &p.stack[len(p.stack)-1]; {
 	case i >= 0:
@@ -174,16 +175,16 @@ func (p *parser) dispatchLine(ln line, i int, last bool) error {
 	return nil
 }
 
-// adoptBoundary says whether a line before the first part is the boundary of a
-// multipart all the same, though that names another or none: the next line is a
-// field of a part's header. The line that it returns is to be used from then on.
+// adoptBoundary reports whether a line before the first part is the boundary of a
+// multipart that names another boundary or none: the next line must be a content- field.
+// The returned line replaces ln, whose slices are invalid.
 func (p *parser) adoptBoundary(f *frame, ln line) (line, bool) {
 	text := bytes.TrimRight(ln.text, " \t\r")
 	if !ln.first || len(ln.eol) == 0 || len(text) < 3 || !bytes.HasPrefix(text, []byte("--")) || f.actualBoundary != nil {
 		return ln, false
 	}
 	f.actualBoundary = bytes.Clone(text[2:])
-	ln = line{bytes.Clone(ln.text), bytes.Clone(ln.eol), true} // looking ahead spoils it
+	ln = line{bytes.Clone(ln.text), bytes.Clone(ln.eol), true} // peek invalidates the slices
 	next, _ := cutLine(p.lines.peek())
 	if name, _, ok := cutField(next); !ok || !strings.HasPrefix(strings.ToLower(name), "content-") {
 		f.actualBoundary = nil
@@ -193,12 +194,12 @@ func (p *parser) adoptBoundary(f *frame, ln line) (line, bool) {
 	return ln, true
 }
 
-// endHeaderBefore ends the header before a line that is the body's first.
+// endHeaderBefore ends the header before a line that is the first of the body.
 func (p *parser) endHeaderBefore(ln line) {
 	n := len(p.stack)
 	p.endHeader()
 	i, last := p.boundary(ln)
-	if i < 0 { // the frames around have it already
+	if i < 0 { // handleLine has written it to the outer messages
 		writeRaw(p.stack[n:], ln)
 	}
 	if p.startsEncoded && i < 0 || p.done {
@@ -207,13 +208,13 @@ func (p *parser) endHeaderBefore(ln line) {
 	p.dispatchLine(ln, i, last)
 }
 
-// closeElements closes all that is open within stack[i]: at a boundary, or at the end
-// of the message.
+// closeFrames closes everything inside stack[i], at a boundary or at the end of the
+// message.
 func (p *parser) closeFrames(i int, boundary bool) error {
-	for p.header != nil { // one header without a body can begin a message, that is another
+	for p.header != nil { // the end of a header may begin a message, whose header ends too
 		p.endHeader()
 	}
-	p.startsEncoded = false // nothing of it came
+	p.startsEncoded = false // the encoded message is empty
 	if p.done {
 		return nil
 	}
@@ -243,7 +244,7 @@ func (p *parser) closeFrames(i int, boundary bool) error {
 	return err
 }
 
-// endPart notes what is known of a part at its end.
+// endPart records the size and faults of a part that ended.
 func (p *parser) endPart(c *content, part int) error {
 	p.message.Parts[part].Size = c.size
 	if c.decoder.broken() {
@@ -253,7 +254,7 @@ func (p *parser) endPart(c *content, part int) error {
 	return c.err
 }
 
-// endHeader ends a header: what it says begins.
+// endHeader ends a header. It starts the part or multipart that the header describes.
 func (p *parser) endHeader() {
 	h := p.header
 	p.header = nil
@@ -277,35 +278,48 @@ func (p *parser) endHeader() {
 		return
 	}
 	mtype, ps := p.contentType(h, top.isDigest)
-	deep := len(p.stack) > p.options.MaxDepth
-	boundary := ps.boundary()
-	enc := transferEncoding(h.get("Content-Transfer-Encoding"))
-	if strings.HasPrefix(mtype, "multipart/") {
-		if boundary == "" {
-			p.addProblem("multipart%s without a boundary", atPath(childPath))
-		}
-		if deep {
-			p.addProblem("parts deeper than %d: not looked into", p.options.MaxDepth)
-		} else {
-			inner := newNode(mtype, top.node)
-			inner.isAlternative = inner.isAlternative && !p.options.AllText
-			if mtype == "multipart/encrypted" {
-				p.addProblem("encrypted: archiverd can't read what is in it")
-			}
-			p.stack = append(p.stack, frame{
-				boundary: []byte(boundary),
-				path:     childPath,
-				isDigest: mtype == "multipart/digest",
-				node:     inner,
-			})
-			return
-		}
+	if strings.HasPrefix(mtype, "multipart/") && p.startMultipart(mtype, ps.boundary(), childPath) {
+		return
 	}
+	p.startPart(mtype, path, ps, h)
+}
+
+// isDeep reports whether the part that starts is nested too deeply to be parsed.
+func (p *parser) isDeep() bool { return len(p.stack) > p.options.MaxDepth }
+
+// startMultipart opens a multipart. It returns false if the multipart is a leaf, because
+// it is nested too deeply.
+func (p *parser) startMultipart(mtype, boundary, path string) bool {
+	if boundary == "" {
+		p.addProblem("multipart%s without a boundary", atPath(path))
+	}
+	if p.isDeep() {
+		p.addProblem("parts deeper than %d: not looked into", p.options.MaxDepth)
+		return false
+	}
+	node := newNode(mtype, p.stack[len(p.stack)-1].node)
+	node.isAlternative = node.isAlternative && !p.options.AllText
+	if mtype == "multipart/encrypted" {
+		p.addProblem("encrypted: archiverd can't read what is in it")
+	}
+	p.stack = append(p.stack, frame{
+		boundary: []byte(boundary),
+		path:     path,
+		isDigest: mtype == "multipart/digest",
+		node:     node,
+	})
+	return true
+}
+
+// startPart adds a part and starts it: a message to be parsed, or a leaf.
+func (p *parser) startPart(mtype, path string, ps params, h *header) {
+	enc := transferEncoding(h.get("Content-Transfer-Encoding"))
 	n, c := p.addPart(mtype, path, ps, h, enc)
 	part := p.message.Parts[n]
+	parent := p.stack[len(p.stack)-1].node
 	node := &node{partNumber: n + 1}
-	top.node.children = append(top.node.children, node)
-	if isMessage(mtype) && p.canParseMessage(deep, enc, n) {
+	parent.children = append(parent.children, node)
+	if isMessage(mtype) && p.canParseMessage(p.isDeep(), enc, n) {
 		node.isMessage = true
 		p.stack = append(p.stack, frame{path: path, node: node, raw: &c, partIndex: n})
 		if p.startsEncoded = enc != ""; !p.startsEncoded {
@@ -317,7 +331,7 @@ func (p *parser) endHeader() {
 	}
 	p.leaf = &leaf{content: c, partIndex: n, rank: p.rank(mtype, part), node: node}
 	node.readable = p.leaf.rank > 0
-	p.leaf.keepText = p.openPart == nil && p.leaf.rank > 0 && (mtype == calendarType || !top.node.hasBetter(p.leaf.rank))
+	p.leaf.keepText = p.openPart == nil && p.leaf.rank > 0 && (mtype == calendarType || !parent.hasBetter(p.leaf.rank))
 	p.leaf.maxText = p.textRoom
 	p.leaf.flowed = flowed{mtype == "text/plain" && strings.EqualFold(ps.get("format"), "flowed"), strings.EqualFold(ps.get("delsp"), "yes")}
 	if mtype == "application/pkcs7-mime" || mtype == "application/x-pkcs7-mime" {

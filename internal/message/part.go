@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// addPart lists a part and returns its index and what its octets go to.
+// addPart appends a part and returns its index and its content.
 func (p *parser) addPart(mtype, path string, ps params, h *header, enc string) (int, content) {
 	disposition, dps := parseParams(h.get("Content-Disposition"))
 	if !isToken(disposition) {
@@ -41,7 +41,8 @@ func (p *parser) addPart(mtype, path string, ps params, h *header, enc string) (
 	return n, c
 }
 
-// contentType returns the media type of a header and its parameters.
+// contentType returns the media type of a header and its parameters. digest is set for
+// the parts of a multipart/digest.
 func (p *parser) contentType(h *header, digest bool) (string, params) {
 	field := h.get("Content-Type")
 	mtype, ps := parseParams(field)
@@ -56,11 +57,12 @@ func (p *parser) contentType(h *header, digest bool) (string, params) {
 	return "text/plain", ps // RFC 2045 5.2
 }
 
-// isMessage says whether a media type is that of a whole message.
+// isMessage reports whether a media type is that of a whole message.
 func isMessage(mtype string) bool {
 	return mtype == "message/rfc822" || mtype == "message/global" || mtype == "message/news"
 }
 
+// sectionPath returns the section number of a child (RFC 9051 6.4.5).
 func sectionPath(path string, n int) string {
 	if path == "" {
 		return strconv.Itoa(n)
@@ -68,6 +70,7 @@ func sectionPath(path string, n int) string {
 	return path + "." + strconv.Itoa(n)
 }
 
+// atPath returns a section number as part of a problem.
 func atPath(path string) string {
 	if path == "" {
 		return ""
@@ -75,11 +78,12 @@ func atPath(path string) string {
 	return " " + path
 }
 
-// maxEncodedDepth is how many encoded messages may stand within each other: each is
-// one more time that its octets are read.
+// maxEncodedDepth limits nested encoded messages: each level decodes its octets once
+// more.
 const maxEncodedDepth = 5
 
-// canParseMessage says whether the message within the message at Parts[n] is parsed.
+// canParseMessage reports whether the message within the message at Parts[n] is parsed,
+// and records a problem if not.
 func (p *parser) canParseMessage(deep bool, enc string, n int) bool {
 	switch {
 	case deep:

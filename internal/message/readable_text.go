@@ -8,23 +8,23 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// The ranks of a leaf's text: in an alternative the highest is what a person
-// reads.
+// The ranks of a leaf's text. Of the parts of a multipart/alternative, one with the
+// highest rank is shown.
 const (
-	rankOther = 1 + iota // text/rtf and the like: shown if there is nothing else
+	rankOther = 1 + iota // text/rtf and other types: shown if there is nothing else
 	rankHTML
 	rankPlain
-	rankBest // the PreferHTML, where it is asked for
+	rankBest // the HTML, with Options.PreferHTML
 )
 
-// rank returns the rank of a leaf, 0 if it is not for reading.
+// rank returns the rank of a leaf, 0 if it is not readable text.
 func rank(mtype, disposition string) int {
 	switch {
 	case isAttached(disposition):
 		return 0
 	case mtype == "text/plain", mtype == "text/rfc822-headers", mtype == "message/global-headers",
 		isReport(mtype), strings.HasPrefix(mtype, "multipart/"):
-		return rankPlain // a multipart is a leaf only if it can't be parsed
+		return rankPlain // a multipart is a leaf only if it is nested too deeply
 	case mtype == "text/html":
 		return rankHTML
 	case strings.HasPrefix(mtype, "text/"):
@@ -33,7 +33,7 @@ func rank(mtype, disposition string) int {
 	return 0
 }
 
-// rank is the rank of a leaf by the options: with AllText all text is for reading.
+// rank returns the rank of a leaf with the parser's options.
 func (p *parser) rank(mtype string, part Part) int {
 	if p.options.AllText {
 		r := rank(mtype, "")
@@ -49,8 +49,8 @@ func (p *parser) rank(mtype string, part Part) int {
 	return r
 }
 
-// isReport says whether a media type is that of fields for programs that people
-// can read: what was delivered or read (RFC 3464, 8098), or is abuse (RFC 5965).
+// isReport reports whether a media type is a readable report: of delivery or reading
+// (RFC 3464, 8098), or of abuse (RFC 5965).
 func isReport(mtype string) bool {
 	switch mtype {
 	case "message/delivery-status", "message/global-delivery-status", "message/disposition-notification",
@@ -60,43 +60,43 @@ func isReport(mtype string) bool {
 	return false
 }
 
-// isAttached says whether a disposition is other than inline (RFC 2183 2.8).
+// isAttached reports whether a disposition is another than inline (RFC 2183 2.8).
 func isAttached(disposition string) bool { return disposition != "" && disposition != "inline" }
 
-// node is a multipart, a message or a leaf, for its readable text.
+// node is the readable text of a multipart, a message or a leaf.
 type node struct {
-	isAlternative bool   // multipart/alternative: one child is shown
-	marksParts    bool   // where a child stands says something to the reader
+	isAlternative bool   // multipart/alternative: only one child is shown
+	marksParts    bool   // omitted children are marked in the text
 	isMessage     bool   // a message within the message
-	heading       string // of it
-	partNumber    int    // Part.Number of a message or a leaf
-	readable      bool   // a leaf whose type is for reading
-	alwaysShown   bool   // a leaf that is shown whatever else is
-	text          string // of a leaf
-	rank          int    // of that text; of others the highest below, once best has been asked
+	heading       string // header fields of that message
+	partNumber    int    // Part.Number of a message or leaf; -1 for a preamble
+	readable      bool   // a leaf with a rank
+	alwaysShown   bool   // a leaf that is shown beside the chosen one
+	text          string // text of a leaf
+	rank          int    // of that text; for other nodes, the highest below, after computeRank
 	children      []*node
 }
 
-// newNode adds a multipart.
+// newNode adds a multipart to its parent.
 func newNode(mtype string, parent *node) *node {
 	n := &node{isAlternative: mtype == "multipart/alternative"}
 	switch mtype {
 	case "multipart/alternative", "multipart/related", "multipart/signed", "multipart/encrypted":
 	default:
-		n.marksParts = true // RFC 2046 5.1.3: unknown ones are mixed
+		n.marksParts = true // RFC 2046 5.1.3: unknown subtypes are like mixed
 	}
 	parent.children = append(parent.children, n)
 	return n
 }
 
-// setText sets the text of a leaf, if there is anything in it to read.
+// setText sets the text of a leaf, unless it is blank.
 func (n *node) setText(rank int, text string) {
 	if strings.TrimSpace(text) != "" {
 		n.rank, n.text = rank, normalizeLineEnds(text)
 	}
 }
 
-// hasBetter says whether an alternative has something better than rank already.
+// hasBetter reports whether an alternative has a child with a higher rank.
 func (n *node) hasBetter(rank int) bool {
 	if n.isAlternative {
 		for _, c := range n.children {
@@ -108,8 +108,8 @@ func (n *node) hasBetter(rank int) bool {
 	return false
 }
 
-// computeRank returns the highest rank of what is shown below a node, and keeps it. The
-// tree is little deeper than Options.Depth.
+// computeRank sets and returns the highest rank below a node. It recurses: the tree is
+// hardly deeper than Options.MaxDepth.
 func (n *node) computeRank() int {
 	for _, c := range n.children {
 		n.rank = max(n.rank, c.computeRank())
@@ -120,13 +120,13 @@ func (n *node) computeRank() int {
 	return n.rank
 }
 
-// textWriter is the readable text on its way.
+// textWriter builds the readable text.
 type textWriter struct {
 	strings.Builder
 	parts []Part
 }
 
-// paragraph writes a text, with an empty line before it.
+// paragraph writes a text after an empty line.
 func (w *textWriter) paragraph(s string) {
 	if w.Len() > 0 {
 		w.WriteByte('\n')
@@ -134,7 +134,7 @@ func (w *textWriter) paragraph(s string) {
 	w.WriteString(s)
 }
 
-// partMark writes the line that stands for a part.
+// partMark writes the line that marks a part.
 func (w *textWriter) partMark(n int) {
 	part := w.parts[n-1]
 	name := part.Name
@@ -144,8 +144,8 @@ func (w *textWriter) partMark(n int) {
 	w.paragraph(fmt.Sprintf("[part %d: %s, %s]\n", n, name, humanize.IBytes(uint64(part.Size))))
 }
 
-// write writes the text below a node, of which best has been asked; with places
-// a line for each part that is not shown, too.
+// write writes the text below a node, after computeRank. With places it marks each part
+// that is not shown.
 func (n *node) write(w *textWriter, places bool) {
 	switch {
 	case n.isMessage:
@@ -172,15 +172,15 @@ func (n *node) write(w *textWriter, places bool) {
 	default:
 		for _, c := range n.children {
 			if c.rank == rankOther && n.rank > rankOther && !c.alwaysShown {
-				c.text, c.readable = "", false // something else is there to read
+				c.text, c.readable = "", false // there is better text
 			}
 			c.write(w, places && n.marksParts)
 		}
 	}
 }
 
-// writeChosen writes the last of the children with the highest rank
-// (RFC 2046 5.1.4), and what is shown beside it.
+// writeChosen writes the last child with the highest rank (RFC 2046 5.1.4), and the
+// children that are always shown.
 func (n *node) writeChosen(w *textWriter, places bool) {
 	chosen := -1
 	for i, c := range n.children {
@@ -195,7 +195,7 @@ func (n *node) writeChosen(w *textWriter, places bool) {
 	}
 }
 
-// readableText returns the readable text of the whole message.
+// readableText returns the text of the whole message.
 func (p *parser) readableText() string {
 	w := &textWriter{parts: p.message.Parts}
 	root := p.stack[0].node
@@ -222,7 +222,7 @@ func (p *parser) heading(h *header) string {
 	return b.String()
 }
 
-// storeText keeps the text of a leaf that ended.
+// storeText stores the readable text of a leaf that ended.
 func (p *parser) storeText(l *leaf) {
 	if !l.keepText {
 		return
@@ -231,7 +231,7 @@ func (p *parser) storeText(l *leaf) {
 	if l.truncated {
 		p.addProblem("part %d: text of more than %d octets in all: the rest of it is left out", l.partIndex+1, p.options.MaxTextOctets)
 		if i := bytes.LastIndexByte(text, '\n'); i >= 0 {
-			text = text[:i+1] // and no half character
+			text = text[:i+1] // without a partial character
 		}
 	}
 	p.textRoom -= len(l.text)
@@ -252,7 +252,8 @@ func (p *parser) storeText(l *leaf) {
 	l.node.setText(l.rank, p.render(l, part, s))
 }
 
-// fallbackCharset names the charset of octets that have none.
+// fallbackCharset returns the charset that toUTF8 uses for octets without one, for a
+// problem.
 func (p *parser) fallbackCharset() string {
 	if p.charsetHint != "" {
 		return quote(p.charsetHint)
@@ -260,9 +261,10 @@ func (p *parser) fallbackCharset() string {
 	return "Windows-1252"
 }
 
+// isHTML reports whether the leaf is readable HTML.
 func (l *leaf) isHTML() bool { return l.rank == rankHTML || l.rank == rankBest }
 
-// render makes the text of a leaf readable.
+// render converts the text of a leaf to readable text.
 func (p *parser) render(l *leaf, part Part, s string) string {
 	switch {
 	case l.isHTML():
@@ -286,8 +288,8 @@ func (p *parser) render(l *leaf, part Part, s string) string {
 	return s
 }
 
-// renderHeader returns the fields of a header that are shown of a message within
-// the message, empty if there are none.
+// renderHeader returns the fields of a text/rfc822-headers that are shown, "" if there
+// are none.
 func renderHeader(s string) string {
 	var b strings.Builder
 	if m, err := ReadHeader(strings.NewReader(s), Options{}); err == nil {
@@ -300,11 +302,11 @@ func renderHeader(s string) string {
 	return b.String()
 }
 
-// collapseSpace makes of a value, in which an encoded word can bring any character, one
-// that can't be taken for two fields.
+// collapseSpace replaces each run of white space by one space. An encoded word can
+// contain a line end, which would make one field look like two.
 func collapseSpace(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// storePreamble keeps the text of a multipart that has no part.
+// storePreamble stores the text of a multipart without parts.
 func (p *parser) storePreamble(f frame) {
 	s, _, _ := toUTF8(f.preamble, "", p.charsetHint)
 	n := &node{partNumber: -1, readable: true}
@@ -312,7 +314,7 @@ func (p *parser) storePreamble(f frame) {
 	f.node.children = append(f.node.children, n)
 }
 
-// normalizeLineEnds returns s with its line ends made LF and one at its end.
+// normalizeLineEnds returns s with LF as line ends, and one at its end.
 func normalizeLineEnds(s string) string {
 	if strings.Contains(s, "\r") {
 		s = strings.NewReplacer("\r\r\n", "\n", "\r\n", "\n", "\r", "\n").Replace(s)

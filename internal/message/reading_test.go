@@ -198,7 +198,7 @@ attached
 --x--
 `
 
-// A person sees where in the text an attachment stands, and may have the PreferHTML.
+// A person sees where in the text an attachment stands, and may prefer the HTML.
 func TestPlaces(t *testing.T) {
 	for _, c := range []struct {
 		o    Options

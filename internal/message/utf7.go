@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// decodeUTF7 decodes UTF-7 (RFC 2152), which no charset library has any more:
-// browsers must not know it, old mail is full of it. What is not UTF-7 is read
-// as octets.
+// decodeUTF7 decodes UTF-7 (RFC 2152). Charset libraries follow the browsers, which no
+// longer support it, but old mail has it. Octets that are not UTF-7 are decoded with
+// decodeOctets.
 func decodeUTF7(b []byte) string {
 	var out strings.Builder
 	for len(b) > 0 {
@@ -18,7 +18,7 @@ func decodeUTF7(b []byte) string {
 		}
 		out.WriteString(decodeOctets(b[:plus]))
 		if b = b[plus:]; len(b) < 2 {
-			out.WriteString(string(b)) // a plus that ends the text, or nothing
+			out.WriteString(string(b)) // a plus at the end, or nothing
 			break
 		}
 		if b[1] == '-' {
@@ -37,11 +37,11 @@ func decodeUTF7(b []byte) string {
 	return out.String()
 }
 
-// decodeShifted writes the base64 of UTF-16 that b begins with, and returns its
-// length.
+// decodeShifted decodes the base64 of UTF-16 at the beginning of b and returns its
+// length in octets.
 func decodeShifted(out *strings.Builder, b []byte) (n int) {
 	var bits, have uint32
-	var high rune // a surrogate that waits for its second half
+	var high rune // a high surrogate without its low surrogate
 	for ; n < len(b); n++ {
 		v := base64Value(b[n])
 		if v < 0 {
@@ -67,7 +67,7 @@ func decodeShifted(out *strings.Builder, b []byte) (n int) {
 			high = r
 			continue
 		}
-		out.WriteRune(r) // a second half alone becomes U+FFFD
+		out.WriteRune(r) // a low surrogate alone becomes U+FFFD
 	}
 	if high != 0 {
 		out.WriteRune(utf8.RuneError)

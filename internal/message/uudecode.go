@@ -2,17 +2,17 @@ package message
 
 import "bytes"
 
-// uuDecoder undoes uuencode, which was there before MIME and came into it as
-// x-uuencode. Lines before "begin" and behind "end" are passed over.
+// uuDecoder decodes uuencode, which MIME messages name x-uuencode. It skips the lines
+// before "begin" and after "end".
 type uuDecoder struct {
 	out          []byte
-	partialLine  []byte // the line that has come so far
+	partialLine  []byte // the current line so far
 	started, bad bool
 	ended        bool
 }
 
-// maxUULine is the longest line kept: 63 octets of data make 84 characters, a
-// "begin" has a file name.
+// maxUULine limits the length of a line, in octets; the rest is ignored. 63 octets of
+// data are 84 characters; the "begin" line has a file name.
 const maxUULine = 300
 
 func (d *uuDecoder) decode(p []byte) []byte {
@@ -42,7 +42,7 @@ func (d *uuDecoder) decodeLine(s []byte) {
 	}
 	n := int(s[0]-' ') & 63
 	s = s[1:]
-	if s0 := (n + 2) / 3 * 4; len(s) < s0 { // blanks at the end were lost
+	if s0 := (n + 2) / 3 * 4; len(s) < s0 { // a gateway removed spaces at the end
 		s = append(s, bytes.Repeat([]byte{' '}, s0-len(s))...)
 	}
 	for ; n > 0; n, s = n-3, s[4:] {
