@@ -51,21 +51,21 @@ func (h *header) firstNamed(names ...string) (fields []rawField) {
 
 // headerLine handles a line in a header. A line that belongs to the body ends the header
 // and is handled as the first line of the body.
-func (p *parser) headerLine(ln line) {
+func (p *parser) headerLine(ln line) error {
 	h := p.header
 	text := ln.text
 	if !ln.first {
 		p.addField("", text, false)
-		return
+		return nil
 	}
 	if h.message && !h.started {
 		text = bytes.TrimPrefix(text, []byte("\ufeff"))
 		if isBlank(text) && p.nextIsField() {
-			return
+			return nil
 		}
 		h.started = true
 		if bytes.HasPrefix(text, []byte("From ")) || bytes.HasPrefix(text, []byte(">From ")) {
-			return // the separator of an mbox file
+			return nil // the separator of an mbox file
 		}
 		text = bytes.TrimLeft(text, " \t")
 	}
@@ -88,12 +88,12 @@ func (p *parser) headerLine(ln line) {
 		ln.eol = bytes.Clone(ln.eol)
 		if bytes.HasPrefix(ln.text, []byte("--")) || !p.headerContinues() {
 			p.addProblem("no empty line behind the header")
-			p.endHeaderBefore(ln)
-			return
+			return p.endHeaderBefore(ln)
 		}
 		p.addProblem("header line without a field name: %s", quote(string(ln.text)))
 		p.addField("", ln.text, true)
 	}
+	return nil
 }
 
 // addField adds a field or, if name is "", continues the last one. folded means that

@@ -204,73 +204,75 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// Each case is what some program once sent: what is there is shown, and
-// a problem says what was wrong.
+// brokenMessages are malformed messages as real programs have sent them.
+var brokenMessages = map[string]struct {
+	mail    string
+	subject string
+	text    string
+	problem string // part of one; empty if there must be none
+}{
+	"empty":                     {"", "", "", ""},
+	"header only":               {"Subject: s", "s", "", ""},
+	"header and line end":       {"Subject: s\n", "s", "", ""},
+	"empty header":              {"\nbody", "", "body\n", ""},
+	"no header":                 {"Hello,\n\nbody", "", "Hello,\n\nbody\n", "no empty line"},
+	"no empty line":             {"Subject: s\nHello\nworld", "s", "Hello\nworld\n", "no empty line"},
+	"blank line behind header":  {"Subject: s\n \nbody", "s", "body\n", "white space"},
+	"blank line within header":  {"Subject: s\n \nFrom: x\n\nbody", "s", "body\n", ""},
+	"mbox":                      {"From x Mon Jan  1\nSubject: s\n\nbody", "s", "body\n", ""},
+	"quoted mbox":               {">From x Mon Jan  1\nSubject: s\n\nbody", "s", "body\n", ""},
+	"byte order mark":           {"\ufeffSubject: s\n\nbody", "s", "body\n", ""},
+	"leading blank lines":       {"\n  \n\nSubject: s\n\nbody", "s", "body\n", ""},
+	"leading white space":       {"  Subject: s\n\nbody", "s", "body\n", ""},
+	"request line":              {"POST / HTTP/1.1\nSubject: s\n\nbody", "s", "body\n", "POST / HTTP/1.1"},
+	"fold without white space":  {"Subject: a\nb c\nFrom: x\n\nbody", "a b c", "body\n", "b c"},
+	"space before colon":        {"Subject : s\n\nbody", "s", "body\n", ""},
+	"bare CR":                   {"Subject: s\r\rone\rtwo\r", "s", "one\ntwo\n", ""},
+	"CRCRLF":                    {"Subject: s\r\r\n\r\r\none\r\r\n", "s", "one\n", ""},
+	"mixed line ends":           {"Subject: s\rContent-Type: multipart/mixed; boundary=x\r\n\r--x\r\n\none\n--x\r\n\rtwo\r--x--", "s", "one\n\ntwo\n", ""},
+	"NUL":                       {"Subject: a\x00b\n\nc\x00d", "a\x00b", "c\x00d\n", ""},
+	"8-bit header":              {"Subject: Gr\xfc\xdfe\n\n", "Grüße", "", ""},
+	"UTF-8 header":              {"Subject: Grüße\n\n", "Grüße", "", ""},
+	"unknown charset in header": {"Subject: =?x-none?q?Gr=FC=DFe?=\n\n", "Grüße", "", "unknown charset x-none"},
+	"broken encoded word":       {"Subject: =?utf-8?x?a?= =?utf-8?q?b\n\n", "=?utf-8?x?a?= =?utf-8?q?b", "", ""},
+	"word without padding":      {"Subject: =?utf-8*de?b?R3LDvMOfZQ?= =?utf-8?Q?a_b?=\n\n", "Grüßea b", "", ""},
+	"8-bit body":                {"\nGr\xfc\xdfe", "", "Grüße\n", "no charset"},
+	"UTF-8 body":                {"\nGrüße", "", "Grüße\n", ""},
+	"half UTF-8":                {"Content-Type: text/plain; charset=utf-8\n\nGrü\xdfe", "", "Grüße\n", "not all of it is utf-8"},
+	"unknown charset":           {"Content-Type: text/plain; charset=x-none\n\nGr\xfc\xdfe", "", "Grüße\n", "unknown charset x-none"},
+	"refused charset":           {"Content-Type: text/plain; charset=iso-2022-cn\n\nabc", "", "abc\n", "unknown charset iso-2022-cn"},
+	"no charset of that name":   {"Content-Type: text/plain; charset=\"\x1b[2J\"\n\nabc", "", "abc\n", `\x1b[2j`},
+	"utf-16":                    {"Content-Type: text/plain; charset=utf-16le\nContent-Transfer-Encoding: base64\n\nRwByAPwA3wBlAA==", "", "Grüße\n", ""},
+	"broken base64":             {"Content-Transfer-Encoding: base64\n\nR3LD*vMOf\nZQ", "", "Grüße\n", "broken transfer encoding"},
+	"base64 in two pieces":      {"Content-Transfer-Encoding: base64\n\nYQ==\nYg==\n", "", "ab\n", ""},
+	"broken quoted-printable":   {"Content-Transfer-Encoding: quoted-printable\n\na=zz=4=\nb=C3=BC =\t\nc=", "", "a=zz=4b\u00fc c\n", "broken transfer encoding"},
+	"unknown transfer encoding": {"Content-Transfer-Encoding: x-none\n\nbody", "", "body\n", "unknown transfer encoding x-none"},
+	"commented encoding":        {"Content-Transfer-Encoding: BASE64 (yes)\n\nYQ==", "", "a\n", ""},
+	"invalid type":              {"Content-Type: text\n\nbody", "", "body\n", "invalid Content-Type"},
+	"multipart, no boundary":    {"Content-Type: multipart/mixed\n\n--x\n\nbody", "", "--x\n\nbody\n", "without a boundary"},
+	"multipart, other boundary": {"Content-Type: multipart/mixed; boundary=y\n\n--x\n\nbody", "", "--x\n\nbody\n", "without a part"},
+	"multipart, no end":         {"Content-Type: multipart/mixed; boundary=x\n\n--x\n\nbody", "", "body\n", "without its last boundary"},
+	"multipart, no empty line":  {"Content-Type: multipart/mixed; boundary=x\n--x\nContent-Type: text/html\n\n<b>body\n--x--", "", "body\n", "no empty line"},
+	"multipart, text only":      {"Content-Type: multipart/mixed; boundary=x\n\n--x--", "", "", "without a part"},
+	"multipart goes on":         {"Content-Type: multipart/mixed; boundary=x\n\n--x\n\none\n--x--\n--x\n\ntwo\n--x--", "", "one\n\ntwo\n", ""},
+	"part without header":       {"Content-Type: multipart/mixed; boundary=x\n\n--x\n\nbody\n--x\n--x--", "", "body\n", ""},
+	"fold forgotten":            {"Content-Type: multipart/mixed;\nboundary=x\n\n--x\n\nbody\n--x--", "", "body\n", ""},
+	"boundary with spaces":      {"Content-Type: multipart/mixed; boundary=\"x \"\n\n--x \n\nbody\n--x--  ", "", "body\n", ""},
+	"same boundary twice":       {"Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\nbody\n--x--\n--x--", "", "body\n", "without its last boundary"},
+	"html last":                 {"Content-Type: multipart/alternative; boundary=x\n\n--x\n\n \n--x\nContent-Type: text/html\n\n<b>body\n--x--", "", "body\n", ""},
+	"plain last":                {"Content-Type: multipart/alternative; boundary=x\n\n--x\nContent-Type: text/html\n\n<b>html\n--x\n\nplain\n--x--", "", "plain\n", ""},
+	"html in mixed":             {"Content-Type: multipart/mixed; boundary=x\n\n--x\n\none\n--x\nContent-Type: text/html\n\n<b>two\n--x--", "", "one\n\ntwo\n", ""},
+	"calendar alone":            {"Content-Type: text/calendar\n\nBEGIN", "", "BEGIN\n", ""},
+	"calendar beside":           {"Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/calendar\n\nBEGIN\n--x\n\nbody\n--x--", "", "body\n", ""},
+	"attached text":             {"Content-Type: multipart/mixed; boundary=x\n\n--x\n\none\n--x\nContent-Disposition: attachment\n\ntwo\n--x--", "", "one\n", ""},
+	"attached message":          {"Content-Type: multipart/mixed; boundary=x\n\n--x\n\none\n--x\nContent-Type: message/rfc822\nContent-Disposition: attachment\n\nSubject: in\n\ntwo\n--x--", "", "one\n\nSubject: in\n\ntwo\n", ""},
+	"encoded message":           {"Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nU3ViamVjdDogaW4KCmE=", "", "Subject: in\n\na\n", ""},
+	"meta charset":              {"Content-Type: text/html\n\n<meta charset=koi8-r>\xf0\xd2\xc9", "", "При\n", ""},
+}
+
+// The contents of a broken message are shown, and a problem describes the fault.
 func TestBrokenMessages(t *testing.T) {
-	for name, c := range map[string]struct {
-		mail    string
-		subject string
-		text    string
-		problem string // part of one; empty if there must be none
-	}{
-		"empty":                     {"", "", "", ""},
-		"header only":               {"Subject: s", "s", "", ""},
-		"header and line end":       {"Subject: s\n", "s", "", ""},
-		"empty header":              {"\nbody", "", "body\n", ""},
-		"no header":                 {"Hello,\n\nbody", "", "Hello,\n\nbody\n", "no empty line"},
-		"no empty line":             {"Subject: s\nHello\nworld", "s", "Hello\nworld\n", "no empty line"},
-		"blank line behind header":  {"Subject: s\n \nbody", "s", "body\n", "white space"},
-		"blank line within header":  {"Subject: s\n \nFrom: x\n\nbody", "s", "body\n", ""},
-		"mbox":                      {"From x Mon Jan  1\nSubject: s\n\nbody", "s", "body\n", ""},
-		"quoted mbox":               {">From x Mon Jan  1\nSubject: s\n\nbody", "s", "body\n", ""},
-		"byte order mark":           {"\ufeffSubject: s\n\nbody", "s", "body\n", ""},
-		"leading blank lines":       {"\n  \n\nSubject: s\n\nbody", "s", "body\n", ""},
-		"leading white space":       {"  Subject: s\n\nbody", "s", "body\n", ""},
-		"request line":              {"POST / HTTP/1.1\nSubject: s\n\nbody", "s", "body\n", "POST / HTTP/1.1"},
-		"fold without white space":  {"Subject: a\nb c\nFrom: x\n\nbody", "a b c", "body\n", "b c"},
-		"space before colon":        {"Subject : s\n\nbody", "s", "body\n", ""},
-		"bare CR":                   {"Subject: s\r\rone\rtwo\r", "s", "one\ntwo\n", ""},
-		"CRCRLF":                    {"Subject: s\r\r\n\r\r\none\r\r\n", "s", "one\n", ""},
-		"mixed line ends":           {"Subject: s\rContent-Type: multipart/mixed; boundary=x\r\n\r--x\r\n\none\n--x\r\n\rtwo\r--x--", "s", "one\n\ntwo\n", ""},
-		"NUL":                       {"Subject: a\x00b\n\nc\x00d", "a\x00b", "c\x00d\n", ""},
-		"8-bit header":              {"Subject: Gr\xfc\xdfe\n\n", "Grüße", "", ""},
-		"UTF-8 header":              {"Subject: Grüße\n\n", "Grüße", "", ""},
-		"unknown charset in header": {"Subject: =?x-none?q?Gr=FC=DFe?=\n\n", "Grüße", "", "unknown charset x-none"},
-		"broken encoded word":       {"Subject: =?utf-8?x?a?= =?utf-8?q?b\n\n", "=?utf-8?x?a?= =?utf-8?q?b", "", ""},
-		"word without padding":      {"Subject: =?utf-8*de?b?R3LDvMOfZQ?= =?utf-8?Q?a_b?=\n\n", "Grüßea b", "", ""},
-		"8-bit body":                {"\nGr\xfc\xdfe", "", "Grüße\n", "no charset"},
-		"UTF-8 body":                {"\nGrüße", "", "Grüße\n", ""},
-		"half UTF-8":                {"Content-Type: text/plain; charset=utf-8\n\nGrü\xdfe", "", "Grüße\n", "not all of it is utf-8"},
-		"unknown charset":           {"Content-Type: text/plain; charset=x-none\n\nGr\xfc\xdfe", "", "Grüße\n", "unknown charset x-none"},
-		"refused charset":           {"Content-Type: text/plain; charset=iso-2022-cn\n\nabc", "", "abc\n", "unknown charset iso-2022-cn"},
-		"no charset of that name":   {"Content-Type: text/plain; charset=\"\x1b[2J\"\n\nabc", "", "abc\n", `\x1b[2j`},
-		"utf-16":                    {"Content-Type: text/plain; charset=utf-16le\nContent-Transfer-Encoding: base64\n\nRwByAPwA3wBlAA==", "", "Grüße\n", ""},
-		"broken base64":             {"Content-Transfer-Encoding: base64\n\nR3LD*vMOf\nZQ", "", "Grüße\n", "broken transfer encoding"},
-		"base64 in two pieces":      {"Content-Transfer-Encoding: base64\n\nYQ==\nYg==\n", "", "ab\n", ""},
-		"broken quoted-printable":   {"Content-Transfer-Encoding: quoted-printable\n\na=zz=4=\nb=C3=BC =\t\nc=", "", "a=zz=4b\u00fc c\n", "broken transfer encoding"},
-		"unknown transfer encoding": {"Content-Transfer-Encoding: x-none\n\nbody", "", "body\n", "unknown transfer encoding x-none"},
-		"commented encoding":        {"Content-Transfer-Encoding: BASE64 (yes)\n\nYQ==", "", "a\n", ""},
-		"invalid type":              {"Content-Type: text\n\nbody", "", "body\n", "invalid Content-Type"},
-		"multipart, no boundary":    {"Content-Type: multipart/mixed\n\n--x\n\nbody", "", "--x\n\nbody\n", "without a boundary"},
-		"multipart, other boundary": {"Content-Type: multipart/mixed; boundary=y\n\n--x\n\nbody", "", "--x\n\nbody\n", "without a part"},
-		"multipart, no end":         {"Content-Type: multipart/mixed; boundary=x\n\n--x\n\nbody", "", "body\n", "without its last boundary"},
-		"multipart, no empty line":  {"Content-Type: multipart/mixed; boundary=x\n--x\nContent-Type: text/html\n\n<b>body\n--x--", "", "body\n", "no empty line"},
-		"multipart, text only":      {"Content-Type: multipart/mixed; boundary=x\n\n--x--", "", "", "without a part"},
-		"multipart goes on":         {"Content-Type: multipart/mixed; boundary=x\n\n--x\n\none\n--x--\n--x\n\ntwo\n--x--", "", "one\n\ntwo\n", ""},
-		"part without header":       {"Content-Type: multipart/mixed; boundary=x\n\n--x\n\nbody\n--x\n--x--", "", "body\n", ""},
-		"fold forgotten":            {"Content-Type: multipart/mixed;\nboundary=x\n\n--x\n\nbody\n--x--", "", "body\n", ""},
-		"boundary with spaces":      {"Content-Type: multipart/mixed; boundary=\"x \"\n\n--x \n\nbody\n--x--  ", "", "body\n", ""},
-		"same boundary twice":       {"Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\nbody\n--x--\n--x--", "", "body\n", "without its last boundary"},
-		"html last":                 {"Content-Type: multipart/alternative; boundary=x\n\n--x\n\n \n--x\nContent-Type: text/html\n\n<b>body\n--x--", "", "body\n", ""},
-		"plain last":                {"Content-Type: multipart/alternative; boundary=x\n\n--x\nContent-Type: text/html\n\n<b>html\n--x\n\nplain\n--x--", "", "plain\n", ""},
-		"html in mixed":             {"Content-Type: multipart/mixed; boundary=x\n\n--x\n\none\n--x\nContent-Type: text/html\n\n<b>two\n--x--", "", "one\n\ntwo\n", ""},
-		"calendar alone":            {"Content-Type: text/calendar\n\nBEGIN", "", "BEGIN\n", ""},
-		"calendar beside":           {"Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/calendar\n\nBEGIN\n--x\n\nbody\n--x--", "", "body\n", ""},
-		"attached text":             {"Content-Type: multipart/mixed; boundary=x\n\n--x\n\none\n--x\nContent-Disposition: attachment\n\ntwo\n--x--", "", "one\n", ""},
-		"attached message":          {"Content-Type: multipart/mixed; boundary=x\n\n--x\n\none\n--x\nContent-Type: message/rfc822\nContent-Disposition: attachment\n\nSubject: in\n\ntwo\n--x--", "", "one\n\nSubject: in\n\ntwo\n", ""},
-		"encoded message":           {"Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nU3ViamVjdDogaW4KCmE=", "", "Subject: in\n\na\n", ""},
-		"meta charset":              {"Content-Type: text/html\n\n<meta charset=koi8-r>\xf0\xd2\xc9", "", "При\n", ""},
-	} {
+	for name, c := range brokenMessages {
 		t.Run(name, func(t *testing.T) {
 			m, err := Read(strings.NewReader(c.mail), Options{})
 			if err != nil {

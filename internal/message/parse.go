@@ -158,7 +158,7 @@ func (p *parser) dispatchLine(ln line, i int, last bool) error {
 			p.header = &header{}
 		}
 	case p.header != nil:
-		p.headerLine(ln)
+		return p.headerLine(ln)
 	case p.leaf != nil:
 		p.leaf.write(ln)
 		return p.leaf.err
@@ -194,18 +194,21 @@ func (p *parser) adoptBoundary(f *frame, ln line) (line, bool) {
 	return ln, true
 }
 
-// endHeaderBefore ends the header before a line that is the first of the body.
-func (p *parser) endHeaderBefore(ln line) {
+// endHeaderBefore ends the header before a line that is the first of the body, and handles
+// the line.
+func (p *parser) endHeaderBefore(ln line) error {
 	n := len(p.stack)
 	p.endHeader()
 	i, last := p.boundary(ln)
 	if i < 0 { // handleLine has written it to the outer messages
-		writeRaw(p.stack[n:], ln)
+		if err := writeRaw(p.stack[n:], ln); err != nil {
+			return err
+		}
 	}
 	if p.startsEncoded && i < 0 || p.done {
-		return
+		return nil
 	}
-	p.dispatchLine(ln, i, last)
+	return p.dispatchLine(ln, i, last)
 }
 
 // closeFrames closes everything inside stack[i], at a boundary or at the end of the

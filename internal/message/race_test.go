@@ -2,5 +2,5 @@
 
 package message
 
-// raceEnabled: the race detector makes everything slower by far, so times say nothing.
+// raceEnabled reports whether the race detector is on, which makes everything much slower.
 const raceEnabled = true
