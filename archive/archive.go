@@ -27,6 +27,10 @@ var (
 	ErrNewer = errors.New("written by a newer archiverd, which this one must not write to")
 	// ErrBroken is returned by a mailbox that a failed write has left in doubt.
 	ErrBroken = errors.New("an earlier write to this mailbox failed")
+	// ErrNoMessage is returned when the archive has no message with an ID.
+	ErrNoMessage = errors.New("no message")
+	// ErrNoMailbox is returned when an account has no mailbox of a name.
+	ErrNoMailbox = errors.New("no mailbox")
 	// ErrNoSpace is returned when a write would use the reserve of free space or
 	// inodes.
 	ErrNoSpace = durable.ErrNoSpace

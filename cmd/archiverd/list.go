@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -19,7 +18,6 @@ import (
 	"archiverd/archive"
 	"archiverd/archive/history"
 	"archiverd/internal/message"
-	"archiverd/internal/pattern"
 	"archiverd/internal/safetext"
 )
 
@@ -246,33 +244,24 @@ func heading(r *archive.Archive, path string) (from, subject string) {
 }
 
 // findBox returns the mailbox of that name, or directory, in an account, as it was at
-// a time; zero: now.
+// a time; zero: now. An account or a mailbox that there is not is a usage error.
 func findBox(r *archive.Archive, account, mailbox string, at time.Time) (archive.MailboxDir, *archive.View, error) {
-	boxes, err := selectBoxes(r, []string{account})
+	dir, err := archivedAccount(r, account)
 	if err != nil {
 		return archive.MailboxDir{}, nil, err
 	}
-	var names []string
-	var faults error // of other mailboxes, or of this one under a name that can't be read
-	for _, b := range boxes {
-		v, err := r.FoldAt(b, at)
-		if err == nil && v.Epoch() == nil && !at.IsZero() {
-			continue
-		}
-		if v.Name.Mailbox == mailbox || b.Dir == mailbox || b.Dir == path.Join(b.Account, mailbox) || pattern.SameName(v.Name.Mailbox, mailbox) {
-			return b, v, err
-		}
-		if faults = errors.Join(faults, err); v.Epoch() != nil {
-			names = append(names, v.Name.Mailbox)
-		}
+	b, v, err := r.FindMailbox(dir, mailbox, at)
+	missing := (*archive.NoMailboxError)(nil)
+	if !errors.As(err, &missing) {
+		return b, v, err
 	}
 	switch {
 	case at.IsZero():
-		err = fmt.Errorf("no mailbox %q in account %q; it has %q", mailbox, account, names)
-	case len(names) == 0:
+		err = fmt.Errorf("no mailbox %q in account %q; it has %q", mailbox, account, missing.Names)
+	case len(missing.Names) == 0:
 		err = fmt.Errorf("nothing of account %q was archived yet at %s", account, localTime(at))
 	default:
-		err = fmt.Errorf("account %q had no mailbox %q at %s; it had %q", account, mailbox, localTime(at), names)
+		err = fmt.Errorf("account %q had no mailbox %q at %s; it had %q", account, mailbox, localTime(at), missing.Names)
 	}
-	return archive.MailboxDir{}, nil, usage(errors.Join(err, faults))
+	return b, nil, usage(errors.Join(err, missing.Corrupt))
 }

@@ -91,20 +91,20 @@ func findMessage(r *archive.Archive, id string, at time.Time) (string, *archive.
 		return "", nil, err
 	}
 	n := list[0]
-	v, err := r.FoldAt(n.box, at)
+	v, err := r.FoldAt(n.Mailbox, at)
 	if err != nil && !errors.Is(err, archive.ErrCorrupt) {
 		return "", nil, err
 	}
 	var found *archive.Message
 	for _, m := range v.All() {
-		if m.Path == n.paths[0] {
+		if m.Path == n.Paths[0] {
 			found = m
 		}
 	}
 	if found == nil {
-		return "", nil, usage(fmt.Errorf("%s was not archived yet at %s", path.Join(n.box.Dir, n.paths[0]), localTime(at)))
+		return "", nil, usage(fmt.Errorf("%s was not archived yet at %s", path.Join(n.Mailbox.Dir, n.Paths[0]), localTime(at)))
 	}
-	return path.Join(n.box.Dir, n.paths[0]), found, nil
+	return path.Join(n.Mailbox.Dir, n.Paths[0]), found, nil
 }
 
 // damage is the error for a file that is not what was archived.

@@ -150,7 +150,7 @@ func TestShowSaves(t *testing.T) {
 	s.run("show", "--save", one, "--part", "9", ".1.eml").want(0)
 	s.run("show", "--save", one, "--part", "10", ".1.eml").want(2).says("part 10: no such part", "without --part lists them")
 	s.run("show", "--part", "10", ".1.eml").want(2).says("part 10: no such part; the same")
-	s.run("show", "").want(2).says(`"" is no ID`)
+	s.run("show", "").want(2).says(`no message "" in the archive`)
 	s.run("show", "--part", "0", ".1.eml").want(2).says("numbered from 1")
 	s.run("show", "--save", "", ".1.eml").want(2).says("--save: name a folder")
 	s.run("show", "--save", one, ".2.eml").want(0).says("nothing is attached")

@@ -94,15 +94,11 @@ func selectBoxes(r *archive.Archive, names []string) ([]archive.MailboxDir, erro
 	if len(names) == 0 {
 		return r.Mailboxes("")
 	}
-	have, err := r.Accounts()
-	if err != nil {
-		return nil, err
-	}
 	var out []archive.MailboxDir
 	for _, n := range names {
-		dir := archive.Escape(n)
-		if !slices.Contains(have, dir) {
-			return nil, usage(fmt.Errorf("no account %q in the archive; it has %q", n, have))
+		dir, err := archivedAccount(r, n)
+		if err != nil {
+			return nil, err
 		}
 		boxes, err := r.Mailboxes(dir)
 		if err != nil {
@@ -111,4 +107,18 @@ func selectBoxes(r *archive.Archive, names []string) ([]archive.MailboxDir, erro
 		out = append(out, boxes...)
 	}
 	return out, nil
+}
+
+// archivedAccount returns the directory of the account with that name or directory. A
+// usage error says which accounts there are instead.
+func archivedAccount(r *archive.Archive, name string) (dir string, err error) {
+	have, err := r.Accounts()
+	if err != nil {
+		return "", err
+	}
+	dir = archive.Escape(name)
+	if !slices.Contains(have, dir) {
+		return "", usage(fmt.Errorf("no account %q in the archive; it has %q", name, have))
+	}
+	return dir, nil
 }
