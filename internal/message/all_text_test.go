@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A search sees what show leaves out: both alternatives, attached text, text of a
-// type that is not for reading, and text in an attached message.
+// AllText has the texts that Text omits otherwise: both alternatives, attached text, text
+// of a type that is not shown, and text in an attached message.
 func TestAllText(t *testing.T) {
 	mail := `Subject: s
 Content-Type: multipart/mixed; boundary=a

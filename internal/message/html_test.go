@@ -66,15 +66,15 @@ func TestRenderHTML(t *testing.T) {
 	}
 }
 
-// What a mail program hides is counted.
-func TestRenderHTMLCountsWhatIsHidden(t *testing.T) {
+// Text that mail programs hide is omitted and counted.
+func TestRenderHTMLCountsHiddenText(t *testing.T) {
 	got, hidden := renderHTML(`<p style="display:none">pre header &zwnj;&nbsp;</p>seen<script>not counted</script>`, 1000)
 	if got != "seen" || hidden != 9 {
 		t.Errorf("%q, and %d characters hidden", got, hidden)
 	}
 }
 
-func TestRenderHTMLKeepsToItsLimit(t *testing.T) {
+func TestRenderHTMLLimit(t *testing.T) {
 	if got, _ := renderHTML(strings.Repeat("<p>12345", 1000), 100); len(got) < 100 || len(got) > 110 {
 		t.Errorf("%d octets", len(got))
 	}

@@ -8,7 +8,7 @@ import (
 	"testing/iotest"
 )
 
-// cutAll returns the lines of s as text|line end, a piece as text+.
+// cutAll returns each line as text|line end, and each piece of a line as text+.
 func cutAll(t *testing.T, r io.Reader) (all []string) {
 	l := newLines(r, window)
 	for {
@@ -44,8 +44,8 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// A line end is never cut in two, wherever the window ends.
-func TestLinesLongerThanTheWindow(t *testing.T) {
+// A line end is never split, wherever the window ends.
+func TestLineLongerThanWindow(t *testing.T) {
 	for n := window - 4; n <= window+4; n++ {
 		for _, eol := range []string{"\n", "\r", "\r\n", "\r\r\n"} {
 			x := strings.Repeat("x", n)

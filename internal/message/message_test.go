@@ -13,7 +13,7 @@ import (
 	"archiverd/internal/safetext"
 )
 
-// read reads s with CRLF line ends in place of LF.
+// read reads s with CRLF instead of LF as line ends.
 func read(t *testing.T, s string) *Message {
 	t.Helper()
 	m, err := Read(strings.NewReader(strings.ReplaceAll(s, "\n", "\r\n")), Options{})
@@ -24,7 +24,7 @@ func read(t *testing.T, s string) *Message {
 	return m
 }
 
-// check fails if a message breaks what the package promises of every message.
+// check fails the test if a message lacks a property that every message has.
 func check(t *testing.T, m *Message) {
 	t.Helper()
 	all := []string{m.Text}
@@ -55,7 +55,7 @@ func check(t *testing.T, m *Message) {
 	}
 }
 
-// part returns the octets of a part.
+// part returns the decoded octets of a part.
 func part(t *testing.T, s string, number int) string {
 	t.Helper()
 	var b strings.Builder
@@ -172,7 +172,7 @@ func TestWritePart(t *testing.T) {
 	}
 }
 
-func TestWritePartStopsBehindIt(t *testing.T) {
+func TestWritePartStopsAfterThePart(t *testing.T) {
 	readOn := errors.New("read on")
 	mail := func() io.Reader {
 		return io.MultiReader(strings.NewReader(nested+strings.Repeat("epilogue\n", window)), iotest.ErrReader(readOn))
@@ -185,7 +185,7 @@ func TestWritePartStopsBehindIt(t *testing.T) {
 	}
 }
 
-func TestErrors(t *testing.T) {
+func TestReaderAndWriterErrors(t *testing.T) {
 	broken := errors.New("broken")
 	head := "Content-Type: message/rfc822\n\n"
 	for _, s := range []string{"", "Subject: x\n", head + "Subject: x\n\nbody\n"} {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// What other programs get wrong, or refuse, in real mail. Each case stands for
-// one in which Python's email package and this one did not agree.
+// Messages that other programs misread or reject. Each case was found in real mail, where
+// Python's email package and this one differed.
 func TestInstructiveMail(t *testing.T) {
 	const mp = "Content-Type: multipart/mixed; boundary=x\n\n"
 	for name, c := range map[string]struct{ mail, subject, text, names, problem string }{
@@ -146,7 +146,7 @@ When:  to 2026-12-01
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
-	// An invitation is read beside the text that it comes with, its copy is listed.
+	// An invitation is shown beside the text of its alternative.
 	m := read(t, "Content-Type: multipart/alternative; boundary=x\n\n--x\n\ntext\n--x\nContent-Type: text/html\n\nhtml\n--x\nContent-Type: text/calendar; method=REQUEST\n\n"+
 		"BEGIN:VEVENT\nSUMMARY:Lunch\nEND:VEVENT\n--x--\n")
 	if m.Text != "text\n\nEvent: Lunch\n" {
@@ -198,8 +198,8 @@ attached
 --x--
 `
 
-// A person sees where in the text an attachment stands, and may prefer the HTML.
-func TestPlaces(t *testing.T) {
+// MarkParts marks omitted parts in the text; PreferHTML shows the HTML instead of the text.
+func TestMarkParts(t *testing.T) {
 	for _, c := range []struct {
 		o    Options
 		want string
@@ -232,7 +232,7 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// written is a part that was extracted.
+// written is the writer of an extracted part. err is returned by its methods.
 type written struct {
 	strings.Builder
 	closed bool
@@ -279,7 +279,7 @@ func TestExtract(t *testing.T) {
 	}
 }
 
-// The header alone is read without what follows it.
+// ReadHeader does not read the body.
 func TestReadHeader(t *testing.T) {
 	body := &endless{unit: "x", n: 100 << 20}
 	m, err := ReadHeader(io.MultiReader(strings.NewReader("Subject: =?utf-8?q?=C3=BC?=\nContent-Type: multipart/mixed; boundary=x\n\n--x\n"), body), Options{})
@@ -291,9 +291,8 @@ func TestReadHeader(t *testing.T) {
 	}
 }
 
-// Encoded messages within each other are read as deep as maxEncodedDepth, in time and
-// memory that their own octets set.
-func TestEncodedMessagesWithinEachOther(t *testing.T) {
+// Nested encoded messages are read up to maxEncodedDepth.
+func TestNestedEncodedMessages(t *testing.T) {
 	mail := strings.Repeat("Subject: x\nContent-Type: message/rfc822\nContent-Transfer-Encoding: quoted-printable\n\n", 20)
 	mail = strings.ReplaceAll(mail, "=", "=3D") // there is none: quoted-printable leaves it as it is
 	m, err := Read(strings.NewReader(mail), Options{})
