@@ -29,6 +29,7 @@ type AppendMessage struct {
 // AppendState is the outcome of one message.
 type AppendState int
 
+// The outcomes of a message.
 const (
 	AppendNotSent AppendState = iota // its last octet was not sent: the server can't have it
 	AppendDone                       // OK

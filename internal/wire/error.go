@@ -13,6 +13,7 @@ import (
 // Class says what kind of failure an error is, and so what the caller can do about it.
 type Class int
 
+// The classes of errors.
 const (
 	ClassUnknown   Class = iota // not of this package: the caller's own
 	ClassTransient              // the connection broke or went silent: connect again

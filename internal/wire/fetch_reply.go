@@ -23,6 +23,7 @@ type fetchReply struct {
 	labels      value // X-GM-LABELS
 	body        value
 	header      value
+	hasUID      bool // a UID was sent, readable or not
 	broken      bool // part of the reply could not be read
 	badItemName bool // something stands where an item's name should be
 }
@@ -39,51 +40,60 @@ func parseFetch(u untagged) (f fetchReply) {
 		return f
 	}
 	c.b = c.b[1:]
-	uids := 0
 	for {
 		key := c.key()
 		if len(key) == 0 {
 			f.broken = f.broken || string(bytes.TrimRight(c.b, " ")) != ")"
-			break
+			return f
 		}
 		f.badItemName = f.badItemName || !c.isItemName(key)
 		v := c.value()
-		if v.kind == none {
-			f.broken = true
-			if len(c.b) > 0 && c.b[0] != ')' {
-				break // a string or list without an end: what follows is unknown
-			}
-			continue
-		}
 		switch {
-		case isKey(key, "UID"):
-			n, ok := v.number()
-			if !ok || n == 0 || n > 1<<32-1 || uids > 0 && uint32(n) != f.uid {
-				n, f.broken = 0, true
-			}
-			uids++
-			f.uid = uint32(n)
-		case isKey(key, "FLAGS"):
-			f.flags = v
-		case isKey(key, "INTERNALDATE"):
-			f.date = v
-		case isKey(key, "RFC822.SIZE"):
-			f.size = v
-		case isKey(key, "MODSEQ"):
-			f.modSeq = v
-		case isKey(key, "EMAILID"):
-			f.email = v
-		case isKey(key, "X-GM-MSGID"):
-			f.gmail = v
-		case isKey(key, "X-GM-LABELS"):
-			f.labels = v
-		case isKey(key, "BODY[]") && f.body.kind == none:
-			f.body = v
-		case isKey(key, "BODY[HEADER]") && f.header.kind == none:
-			f.header = v
+		case v.kind != none:
+			f.setItem(key, v)
+		case len(c.b) > 0 && c.b[0] != ')':
+			f.broken = true
+			return f // a string or list without an end: what follows is unknown
+		default:
+			f.broken = true
 		}
 	}
-	return f
+}
+
+// setItem stores the value of an item. Of two bodies or headers the first counts.
+func (f *fetchReply) setItem(key []byte, v value) {
+	switch {
+	case isKey(key, "UID"):
+		f.setUID(v)
+	case isKey(key, "FLAGS"):
+		f.flags = v
+	case isKey(key, "INTERNALDATE"):
+		f.date = v
+	case isKey(key, "RFC822.SIZE"):
+		f.size = v
+	case isKey(key, "MODSEQ"):
+		f.modSeq = v
+	case isKey(key, "EMAILID"):
+		f.email = v
+	case isKey(key, "X-GM-MSGID"):
+		f.gmail = v
+	case isKey(key, "X-GM-LABELS"):
+		f.labels = v
+	case isKey(key, "BODY[]") && f.body.kind == none:
+		f.body = v
+	case isKey(key, "BODY[HEADER]") && f.header.kind == none:
+		f.header = v
+	}
+}
+
+// setUID stores the UID. An unreadable one, or two different ones, make the UID 0 and the
+// reply broken.
+func (f *fetchReply) setUID(v value) {
+	n, ok := v.number()
+	if !ok || n == 0 || n > 1<<32-1 || f.hasUID && uint32(n) != f.uid {
+		n, f.broken = 0, true
+	}
+	f.uid, f.hasUID = uint32(n), true
 }
 
 // endsReply says whether rest may follow a body in a FETCH reply: further items, none

@@ -13,6 +13,7 @@ import (
 // Security says how a connection is protected.
 type Security int
 
+// The ways of protecting a connection.
 const (
 	TLS       Security = iota // TLS from the first octet (RFC 8314)
 	StartTLS                  // STARTTLS before any other command, or no connection (RFC 9051 6.2.1)
@@ -22,6 +23,7 @@ const (
 // Compress says when a connection is compressed, if the server can (RFC 4978).
 type Compress int
 
+// When a connection is compressed.
 const (
 	CompressAuto   Compress = iota // when the caller calls Conn.Compress, after Conn.IsSlow
 	CompressAlways                 // after the login
