@@ -27,63 +27,52 @@ type line struct {
 
 func newLine(addr, ca string, u *dovecot.User) (line, error) {
 	_, port, err := net.SplitHostPort(addr)
-	return line{addr, "localhost", port, ca, u}, err // some know no address in a certificate
+	return line{addr, "localhost", port, ca, u}, err // some clients accept no IP address in a certificate
 }
 
 // peer is a client that copies an account to the disk.
 type peer struct {
 	name    string
-	program string        // what must be in PATH
-	owner   bool          // runs as the owner of the server's mail, for it refuses root
+	program string        // must be in PATH
+	owner   bool          // runs as the owner of the server's mail: it refuses root
 	settle  time.Duration // to wait before its second run
-	// prepare writes what it needs into dir and returns the command of each run.
-	// It puts messages below dir/mail.
-	prepare func(l line, dir string) ([]string, error)
+	prepare preparer
 }
 
-//go:embed naive.py
-var naive string
+// preparer writes the files that a client needs into dir and returns the command of
+// each run, which stores messages below dir/mail.
+type preparer func(l line, dir string) (argv []string, err error)
 
-// peers are the clients that are measured, the limit first. archiverd is at program,
-// this program at self.
+// What the clients are configured with; written replaces the words in braces.
+var (
+	//go:embed naive.py
+	naive string
+	//go:embed peers/mbsyncrc
+	mbsyncConfig string
+	//go:embed peers/doveadm.conf
+	doveadmConfig string
+	//go:embed peers/offlineimaprc
+	offlineimapConfig string
+	//go:embed peers/getmailrc
+	getmailConfig string
+)
+
+// peers returns the clients that are measured, the limit first. archiverd is at
+// program, this program at self.
 func peers(program, self string, connections int) []peer {
-	plain := func(fn func(l line, dir string) []string) func(line, string) ([]string, error) {
-		return func(l line, dir string) ([]string, error) { return fn(l, dir), nil }
-	}
-	limit := func(word string) func(line, string) ([]string, error) {
-		return plain(func(l line, dir string) []string {
+	limit := func(word string) preparer {
+		return command(func(l line, dir string) []string {
 			return []string{self, word, l.addr, l.ca, l.user.Name, l.user.Password, dir + "/mail"}
 		})
 	}
-	archiverd := func(connections int) func(line, string) ([]string, error) {
+	archiverd := func(connections int) preparer {
 		return func(l line, dir string) ([]string, error) {
 			text := "archive:\n  path: mail\naccounts:\n" + entry("bench", l.addr, l.ca, l.user, connections)
 			return []string{program, "sync"}, os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(text), 0o600)
 		}
 	}
-	mbsync := func(fsync string) func(line, string) ([]string, error) {
-		return written("mbsyncrc", `FSync `+fsync+`
-IMAPStore server
-Host {host}
-Port {port}
-User {user}
-Pass "{password}"
-SSLType IMAPS
-CertificateFile {ca}
-
-MaildirStore disk
-SubFolders Verbatim
-Path {dir}/mail/
-Inbox {dir}/mail/INBOX
-
-Channel all
-Far :server:
-Near :disk:
-Patterns *
-Create Near
-Sync Pull
-SyncState *
-`, "mbsync", "-q", "-c", "{dir}/mbsyncrc", "all")
+	mbsync := func(fsync string) preparer {
+		return written("mbsyncrc", strings.ReplaceAll(mbsyncConfig, "{fsync}", fsync), "mbsync", "-q", "-c", "{dir}/mbsyncrc", "all")
 	}
 	return []peer{
 		{name: limitName, prepare: limit(limitWord)},
@@ -92,80 +81,30 @@ SyncState *
 		{name: "archiverd, 1 connection", prepare: archiverd(1)},
 		{name: "mbsync", program: "mbsync", settle: 1500 * time.Millisecond, prepare: mbsync("yes")},
 		{name: "mbsync, FSync no", program: "mbsync", settle: 1500 * time.Millisecond, prepare: mbsync("no")},
-		{name: "doveadm backup", program: "doveadm", owner: true, prepare: written("doveadm.conf", `mail_location = maildir:{dir}/mail:LAYOUT=fs
-mail_home = {dir}/home
-base_dir = {dir}/run
-log_path = {dir}/log
-first_valid_uid = 1
-first_valid_gid = 1
-ssl_client_ca_file = {ca}
-imapc_host = 127.0.0.1
-imapc_port = {port}
-imapc_ssl = imaps
-imapc_user = {user}
-imapc_password = {password}
-imapc_features = rfc822.size fetch-headers
-mail_prefetch_count = 20
-namespace inbox {
-  inbox = yes
-  separator = /
-}
-`, "doveadm", "-c", "{dir}/doveadm.conf", "backup", "-R", "imapc:")},
-		{name: "offlineimap3", program: "offlineimap", prepare: written("offlineimaprc", `[general]
-accounts = bench
-metadata = {dir}/metadata
-ui = quiet
-[Account bench]
-localrepository = disk
-remoterepository = server
-[Repository disk]
-type = Maildir
-localfolders = {dir}/mail
-[Repository server]
-type = IMAP
-remotehost = {host}
-remoteport = {port}
-ssl = yes
-sslcacertfile = {ca}
-remoteuser = {user}
-remotepass = {password}
-readonly = True
-maxconnections = 4
-`, "offlineimap", "-o", "-c", "{dir}/offlineimaprc")},
-		{name: "getmail6", program: "getmail", owner: true, prepare: written("getmailrc", `[retriever]
-type = SimpleIMAPSSLRetriever
-server = {host}
-port = {port}
-username = {user}
-password = {password}
-ca_certs = {ca}
-mailboxes = ALL
-[destination]
-type = Maildir
-path = {dir}/mail/all/
-[options]
-read_all = False
-delete = False
-received = False
-delivered_to = False
-verbose = 0
-`, "getmail", "--getmaildir", "{dir}")},
-		{name: "imaplib loop", program: "python3", prepare: plain(func(l line, dir string) []string {
+		{name: "doveadm backup", program: "doveadm", owner: true, prepare: written("doveadm.conf", doveadmConfig, "doveadm", "-c", "{dir}/doveadm.conf", "backup", "-R", "imapc:")},
+		{name: "offlineimap3", program: "offlineimap", prepare: written("offlineimaprc", offlineimapConfig, "offlineimap", "-o", "-c", "{dir}/offlineimaprc")},
+		{name: "getmail6", program: "getmail", owner: true, prepare: written("getmailrc", getmailConfig, "getmail", "--getmaildir", "{dir}")},
+		{name: "imaplib loop", program: "python3", prepare: command(func(l line, dir string) []string {
 			return []string{"python3", "-c", naive, l.host, l.port, l.ca, l.user.Name, l.user.Password, dir + "/mail"}
 		})},
 	}
+}
+
+// command prepares a client that needs no files.
+func command(argv func(l line, dir string) []string) preparer {
+	return func(l line, dir string) ([]string, error) { return argv(l, dir), nil }
 }
 
 // limitName is the limit's, with which all others are compared.
 const limitName = "limit: read and write, 1 connection"
 
 // written prepares a client that has one file of configuration.
-func written(file, text string, command ...string) func(line, string) ([]string, error) {
+func written(file, text string, argv ...string) preparer {
 	return func(l line, dir string) ([]string, error) {
 		fill := strings.NewReplacer("{host}", l.host, "{port}", l.port, "{ca}", l.ca, "{user}", l.user.Name, "{password}", l.user.Password, "{dir}", dir)
-		argv := make([]string, len(command))
-		for i, word := range command {
-			argv[i] = fill.Replace(word)
+		filled := make([]string, len(argv))
+		for i, word := range argv {
+			filled[i] = fill.Replace(word)
 		}
 		for _, d := range []string{"mail/all/cur", "mail/all/new", "mail/all/tmp"} {
 			if file == "getmailrc" {
@@ -174,7 +113,7 @@ func written(file, text string, command ...string) func(line, string) ([]string,
 				}
 			}
 		}
-		return argv, os.WriteFile(filepath.Join(dir, file), []byte(fill.Replace(text)), 0o600)
+		return filled, os.WriteFile(filepath.Join(dir, file), []byte(fill.Replace(text)), 0o600)
 	}
 }
 

@@ -189,11 +189,11 @@ func (c *contest) measure(t testing.TB, p peer, l line, messages int) (r took, e
 	if err != nil {
 		return r, err
 	}
-	// A connection of its own for each errand: between them a client may take many minutes.
-	on := func(errand func(*dovecot.Client)) {
+	// Use a connection for each call: a client may run for many minutes in between.
+	on := func(do func(*dovecot.Client)) {
 		client := l.user.Dial(t)
 		defer client.Close()
-		errand(client)
+		do(client)
 	}
 	var next uint32
 	on(func(client *dovecot.Client) { next = uidNext(client) })
@@ -207,7 +207,7 @@ func (c *contest) measure(t testing.TB, p peer, l line, messages int) (r took, e
 			on(func(client *dovecot.Client) { client.Append("INBOX", fresh...) })
 			want += newMessages
 		}
-		if err := settle(dir); err != nil { // what was written before is not this run's to wait for
+		if err := settle(dir); err != nil { // so that the run does not wait for earlier writes
 			return r, err
 		}
 		var failed error
@@ -227,19 +227,22 @@ func (c *contest) measure(t testing.TB, p peer, l line, messages int) (r took, e
 			r.notes = append(r.notes, fmt.Sprintf("%s: %v", phases[i], failed))
 		}
 	}
-	on(func(client *dovecot.Client) {
-		var uids []uint32
-		for u := next; u < uidNext(client); u++ {
-			uids = append(uids, u)
-		}
-		client.Expunge("INBOX", uids...)
-	})
+	on(func(client *dovecot.Client) { expungeFrom(client, next) })
 	return r, nil
+}
+
+// expungeFrom removes the messages of INBOX from a UID on.
+func expungeFrom(client *dovecot.Client, first uint32) {
+	var uids []uint32
+	for u := first; u < uidNext(client); u++ {
+		uids = append(uids, u)
+	}
+	client.Expunge("INBOX", uids...)
 }
 
 var uidNextText = regexp.MustCompile(`UIDNEXT (\d+)`)
 
-// uidNext is INBOX's.
+// uidNext returns the UIDNEXT of INBOX.
 func uidNext(c *dovecot.Client) (next uint32) {
 	for _, line := range c.Do("STATUS INBOX (UIDNEXT)") {
 		if found := uidNextText.FindStringSubmatch(line); found != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -16,45 +15,30 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
-
-	"archiverd/archive"
-	"archiverd/internal/uid"
 )
 
 // searchLimit is how many results the searches ask for.
 const searchLimit = "20"
 
 // benchSearch measures searches of an archive of so many small messages, with an
-// index and without one, as a person has them: the whole command. The answers must be
-// the same. only, if it is not nil, matches the queries that are wanted. The table, of
-// Markdown, goes to out.
+// index and without one, as a person runs them: the whole command. The answers must be
+// equal. only, if it is not nil, selects queries. The table, in Markdown, goes to out.
 func benchSearch(out io.Writer, dir string, messages, rounds int, only *regexp.Regexp) (err error) {
 	dir, program, remove, err := begin(dir)
 	if err != nil {
 		return err
 	}
 	defer remove(&err)
-	place := filepath.Join(dir, "archive")
-	octets, err := makeArchive(place, messages)
+	c := &searchContest{program: program, dir: dir, archive: filepath.Join(dir, "archive"), rounds: rounds}
+	octets, err := makeArchive(c.archive, messages)
 	if err != nil {
 		return fmt.Errorf("make an archive: %w", err)
 	}
-	run := func(args ...string) (took time.Duration, said, log string, err error) {
-		cmd := exec.Command(program, args...)
-		cmd.Dir = dir
-		var answer, notes bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &answer, &notes
-		began := time.Now()
-		if err := cmd.Run(); err != nil {
-			return 0, "", "", fmt.Errorf("archiverd %q: %w: %s", args, err, &notes)
-		}
-		return time.Since(began), answer.String(), notes.String(), nil
-	}
-	indexing, _, _, err := run("index", "--archive", place)
+	indexing, _, err := c.run("index", "--archive", c.archive)
 	if err != nil {
 		return err
 	}
-	index := filepath.Join(place, "state.db.index")
+	index := filepath.Join(c.archive, "state.db.index")
 	st, err := os.Stat(index)
 	if err != nil {
 		return err
@@ -63,40 +47,78 @@ func benchSearch(out io.Writer, dir string, messages, rounds int, only *regexp.R
 		messages, humanize.IBytes(uint64(octets)), fileSystem(dir), runtime.NumCPU(), rounds, searchLimit,
 		humanize.IBytes(uint64(st.Size())), st.Size()/int64(messages), indexing.Round(time.Millisecond))
 	queries := slices.DeleteFunc(searches(messages), func(q searched) bool { return only != nil && !only.MatchString(q.String()) })
-	measure := func(q searched) (time.Duration, string, error) {
-		var times []time.Duration
-		answer := ""
-		for i := range rounds + 1 { // the first fills the kernel's cache
-			took, said, log, err := run(slices.Concat([]string{"search", "--archive", place, "--limit", searchLimit, "--json"}, q.options, []string{"--", q.query})...)
-			if err != nil {
-				return 0, "", err
-			}
-			if answer = said + log; i > 0 {
-				times = append(times, took)
-			}
-		}
-		slices.Sort(times)
-		return times[len(times)/2], answer, nil
-	}
-	type result struct {
-		took   time.Duration
-		answer string
-	}
-	with := make([]result, len(queries))
-	for i, q := range queries {
-		if with[i].took, with[i].answer, err = measure(q); err != nil {
-			return err
-		}
+	with, err := c.measureAll(queries)
+	if err != nil {
+		return err
 	}
 	if err := os.Rename(index, index+".aside"); err != nil {
 		return err
 	}
+	without, err := c.measureAll(queries)
+	if err != nil {
+		return err
+	}
+	return printSearches(out, queries, with, without)
+}
+
+// searchContest runs the searches.
+type searchContest struct {
+	program, dir, archive string
+	rounds                int
+}
+
+// searchResult is what one query took, the median, and what the command printed.
+type searchResult struct {
+	took   time.Duration
+	answer string
+}
+
+// run runs archiverd once and returns how long it took and what it printed.
+func (c *searchContest) run(args ...string) (took time.Duration, printed string, err error) {
+	cmd := exec.Command(c.program, args...)
+	cmd.Dir = c.dir
+	var answer, notes bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &answer, &notes
+	began := time.Now()
+	if err := cmd.Run(); err != nil {
+		return 0, "", fmt.Errorf("archiverd %q: %w: %s", args, err, &notes)
+	}
+	return time.Since(began), answer.String() + notes.String(), nil
+}
+
+func (c *searchContest) measureAll(queries []searched) ([]searchResult, error) {
+	results := make([]searchResult, len(queries))
+	for i, q := range queries {
+		var err error
+		if results[i], err = c.measure(q); err != nil {
+			return nil, err
+		}
+	}
+	return results, nil
+}
+
+// measure runs a query once to fill the kernel's cache, then once a round.
+func (c *searchContest) measure(q searched) (r searchResult, err error) {
+	var times []time.Duration
+	for i := range c.rounds + 1 {
+		took, printed, err := c.run(slices.Concat([]string{"search", "--archive", c.archive, "--limit", searchLimit, "--json"}, q.options, []string{"--", q.query})...)
+		if err != nil {
+			return r, err
+		}
+		if r.answer = printed; i > 0 {
+			times = append(times, took)
+		}
+	}
+	slices.Sort(times)
+	r.took = times[len(times)/2]
+	return r, nil
+}
+
+// printSearches prints the table. Different answers are an error.
+func printSearches(out io.Writer, queries []searched, with, without []searchResult) error {
 	fmt.Fprintf(out, "| query | with the index | without | found |\n|---|---|---|---|\n")
 	for i, q := range queries {
-		took, answer, err := measure(q)
-		if err != nil {
-			return err
-		}
+		answer := without[i].answer
 		if answer != with[i].answer {
 			return fmt.Errorf("%s: with the index the answer is\n%s\nand without\n%s", q, with[i].answer, answer)
 		}
@@ -104,7 +126,7 @@ func benchSearch(out io.Writer, dir string, messages, rounds int, only *regexp.R
 		if strings.Contains(answer, "there are more") {
 			found += " and more"
 		}
-		fmt.Fprintf(out, "| `%s` | %v | %v | %s |\n", q, with[i].took.Round(time.Millisecond), took.Round(time.Millisecond), found)
+		fmt.Fprintf(out, "| `%s` | %v | %v | %s |\n", q, with[i].took.Round(time.Millisecond), without[i].took.Round(time.Millisecond), found)
 	}
 	return nil
 }
@@ -182,75 +204,4 @@ func mail(n int) string {
 	return head + "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n" + body +
 		"--b\r\nContent-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=data.bin\r\n\r\n" +
 		strings.Repeat("0123456789", 60) + "\r\n--b--\r\n"
-}
-
-// makeArchive makes an archive of so many messages, some of which are gone. It returns
-// their octets.
-func makeArchive(dir string, messages int) (octets int64, err error) {
-	now := archived
-	w, err := archive.OpenWriter(dir, archive.Options{Now: func() time.Time { return now }})
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	n := 0
-	for _, share := range []struct {
-		name    string
-		percent int
-	}{{"INBOX", 50}, {"Archive", 30}, {"Lists/go", 15}, {"Sent", 5}} {
-		now = archived
-		name := archive.Name{Mailbox: share.name, Delimiter: "/"}
-		box, err := w.DirectoryOf("bench", name)
-		if err != nil {
-			return 0, err
-		}
-		m, err := w.Mailbox(box, "", archive.Position{})
-		if err != nil {
-			return 0, err
-		}
-		count := max(1, messages*share.percent/100)
-		for first := 1; first <= count; first += 5000 {
-			b, err := m.Batch()
-			if err != nil {
-				return 0, err
-			}
-			if first == 1 {
-				b.Record(archive.Event{Kind: archive.Opened, Name: name, UIDValidity: 1})
-			}
-			for u := first; u <= min(count, first+4999); u++ {
-				text := mail(n)
-				e := archive.Event{UID: uint32(u), Flags: []string{`\Seen`}, InternalDate: firstMail.Add(time.Duration(u) * archived.Sub(firstMail) / time.Duration(count))}
-				if u%1000 == 1 {
-					e.Flags = []string{`\Flagged`, `\Seen`}
-				}
-				if err := b.Add(1, e, int64(len(text)), strings.NewReader(text)); err != nil {
-					return 0, errors.Join(err, b.Discard())
-				}
-				n++
-				octets += int64(len(text))
-			}
-			if w.Commit(func(archive.Sum) (string, bool) { return "", false }, b); b.Err != nil {
-				return 0, b.Err
-			}
-		}
-		now = archived.AddDate(0, 0, 1)
-		b, err := m.Batch()
-		if err != nil {
-			return 0, err
-		}
-		var gone []uint32
-		for u := uint32(50); u <= uint32(count); u += 100 {
-			gone = append(gone, u)
-		}
-		if len(gone) > 0 {
-			b.Record(archive.Event{Kind: archive.Gone, UIDs: uid.Of(gone...)})
-		}
-		if w.Commit(func(archive.Sum) (string, bool) { return "", false }, b); b.Err != nil {
-			return 0, b.Err
-		}
-		if err := m.Release(); err != nil {
-			return 0, err
-		}
-	}
-	return octets, nil
 }
