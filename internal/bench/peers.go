@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -246,7 +247,8 @@ var uidNextText = regexp.MustCompile(`UIDNEXT (\d+)`)
 func uidNext(c *dovecot.Client) (next uint32) {
 	for _, line := range c.Do("STATUS INBOX (UIDNEXT)") {
 		if found := uidNextText.FindStringSubmatch(line); found != nil {
-			fmt.Sscan(found[1], &next)
+			n, _ := strconv.ParseUint(found[1], 10, 32) // digits, by the expression
+			next = uint32(n)
 		}
 	}
 	return next

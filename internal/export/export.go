@@ -194,19 +194,19 @@ func (e *Export) checkOutside(target string) error {
 	if err != nil {
 		return err
 	}
-	real, rest := target, ""
+	existing, rest := target, ""
 	for { // find the part that exists
-		resolved, err := filepath.EvalSymlinks(real)
+		resolved, err := filepath.EvalSymlinks(existing)
 		if err == nil {
-			real = resolved
+			existing = resolved
 			break
 		}
-		if real == filepath.Dir(real) {
+		if existing == filepath.Dir(existing) {
 			break
 		}
-		real, rest = filepath.Dir(real), filepath.Join(filepath.Base(real), rest)
+		existing, rest = filepath.Dir(existing), filepath.Join(filepath.Base(existing), rest)
 	}
-	if rel, err := filepath.Rel(root, filepath.Join(real, rest)); err == nil && filepath.IsLocal(rel) {
+	if rel, err := filepath.Rel(root, filepath.Join(existing, rest)); err == nil && filepath.IsLocal(rel) {
 		return ErrInside
 	}
 	return nil

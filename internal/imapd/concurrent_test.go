@@ -181,30 +181,10 @@ func TestSlowClient(t *testing.T) {
 	}
 }
 
-// Close cuts every kind of connection and leaves no goroutine behind.
-func TestCloseLeavesNothing(t *testing.T) {
-	before := runtime.NumGoroutine()
-	cert, err := SelfSigned()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := New(Options{TLS: cert.Server})
-	m, err := s.AddUser(name, password).Mailbox("INBOX")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.Append(Message{Body: make([]byte, 64<<20)})
-	addr, err := s.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	mute, err := net.Dial("tcp", addr) // never begins TLS
-	if err != nil {
-		t.Fatal(err)
-	}
-	var clients []*imapclient.Client
-	var conns []net.Conn
-	var cut []io.Reader
+// dialAll makes connections in each state: before LOGIN, in IDLE, and with a message that
+// is read in part.
+func dialAll(t *testing.T, addr string, cert *Certificate) (clients []*imapclient.Client, conns []net.Conn, cut []io.Reader) {
+	t.Helper()
 	for i := range 9 {
 		conn, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: cert.Roots, ServerName: "localhost"})
 		if err != nil {
@@ -228,6 +208,31 @@ func TestCloseLeavesNothing(t *testing.T) {
 			cut = append(cut, literal)
 		}
 	}
+	return clients, conns, cut
+}
+
+// Close cuts every kind of connection and leaves no goroutine behind.
+func TestCloseLeavesNothing(t *testing.T) {
+	before := runtime.NumGoroutine()
+	cert, err := SelfSigned()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(Options{TLS: cert.Server})
+	m, err := s.AddUser(name, password).Mailbox("INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Append(Message{Body: make([]byte, 64<<20)})
+	addr, err := s.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mute, err := net.Dial("tcp", addr) // never begins TLS
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients, conns, cut := dialAll(t, addr, cert)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -64,10 +64,12 @@ func TestDelimiter(t *testing.T) {
 	}
 }
 
-// The lines of LIST and STATUS as they stand on the wire.
-func TestListOnTheWire(t *testing.T) {
+// dialListed dials a server whose user has mailboxes of all kinds, and returns a function
+// that sends a command and returns the untagged lines of the reply and its status.
+func dialListed(t *testing.T) (ask func(command string) string) {
+	t.Helper()
 	s := New(Options{UIDValidity: 100})
-	defer s.Close()
+	t.Cleanup(func() { s.Close() })
 	u := s.AddUser(name, password)
 	for n, attrs := range map[string][]imap.MailboxAttr{
 		"Sent": {imap.MailboxAttrSent}, "Lists": {imap.MailboxAttrNoSelect}, "Entwürfe": {imap.MailboxAttrDrafts},
@@ -93,9 +95,9 @@ func TestListOnTheWire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { conn.Close() })
 	lines := bufio.NewScanner(conn)
-	ask := func(command string) string {
+	return func(command string) string {
 		fmt.Fprintf(conn, "t %s\r\n", command)
 		var out []string
 		for lines.Scan() {
@@ -108,6 +110,11 @@ func TestListOnTheWire(t *testing.T) {
 		t.Fatal(lines.Err())
 		return ""
 	}
+}
+
+// The lines of LIST and STATUS as they stand on the wire.
+func TestListOnTheWire(t *testing.T) {
+	ask := dialListed(t)
 	for _, c := range []struct{ command, want string }{
 		{fmt.Sprintf("LOGIN %s %q", name, password), "OK"},
 		{`LIST "" ""`, `LIST (\Noselect) "/" ""` + "\nOK"},

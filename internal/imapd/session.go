@@ -106,7 +106,7 @@ func (s *session) check() error {
 	}
 	err := s.view.valid()
 	if err != nil {
-		s.conn.Bye(err.Error()) // the tagged answer finds the connection closed
+		_ = s.conn.Bye(err.Error()) // the tagged reply fails if the connection is closed
 	}
 	return err
 }

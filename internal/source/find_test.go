@@ -63,81 +63,87 @@ func told(t testing.TB, found *Found) (lines []string) {
 	return lines
 }
 
+// from is the From_ line of an mbox.
+const from = "From a@b Sat Nov  7 12:00:00 2026\n"
+
+var findTests = map[string]struct {
+	files  map[string]string
+	args   []string // below the folder; nil: the folder
+	o      Options
+	want   []string
+	passed int
+	failed []string
+}{
+	"a folder": {
+		files: map[string]string{"a.eml": "a: 1\n\nx\n", "b.EML": "b: 1\r\n", "Lists/go/c.eml": "c", "Lists/d.eml": "", "Lists/notes.txt": "From: me\n", ".git/e.eml": "e"},
+		want:  []string{"INBOX", `INBOX "a: 1\n\nx\n" [] false`, `INBOX "b: 1\r\n" [] false`, "Lists", `Lists "" [] false`, "Lists|go", `Lists|go "c" [] false`}, passed: 1,
+	},
+	"as the archive has it": {
+		files: map[string]string{"INBOX/2026-11/20261122T183000Z.1700000000.123.eml": "a", "INBOX/2026-10/20261022T183000Z.1700000000.12.eml": "b",
+			"R&D%2F1/2026-11/20261122T183000Z.1.1.eml": "c", "2026-11/mine.eml": "d"},
+		want: []string{"INBOX", `INBOX "b" [] false`, `INBOX "a" [] false`, "2026-11", `2026-11 "d" [] false`, "R&D/1", `R&D/1 "c" [] false`},
+	},
+	"Maildir++": {
+		files: map[string]string{"cur/10.x:2,FSa": "a\nb\n", "cur/9.x": "c\r\nd\n", "new/11.x": "", "tmp/12.x": "no", "dovecot-keywords": "0 work\n", "dovecot.index": "x",
+			".Lists.go/cur/": "", ".Lists.go/new/1.x": "e", ".Lists.go/maildirfolder": "", ".Entw&APw-rfe/cur/1.x:2,": "f", ".Entw&APw-rfe/new/": "", ".v1%2E2/cur/": "", ".v1%2E2/tmp/": "", ".imap/x": ""},
+		want: []string{"INBOX", `INBOX "c\r\nd\n" [] true`, `INBOX "a\r\nb\r\n" ["\\Flagged" "\\Seen" "work"] true`, `INBOX "" [] true`,
+			"Entwürfe", `Entwürfe "f" [] true`, "Lists|go", `Lists|go "e" [] true`, "v1.2"},
+	},
+	"nested": {
+		files: map[string]string{"Lists/go/cur/1.x:2,T": "a", "Lists/go/new/": "", "Lists/cur/": "", "Lists/new/": "", "%63ur/cur/1.x": "b", "%63ur/new/": ""},
+		want:  []string{"Lists", "Lists|go", `Lists|go "a" ["\\Deleted"] true`, "cur", `cur "b" [] true`},
+	},
+	"Thunderbird": {
+		files: map[string]string{"Inbox": from + "a: b\n\nc\n", "Inbox.msf": "x", "Inbox.sbd/Old &APw-": from + "X-Mozilla-Status: 0001\nd: e\n", "Drafts": ""},
+		want:  []string{"INBOX", `INBOX "a: b\r\n\r\nc\r\n" [] false`, "INBOX|Old ü", `INBOX|Old ü "d: e\r\n" ["\\Seen"] true`}, passed: 2,
+	},
+	"Apple Mail": {
+		files: map[string]string{"Work.mbox/mbox": from + "a: b\n\nc\n", "Work.mbox/table_of_contents": "x"},
+		want:  []string{"Work", `Work "a: b\r\n\r\nc\r\n" [] false`}, passed: 1,
+	},
+	"files": {
+		files: map[string]string{"x.mbox": from + "a: b\n\n", "letter": "Subject: x\n", "empty.mbox": "", "no.mbox": "x", "y.mbox.gz": "\x1f\x8bx", "what": "what?\n"},
+		args:  []string{"x.mbox", "letter", "letter", "empty.mbox", "no.mbox", "y.mbox.gz", "what", "nowhere"},
+		want:  []string{"INBOX", `INBOX "Subject: x\n" [] false`, "empty", "x", `x "a: b\r\n" [] false`}, failed: []string{"no.mbox", "y.mbox.gz", "what", "nowhere"},
+	},
+	"names": {
+		files: map[string]string{"x.mbox": from + "a: b\n", "dir/a.eml": "a", "dir/sub/b.eml": "b", "dir/c.mbox": from},
+		args:  []string{"x.mbox", "dir"}, o: Options{Mailbox: []string{"New", "er"}, Into: []string{"inbox"}},
+		want: []string{"INBOX|New|er", `INBOX|New|er "a: b\r\n" [] false`, `INBOX|New|er "a" [] false`, "INBOX|c", `INBOX|c "" [] false`, "INBOX|sub", `INBOX|sub "b" [] false`},
+	},
+	"line ends": {
+		files: map[string]string{"cur/1.x": "a\n", "new/": "", "x": from + "b: c\n"}, o: Options{KeepLineEnds: true},
+		want: []string{"INBOX", `INBOX "a\n" [] true`, "x", `x "b: c\n" [] false`},
+	},
+	"compressed by the server": {
+		files: map[string]string{"cur/1.x": "\x1f\x8bx", "cur/2.x": "a", "new/": ""}, want: []string{"INBOX", "INBOX failed", `INBOX "a" [] true`},
+	},
+}
+
 func TestFind(t *testing.T) {
-	const from = "From a@b Sat Nov  7 12:00:00 2026\n"
-	for name, c := range map[string]struct {
-		files  map[string]string
-		args   []string // below the folder; nil: the folder
-		o      Options
-		want   []string
-		passed int
-		failed []string
-	}{
-		"a folder": {
-			files: map[string]string{"a.eml": "a: 1\n\nx\n", "b.EML": "b: 1\r\n", "Lists/go/c.eml": "c", "Lists/d.eml": "", "Lists/notes.txt": "From: me\n", ".git/e.eml": "e"},
-			want:  []string{"INBOX", `INBOX "a: 1\n\nx\n" [] false`, `INBOX "b: 1\r\n" [] false`, "Lists", `Lists "" [] false`, "Lists|go", `Lists|go "c" [] false`}, passed: 1,
-		},
-		"as the archive has it": {
-			files: map[string]string{"INBOX/2026-11/20261122T183000Z.1700000000.123.eml": "a", "INBOX/2026-10/20261022T183000Z.1700000000.12.eml": "b",
-				"R&D%2F1/2026-11/20261122T183000Z.1.1.eml": "c", "2026-11/mine.eml": "d"},
-			want: []string{"INBOX", `INBOX "b" [] false`, `INBOX "a" [] false`, "2026-11", `2026-11 "d" [] false`, "R&D/1", `R&D/1 "c" [] false`},
-		},
-		"Maildir++": {
-			files: map[string]string{"cur/10.x:2,FSa": "a\nb\n", "cur/9.x": "c\r\nd\n", "new/11.x": "", "tmp/12.x": "no", "dovecot-keywords": "0 work\n", "dovecot.index": "x",
-				".Lists.go/cur/": "", ".Lists.go/new/1.x": "e", ".Lists.go/maildirfolder": "", ".Entw&APw-rfe/cur/1.x:2,": "f", ".Entw&APw-rfe/new/": "", ".v1%2E2/cur/": "", ".v1%2E2/tmp/": "", ".imap/x": ""},
-			want: []string{"INBOX", `INBOX "c\r\nd\n" [] true`, `INBOX "a\r\nb\r\n" ["\\Flagged" "\\Seen" "work"] true`, `INBOX "" [] true`,
-				"Entwürfe", `Entwürfe "f" [] true`, "Lists|go", `Lists|go "e" [] true`, "v1.2"},
-		},
-		"nested": {
-			files: map[string]string{"Lists/go/cur/1.x:2,T": "a", "Lists/go/new/": "", "Lists/cur/": "", "Lists/new/": "", "%63ur/cur/1.x": "b", "%63ur/new/": ""},
-			want:  []string{"Lists", "Lists|go", `Lists|go "a" ["\\Deleted"] true`, "cur", `cur "b" [] true`},
-		},
-		"Thunderbird": {
-			files: map[string]string{"Inbox": from + "a: b\n\nc\n", "Inbox.msf": "x", "Inbox.sbd/Old &APw-": from + "X-Mozilla-Status: 0001\nd: e\n", "Drafts": ""},
-			want:  []string{"INBOX", `INBOX "a: b\r\n\r\nc\r\n" [] false`, "INBOX|Old ü", `INBOX|Old ü "d: e\r\n" ["\\Seen"] true`}, passed: 2,
-		},
-		"Apple Mail": {
-			files: map[string]string{"Work.mbox/mbox": from + "a: b\n\nc\n", "Work.mbox/table_of_contents": "x"},
-			want:  []string{"Work", `Work "a: b\r\n\r\nc\r\n" [] false`}, passed: 1,
-		},
-		"files": {
-			files: map[string]string{"x.mbox": from + "a: b\n\n", "letter": "Subject: x\n", "empty.mbox": "", "no.mbox": "x", "y.mbox.gz": "\x1f\x8bx", "what": "what?\n"},
-			args:  []string{"x.mbox", "letter", "letter", "empty.mbox", "no.mbox", "y.mbox.gz", "what", "nowhere"},
-			want:  []string{"INBOX", `INBOX "Subject: x\n" [] false`, "empty", "x", `x "a: b\r\n" [] false`}, failed: []string{"no.mbox", "y.mbox.gz", "what", "nowhere"},
-		},
-		"names": {
-			files: map[string]string{"x.mbox": from + "a: b\n", "dir/a.eml": "a", "dir/sub/b.eml": "b", "dir/c.mbox": from},
-			args:  []string{"x.mbox", "dir"}, o: Options{Mailbox: []string{"New", "er"}, Into: []string{"inbox"}},
-			want: []string{"INBOX|New|er", `INBOX|New|er "a: b\r\n" [] false`, `INBOX|New|er "a" [] false`, "INBOX|c", `INBOX|c "" [] false`, "INBOX|sub", `INBOX|sub "b" [] false`},
-		},
-		"line ends": {
-			files: map[string]string{"cur/1.x": "a\n", "new/": "", "x": from + "b: c\n"}, o: Options{KeepLineEnds: true},
-			want: []string{"INBOX", `INBOX "a\n" [] true`, "x", `x "b: c\n" [] false`},
-		},
-		"compressed by the server": {
-			files: map[string]string{"cur/1.x": "\x1f\x8bx", "cur/2.x": "a", "new/": ""}, want: []string{"INBOX", "INBOX failed", `INBOX "a" [] true`},
-		},
-	} {
-		dir := t.TempDir()
-		write(t, dir, c.files)
-		args := []string{dir}
-		for i, a := range c.args {
-			args = append(args[:i], filepath.Join(dir, a))
-		}
-		found, err := Find(t.Context(), args, c.o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := told(t, found); !slices.Equal(got, c.want) {
-			t.Errorf("%s:\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(c.want, "\n"))
-		}
-		var failed []string
-		for _, f := range found.Failed {
-			failed = append(failed, filepath.Base(f.Path))
-		}
-		if len(found.Skipped) != c.passed || !slices.Equal(failed, c.failed) {
-			t.Errorf("%s: passed over %q, failed %v", name, found.Skipped, found.Failed)
-		}
+	for name, c := range findTests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir, c.files)
+			args := []string{dir}
+			for i, a := range c.args {
+				args = append(args[:i], filepath.Join(dir, a))
+			}
+			found, err := Find(t.Context(), args, c.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := told(t, found); !slices.Equal(got, c.want) {
+				t.Errorf("%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+			}
+			var failed []string
+			for _, f := range found.Failed {
+				failed = append(failed, filepath.Base(f.Path))
+			}
+			if len(found.Skipped) != c.passed || !slices.Equal(failed, c.failed) {
+				t.Errorf("skipped %q, failed %v", found.Skipped, found.Failed)
+			}
+		})
 	}
 }
 

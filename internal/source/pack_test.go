@@ -69,18 +69,20 @@ func tarOf(t *testing.T, headers ...tar.Header) []byte {
 	return out.Bytes()
 }
 
-// TestPack takes the messages of zips and tars, whoever made them, and nothing else.
-func TestPack(t *testing.T) {
+type packTest struct {
+	octets []byte
+	want   []string
+	passed int
+	failed []string // what each says, in order
+}
+
+// packTests are zips and tars, whoever made them, by their names.
+func packTests(t *testing.T) map[string]packTest {
 	file := func(name string) tar.Header { return tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o600} }
 	link := func(kind byte, name, to string) tar.Header {
 		return tar.Header{Typeflag: kind, Name: name, Linkname: to}
 	}
-	for name, c := range map[string]struct {
-		octets []byte
-		want   []string
-		passed int
-		failed []string // what each says, in order
-	}{
+	return map[string]packTest{
 		"some.zip": {
 			octets: zipOf(t, "a.eml", "a\n", "Lists/go/b.EML", "b", "notes.txt", "x"),
 			want:   []string{"INBOX", `INBOX "a\n" [] false`, "Lists|go", `Lists|go "b" [] false`}, passed: 1,
@@ -116,7 +118,12 @@ func TestPack(t *testing.T) {
 		},
 		"no.tar.zst": {octets: []byte("\x28\xb5\x2f\xfdxyz"), failed: []string{"damaged or cut off"}},
 		"a.mbox.zst": {octets: tarOf(t, file("a.eml")), failed: []string{"compressed"}},
-	} {
+	}
+}
+
+// TestPack takes the messages of zips and tars, and nothing else.
+func TestPack(t *testing.T) {
+	for name, c := range packTests(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("TMPDIR", t.TempDir())
 			dir := t.TempDir()
