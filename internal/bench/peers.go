@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -180,11 +181,7 @@ func (c *contest) measure(t testing.TB, p peer, l line, messages int) (r took, e
 			return r, err
 		}
 		dir = d.dir
-		defer func() {
-			if failed := d.remove(); failed != nil && err == nil {
-				err = failed
-			}
-		}()
+		defer func() { err = cmp.Or(err, d.remove()) }()
 	}
 	s, err := p.ready(l, dir)
 	if err != nil {

@@ -201,7 +201,7 @@ func (f *finder) addFile(path, name string, dirs []string, named bool) {
 	switch {
 	case err != nil:
 		f.addFailure(path, err)
-	case mbox.Is(head), is(".mbox") && (len(head) == 0 || bytes.HasPrefix(head, []byte("From "))):
+	case mbox.Is(head), is(".mbox") && maybeMbox(head):
 		f.addContainer(f.mboxLevels(path, dirs, named), mboxFile{path})
 	case named && isZip(head):
 		f.addPack(path, (*pack).readZip)
@@ -219,6 +219,10 @@ func (f *finder) addFile(path, name string, dirs []string, named bool) {
 		f.found.Skipped = append(f.found.Skipped, path)
 	}
 }
+
+// maybeMbox reports whether a file called .mbox can be one: it is empty, or begins with a
+// From_ line in some other form.
+func maybeMbox(head []byte) bool { return len(head) == 0 || bytes.HasPrefix(head, []byte("From ")) }
 
 // isZip reports whether a file begins as a zip does, perhaps an empty one.
 func isZip(head []byte) bool {
