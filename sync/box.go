@@ -3,8 +3,6 @@ package sync
 import (
 	"cmp"
 	"fmt"
-	"slices"
-	"strings"
 	gosync "sync"
 	"time"
 
@@ -56,13 +54,6 @@ type box struct {
 	expunged   uid.Set                // vanished while the run was under way
 	warnings   []string
 	began      time.Time
-}
-
-// unselectable says whether the server has nothing to open under the name.
-func unselectable(m wire.Mailbox) bool {
-	return slices.ContainsFunc(m.Attrs, func(a string) bool {
-		return strings.EqualFold(a, `\Noselect`) || strings.EqualFold(a, `\NonExistent`)
-	})
 }
 
 // unchanged says whether the server's counters prove that the mailbox is as it

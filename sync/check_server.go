@@ -76,7 +76,7 @@ func (k *Checker) check(ctx context.Context, out *Check) error {
 	}
 	taken, places := map[string]string{}, k.Archive.Directories()
 	for _, m := range list {
-		if unselectable(m) {
+		if !m.Selectable() {
 			out.Mailboxes = append(out.Mailboxes, Balance{Mailbox: m.Name, Skipped: "the server has no messages under this name"})
 			continue
 		}

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,6 +20,7 @@ import (
 	"archiverd/archive"
 	"archiverd/internal/commit"
 	"archiverd/internal/session"
+	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/testing/hostile"
 	"archiverd/internal/wire"
 	"archiverd/state"
@@ -431,6 +433,45 @@ func files(t testing.TB, dir string) map[string]int64 {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	return out
+}
+
+// loginAt is an account at a server over TLS.
+func loginAt(address, user, password string, t *tls.Config) session.Account {
+	return session.Account{
+		Name: user,
+		Wire: wire.Options{Address: address, TLS: t},
+		Auth: func(context.Context) (wire.Auth, error) {
+			return wire.Auth{Username: user, Password: []byte(password)}, nil
+		},
+		Connections: 3,
+		Retry:       session.Retry{FirstWait: 20 * time.Millisecond, MaxWait: 100 * time.Millisecond},
+	}
+}
+
+// day is an INTERNALDATE of a message, in one of many zones.
+func day(i int) time.Time {
+	return time.Date(2001+i%24, time.Month(1+i%12), 1+i%28, i%24, i%60, (i*7)%60, 0, time.FixedZone("", 900*(i%57-24)))
+}
+
+// someFlags are flags and keywords of a message.
+func someFlags(i int) []string {
+	all := []string{`\Answered`, `\Deleted`, `\Draft`, `\Flagged`, `\Seen`, "$Forwarded", "$Junk", "Etikett-1", "todo/later", "x.y"}
+	var out []string
+	for k, f := range all {
+		if (i>>k)&1 == 1 {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// letters are messages that have header fields of their own each.
+func letters(n int) []dovecot.Msg {
+	var out []dovecot.Msg
+	for i := range n {
+		out = append(out, dovecot.Msg{Date: day(i), Body: fmt.Appendf(nil, "Message-ID: <%d@x>\r\nDate: today\r\nFrom: a@x\r\nSubject: %d\r\n\r\nletter\r\n", i, i)})
 	}
 	return out
 }

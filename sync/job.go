@@ -218,7 +218,7 @@ func (r *round) choose(list []wire.Mailbox, known map[string]state.Mailbox, run 
 	taken := map[string]string{}
 	for _, m := range list {
 		name := archive.Name{Mailbox: m.Name, Delimiter: m.Delimiter, Raw: m.Raw}
-		if unselectable(m) {
+		if !m.Selectable() {
 			run.Mailboxes = append(run.Mailboxes, state.Ledger{Mailbox: m.Name, Skipped: "the server has no messages under this name"})
 			continue
 		}

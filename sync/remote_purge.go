@@ -99,7 +99,7 @@ func (r *Remote) purgeable(ctx context.Context, names []string) ([]wire.Mailbox,
 	}
 	list, err := r.List(ctx)
 	for _, m := range list {
-		if archived, _ := r.Policy.selects(m.Name, m.Delimiter, m.Attrs); archived && !unselectable(m) {
+		if archived, _ := r.Policy.selects(m.Name, m.Delimiter, m.Attrs); archived && m.Selectable() {
 			out = append(out, m)
 		}
 	}

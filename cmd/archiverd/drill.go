@@ -26,8 +26,8 @@ import (
 	"archiverd/internal/session"
 	"archiverd/internal/setup"
 	"archiverd/internal/wire"
-	"archiverd/state"
-	"archiverd/sync"
+	"archiverd/sync/drill"
+	"archiverd/sync/restore"
 )
 
 func (a *app) drillCommand() *cobra.Command {
@@ -114,7 +114,7 @@ func (a *app) drill(ctx context.Context, sample, to, into string, names []string
 	slots := semaphore.NewWeighted(int64(cfg.Limits.Connections))
 	ctx, stop := interruptible(ctx, a.err, "what the drill has made is being removed")
 	defer stop()
-	results := []state.Drill{}
+	results := []drill.Result{}
 	for _, name := range names {
 		d, err := newDrill(r, name, take)
 		if err != nil {
@@ -128,7 +128,7 @@ func (a *app) drill(ctx context.Context, sample, to, into string, names []string
 		result, err := d.Run(ctx) // the error stands in the result
 		show.stop()
 		results = append(results, result)
-		if errors.Is(err, sync.ErrDrillInterrupted) {
+		if errors.Is(err, drill.ErrInterrupted) {
 			break
 		}
 		if err := daemon.SaveDrill(statePath, result); err != nil {
@@ -139,13 +139,13 @@ func (a *app) drill(ctx context.Context, sample, to, into string, names []string
 }
 
 // printDrills prints results, and is the exit status that they make.
-func (a *app) printDrills(results []state.Drill) (err error) {
+func (a *app) printDrills(results []drill.Result) (err error) {
 	if a.json {
 		err = safetext.WriteJSON(a.out, results)
 	} else {
 		err = printDrills(a.out, results)
 	}
-	if err == nil && slices.ContainsFunc(results, func(d state.Drill) bool { return !d.OK() }) {
+	if err == nil && slices.ContainsFunc(results, func(d drill.Result) bool { return !d.OK() }) {
 		err = &exit{status: exitFailed}
 	}
 	return err
@@ -175,16 +175,16 @@ func drillNames(r *archive.Archive, cfg *config.Config, names []string) ([]strin
 }
 
 // newDrill is a drill of what the archive has of an account as on its server.
-func newDrill(r *archive.Archive, name string, sample config.Sample) (*sync.Drill, error) {
-	d := &sync.Drill{Account: name, Open: r.OpenFile, Sample: sample.Of, Named: sample.String(), Scratch: newScratch}
+func newDrill(r *archive.Archive, name string, sample config.Sample) (*drill.Job, error) {
+	d := &drill.Job{Account: name, Open: r.OpenFile, Sample: sample.Of, Named: sample.String(), Scratch: newScratch}
 	s := history.Selection{Account: archive.Escape(name)}
 	for sel, err := range history.Select(r, s) {
 		if sel == nil {
 			return nil, err
 		}
 		box := sel.Mailbox // and not sel, whose messages need not be held until then
-		d.Sources = append(d.Sources, sync.DrillSource{
-			Source:   sync.Source{Account: name, Name: sel.Name, Load: func() ([]sync.Item, error) { return load(r, box, s) }},
+		d.Sources = append(d.Sources, drill.Source{
+			Source:   restore.Source{Account: name, Name: sel.Name, Load: func() ([]restore.Item, error) { return load(r, box, s) }},
 			Messages: len(sel.Messages),
 			Err:      err,
 		})
@@ -194,22 +194,22 @@ func newDrill(r *archive.Archive, name string, sample config.Sample) (*sync.Dril
 
 // newScratch starts a throw-away server on the loopback interface. Nobody else
 // can log in to it: its password never leaves the process.
-func newScratch(delimiter string) (sync.ScratchServer, error) {
+func newScratch(delimiter string) (drill.Server, error) {
 	const username = "drill"
 	password := rand.Text()
 	cert, err := imapd.SelfSigned()
 	if err != nil {
-		return sync.ScratchServer{}, err
+		return drill.Server{}, err
 	}
 	d, _ := utf8.DecodeRuneInString(delimiter)
 	server := imapd.New(imapd.Options{TLS: cert.Server, Delimiter: d, SpoolDir: spoolDir()})
 	server.AddUser(username, password)
 	addr, err := server.Listen("127.0.0.1:0")
 	if err != nil {
-		return sync.ScratchServer{}, errors.Join(err, server.Close())
+		return drill.Server{}, errors.Join(err, server.Close())
 	}
 	host, _, _ := strings.Cut(addr, ":")
-	return sync.ScratchServer{Close: server.Close, Account: session.Account{
+	return drill.Server{Close: server.Close, Account: session.Account{
 		Name: "the throw-away server",
 		Wire: wire.Options{Address: addr, TLS: &tls.Config{RootCAs: cert.Roots, ServerName: host, MinVersion: tls.VersionTLS13}},
 		Auth: func(context.Context) (wire.Auth, error) {

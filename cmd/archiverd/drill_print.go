@@ -12,13 +12,12 @@ import (
 
 	"archiverd/internal/daemon"
 	"archiverd/internal/safetext"
-	"archiverd/state"
-	"archiverd/sync"
+	"archiverd/sync/drill"
 )
 
 // printDrills prints results for a person: what came of each drill, and each
 // difference.
-func printDrills(w io.Writer, results []state.Drill) error {
+func printDrills(w io.Writer, results []drill.Result) error {
 	b := bufio.NewWriter(w)
 	for _, d := range results {
 		fmt.Fprintf(b, "%s: %s", safetext.Line(d.Account), drilled(d))
@@ -32,7 +31,7 @@ func printDrills(w io.Writer, results []state.Drill) error {
 }
 
 // drilled says in a line what came of a drill.
-func drilled(d state.Drill) string {
+func drilled(d drill.Result) string {
 	what := fmt.Sprintf("%s of %s restored and compared", english.Plural(d.Messages, "message", ""), english.Plural(d.Mailboxes, "mailbox", ""))
 	if d.To != "" {
 		what += ", in " + safetext.Line(d.To)
@@ -42,7 +41,7 @@ func drilled(d state.Drill) string {
 		changed = fmt.Sprintf(", %s changed by the server", english.Plural(d.Changed, "message", ""))
 	}
 	switch {
-	case d.Error == sync.ErrDrillInterrupted.Error():
+	case d.Error == drill.ErrInterrupted.Error():
 		return "INTERRUPTED: " + what
 	case d.Error != "" && d.Messages == 0:
 		return "FAILED: " + safetext.Line(strings.ReplaceAll(d.Error, "\n", "; ")) // of joined errors
@@ -59,7 +58,7 @@ func drilled(d state.Drill) string {
 }
 
 // printDifferences prints the first differences, and what to know.
-func printDifferences(w io.Writer, d state.Drill, most int, indent string) {
+func printDifferences(w io.Writer, d drill.Result, most int, indent string) {
 	for _, x := range d.Differences[:min(most, len(d.Differences))] {
 		name := safetext.Line(x.ID)
 		if x.ID == "" {

@@ -14,7 +14,7 @@ import (
 	"archiverd/internal/demomail"
 	"archiverd/internal/imapd"
 	"archiverd/internal/testing/dovecot"
-	"archiverd/state"
+	"archiverd/sync/drill"
 )
 
 // drilledSite is a site that has archived an imapd's mail: some with flags,
@@ -69,9 +69,9 @@ func drilledSite(t *testing.T, more ...string) (*site, int) {
 }
 
 // drills are the results that drill prints.
-func (s *site) drills(status int, args ...string) []state.Drill {
+func (s *site) drills(status int, args ...string) []drill.Result {
 	s.t.Helper()
-	var results []state.Drill
+	var results []drill.Result
 	s.run(append([]string{"drill", "--json"}, args...)...).want(status).decode(&results)
 	return results
 }
@@ -123,7 +123,7 @@ func TestDrill(t *testing.T) {
 
 	id, mend := s.damage("alice", "INBOX")
 	d := s.drills(1, "--sample", "all")[0]
-	if !slices.ContainsFunc(d.Differences, func(x state.Difference) bool {
+	if !slices.ContainsFunc(d.Differences, func(x drill.Difference) bool {
 		return x.ID == id && x.In[0] == "missing" && strings.Contains(x.What, "damaged")
 	}) || d.OK() || d.Equal+d.Differing != n {
 		t.Errorf("the damaged message %s is not named: %+v", id, d)
@@ -275,7 +275,7 @@ func TestDaemonDrills(t *testing.T) {
 	last := *s.statusOf("alice").Drill
 	last.Started, last.Ended, last.Differing = time.Now(), time.Now(), 1
 	save := func() {
-		if err := state.SaveDrill(filepath.Join(s.archive, "state.db"), last); err != nil {
+		if err := drill.Save(filepath.Join(s.archive, "state.db"), last); err != nil {
 			t.Fatal(err)
 		}
 	}

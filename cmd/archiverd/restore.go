@@ -13,7 +13,7 @@ import (
 	"archiverd/internal/config"
 	"archiverd/internal/safetext"
 	"archiverd/internal/setup"
-	"archiverd/sync"
+	"archiverd/sync/restore"
 )
 
 // restoreFlags are the flags of restore as they were typed.
@@ -121,7 +121,7 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, f restoreFlags, a
 	}
 	defer func() { err = errors.Join(err, what.Close()) }()
 	show := a.newProgress()
-	r := &sync.Restore{Account: acc, Sources: what.sources, Open: what.open, Into: f.into, Map: append(maps, what.maps...), FlagsOnly: f.flagsOnly,
+	r := &restore.Job{Account: acc, Sources: what.sources, Open: what.open, Into: f.into, Map: append(maps, what.maps...), FlagsOnly: f.flagsOnly,
 		MatchFields: f.matchFields, Slots: semaphore.NewWeighted(int64(cfg.Limits.Connections)), Log: a.logger(cfg)}
 	show.start(r)
 	plan, err := r.Plan(ctx)
@@ -153,7 +153,7 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, f restoreFlags, a
 }
 
 // agree shows the plan, and says whether it is to be carried out.
-func (a *app) agree(f restoreFlags, plan *sync.RestorePlan, what *picked, to *config.Account) (goOn bool, err error) {
+func (a *app) agree(f restoreFlags, plan *restore.Plan, what *picked, to *config.Account) (goOn bool, err error) {
 	switch {
 	case !a.json:
 		err = printPlan(a.out, plan, what.from, targetName(to), f.flagsOnly)
@@ -183,7 +183,7 @@ func (a *app) agree(f restoreFlags, plan *sync.RestorePlan, what *picked, to *co
 }
 
 // anythingToDo says whether a run would change anything at the server.
-func anythingToDo(plan *sync.RestorePlan, flagsOnly bool) bool {
+func anythingToDo(plan *restore.Plan, flagsOnly bool) bool {
 	if flagsOnly {
 		return plan.Sum.Flags > 0
 	}
@@ -197,7 +197,7 @@ func anythingToDo(plan *sync.RestorePlan, flagsOnly bool) bool {
 
 // planStatus is the exit status of a plan that is not carried out: 1 if not all
 // of it could be.
-func planStatus(plan *sync.RestorePlan) error {
+func planStatus(plan *restore.Plan) error {
 	failed := plan.Sum.TooBig > 0
 	for _, m := range plan.Mailboxes {
 		failed = failed || m.Error != ""
@@ -209,8 +209,8 @@ func planStatus(plan *sync.RestorePlan) error {
 }
 
 // mappings are those of --map.
-func mappings(texts []string) ([]sync.Mapping, error) {
-	var out []sync.Mapping
+func mappings(texts []string) ([]restore.Mapping, error) {
+	var out []restore.Mapping
 	for _, t := range texts {
 		from, to, ok := strings.Cut(t, "=")
 		if !ok || from == "" || to == "" {
@@ -221,7 +221,7 @@ func mappings(texts []string) ([]sync.Mapping, error) {
 				return nil, usage(fmt.Errorf("--map %q: mailbox %q is mapped to %q already", t, from, m.New))
 			}
 		}
-		out = append(out, sync.Mapping{Old: from, New: to})
+		out = append(out, restore.Mapping{Old: from, New: to})
 	}
 	return out, nil
 }

@@ -15,7 +15,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/source"
-	"archiverd/sync"
+	"archiverd/sync/restore"
 )
 
 // files picks files, and those of folders, for one mailbox.
@@ -30,7 +30,7 @@ func (p *picked) files(ctx context.Context, args []string, mailbox string, errOu
 	if len(paths) == 0 {
 		return fmt.Errorf("nothing to restore: no .eml file in %q", args)
 	}
-	items := make([]sync.Item, len(paths))
+	items := make([]restore.Item, len(paths))
 	for i, path := range paths {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -44,8 +44,8 @@ func (p *picked) files(ctx context.Context, args []string, mailbox string, errOu
 	}
 	p.from += english.Plural(len(items), "file", "")
 	// A person wrote the name: the target's delimiter is meant where it stands in it.
-	p.maps = []sync.Mapping{{Old: mailbox, New: mailbox}}
-	p.sources = append(p.sources, sync.Source{Name: archive.Name{Mailbox: mailbox}, Load: func() ([]sync.Item, error) { return items, nil }})
+	p.maps = []restore.Mapping{{Old: mailbox, New: mailbox}}
+	p.sources = append(p.sources, restore.Source{Name: archive.Name{Mailbox: mailbox}, Load: func() ([]restore.Item, error) { return items, nil }})
 	return nil
 }
 
@@ -101,23 +101,23 @@ func findFiles(args []string) (paths []string, links int, err error) {
 }
 
 // fileItem reads a file to its end.
-func fileItem(path string, now time.Time) (sync.Item, error) {
+func fileItem(path string, now time.Time) (restore.Item, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return sync.Item{}, err
+		return restore.Item{}, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return sync.Item{}, err
+		return restore.Item{}, err
 	}
-	it := sync.Item{ID: path}
+	it := restore.Item{ID: path}
 	head, err := io.ReadAll(io.LimitReader(f, source.MaxHeader))
 	if err == nil {
 		it.Sum, it.Size, err = archive.Hash(io.MultiReader(bytes.NewReader(head), f))
 	}
 	if err != nil {
-		return sync.Item{}, fmt.Errorf("read %s: %w", path, err)
+		return restore.Item{}, fmt.Errorf("read %s: %w", path, err)
 	}
 	it.InternalDate = source.Date(filepath.Base(path), head, info.ModTime(), now)
 	return it, nil

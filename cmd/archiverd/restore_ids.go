@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"archiverd/archive"
-	"archiverd/sync"
+	"archiverd/sync/restore"
 )
 
 // messages picks the messages with these IDs, with their flags of a time; zero: of now.
@@ -23,7 +23,7 @@ func (p *picked) messages(ids []string, at time.Time) error {
 		if _, err := n.load(p.archive); err != nil && !at.IsZero() {
 			return usage(err)
 		}
-		p.sources = append(p.sources, sync.Source{Account: n.Mailbox.Account, Name: n.Name, Load: func() ([]sync.Item, error) { return n.load(p.archive) }})
+		p.sources = append(p.sources, restore.Source{Account: n.Mailbox.Account, Name: n.Name, Load: func() ([]restore.Item, error) { return n.load(p.archive) }})
 	}
 	return nil
 }
@@ -50,7 +50,7 @@ func findMessages(r *archive.Archive, ids []string) ([]*archive.FoundMessages, e
 
 // load is Source.Load of the messages: by epoch and UID, each as its mailbox knew
 // it last, or at n.at.
-func (n *named) load(r *archive.Archive) ([]sync.Item, error) {
+func (n *named) load(r *archive.Archive) ([]restore.Item, error) {
 	v, err := r.FoldAt(n.Mailbox, n.at)
 	if err != nil && !errors.Is(err, archive.ErrCorrupt) {
 		return nil, err
@@ -59,7 +59,7 @@ func (n *named) load(r *archive.Archive) ([]sync.Item, error) {
 	for _, p := range n.Paths {
 		wanted[p] = true
 	}
-	var items []sync.Item
+	var items []restore.Item
 	for _, m := range v.All() {
 		if !wanted[m.Path] {
 			continue

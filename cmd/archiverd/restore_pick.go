@@ -16,15 +16,15 @@ import (
 	"archiverd/archive/history"
 	"archiverd/internal/config"
 	"archiverd/internal/search"
-	"archiverd/sync"
+	"archiverd/sync/restore"
 )
 
 // picked is what is to be restored, and where its octets are. Close releases it.
 type picked struct {
 	from    string // for people
-	sources []sync.Source
-	maps    []sync.Mapping   // of the mailbox that files go to
-	archive *archive.Archive // nil: there are files only
+	sources []restore.Source
+	maps    []restore.Mapping // of the mailbox that files go to
+	archive *archive.Archive  // nil: there are files only
 }
 
 func (p *picked) Close() error {
@@ -145,7 +145,7 @@ func (p *picked) account(f restoreFlags, s history.Selection) error {
 		}
 		messages += len(sel.Messages)
 		box := sel.Mailbox // and not sel, whose messages need not be held until then
-		p.sources = append(p.sources, sync.Source{Account: dir, Name: sel.Name, Load: func() ([]sync.Item, error) { return load(p.archive, box, s) }})
+		p.sources = append(p.sources, restore.Source{Account: dir, Name: sel.Name, Load: func() ([]restore.Item, error) { return load(p.archive, box, s) }})
 	}
 	if err := f.missing(dir, names); err != nil {
 		return err
@@ -164,12 +164,12 @@ func (p *picked) account(f restoreFlags, s history.Selection) error {
 }
 
 // load is Source.Load of a mailbox of the archive.
-func load(r *archive.Archive, b archive.MailboxDir, s history.Selection) ([]sync.Item, error) {
+func load(r *archive.Archive, b archive.MailboxDir, s history.Selection) ([]restore.Item, error) {
 	sel, err := history.SelectMailbox(r, b, s)
 	if err != nil || sel == nil {
 		return nil, err
 	}
-	items := make([]sync.Item, len(sel.Messages))
+	items := make([]restore.Item, len(sel.Messages))
 	for i, m := range sel.Messages {
 		items[i] = item(b, m)
 	}
@@ -177,8 +177,8 @@ func load(r *archive.Archive, b archive.MailboxDir, s history.Selection) ([]sync
 }
 
 // item is a message of the archive as package sync takes it.
-func item(b archive.MailboxDir, m *archive.Message) sync.Item {
-	return sync.Item{ID: b.ID(m), Size: m.Size, Sum: m.Sum, InternalDate: m.InternalDate, Flags: m.Flags}
+func item(b archive.MailboxDir, m *archive.Message) restore.Item {
+	return restore.Item{ID: b.ID(m), Size: m.Size, Sum: m.Sum, InternalDate: m.InternalDate, Flags: m.Flags}
 }
 
 // fromAccount is the directory of the account to restore from.

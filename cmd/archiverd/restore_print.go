@@ -12,7 +12,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"archiverd/internal/safetext"
-	"archiverd/sync"
+	"archiverd/sync/restore"
 )
 
 // restoreColumn is a column of a table of mailboxes. It is left out where it
@@ -67,9 +67,9 @@ func restoredName(from, to string, made bool, fault string) string {
 }
 
 // printPlan prints what a restore would do.
-func printPlan(w io.Writer, p *sync.RestorePlan, from, to string, flagsOnly bool) error {
+func printPlan(w io.Writer, p *restore.Plan, from, to string, flagsOnly bool) error {
 	fmt.Fprintf(w, "from %s\nto account %s: %s\n\n", safetext.Line(from), safetext.Line(p.Account), safetext.Line(to))
-	type row = sync.PlannedMailbox
+	type row = restore.PlannedMailbox
 	columns := []restoreColumn[row]{
 		{title: "selected", always: true, count: func(r row) int64 { return int64(r.Selected) }},
 		{title: "there", always: true, count: func(r row) int64 { return int64(r.Present) }},
@@ -113,7 +113,7 @@ func printPlan(w io.Writer, p *sync.RestorePlan, from, to string, flagsOnly bool
 }
 
 // question asks whether the plan is to be carried out.
-func question(p *sync.RestorePlan, to string, flagsOnly bool) string {
+func question(p *restore.Plan, to string, flagsOnly bool) string {
 	if flagsOnly {
 		return fmt.Sprintf("Set the flags of %s messages of %s?", humanize.Comma(int64(p.Sum.Flags)), to)
 	}
@@ -121,18 +121,18 @@ func question(p *sync.RestorePlan, to string, flagsOnly bool) string {
 }
 
 // printRestored prints what became of a restore.
-func printRestored(w io.Writer, m *sync.Restored, flagsOnly bool) error {
+func printRestored(w io.Writer, m *restore.Result, flagsOnly bool) error {
 	fmt.Fprintf(w, "\n%s: %s\n", safetext.Line(m.Account), restoredVerdict(m, flagsOnly))
-	type row = sync.RestoredMailbox
+	type row = restore.MailboxResult
 	columns := []restoreColumn[row]{
 		{title: "selected", always: true, count: func(r row) int64 { return int64(r.Selected) }},
 		{title: "there", always: true, count: func(r row) int64 { return int64(r.Present) }},
 		{title: "in another form", count: func(r row) int64 { return int64(r.Altered) }},
 		{title: "appended", always: !flagsOnly, count: func(r row) int64 { return int64(r.Appended) }},
 		{title: "flags set", always: flagsOnly, count: func(r row) int64 { return int64(r.Flags) }},
-		{title: "not there", count: func(r row) int64 { return int64(r.Absent) }},
+		{title: "not there", count: func(r row) int64 { return int64(r.NotFound) }},
 		{title: "refused", always: true, count: func(r row) int64 { return int64(r.Refused) }},
-		{title: "left", always: true, count: func(r row) int64 { return int64(r.Left) }},
+		{title: "left", always: true, count: func(r row) int64 { return int64(r.Unsent) }},
 		{title: "changed", count: func(r row) int64 { return int64(r.Changed) }},
 		{title: "octets", count: func(r row) int64 { return r.Octets }, octets: true},
 	}
@@ -145,14 +145,14 @@ func printRestored(w io.Writer, m *sync.Restored, flagsOnly bool) error {
 		if box.Error != "" {
 			fmt.Fprintf(&b, "  mailbox %s: %s\n", safetext.Line(box.From), safetext.Line(box.Error))
 		}
-		for _, t := range box.Trouble {
+		for _, t := range box.Problems {
 			what := "refused"
 			if t.Changed {
 				what = "changed by the server"
 			}
 			fmt.Fprintf(&b, "  %s: %s: %s\n", safetext.Line(t.ID), what, safetext.Line(t.Reason))
 		}
-		if more := box.Refused + box.Changed - len(box.Trouble); len(box.Trouble) > 0 && more > 0 {
+		if more := box.Refused + box.Changed - len(box.Problems); len(box.Problems) > 0 && more > 0 {
 			fmt.Fprintf(&b, "  mailbox %s: and %s more\n", safetext.Line(box.From), humanize.Comma(int64(more)))
 		}
 		for _, n := range box.Notices {
@@ -170,7 +170,7 @@ func printRestored(w io.Writer, m *sync.Restored, flagsOnly bool) error {
 }
 
 // restoredVerdict is the outcome of a restore in a few words.
-func restoredVerdict(m *sync.Restored, flagsOnly bool) string {
+func restoredVerdict(m *restore.Result, flagsOnly bool) string {
 	took := m.Ended.Sub(m.Started)
 	done := fmt.Sprintf("%s appended", english.Plural(m.Sum.Appended, "message", ""))
 	if flagsOnly {

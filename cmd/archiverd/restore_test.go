@@ -12,7 +12,7 @@ import (
 	"archiverd/archive"
 	"archiverd/internal/imapd"
 	"archiverd/internal/testing/hostile"
-	"archiverd/sync"
+	"archiverd/sync/restore"
 )
 
 // restoreSite is a site whose accounts alice and bob are on one server. What
@@ -137,7 +137,7 @@ func TestRestore(t *testing.T) {
 	s.run("restore", "--to", "bob", "--yes").want(0).prints("to account bob: ", "bob: complete: 10 messages appended in ")
 	s.has(letters())
 	s.run("restore", "--to", "bob").want(0).prints("nothing to do: ") // nobody is asked
-	var done sync.Restored
+	var done restore.Result
 	s.run("restore", "--to", "bob", "--from", "alice", "--json").want(0).decode(&done)
 	if !done.OK() || done.Sum.Present != 10 || done.Sum.Appended != 0 {
 		t.Errorf("the second restore is %+v", done.Sum)
@@ -207,7 +207,7 @@ func TestRestoreSelections(t *testing.T) {
 			if c.args != "" {
 				args = append(args, strings.Split(c.args, "|")...)
 			}
-			var plan sync.RestorePlan
+			var plan restore.Plan
 			s.run(args...).want(0).decode(&plan)
 			got := map[string]int{}
 			for _, m := range plan.Mailboxes {

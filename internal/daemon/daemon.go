@@ -23,6 +23,7 @@ import (
 	"archiverd/internal/schedule"
 	"archiverd/internal/setup"
 	"archiverd/sync"
+	"archiverd/sync/drill"
 )
 
 // Daemon is the service. Its exported fields are set before Run.
@@ -32,7 +33,7 @@ type Daemon struct {
 	// Load reads the configuration again, when SIGHUP comes.
 	Load func() (*config.Config, error)
 	// NewDrill makes the restore rehearsal of an account of the archive.
-	NewDrill func(r *archive.Archive, account string, sample config.Sample) (*sync.Drill, error)
+	NewDrill func(r *archive.Archive, account string, sample config.Sample) (*drill.Job, error)
 
 	parts   *setup.Parts        // SetConfig and Job under mu; constant otherwise
 	sched   *schedule.Scheduler // has its own mutex
@@ -43,7 +44,7 @@ type Daemon struct {
 	cfg    *config.Config
 	loaded time.Time            // when cfg was loaded: refused logins before that do not count
 	jobs   map[string]*sync.Job // runs under way, by account
-	drill  *sync.Drill          // the drill under way; nil: none
+	drill  *drill.Job           // the drill under way; nil: none
 
 	importedMu gosync.Mutex
 	imported   map[string][]MailboxStatus // see importedAccounts

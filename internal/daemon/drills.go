@@ -10,8 +10,7 @@ import (
 	"archiverd/internal/config"
 	"archiverd/internal/logkey"
 	"archiverd/internal/schedule"
-	"archiverd/state"
-	"archiverd/sync"
+	"archiverd/sync/drill"
 )
 
 // drillPlan is the name of the drills' plan in the scheduler. No account has this name.
@@ -20,7 +19,7 @@ const drillPlan = "/drill"
 // drillsPlan is the plan of the scheduled drills. Drills that are overdue start at once.
 func (d *Daemon) drillsPlan(cfg *config.Config) schedule.Plan {
 	p := schedule.Plan{Account: drillPlan, Spec: cfg.Drill.Schedule, Run: func(ctx context.Context) { d.runDrills(ctx, cfg) }}
-	drills, err := state.Drills(cfg.State.Path)
+	drills, err := drill.Load(cfg.State.Path)
 	if err != nil {
 		d.Log.Warn("drills are done now, it is not known when they were last", logkey.Error, err)
 	}
@@ -52,17 +51,17 @@ func (d *Daemon) runDrills(ctx context.Context, cfg *config.Config) {
 // the drill was interrupted.
 func (d *Daemon) runDrill(ctx context.Context, cfg *config.Config, r *archive.Archive, account string) bool {
 	log := d.Log.With(logkey.Account, account)
-	drill, err := d.NewDrill(r, account, cfg.Drill.Sample)
+	job, err := d.NewDrill(r, account, cfg.Drill.Sample)
 	if err != nil {
 		log.Error("the drill could not begin", logkey.Error, err)
 		return true
 	}
-	drill.Log = log
-	d.setDrill(drill)
-	result, err := drill.Run(ctx)
+	job.Log = log
+	d.setDrill(job)
+	result, err := job.Run(ctx)
 	d.setDrill(nil)
 	logDrill(log, result, err)
-	if errors.Is(err, sync.ErrDrillInterrupted) {
+	if errors.Is(err, drill.ErrInterrupted) {
 		return false
 	}
 	if err := SaveDrill(cfg.State.Path, result); err != nil {
@@ -73,18 +72,18 @@ func (d *Daemon) runDrill(ctx context.Context, cfg *config.Config, r *archive.Ar
 
 // SaveDrill stores the result of a drill for the status report, unless the account has
 // nothing archived.
-func SaveDrill(statePath string, result state.Drill) error {
+func SaveDrill(statePath string, result drill.Result) error {
 	if result.Archived == 0 && result.OK() {
 		return nil
 	}
-	return state.SaveDrill(statePath, result)
+	return drill.Save(statePath, result)
 }
 
 // setDrill sets the drill under way; nil: none.
-func (d *Daemon) setDrill(drill *sync.Drill) {
+func (d *Daemon) setDrill(job *drill.Job) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.drill = drill
+	d.drill = job
 }
 
 // maxLoggedDifferences is how many differences of a drill are logged.
@@ -92,7 +91,7 @@ const maxLoggedDifferences = 10
 
 // logDrill logs the outcome of a drill in one record, and each of the first differences
 // in another.
-func logDrill(log *slog.Logger, result state.Drill, err error) {
+func logDrill(log *slog.Logger, result drill.Result, err error) {
 	args := []any{"sample", result.Sample, "messages", result.Messages, "mailboxes", result.Mailboxes, "equal", result.Equal, "differing", result.Differing,
 		logkey.Octets, result.Octets, logkey.Elapsed, result.Ended.Sub(result.Started).Round(time.Millisecond)}
 	for _, x := range result.Differences[:min(maxLoggedDifferences, len(result.Differences))] {
@@ -102,7 +101,7 @@ func logDrill(log *slog.Logger, result state.Drill, err error) {
 		log.Info("of the drill", "note", n)
 	}
 	switch {
-	case errors.Is(err, sync.ErrDrillInterrupted):
+	case errors.Is(err, drill.ErrInterrupted):
 		log.Info("drill interrupted", args...)
 	case err != nil:
 		log.Error("drill failed", append(args, logkey.Error, err)...)

@@ -13,6 +13,7 @@ import (
 	"archiverd/internal/quota"
 	"archiverd/internal/setup"
 	"archiverd/state"
+	"archiverd/sync/drill"
 )
 
 // Report is what the daemon's control socket answers, and what status prints.
@@ -48,7 +49,7 @@ type AccountStatus struct {
 	LastDay    int64              `json:"last_day,omitempty"`    // octets received in the last 24 hours
 	Estimate   *progress.Estimate `json:"estimate,omitempty"`    // for what the last run left to the next
 
-	Drill         *state.Drill       `json:"drill,omitempty"`          // the last restore rehearsal
+	Drill         *drill.Result      `json:"drill,omitempty"`          // the last restore rehearsal
 	Drilling      *progress.Progress `json:"drilling,omitempty"`       // the one under way
 	DrillSchedule string             `json:"drill_schedule,omitempty"` // of the daemon
 	NextDrill     time.Time          `json:"next_drill,omitzero"`
@@ -137,7 +138,7 @@ func (s *AccountStatus) isImported() bool {
 
 // addDrills adds the results of drills to the accounts of the report.
 func (r *Report) addDrills(statePath string) {
-	drills, err := state.Drills(statePath)
+	drills, err := drill.Load(statePath)
 	if err != nil {
 		r.Notes = append(r.Notes, err.Error())
 	}

@@ -24,6 +24,14 @@ type Mailbox struct {
 	StatusErr error    // why Status is nil, if the mailbox can be selected
 }
 
+// Selectable reports whether the mailbox can be opened: some names exist only in
+// the hierarchy (RFC 9051 7.3.1, \Noselect and \NonExistent).
+func (m *Mailbox) Selectable() bool {
+	return !slices.ContainsFunc(m.Attrs, func(a string) bool {
+		return strings.EqualFold(a, `\Noselect`) || strings.EqualFold(a, `\NonExistent`)
+	})
+}
+
 // Status is what STATUS and EXAMINE say of a mailbox. 0 means not sent.
 type Status struct {
 	Messages, UIDNext, UIDValidity uint32

@@ -1,4 +1,4 @@
-package sync
+package drill
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/progress"
-	"archiverd/state"
+	"archiverd/sync/restore"
 )
 
 // A portion ends with the message that reaches one of these: imapd holds small
@@ -41,7 +41,7 @@ func (r *rehearsal) portions(ctx context.Context, shares []int) error {
 			}
 			items, err := r.Sources[i].Load()
 			if err != nil {
-				r.differs(state.Difference{Mailbox: r.Sources[i].Name.Mailbox, In: []string{inError}, What: err.Error()})
+				r.differs(Difference{Mailbox: r.Sources[i].Name.Mailbox, In: []string{inError}, What: err.Error()})
 				continue
 			}
 			r.result.Mailboxes++
@@ -74,13 +74,13 @@ type portion struct {
 
 // part is a portion's messages of one mailbox.
 type part struct {
-	Source
-	items []Item
+	restore.Source
+	items []restore.Item
 	alias string // what the mailbox is called in the drill, where its name is none to rehearse
 }
 
 // add adds a message of the mailbox s, which is that of the message before, or new.
-func (p *portion) add(s Source, it Item) {
+func (p *portion) add(s restore.Source, it restore.Item) {
 	if n := len(p.parts); n == 0 || p.parts[n-1].Name != s.Name {
 		p.parts = append(p.parts, part{Source: s})
 	}
@@ -91,10 +91,10 @@ func (p *portion) add(s Source, it Item) {
 }
 
 // sources are the parts as Restore takes them.
-func (p *portion) sources() []Source {
-	out := make([]Source, len(p.parts))
+func (p *portion) sources() []restore.Source {
+	out := make([]restore.Source, len(p.parts))
 	for i, part := range p.parts {
-		out[i] = Source{Account: part.Account, Name: part.rehearsed(), Load: func() ([]Item, error) { return part.items, nil }}
+		out[i] = restore.Source{Account: part.Account, Name: part.rehearsed(), Load: func() ([]restore.Item, error) { return part.items, nil }}
 	}
 	return out
 }
@@ -115,9 +115,9 @@ func (r *rehearsal) rehearse(ctx context.Context, p portion) (err error) {
 	r.result.Messages += p.messages
 	r.aliases(&p)
 	r.meter.Change(func(q *progress.Progress) { q.Stage, q.Mailbox = "restoring", p.parts[0].Name.Mailbox })
-	restore := &Restore{Sources: p.sources(), Open: r.Open, Log: slog.New(slog.DiscardHandler)}
+	job := &restore.Job{Sources: p.sources(), Open: r.Open, Log: slog.New(slog.DiscardHandler)}
 	if r.To != nil {
-		restore.Account, restore.Into, restore.Slots, restore.Log = *r.To, r.Into, r.Slots, r.Log
+		job.Account, job.Into, job.Slots, job.Log = *r.To, r.Into, r.Slots, r.Log
 		defer func() {
 			if r.left = r.remove(ctx, p); r.left != nil {
 				err = errors.Join(err, r.left)
@@ -128,19 +128,20 @@ func (r *rehearsal) rehearse(ctx context.Context, p portion) (err error) {
 		if serr != nil {
 			return fmt.Errorf("start the server to restore to: %w", serr)
 		}
-		restore.Account = server.Account
+		job.Account = server.Account
 		defer func() { err = errors.Join(err, server.Close()) }()
 	}
-	restored, err := restore.Run(ctx)
+	restored, err := job.Run(ctx)
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
 	r.meter.Change(func(q *progress.Progress) { q.Stage = "comparing" })
-	back, err := r.readBack(ctx, &restore.Account, p)
+	back, err := r.readBack(ctx, &job.Account, p)
 	if err != nil {
 		return fmt.Errorf("read back what was restored: %w", err)
 	}
-	return r.judge(p, restored, back)
+	r.judge(p, restored, back)
+	return nil
 }
 
 // aliases gives a name to the mailboxes that no server can be asked for by

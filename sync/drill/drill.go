@@ -1,4 +1,4 @@
-package sync
+package drill
 
 import (
 	"context"
@@ -13,22 +13,22 @@ import (
 
 	"archiverd/internal/progress"
 	"archiverd/internal/session"
-	"archiverd/state"
+	"archiverd/sync/restore"
 )
 
-// ErrDrillInterrupted is returned by a drill that was stopped: it says nothing
+// ErrInterrupted is returned by a drill that was stopped: it says nothing
 // about the archive.
-var ErrDrillInterrupted = errors.New("the drill was interrupted")
+var ErrInterrupted = errors.New("the drill was interrupted")
 
-// Drill is a restore rehearsal of an account: a sample of its messages is
+// Job is a restore rehearsal of an account: a sample of its messages is
 // restored, by Restore, read back over IMAP, and compared with the archive, octet
 // by octet. Nothing in the archive is written. Its fields are set before Run.
 //
 // The sample is done in portions, and what a portion has left at the server is
 // gone before the next: neither memory nor disk grows with the archive.
-type Drill struct {
+type Job struct {
 	Account string // whose mail it is
-	Sources []DrillSource
+	Sources []Source
 	// Open opens an item's octets.
 	Open func(id string) (*os.File, error)
 	// Sample is how many of so many messages are taken; nil: all. Named is
@@ -38,7 +38,7 @@ type Drill struct {
 
 	// Scratch makes an empty server that separates levels as that, to be closed
 	// after the portion. Without it the drill goes to To.
-	Scratch func(delimiter string) (ScratchServer, error)
+	Scratch func(delimiter string) (Server, error)
 	// To is a real account, in which all goes below the mailbox Into, written as
 	// Mapping.New. No such mailbox may be there; what the drill makes, it removes.
 	To    *session.Account
@@ -50,47 +50,47 @@ type Drill struct {
 	meter progress.Meter
 }
 
-// DrillSource is a mailbox to take messages of.
-type DrillSource struct {
-	Source
+// Source is a mailbox to take messages of.
+type Source struct {
+	restore.Source
 	Messages int // how many Load will return
 	// Err is why the mailbox can't be read, or not whole.
 	Err error
 }
 
-// ScratchServer is a server that is thrown away.
-type ScratchServer struct {
+// Server is a server that is thrown away.
+type Server struct {
 	Account session.Account
 	Close   func() error
 }
 
 // Progress is how far the drill has come.
-func (d *Drill) Progress() progress.Progress { return d.meter.Read() }
+func (d *Job) Progress() progress.Progress { return d.meter.Read() }
 
 // rehearsal is a Drill under way.
 type rehearsal struct {
-	*Drill
-	result   state.Drill
-	failures []state.Difference // the first few
-	changes  []state.Difference // the same, of the server's doing
-	before   map[string]bool    // the mailboxes that To had, by their wire names
-	left     error              // what could not be removed from To
+	*Job
+	result   Result
+	failures []Difference    // the first few
+	changes  []Difference    // the same, of the server's doing
+	before   map[string]bool // the mailboxes that To had, by their wire names
+	left     error           // what could not be removed from To
 }
 
 // Run does the drill. The result has what it found; the error is why it broke
-// off, ErrDrillInterrupted if ctx ended, and stands in the result as well.
-func (d *Drill) Run(ctx context.Context) (state.Drill, error) {
-	r := &rehearsal{Drill: d, result: state.Drill{Account: d.Account, Started: time.Now().UTC(), Sample: d.Named}}
+// off, ErrInterrupted if ctx ended, and stands in the result as well.
+func (d *Job) Run(ctx context.Context) (Result, error) {
+	r := &rehearsal{Job: d, result: Result{Account: d.Account, Started: time.Now().UTC(), Sample: d.Named}}
 	if d.To != nil {
 		r.result.To = d.To.Name + ": " + d.Into
 	}
 	err := r.run(ctx)
 	if ctx.Err() != nil {
-		err = errors.Join(ErrDrillInterrupted, r.left)
+		err = errors.Join(ErrInterrupted, r.left)
 	}
 	r.result.Ended = time.Now().UTC()
 	r.result.Differences = append(r.failures, r.changes...)
-	r.result.Differences = r.result.Differences[:min(len(r.result.Differences), state.MaxDifferences)]
+	r.result.Differences = r.result.Differences[:min(len(r.result.Differences), MaxDifferences)]
 	if err != nil {
 		r.result.Error = err.Error()
 	}
@@ -104,7 +104,7 @@ func (r *rehearsal) run(ctx context.Context) error {
 		sizes[i] = s.Messages
 		r.result.Archived += s.Messages
 		if s.Err != nil {
-			r.differs(state.Difference{Mailbox: s.Name.Mailbox, In: []string{inError}, What: s.Err.Error()})
+			r.differs(Difference{Mailbox: s.Name.Mailbox, In: []string{inError}, What: s.Err.Error()})
 		}
 	}
 	n := r.result.Archived
@@ -130,14 +130,14 @@ func (r *rehearsal) run(ctx context.Context) error {
 }
 
 // differs records a difference.
-func (r *rehearsal) differs(d state.Difference) {
+func (r *rehearsal) differs(d Difference) {
 	list := &r.failures
 	if d.Changed {
 		list = &r.changes
 	} else {
 		r.result.Differing++
 	}
-	if len(*list) < state.MaxDifferences {
+	if len(*list) < MaxDifferences {
 		*list = append(*list, d)
 	}
 }

@@ -1,4 +1,4 @@
-package sync
+package drill
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 	"archiverd/archive"
 	"archiverd/internal/fingerprint"
 	"archiverd/internal/session"
-	"archiverd/state"
+	"archiverd/sync/restore"
 )
 
 // What a Difference is in.
@@ -26,15 +26,15 @@ const (
 
 // judge compares what was read back with what was to be restored, mailbox by
 // mailbox.
-func (r *rehearsal) judge(p portion, restored *Restored, back []seenBox) error {
+func (r *rehearsal) judge(p portion, restored *restore.Result, back []seenBox) {
 	used := make([]bool, len(back))
 	for i, part := range p.parts {
-		var done RestoredMailbox
+		var done restore.MailboxResult
 		if i < len(restored.Mailboxes) {
 			done = restored.Mailboxes[i]
 		}
 		if done.Error != "" {
-			r.differs(state.Difference{Mailbox: part.Name.Mailbox, In: []string{inError}, What: "the restore could not do this mailbox: " + done.Error})
+			r.differs(Difference{Mailbox: part.Name.Mailbox, In: []string{inError}, What: "the restore could not do this mailbox: " + done.Error})
 		}
 		for _, n := range done.Notices {
 			r.note("mailbox %s: %s", part.Name.Mailbox, n)
@@ -46,7 +46,7 @@ func (r *rehearsal) judge(p portion, restored *Restored, back []seenBox) error {
 			}
 		}
 		c := comparison{rehearsal: r, part: part, reasons: map[string]string{}}
-		for _, t := range done.Trouble {
+		for _, t := range done.Problems {
 			if !t.Changed {
 				c.reasons[t.ID] = t.Reason
 			}
@@ -55,24 +55,21 @@ func (r *rehearsal) judge(p portion, restored *Restored, back []seenBox) error {
 			used[k] = true
 			c.copies = back[k].copies
 		}
-		if err := c.compare(); err != nil {
-			return err
-		}
+		c.compare()
 	}
 	for k, b := range back {
 		for _, s := range b.copies {
 			r.result.Octets += s.size
 			if !used[k] {
-				r.differs(state.Difference{Mailbox: b.name, In: []string{inExtra}, What: fmt.Sprintf("UID %d is in a mailbox to which nothing was to be restored", s.uid)})
+				r.differs(Difference{Mailbox: b.name, In: []string{inExtra}, What: fmt.Sprintf("UID %d is in a mailbox to which nothing was to be restored", s.uid)})
 			}
 		}
 	}
-	return nil
 }
 
 // otherName records that a mailbox is called otherwise than in the archive.
 func (r *rehearsal) otherName(p part, b seenBox) {
-	r.differs(state.Difference{
+	r.differs(Difference{
 		Mailbox: p.Name.Mailbox, In: []string{inName}, What: fmt.Sprintf("the mailbox is called %q there", b.name),
 		// A level that holds what a real server separates levels with can't keep it.
 		Changed: r.To != nil && b.delimiter != "" && slices.ContainsFunc(p.rehearsed().Levels(), func(l string) bool { return strings.Contains(l, b.delimiter) }),
@@ -91,7 +88,7 @@ type comparison struct {
 }
 
 // compare pairs each item with the copy most like it, and says what differs.
-func (c *comparison) compare() error {
+func (c *comparison) compare() {
 	for i := range c.items {
 		c.want = append(c.want, i)
 	}
@@ -102,7 +99,7 @@ func (c *comparison) compare() error {
 	for _, it := range c.items {
 		known[it.Sum] = it.ID
 	}
-	if extra := slices.DeleteFunc(slices.Clone(c.items), func(it Item) bool {
+	if extra := slices.DeleteFunc(slices.Clone(c.items), func(it restore.Item) bool {
 		return len(session.NormalizeFlags(it.Flags)) == len(session.SendableFlags(it.Flags))
 	}); len(extra) > 0 {
 		c.note("mailbox %s: what no server can take for a flag was left out of the comparison: %q", c.Name.Mailbox, extra[0].Flags)
@@ -110,17 +107,17 @@ func (c *comparison) compare() error {
 	at := func(t time.Time) string { return t.Format(time.RFC3339) }
 	moment := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 	// From the most alike on. A copy is the better the more of it is equal.
-	c.pair(func(it Item) string { return key(it.Sum, session.SendableFlags(it.Flags), at(it.InternalDate)) },
+	c.pair(func(it restore.Item) string { return key(it.Sum, session.SendableFlags(it.Flags), at(it.InternalDate)) },
 		func(s seen) string { return key(s.sum, session.NormalizeFlags(s.flags), at(s.date)) })
-	c.pair(func(it Item) string { return key(it.Sum, session.SendableFlags(it.Flags), moment(it.InternalDate)) },
+	c.pair(func(it restore.Item) string {
+		return key(it.Sum, session.SendableFlags(it.Flags), moment(it.InternalDate))
+	},
 		func(s seen) string { return key(s.sum, session.NormalizeFlags(s.flags), moment(s.date)) })
-	c.pair(func(it Item) string { return key(it.Sum, session.SendableFlags(it.Flags)) }, func(s seen) string { return key(s.sum, session.NormalizeFlags(s.flags)) })
-	c.pair(func(it Item) string { return key(it.Sum, at(it.InternalDate)) }, func(s seen) string { return key(s.sum, at(s.date)) })
-	c.pair(func(it Item) string { return key(it.Sum) }, func(s seen) string { return key(s.sum) })
-	if err := c.pairChanged(at); err != nil {
-		return err
-	}
-	c.pair(func(it Item) string { return key(session.SendableFlags(it.Flags), moment(it.InternalDate)) }, func(s seen) string {
+	c.pair(func(it restore.Item) string { return key(it.Sum, session.SendableFlags(it.Flags)) }, func(s seen) string { return key(s.sum, session.NormalizeFlags(s.flags)) })
+	c.pair(func(it restore.Item) string { return key(it.Sum, at(it.InternalDate)) }, func(s seen) string { return key(s.sum, at(s.date)) })
+	c.pair(func(it restore.Item) string { return key(it.Sum) }, func(s seen) string { return key(s.sum) })
+	c.pairChanged(at)
+	c.pair(func(it restore.Item) string { return key(session.SendableFlags(it.Flags), moment(it.InternalDate)) }, func(s seen) string {
 		if known[s.sum] != "" {
 			return "" // another's, once too often
 		}
@@ -131,11 +128,11 @@ func (c *comparison) compare() error {
 		if reason := c.reasons[c.items[i].ID]; reason != "" {
 			what += ": " + reason
 		}
-		c.differs(state.Difference{ID: c.items[i].ID, Mailbox: c.Name.Mailbox, In: []string{inMissing}, What: what})
+		c.differs(Difference{ID: c.items[i].ID, Mailbox: c.Name.Mailbox, In: []string{inMissing}, What: what})
 	}
 	for _, i := range c.got {
 		s := c.copies[i]
-		d := state.Difference{ID: known[s.sum], Mailbox: c.Name.Mailbox, In: []string{inExtra}, What: fmt.Sprintf("UID %d is there once too often", s.uid)}
+		d := Difference{ID: known[s.sum], Mailbox: c.Name.Mailbox, In: []string{inExtra}, What: fmt.Sprintf("UID %d is there once too often", s.uid)}
 		switch {
 		case s.trouble != "":
 			d.What = fmt.Sprintf("UID %d can't be read: %s", s.uid, s.trouble)
@@ -144,7 +141,6 @@ func (c *comparison) compare() error {
 		}
 		c.differs(d)
 	}
-	return nil
 }
 
 // key is a text that is the same for the same parts.
@@ -152,7 +148,7 @@ func key(parts ...any) string { return fmt.Sprintf("%v", parts) }
 
 // pair pairs items and copies of the same key, in order, and settles each pair.
 // The empty key is nobody's.
-func (c *comparison) pair(ofItem func(Item) string, ofCopy func(seen) string) {
+func (c *comparison) pair(ofItem func(restore.Item) string, ofCopy func(seen) string) {
 	if len(c.want) == 0 || len(c.got) == 0 {
 		return
 	}
@@ -178,17 +174,13 @@ func (c *comparison) pair(ofItem func(Item) string, ofCopy func(seen) string) {
 }
 
 // pairChanged pairs the items that are equal to a copy but for their line ends.
-func (c *comparison) pairChanged(at func(time.Time) string) error {
+func (c *comparison) pairChanged(at func(time.Time) string) {
 	if len(c.got) == 0 {
-		return nil
+		return
 	}
 	lines := map[int]archive.Sum{}
 	for _, i := range c.want {
-		sum, err := c.lines(c.items[i])
-		if err != nil {
-			return err
-		}
-		lines[i] = sum
+		lines[i] = c.lines(c.items[i])
 	}
 	for _, exact := range []bool{true, false} {
 		c.want = slices.DeleteFunc(c.want, func(i int) bool {
@@ -205,31 +197,29 @@ func (c *comparison) pairChanged(at func(time.Time) string) error {
 			return true
 		})
 	}
-	return nil
 }
 
-// lines is the sum of an item's octets with CRLF for every line end; of one
-// whose file can't be read, or is damaged, a sum that nothing has.
-func (c *comparison) lines(it Item) (archive.Sum, error) {
+// lines returns the sum of an item's octets with CRLF for every line end. For a
+// file that can't be read, or is damaged, it returns a sum that nothing has: the
+// restore has reported it.
+func (c *comparison) lines(it restore.Item) archive.Sum {
 	f, err := c.Open(it.ID)
 	if err != nil {
-		return archive.Sum{}, nil // the restore has said so
+		return archive.Sum{}
 	}
 	defer f.Close()
-	if _, err := examineFile(f, it); err != nil {
-		return archive.Sum{}, nil // the same
-	}
 	l := fingerprint.NewLineEnds()
-	if _, err := io.Copy(l, f); err != nil {
-		return archive.Sum{}, fmt.Errorf("read %s: %w", it.ID, err)
+	sum, size, err := archive.Hash(io.TeeReader(f, l))
+	if err != nil || sum != it.Sum || size != it.Size {
+		return archive.Sum{}
 	}
-	return l.Sum(), nil
+	return l.Sum()
 }
 
 // settle says what differs between an item and its copy. lines: they are equal
 // but for their line ends.
-func (c *comparison) settle(it Item, s seen, lines bool) {
-	d := state.Difference{ID: it.ID, Mailbox: c.Name.Mailbox, Changed: true}
+func (c *comparison) settle(it restore.Item, s seen, lines bool) {
+	d := Difference{ID: it.ID, Mailbox: c.Name.Mailbox, Changed: true}
 	var what []string
 	say := func(in string, allowed bool, format string, args ...any) {
 		d.In = append(d.In, in)

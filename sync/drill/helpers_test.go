@@ -1,4 +1,4 @@
-package sync
+package drill
 
 import (
 	"context"
@@ -19,16 +19,16 @@ import (
 	"archiverd/internal/imapd"
 	"archiverd/internal/session"
 	"archiverd/internal/wire"
-	"archiverd/state"
+	"archiverd/sync/restore"
 )
 
 // stock is mail as an archive has it, and the drill of it.
 type stock struct {
 	t     *testing.T
 	dir   string
-	drill Drill
-	names map[string][]Item // by mailbox
-	made  int               // throw-away servers
+	drill Job
+	names map[string][]restore.Item // by mailbox
+	made  int                       // throw-away servers
 	// meddle is what happens to a throw-away server behind the restore's back,
 	// before it is read.
 	meddle func(u *imapd.User)
@@ -37,8 +37,8 @@ type stock struct {
 func newStock(t *testing.T) *stock {
 	t.Helper()
 	noLeak(t)
-	s := &stock{t: t, dir: inMemory(t), names: map[string][]Item{}}
-	s.drill = Drill{
+	s := &stock{t: t, dir: inMemory(t), names: map[string][]restore.Item{}}
+	s.drill = Job{
 		Account: "alice", Named: "all", Scratch: s.scratch, Log: slog.New(slog.DiscardHandler),
 		Open: func(id string) (*os.File, error) { return os.Open(filepath.Join(s.dir, id)) },
 	}
@@ -46,40 +46,40 @@ func newStock(t *testing.T) *stock {
 }
 
 // item makes a file of a message.
-func (s *stock) item(body []byte, date time.Time, flags ...string) Item {
+func (s *stock) item(body []byte, date time.Time, flags ...string) restore.Item {
 	s.t.Helper()
 	s.made++
 	id := fmt.Sprintf("%06d.eml", s.made)
 	if err := os.WriteFile(filepath.Join(s.dir, id), body, 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	return Item{ID: id, Size: int64(len(body)), Sum: sha256.Sum256(body), InternalDate: date, Flags: flags}
+	return restore.Item{ID: id, Size: int64(len(body)), Sum: sha256.Sum256(body), InternalDate: date, Flags: flags}
 }
 
 // mailbox adds a mailbox to the drill.
-func (s *stock) mailbox(name archive.Name, items ...Item) {
+func (s *stock) mailbox(name archive.Name, items ...restore.Item) {
 	s.names[name.Mailbox] = items
-	s.drill.Sources = append(s.drill.Sources, DrillSource{
-		Source:   Source{Account: "alice", Name: name, Load: func() ([]Item, error) { return items, nil }},
+	s.drill.Sources = append(s.drill.Sources, Source{
+		Source:   restore.Source{Account: "alice", Name: name, Load: func() ([]restore.Item, error) { return items, nil }},
 		Messages: len(items),
 	})
 }
 
 // scratch is an imapd that is meddled with when it is logged in to the second time.
-func (s *stock) scratch(delimiter string) (ScratchServer, error) {
+func (s *stock) scratch(delimiter string) (Server, error) {
 	d, _ := utf8.DecodeRuneInString(delimiter)
 	cert, err := imapd.SelfSigned()
 	if err != nil {
-		return ScratchServer{}, err
+		return Server{}, err
 	}
 	server := imapd.New(imapd.Options{TLS: cert.Server, Delimiter: d})
 	user := server.AddUser("drill", "secret")
 	address, err := server.Listen("127.0.0.1:0")
 	if err != nil {
-		return ScratchServer{}, err
+		return Server{}, err
 	}
 	logins := 0
-	return ScratchServer{Close: server.Close, Account: session.Account{
+	return Server{Close: server.Close, Account: session.Account{
 		Name: "drill", Wire: wire.Options{Address: address, TLS: &tls.Config{RootCAs: cert.Roots, ServerName: "localhost"}},
 		Auth: func(context.Context) (wire.Auth, error) {
 			if logins++; logins == 2 && s.meddle != nil {
@@ -91,7 +91,7 @@ func (s *stock) scratch(delimiter string) (ScratchServer, error) {
 }
 
 // run does the drill, which must end by itself.
-func (s *stock) run() state.Drill {
+func (s *stock) run() Result {
 	s.t.Helper()
 	d, err := s.drill.Run(s.t.Context())
 	if err != nil {
@@ -104,7 +104,7 @@ func (s *stock) run() state.Drill {
 }
 
 // equal does the drill, in which all must be equal.
-func (s *stock) equal() state.Drill {
+func (s *stock) equal() Result {
 	s.t.Helper()
 	d := s.run()
 	if !d.OK() || d.Equal != d.Messages || d.Changed != 0 || len(d.Differences) > 0 {
@@ -113,7 +113,7 @@ func (s *stock) equal() state.Drill {
 	return d
 }
 
-func showDrill(d state.Drill) string {
+func showDrill(d Result) string {
 	var b strings.Builder
 	for _, x := range d.Differences[:min(len(d.Differences), 20)] {
 		fmt.Fprintf(&b, "%s %q %v %v: %s\n", x.ID, x.Mailbox, x.In, x.Changed, x.What)

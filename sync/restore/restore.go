@@ -1,4 +1,4 @@
-package sync
+package restore
 
 import (
 	"cmp"
@@ -22,7 +22,7 @@ const grace = 10 * time.Second
 
 // restoring is one Plan or Run of a Restore.
 type restoring struct {
-	r     *Restore
+	r     *Job
 	began time.Time // of a Run; zero: nothing is going to be appended
 	limit int64     // octets that the server takes in a message; 0: it does not say
 	free  int64     // octets that its quota leaves, -1: it does not say
@@ -37,26 +37,26 @@ type restoring struct {
 // goroutine has it at a time.
 type restoreBox struct {
 	src  *Source
-	seat seat
+	dest Destination
 	err  error // why it can't be done
 
 	plan PlannedMailbox
-	done RestoredMailbox
+	done MailboxResult
 	work
 }
 
 // Progress is how far Plan or Run has come. It may be called at any time.
-func (r *Restore) Progress() progress.Progress { return r.meter.Read() }
+func (r *Job) Progress() progress.Progress { return r.meter.Read() }
 
 // Plan looks at the server and says what Run would do there. It changes nothing.
 // A mailbox that can't be restored is in the plan, with its error.
-func (r *Restore) Plan(ctx context.Context) (*RestorePlan, error) {
+func (r *Job) Plan(ctx context.Context) (*Plan, error) {
 	s := &restoring{r: r, free: -1}
 	err := s.session(ctx, s.plan)
 	if err != nil {
 		return nil, err
 	}
-	p := &RestorePlan{Account: r.Account.Name, Server: r.Account.Wire.Address, Free: s.free, Notices: s.notices}
+	p := &Plan{Account: r.Account.Name, Server: r.Account.Wire.Address, Free: s.free, Notices: s.notices}
 	for _, b := range s.boxes {
 		b.plan.Error = text(b.err)
 		p.Mailboxes = append(p.Mailboxes, b.plan)
@@ -74,8 +74,8 @@ func (r *Restore) Plan(ctx context.Context) (*RestorePlan, error) {
 // Run restores. The ledger says what became of each mailbox, also where the run
 // as a whole broke off with an error. Once ctx is done nothing more is sent, and
 // what has been sent is asked after for some seconds.
-func (r *Restore) Run(ctx context.Context) (*Restored, error) {
-	out := &Restored{Account: r.Account.Name, Started: time.Now().UTC()}
+func (r *Job) Run(ctx context.Context) (*Result, error) {
+	out := &Result{Account: r.Account.Name, Started: time.Now().UTC()}
 	s := &restoring{r: r, free: -1, began: time.Now()}
 	err := s.session(ctx, s.restore)
 	if err != nil && ctx.Err() != nil {
@@ -120,7 +120,7 @@ func (s *restoring) session(ctx context.Context, do func(context.Context, *sessi
 
 // survey asks the server what it has and takes, and seats the sources.
 func (s *restoring) survey(ctx context.Context, c *wire.Conn) error {
-	target, err := lookAt(ctx, c)
+	known, err := ReadDestinations(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -146,13 +146,13 @@ func (s *restoring) survey(ctx context.Context, c *wire.Conn) error {
 	for i := range s.r.Sources {
 		src := &s.r.Sources[i]
 		b := &restoreBox{src: src}
-		b.seat, b.err = target.place(src.Name, s.r.Into, s.r.Map)
-		if other := taken[b.seat.wire]; b.err == nil && other != nil {
-			b.err = fmt.Errorf("%s of account %s would go to %s as well; give one of them another name with --map or --into", other.Name.Mailbox, other.Account, b.seat.name)
+		b.dest, b.err = known.For(src.Name, s.r.Into, s.r.Map)
+		if other := taken[b.dest.Wire]; b.err == nil && other != nil {
+			b.err = fmt.Errorf("%s of account %s would go to %s as well; give one of them another name with --map or --into", other.Name.Mailbox, other.Account, b.dest.Name)
 		}
-		taken[b.seat.wire] = src
-		b.plan = PlannedMailbox{Account: src.Account, From: src.Name.Mailbox, To: b.seat.name}
-		b.done = RestoredMailbox{Account: src.Account, From: src.Name.Mailbox, To: b.seat.name}
+		taken[b.dest.Wire] = src
+		b.plan = PlannedMailbox{Account: src.Account, From: src.Name.Mailbox, To: b.dest.Name}
+		b.done = MailboxResult{Account: src.Account, From: src.Name.Mailbox, To: b.dest.Name}
 		s.boxes = append(s.boxes, b)
 	}
 	return nil
@@ -181,7 +181,7 @@ func (s *restoring) each(ctx context.Context, first *session.Session, do func(co
 			}
 			b := s.boxes[i]
 			if b.err == nil {
-				r.meter.Change(func(p *progress.Progress) { p.Mailbox = b.seat.name })
+				r.meter.Change(func(p *progress.Progress) { p.Mailbox = b.dest.Name })
 				if err := w.Do(ctx, func(*wire.Conn) error { return do(ctx, w, b) }); err != nil {
 					stop(err)
 				}
@@ -233,14 +233,14 @@ func graceful(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // add adds another mailbox's numbers.
-func (m *RestoredMailbox) add(o RestoredMailbox) {
+func (m *MailboxResult) add(o MailboxResult) {
 	m.Selected += o.Selected
 	m.Present += o.Present
 	m.Altered += o.Altered
 	m.Appended += o.Appended
 	m.Refused += o.Refused
-	m.Left += o.Left
-	m.Absent += o.Absent
+	m.Unsent += o.Unsent
+	m.NotFound += o.NotFound
 	m.Changed += o.Changed
 	m.Flags += o.Flags
 	m.Octets += o.Octets
@@ -249,6 +249,6 @@ func (m *RestoredMailbox) add(o RestoredMailbox) {
 
 // OK says whether all that was selected is at the server. That the server holds
 // a message in another form than the archive is no failure of the restore.
-func (r *Restored) OK() bool {
-	return r.Error == "" && r.Sum.Error == "" && r.Sum.Refused == 0 && r.Sum.Left == 0
+func (r *Result) OK() bool {
+	return r.Error == "" && r.Sum.Error == "" && r.Sum.Refused == 0 && r.Sum.Unsent == 0
 }

@@ -1,4 +1,4 @@
-package sync
+package drill
 
 import (
 	"cmp"
@@ -11,6 +11,7 @@ import (
 
 	"archiverd/internal/session"
 	"archiverd/internal/wire"
+	"archiverd/sync/restore"
 )
 
 // removing is how long a drill takes at most to remove what it has made, also
@@ -20,16 +21,16 @@ const removing = time.Minute
 // vacant checks that the scratch account has no mailbox called Into, or below it.
 func (r *rehearsal) vacant(ctx context.Context) error {
 	return r.connected(ctx, r.To, func(c *wire.Conn) error {
-		t, err := lookAt(ctx, c)
+		t, err := restore.ReadDestinations(ctx, c)
 		if err != nil {
 			return err
 		}
-		if r.Into == "" || slices.Contains(t.split(r.Into), "") {
+		if r.Into == "" || slices.Contains(t.Split(r.Into), "") {
 			return fmt.Errorf("%q is no name for the mailbox to restore into", r.Into)
 		}
 		r.before = map[string]bool{}
 		var there []string
-		for _, m := range t.byWire {
+		for _, m := range t.Mailboxes {
 			if _, ok := r.within(t, m); ok {
 				there = append(there, m.Name)
 			}
@@ -50,7 +51,7 @@ func (r *rehearsal) remove(ctx context.Context, p portion) error {
 	defer cancel()
 	var left []string
 	err := r.connected(ctx, r.To, func(c *wire.Conn) error {
-		t, err := lookAt(ctx, c)
+		t, err := restore.ReadDestinations(ctx, c)
 		if err != nil {
 			return err
 		}
@@ -62,7 +63,7 @@ func (r *rehearsal) remove(ctx context.Context, p portion) error {
 				refused[m.Wire] = err
 			}
 		}
-		if t, err = lookAt(ctx, c); err != nil { // a name without a mailbox may have gone by itself
+		if t, err = restore.ReadDestinations(ctx, c); err != nil { // a name without a mailbox may have gone by itself
 			return err
 		}
 		left = nil
@@ -90,14 +91,14 @@ type made struct {
 // made are the mailboxes that restoring the portion has made: those it went to,
 // and those above them, as far as they were not there before. Those below others
 // come first.
-func (r *rehearsal) made(t *target, p portion) (out []made) {
+func (r *rehearsal) made(t *restore.Destinations, p portion) (out []made) {
 	restored := map[string]int{}
 	for _, part := range p.parts {
-		if s, err := t.place(part.rehearsed(), r.Into, nil); err == nil {
-			restored[s.wire] += len(part.items)
+		if s, err := t.For(part.rehearsed(), r.Into, nil); err == nil {
+			restored[s.Wire] += len(part.items)
 		}
 	}
-	for _, m := range t.byWire {
+	for _, m := range t.Mailboxes {
 		n, ours := restored[m.Wire]
 		for name := range restored {
 			ours = ours || m.Delimiter != "" && strings.HasPrefix(name, m.Wire+m.Delimiter)
@@ -115,7 +116,7 @@ var errHoldsMore = errors.New("it holds more messages than were restored to it")
 
 // removeOne removes a mailbox, and the subscription that the restore has made.
 func removeOne(ctx context.Context, c *wire.Conn, m made) error {
-	if (seat{listed: m.Mailbox}).selectable() {
+	if m.Mailbox.Selectable() {
 		s, err := c.Status(ctx, m.Wire)
 		if err != nil {
 			return err

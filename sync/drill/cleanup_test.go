@@ -1,4 +1,4 @@
-package sync
+package drill
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"archiverd/internal/session"
 	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/wire"
-	"archiverd/state"
+	"archiverd/sync/restore"
 )
 
 // scratchAccount is an account with mail of its own at a real Dovecot, and what it
@@ -102,7 +102,7 @@ func TestDrillToRealAccount(t *testing.T) {
 	a := newScratchAccount(t, dovecot.Options{})
 	s := newStock(t)
 	a.into(s, "drill/2026-11-22")
-	var many []Item
+	var many []restore.Item
 	for i := range portionMessages + 200 {
 		many = append(many, s.item(letterOf(i/2), zoned(0), []string{`\Seen`, "$Forwarded"}[i%2]))
 	}
@@ -116,7 +116,7 @@ func TestDrillToRealAccount(t *testing.T) {
 		t.Errorf("%d equal, %d changed of %d\n%s", d.Equal, d.Changed, d.Messages, showDrill(d))
 	}
 	for _, text := range []string{"every line end CRLF", "in another zone", `is called "drill/2026-11-22/dots/and_slash" there`} {
-		if !slices.ContainsFunc(d.Differences, func(x state.Difference) bool { return x.Changed && strings.Contains(x.What, text) }) {
+		if !slices.ContainsFunc(d.Differences, func(x Difference) bool { return x.Changed && strings.Contains(x.What, text) }) {
 			t.Errorf("no change says %q:\n%s", text, showDrill(d))
 		}
 	}
@@ -175,7 +175,7 @@ func TestDrillToInterrupted(t *testing.T) {
 		}
 		cancel()
 	}
-	if _, err := s.drill.Run(ctx); !errors.Is(err, ErrDrillInterrupted) {
+	if _, err := s.drill.Run(ctx); !errors.Is(err, ErrInterrupted) {
 		t.Error(err)
 	}
 	a.untouched()

@@ -1,4 +1,4 @@
-package sync
+package drill
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"archiverd/internal/session"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
+	"archiverd/sync/restore"
 )
 
 // seenBox is a mailbox as a drill finds it after the restore.
@@ -42,13 +43,13 @@ const excess = 1000
 func (r *rehearsal) readBack(ctx context.Context, a *session.Account, p portion) (back []seenBox, err error) {
 	err = r.connected(ctx, a, func(c *wire.Conn) error {
 		back = nil
-		t, err := lookAt(ctx, c)
+		t, err := restore.ReadDestinations(ctx, c)
 		if err != nil {
 			return err
 		}
-		for _, m := range t.byWire {
+		for _, m := range t.Mailboxes {
 			levels, ok := r.within(t, m)
-			if !ok || !(seat{listed: m}).selectable() {
+			if !ok || !m.Selectable() {
 				continue
 			}
 			box := seenBox{name: m.Name, delimiter: m.Delimiter, levels: levels}
@@ -65,16 +66,16 @@ func (r *rehearsal) readBack(ctx context.Context, a *session.Account, p portion)
 
 // within are the levels of a mailbox below the one that is restored into; false
 // if it is another's.
-func (r *rehearsal) within(t *target, m *wire.Mailbox) (levels []string, ok bool) {
+func (r *rehearsal) within(t *restore.Destinations, m *wire.Mailbox) (levels []string, ok bool) {
 	levels = archive.Name{Mailbox: m.Name, Delimiter: m.Delimiter}.Levels()
 	if r.To == nil {
 		return levels, true
 	}
-	into := t.split(r.Into)
-	if n := len(t.personal); len(levels) > n && slices.Equal(levels[:n], t.personal) && !slices.Equal(into[:min(n, len(into))], t.personal) {
+	into := t.Split(r.Into)
+	if n := len(t.Personal); len(levels) > n && slices.Equal(levels[:n], t.Personal) && !slices.Equal(into[:min(n, len(into))], t.Personal) {
 		levels = levels[n:]
 	}
-	if len(levels) < len(into) || !slices.EqualFunc(levels[:len(into)], into, func(a, b string) bool { return strings.EqualFold(folded(a), folded(b)) }) {
+	if len(levels) < len(into) || !slices.EqualFunc(levels[:len(into)], into, func(a, b string) bool { return strings.EqualFold(restore.FoldName(a), restore.FoldName(b)) }) {
 		return nil, false
 	}
 	return levels[len(into):], true

@@ -1,4 +1,4 @@
-package sync
+package restore
 
 import (
 	"context"
@@ -86,8 +86,8 @@ func (s *restoring) planBox(ctx context.Context, c *wire.Conn, b *restoreBox) er
 		return err
 	}
 	p := PlannedMailbox{Account: b.plan.Account, From: b.plan.From, To: b.plan.To, Selected: len(b.items)}
-	if p.Create = !b.seat.selectable(); !p.Create {
-		examined, err := c.Examine(ctx, b.seat.wire, false)
+	if p.Create = !b.dest.Selectable(); !p.Create {
+		examined, err := c.Examine(ctx, b.dest.Wire, false)
 		if err != nil {
 			return err
 		}
@@ -138,7 +138,7 @@ func (s *restoring) restoreBox(ctx context.Context, w *session.Session, b *resto
 	if err := s.load(b); err != nil {
 		return err
 	}
-	if s.r.FlagsOnly && !b.seat.selectable() {
+	if s.r.FlagsOnly && !b.dest.Selectable() {
 		return nil // none of them is there
 	}
 	if err := s.open(ctx, w.Conn(), b); err != nil {
@@ -182,27 +182,27 @@ func (b *restoreBox) left() int { return b.count(pending) + b.count(unsure) }
 // open opens the mailbox for writing, made if the server does not have it.
 func (s *restoring) open(ctx context.Context, c *wire.Conn, b *restoreBox) error {
 	var refusal error
-	if !b.seat.selectable() && !b.looked {
-		if refusal = c.Create(ctx, b.seat.wire); refusal != nil && !session.IsMailboxError(refusal) {
+	if !b.dest.Selectable() && !b.looked {
+		if refusal = c.Create(ctx, b.dest.Wire); refusal != nil && !session.IsMailboxError(refusal) {
 			return refusal
 		}
 		if refusal == nil {
 			b.done.Created = true
 			// Many programs show subscribed mailboxes only. A server that can't
 			// subscribe has the mailbox all the same.
-			if err := c.Subscribe(ctx, b.seat.wire); err != nil && !session.IsMailboxError(err) {
+			if err := c.Subscribe(ctx, b.dest.Wire); err != nil && !session.IsMailboxError(err) {
 				return err
 			}
 		}
 	}
-	sel, err := c.Select(ctx, b.seat.wire)
+	sel, err := c.Select(ctx, b.dest.Wire)
 	switch {
 	case err != nil && refusal != nil:
 		return refusal // it may have been there, or been made with one below it; but it was not
 	case err != nil:
 		return err
 	case sel.ReadOnly:
-		return fmt.Errorf("mailbox %s: the server lets this account only read it", b.seat.name)
+		return fmt.Errorf("mailbox %s: the server lets this account only read it", b.dest.Name)
 	}
 	if b.looked && sel.UIDValidity != b.selected.UIDValidity { // what was known of it is void
 		for i, f := range b.fates {
@@ -274,7 +274,7 @@ func (s *restoring) look(ctx context.Context, c *wire.Conn, b *restoreBox) (newe
 			return set.Max(), err
 		}
 	}
-	return 0, fmt.Errorf("mailbox %s: %w: nothing is appended to it", b.seat.name, err)
+	return 0, fmt.Errorf("mailbox %s: %w: nothing is appended to it", b.dest.Name, err)
 }
 
 func (s *restoring) compare(ctx context.Context, c *wire.Conn, b *restoreBox, set uid.Set) error {
@@ -334,10 +334,10 @@ func (b *restoreBox) tally(flagsOnly bool) {
 		b.err = err
 	}
 	d.Selected, d.Error, b.told = len(b.items), text(b.err), true
-	d.Present, d.Appended, d.Refused, d.Left = b.count(present), b.count(appended), b.count(refused), b.left()
+	d.Present, d.Appended, d.Refused, d.Unsent = b.count(present), b.count(appended), b.count(refused), b.left()
 	d.Altered = b.forms
 	if flagsOnly && d.Error == "" {
-		d.Absent, d.Left = d.Left, 0
+		d.NotFound, d.Unsent = d.Unsent, 0
 	}
 	if len(b.bare) > 0 {
 		d.Notices = append(d.Notices, "the server can't keep these keywords: "+strings.Join(slices.Sorted(maps.Keys(b.bare)), " "))

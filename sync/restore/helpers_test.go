@@ -1,4 +1,4 @@
-package sync
+package restore
 
 import (
 	"context"
@@ -74,9 +74,9 @@ func fill(t testing.TB, u *imapd.User, boxes []dovecot.Mailbox) {
 }
 
 // restoreOf is a restore of all that the house's archive has here.
-func (h *house) restoreOf(to session.Account) *Restore {
+func (h *house) restoreOf(to session.Account) *Job {
 	h.t.Helper()
-	r := &Restore{Account: to, Log: slog.New(slog.DiscardHandler)}
+	r := &Job{Account: to, Log: slog.New(slog.DiscardHandler)}
 	if os.Getenv("SYNC_TEST_LOG") != "" {
 		r.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
@@ -101,7 +101,7 @@ func itemsOf(sel *history.Selected) []Item {
 }
 
 // restored runs a restore in which nothing may go wrong.
-func restored(t testing.TB, r *Restore) *Restored {
+func restored(t testing.TB, r *Job) *Result {
 	t.Helper()
 	out, err := r.Run(context.Background())
 	if err != nil {
@@ -110,12 +110,12 @@ func restored(t testing.TB, r *Restore) *Restored {
 	return out
 }
 
-func showRestored(r *Restored) string {
+func showRestored(r *Result) string {
 	var b strings.Builder
 	for _, m := range append(slices.Clone(r.Mailboxes), r.Sum) {
 		fmt.Fprintf(&b, "%s → %s: %d selected, %d present, %d appended, %d refused, %d left, %d changed, error %q %q\n",
-			m.From, m.To, m.Selected, m.Present, m.Appended, m.Refused, m.Left, m.Changed, m.Error, m.Notices)
-		for _, x := range m.Trouble[:min(len(m.Trouble), 10)] {
+			m.From, m.To, m.Selected, m.Present, m.Appended, m.Refused, m.Unsent, m.Changed, m.Error, m.Notices)
+		for _, x := range m.Problems[:min(len(m.Problems), 10)] {
 			fmt.Fprintf(&b, "  %s: %s\n", x.ID, x.Reason)
 		}
 	}

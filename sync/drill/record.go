@@ -1,4 +1,4 @@
-package state
+package drill
 
 import (
 	"encoding/json"
@@ -15,12 +15,12 @@ import (
 	"archiverd/internal/durable"
 )
 
-// Drill is what became of a restore rehearsal of an account.
+// Result is what became of a restore rehearsal of an account.
 //
 // The results are no part of the database, which its writer has for itself: they
 // are a file beside it, so that a drill by hand can be recorded while the
 // daemon runs.
-type Drill struct {
+type Result struct {
 	Account string    `json:"account"`
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended"`
@@ -42,7 +42,7 @@ type Drill struct {
 	// Error says why the drill as a whole broke off.
 	Error string `json:"error,omitempty"`
 	// LastOK is when the last drill ended in which all was equal, this one
-	// included; zero if there was none. SaveDrill sets it.
+	// included; zero if there was none. Save sets it.
 	LastOK time.Time `json:"last_ok,omitzero"`
 }
 
@@ -60,15 +60,15 @@ type Difference struct {
 const MaxDifferences = 100
 
 // OK says that everything came back as it was.
-func (d *Drill) OK() bool { return d.Error == "" && d.Differing == 0 }
+func (d *Result) OK() bool { return d.Error == "" && d.Differing == 0 }
 
 // drillsPath is the file with the results of the drills.
 func drillsPath(statePath string) string { return statePath + ".drills" }
 
-// SaveDrill stores a drill in the place of the account's last one. The other
+// Save stores a drill in the place of the account's last one. The other
 // accounts' stay, whoever else stores theirs at the same time; a file that can't
 // be read is made anew.
-func SaveDrill(statePath string, d Drill) (err error) {
+func Save(statePath string, d Result) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("store the result of the drill: %w", err)
@@ -88,9 +88,9 @@ func SaveDrill(statePath string, d Drill) (err error) {
 	if err := durable.Lock(dir); err != nil {
 		return err
 	}
-	drills, err := Drills(statePath)
+	drills, err := Load(statePath)
 	if err != nil {
-		drills = map[string]Drill{}
+		drills = map[string]Result{}
 	}
 	d.LastOK = drills[d.Account].LastOK
 	if d.OK() {
@@ -126,19 +126,19 @@ func giveAway(f, dir *os.File) error {
 // drillsMost is the most octets that are read of the file, far more than it has.
 const drillsMost = 64 << 20
 
-// Drills are the last drills of every account. It takes no lock, and where
+// Load returns the last drills of every account. It takes no lock, and where
 // there was no drill it is no error.
-func Drills(statePath string) (map[string]Drill, error) {
+func Load(statePath string) (map[string]Result, error) {
 	path := drillsPath(statePath)
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return map[string]Drill{}, nil
+		return map[string]Result{}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the results of drills: %w", err)
 	}
 	defer f.Close()
-	drills := map[string]Drill{}
+	drills := map[string]Result{}
 	if err := json.NewDecoder(io.LimitReader(f, drillsMost)).Decode(&drills); err != nil {
 		return nil, fmt.Errorf("read the results of drills in %s: %w; the next drill makes the file anew", path, err)
 	}

@@ -1,4 +1,4 @@
-package sync
+package restore
 
 import (
 	"slices"
@@ -23,7 +23,7 @@ func realMail(t testing.TB) []dovecot.Msg {
 // roundTrip restores an archive to an empty account, archives that, and compares:
 // what is not equal must have been named. A second restore appends nothing.
 // In the comparison mailboxes below the level under are as if they were not.
-func roundTrip(t *testing.T, h *house, to session.Account, under ...string) *Restored {
+func roundTrip(t *testing.T, h *house, to session.Account, under ...string) *Result {
 	t.Helper()
 	r := h.restoreOf(to)
 	plan, err := r.Plan(t.Context())
@@ -34,7 +34,7 @@ func roundTrip(t *testing.T, h *house, to session.Account, under ...string) *Res
 	if testing.Verbose() {
 		t.Log(showRestored(out))
 	}
-	if s := out.Sum; s.Error != "" || s.Left != 0 || s.Selected != s.Appended+s.Refused || plan.Sum.Missing != s.Selected {
+	if s := out.Sum; s.Error != "" || s.Unsent != 0 || s.Selected != s.Appended+s.Refused || plan.Sum.Missing != s.Selected {
 		t.Errorf("plan %+v, restored\n%s", plan.Sum, showRestored(out))
 	}
 	h2 := newHouseAmong(t)
@@ -49,7 +49,7 @@ func roundTrip(t *testing.T, h *house, to session.Account, under ...string) *Res
 	}
 	altered := 0
 	for _, m := range out.Mailboxes {
-		for _, x := range m.Trouble {
+		for _, x := range m.Problems {
 			if x.Changed && (strings.Contains(x.Reason, "octets") || strings.Contains(x.Reason, "refused it with LF without CR")) {
 				altered++
 			}
@@ -64,11 +64,11 @@ func roundTrip(t *testing.T, h *house, to session.Account, under ...string) *Res
 // forgive takes out of want what the restore has named as refused, and out of
 // both what it has named as changed by the server, if what is there instead is
 // the same in canonical form.
-func (h *house) forgive(h2 *house, out *Restored, want, got map[string]content) {
+func (h *house) forgive(h2 *house, out *Result, want, got map[string]content) {
 	h.t.Helper()
-	named := map[string]Trouble{}
+	named := map[string]Problem{}
 	for _, m := range out.Mailboxes {
-		for _, x := range m.Trouble {
+		for _, x := range m.Problems {
 			named[x.ID] = x
 		}
 	}
@@ -126,7 +126,7 @@ func TestRestoreTo(t *testing.T) {
 			u := s.User(t, "alice")
 			out := roundTrip(t, h.in(t), loginAt(s.Addr, u.Name, u.Password, s.TLS))
 			for _, m := range out.Mailboxes {
-				for _, x := range m.Trouble {
+				for _, x := range m.Problems {
 					if m.From != "Real" || !slices.ContainsFunc([]string{
 						"the server has changed its octets (it has LF without CR", "the server has changed its octets (it has CR without LF",
 						"the server has changed its octets (it has NUL", "zero byte",
@@ -148,7 +148,7 @@ func TestRestoreTo(t *testing.T) {
 			}
 			out := roundTrip(t, h.in(t), loginAt(s.Addr, u.Name, u.Password, s.TLS), under...)
 			for _, m := range out.Mailboxes {
-				for _, x := range m.Trouble {
+				for _, x := range m.Problems {
 					if !slices.ContainsFunc([]string{
 						"refused it with LF without CR, and got it without", "the server has changed its octets (it has 8-bit octets in the header)",
 						"Zero-length message", "contains invalid header", "contains NUL characters", "contains bare newlines", // bare CRs

@@ -1,4 +1,4 @@
-package sync
+package drill
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"archiverd/archive"
 	"archiverd/internal/imapd"
 	"archiverd/internal/testing/dovecot"
-	"archiverd/state"
+	"archiverd/sync/restore"
 )
 
 // TestDrillOfOddMail rehearses what servers and programs like to get wrong: all is
@@ -29,7 +29,7 @@ func TestDrillOfOddMail(t *testing.T) {
 	flags := [][]string{nil, {`\Seen`}, {`\Answered`, `\Deleted`, `\Draft`, `\Flagged`, `\Seen`}, {"$Forwarded", "$MDNSent", "Junk", "NonJunk"},
 		{"CamelCase", "lower", "UPPER"}, {"a.b-c_d+e!&'|~#", "$label1", "0"}, {`\Odd`}, {"no(flag", `\Seen`}, {"kéyword"}}
 	zones := []int{0, 60, -90, 345, 780, -720, 14 * 60, 23*60 + 59, -23*60 - 59}
-	var inbox []Item
+	var inbox []restore.Item
 	for i, b := range bodies {
 		inbox = append(inbox, s.item(b, zoned(zones[i%len(zones)]), flags[i%len(flags)]...))
 	}
@@ -80,7 +80,7 @@ func TestDrillOfOddMail(t *testing.T) {
 func TestDrillInPortions(t *testing.T) {
 	s := newStock(t)
 	same := s.item(letterOf(0), zoned(0), `\Seen`)
-	var items []Item
+	var items []restore.Item
 	for i := range 2*portionMessages + 500 {
 		it := same
 		it.ID = fmt.Sprintf("copy%d.eml", i)
@@ -94,7 +94,7 @@ func TestDrillInPortions(t *testing.T) {
 	s.mailbox(slash("Empty"))
 	servers := 0
 	scratch := s.drill.Scratch
-	s.drill.Scratch = func(d string) (ScratchServer, error) { servers++; return scratch(d) }
+	s.drill.Scratch = func(d string) (Server, error) { servers++; return scratch(d) }
 	if d := s.equal(); d.Messages != len(items)+1 || d.Mailboxes != 2 || servers != 3 {
 		t.Errorf("%d messages of %d mailboxes, %d servers", d.Messages, d.Mailboxes, servers)
 	}
@@ -224,7 +224,7 @@ func TestDrillFindsDamage(t *testing.T) {
 	s.mailbox(slash("Torn"), s.item(letterOf(5), zoned(0)))
 	s.drill.Sources[1].Err = errors.New("journal is corrupt in line 7")
 	s.mailbox(slash("Unreadable"), s.item(letterOf(6), zoned(0)))
-	s.drill.Sources[2].Load = func() ([]Item, error) { return nil, errors.New("input/output error") }
+	s.drill.Sources[2].Load = func() ([]restore.Item, error) { return nil, errors.New("input/output error") }
 	for id, body := range map[string][]byte{changed.ID: letterOf(7), short.ID: letterOf(4)[:20]} {
 		if err := os.WriteFile(filepath.Join(s.dir, id), body, 0o600); err != nil {
 			t.Fatal(err)
@@ -241,7 +241,7 @@ func TestDrillFindsDamage(t *testing.T) {
 		{changed.ID, "missing", "damaged"}, {short.ID, "missing", "damaged"}, {gone.ID, "missing", "archiverd verify"},
 		{"", "error", "line 7"}, {"", "error", "input/output"},
 	} {
-		if !slices.ContainsFunc(d.Differences, func(x state.Difference) bool {
+		if !slices.ContainsFunc(d.Differences, func(x Difference) bool {
 			return x.ID == want.id && x.In[0] == want.in && strings.Contains(x.What, want.text)
 		}) {
 			t.Errorf("no difference %v:\n%s", want, showDrill(d))
@@ -251,7 +251,7 @@ func TestDrillFindsDamage(t *testing.T) {
 
 func TestDrillManyDifferences(t *testing.T) {
 	s := newStock(t)
-	var items []Item
+	var items []restore.Item
 	for i := range 300 {
 		items = append(items, s.item(letterOf(i), zoned(0)))
 	}
@@ -270,7 +270,7 @@ func TestDrillManyDifferences(t *testing.T) {
 func TestDrillSample(t *testing.T) {
 	s := newStock(t)
 	for i := range 8 {
-		var items []Item
+		var items []restore.Item
 		for n := range 1 + 10*i {
 			items = append(items, s.item(letterOf(1000*i+n), zoned(0)))
 		}
@@ -334,11 +334,11 @@ func TestDrillInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s.meddle = func(*imapd.User) { cancel() }
 	d, err := s.drill.Run(ctx)
-	if !errors.Is(err, ErrDrillInterrupted) || d.OK() {
+	if !errors.Is(err, ErrInterrupted) || d.OK() {
 		t.Errorf("%v, %+v", err, d)
 	}
 	s.meddle = nil
-	s.drill.Scratch = func(string) (ScratchServer, error) { return ScratchServer{}, errors.New("no port is free") }
+	s.drill.Scratch = func(string) (Server, error) { return Server{}, errors.New("no port is free") }
 	if d, err := s.drill.Run(t.Context()); err == nil || !strings.Contains(d.Error, "no port is free") || d.OK() {
 		t.Errorf("%v, %+v", err, d)
 	}

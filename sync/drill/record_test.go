@@ -1,4 +1,4 @@
-package state
+package drill
 
 import (
 	"errors"
@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-func drillOf(account string, n int) Drill {
+func drillOf(account string, n int) Result {
 	begun := time.Date(2026, 11, 22, 18, 30, n, 0, time.UTC)
-	return Drill{Account: account, Started: begun, Ended: begun.Add(time.Second), Sample: "5%", Archived: 9 * n, Messages: n, Mailboxes: 2, Equal: n, Octets: 4711}
+	return Result{Account: account, Started: begun, Ended: begun.Add(time.Second), Sample: "5%", Archived: 9 * n, Messages: n, Mailboxes: 2, Equal: n, Octets: 4711}
 }
 
-func mustDrills(t *testing.T, path string) map[string]Drill {
+func mustDrills(t *testing.T, path string) map[string]Result {
 	t.Helper()
-	drills, err := Drills(path)
+	drills, err := Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestDrills(t *testing.T) {
 		t.Errorf("before the first drill there are %v", got)
 	}
 	good := drillOf("work", 3)
-	if err := SaveDrill(path, good); err != nil {
+	if err := Save(path, good); err != nil {
 		t.Fatal(err)
 	}
 	good.LastOK = good.Ended
@@ -47,11 +47,11 @@ func TestDrills(t *testing.T) {
 	bad.To, bad.Differing, bad.Changed, bad.Notes, bad.Error = "scratch: archiverd-drill", 1, 2, []string{"a note"}, "it broke off"
 	bad.Differences = []Difference{{ID: "work/INBOX/2026-11/x.eml", Mailbox: "INBOX", In: []string{"flags", "octets"}, What: "<differs> & \x1b", Changed: true}}
 	other := drillOf("büro", 1)
-	if err := errors.Join(SaveDrill(path, bad), SaveDrill(path, other)); err != nil {
+	if err := errors.Join(Save(path, bad), Save(path, other)); err != nil {
 		t.Fatal(err)
 	}
 	bad.LastOK, other.LastOK = good.Ended, other.Ended
-	if got, want := mustDrills(t, path), map[string]Drill{"work": bad, "büro": other}; !reflect.DeepEqual(got, want) {
+	if got, want := mustDrills(t, path), map[string]Result{"work": bad, "büro": other}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	list, err := os.ReadDir(dir)
@@ -67,7 +67,7 @@ func TestDrills(t *testing.T) {
 			t.Errorf("left behind: %s %v", e.Name(), info.Mode())
 		}
 	}
-	if good.OK() != true || bad.OK() != false || (&Drill{Error: "x"}).OK() || (&Drill{Differing: 1}).OK() {
+	if good.OK() != true || bad.OK() != false || (&Result{Error: "x"}).OK() || (&Result{Differing: 1}).OK() {
 		t.Error("OK says the opposite")
 	}
 }
@@ -85,7 +85,7 @@ func TestDrillsOfManyWriters(t *testing.T) {
 			case <-done:
 				return
 			default:
-				if _, err := Drills(path); err != nil {
+				if _, err := Load(path); err != nil {
 					t.Errorf("a reader beside the writers: %v", err)
 					return
 				}
@@ -95,7 +95,7 @@ func TestDrillsOfManyWriters(t *testing.T) {
 	for w := range writers {
 		wait.Go(func() {
 			for n := range times {
-				if err := SaveDrill(path, drillOf(fmt.Sprintf("account%d", w), n)); err != nil {
+				if err := Save(path, drillOf(fmt.Sprintf("account%d", w), n)); err != nil {
 					t.Errorf("writer %d: %v", w, err)
 				}
 			}
@@ -122,10 +122,10 @@ func TestDrillsUnreadable(t *testing.T) {
 		if err := os.WriteFile(path+".drills", []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if d, err := Drills(path); err == nil || !strings.Contains(err.Error(), path+".drills") {
+		if d, err := Load(path); err == nil || !strings.Contains(err.Error(), path+".drills") {
 			t.Errorf("%.20q was read as %v, %v", text, d, err)
 		}
-		if err := SaveDrill(path, drillOf("work", 1)); err != nil {
+		if err := Save(path, drillOf("work", 1)); err != nil {
 			t.Fatal(err)
 		}
 		if got := mustDrills(t, path); len(got) != 1 || got["work"].Messages != 1 {
@@ -136,7 +136,7 @@ func TestDrillsUnreadable(t *testing.T) {
 	if err := os.WriteFile(path+".drills.new", []byte(strings.Repeat("x", 1<<16)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := SaveDrill(path, drillOf("home", 2)); err != nil {
+	if err := Save(path, drillOf("home", 2)); err != nil {
 		t.Fatal(err)
 	}
 	if got := mustDrills(t, path); len(got) != 2 {
@@ -144,13 +144,13 @@ func TestDrillsUnreadable(t *testing.T) {
 	}
 	// Nowhere to store it.
 	gone := filepath.Join(t.TempDir(), "gone", "state.db")
-	if err := SaveDrill(gone, drillOf("work", 1)); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "store the result of the drill") {
+	if err := Save(gone, drillOf("work", 1)); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "store the result of the drill") {
 		t.Errorf("without a directory: %v", err)
 	}
 	if err := os.Mkdir(path+"2.drills", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := SaveDrill(path+"2", drillOf("work", 1)); err == nil {
+	if err := Save(path+"2", drillOf("work", 1)); err == nil {
 		t.Error("a directory was replaced")
 	}
 }

@@ -1,4 +1,4 @@
-package sync
+package restore
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 
 	"archiverd/internal/testing/cyrus"
 	"archiverd/internal/testing/dovecot"
+	"archiverd/sync"
 )
 
 // letters are messages that have header fields of their own each.
@@ -32,7 +33,7 @@ func archivedBox(t *testing.T, msgs []dovecot.Msg) *house {
 	fill(t, u, []dovecot.Mailbox{{Name: "Box", Msgs: msgs}})
 	h.policy.Select = func(name, _ string, _ []string) (bool, string) { return name == "Box", "" }
 	h.clean(from)
-	h.policy = Policy{}
+	h.policy = sync.Policy{}
 	return h
 }
 
@@ -121,7 +122,7 @@ func TestRestoreCheckedTwice(t *testing.T) {
 	}}
 	meddle(t, s.PlainAddr, m)
 	out := restored(t, h.restoreOf(plain(loginAt("", user.Name, user.Password, nil), m.Addr)))
-	if out.OK() || out.Sum.Appended != 4 || out.Sum.Left != 1 || out.Sum.Changed != 4 || len(out.Mailboxes[0].Trouble) != 5 || metas.Load() < 2 {
+	if out.OK() || out.Sum.Appended != 4 || out.Sum.Unsent != 1 || out.Sum.Changed != 4 || len(out.Mailboxes[0].Problems) != 5 || metas.Load() < 2 {
 		t.Errorf("%d looks\n%s", metas.Load(), showRestored(out))
 	}
 	if got := witness.Read("Box"); len(got) != 4 {
@@ -181,7 +182,7 @@ func TestRestoreOverCyrusQuota(t *testing.T) {
 	user := s.User(t, "alice")
 	r := h.restoreOf(loginAt(s.Addr, user.Name, user.Password, s.TLS))
 	out, err := r.Run(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "quota is used up") || out.Sum.Refused != 0 || out.Sum.Appended == 0 || out.Sum.Appended+out.Sum.Left != 12 {
+	if err == nil || !strings.Contains(err.Error(), "quota is used up") || out.Sum.Refused != 0 || out.Sum.Appended == 0 || out.Sum.Appended+out.Sum.Unsent != 12 {
 		t.Errorf("%v\n%s", err, showRestored(out))
 	}
 }

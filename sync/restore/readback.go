@@ -1,4 +1,4 @@
-package sync
+package restore
 
 import (
 	"context"
@@ -55,9 +55,9 @@ func (s *restoring) check(ctx context.Context, c *wire.Conn, b *restoreBox) erro
 		case f != appended:
 		case !there[i]:
 			b.fates[i] = pending
-			b.trouble(i, false, "the server said OK, but its mailbox does not have it as it was sent")
+			b.addProblem(i, false, "the server said OK, but its mailbox does not have it as it was sent")
 		case differ[i] != "" && !b.reduced[i]: // that it is reduced has been said
-			b.trouble(i, true, differ[i])
+			b.addProblem(i, true, differ[i])
 		}
 	}
 	return nil
@@ -154,7 +154,7 @@ func (s *restoring) setFlags(ctx context.Context, c *wire.Conn, b *restoreBox) e
 			b.done.Flags += len(list)
 		case session.IsMailboxError(err):
 			for _, i := range list {
-				b.trouble(i, false, fmt.Sprintf("its flags (%s) were not put back: %v", key, err))
+				b.addProblem(i, false, fmt.Sprintf("its flags (%s) were not put back: %v", key, err))
 				b.fates[i] = refused
 			}
 		default:

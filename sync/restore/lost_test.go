@@ -1,4 +1,4 @@
-package sync
+package restore
 
 import (
 	"bytes"
@@ -118,7 +118,7 @@ func TestRestorePoison(t *testing.T) {
 		t.Errorf("want 3 refused, 37 appended:\n%s", showRestored(out))
 	}
 	for _, b := range out.Mailboxes {
-		for _, x := range b.Trouble {
+		for _, x := range b.Problems {
 			if !strings.Contains(x.Reason, "connection is lost whenever it is sent") {
 				t.Errorf("%s: %s", x.ID, x.Reason)
 			}

@@ -1,4 +1,4 @@
-package sync
+package restore
 
 import (
 	"bufio"
@@ -40,19 +40,19 @@ type parcel struct {
 }
 
 // trouble notes what is to be said of an item.
-func (b *restoreBox) trouble(i int, changed bool, reason string) {
+func (b *restoreBox) addProblem(i int, changed bool, reason string) {
 	if changed {
 		b.done.Changed++
 	}
-	if len(b.done.Trouble) < maxTrouble {
-		b.done.Trouble = append(b.done.Trouble, Trouble{ID: b.items[i].ID, Reason: reason, Changed: changed})
+	if len(b.done.Problems) < maxTrouble {
+		b.done.Problems = append(b.done.Problems, Problem{ID: b.items[i].ID, Reason: reason, Changed: changed})
 	}
 }
 
 // refuse notes that an item is not going to be at the server.
 func (s *restoring) refuse(b *restoreBox, i int, reason string) {
 	b.fates[i] = refused
-	b.trouble(i, false, reason)
+	b.addProblem(i, false, reason)
 	s.done(1)
 }
 
@@ -189,7 +189,7 @@ func (s *restoring) post(ctx context.Context, w *session.Session, b *restoreBox,
 			messages[k].Size += int64(b.traits[p.i].BareLF)
 		}
 	}
-	results, err := w.Conn().Append(ctx, b.seat.wire, messages)
+	results, err := w.Conn().Append(ctx, b.dest.Wire, messages)
 	switch {
 	case err == nil || ctx.Err() != nil:
 	case len(parcels) > 1:
@@ -228,7 +228,7 @@ func (s *restoring) refusal(ctx context.Context, w *session.Session, b *restoreB
 		s.full.Store(true)
 		return nil
 	case e.Code == "TRYCREATE" || e.Code == "NONEXISTENT":
-		return fmt.Errorf("mailbox %s is gone while it is being restored: %w", b.seat.name, cause)
+		return fmt.Errorf("mailbox %s is gone while it is being restored: %w", b.dest.Name, cause)
 	case e.Class == wire.ClassBusy || e.Class == wire.ClassThrottled:
 		return cause
 	}
@@ -241,7 +241,7 @@ func (s *restoring) refusal(ctx context.Context, w *session.Session, b *restoreB
 		}
 		if results[0].State == wire.AppendDone {
 			b.reduced[p.i] = true
-			b.trouble(p.i, true, fmt.Sprintf("the server refused it with %s, and got it without: %v", less.without, cause))
+			b.addProblem(p.i, true, fmt.Sprintf("the server refused it with %s, and got it without: %v", less.without, cause))
 			return nil
 		}
 	}

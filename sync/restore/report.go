@@ -1,4 +1,4 @@
-package sync
+package restore
 
 import (
 	"context"
@@ -42,7 +42,7 @@ type Mapping struct {
 // and nothing else: nothing on the server is deleted, nothing in the archive is
 // written. What is there is found out from the server each time, so a restore
 // that was broken off is simply begun again. Its fields are set before Plan.
-type Restore struct {
+type Job struct {
 	Account session.Account // where to
 	Sources []Source
 	// Open opens an item's octets.
@@ -61,8 +61,8 @@ type Restore struct {
 	sleep func(context.Context, time.Duration) error // nil: the real clock
 }
 
-// RestorePlan says what a restore would do.
-type RestorePlan struct {
+// Plan says what a restore would do.
+type Plan struct {
 	Account   string           `json:"account"`
 	Server    string           `json:"server"`
 	Username  string           `json:"username"`
@@ -90,20 +90,20 @@ type PlannedMailbox struct {
 	Error    string `json:"error,omitempty"`
 }
 
-// Restored is what became of a restore.
-type Restored struct {
-	Account   string            `json:"account"`
-	Started   time.Time         `json:"started"`
-	Ended     time.Time         `json:"ended"`
-	Mailboxes []RestoredMailbox `json:"mailboxes"`
-	Sum       RestoredMailbox   `json:"sum"` // its numbers added up
-	Notices   []string          `json:"notices,omitempty"`
-	Error     string            `json:"error,omitempty"` // why the restore as a whole broke off
+// Result is what became of a restore.
+type Result struct {
+	Account   string          `json:"account"`
+	Started   time.Time       `json:"started"`
+	Ended     time.Time       `json:"ended"`
+	Mailboxes []MailboxResult `json:"mailboxes"`
+	Sum       MailboxResult   `json:"sum"` // its numbers added up
+	Notices   []string        `json:"notices,omitempty"`
+	Error     string          `json:"error,omitempty"` // why the restore as a whole broke off
 }
 
-// RestoredMailbox is what became of one mailbox: Selected = Present + Appended +
+// MailboxResult is what became of one mailbox: Selected = Present + Appended +
 // Refused + Left + Absent.
-type RestoredMailbox struct {
+type MailboxResult struct {
 	Account  string    `json:"account,omitempty"`
 	From     string    `json:"from,omitempty"`
 	To       string    `json:"to,omitempty"`
@@ -113,18 +113,18 @@ type RestoredMailbox struct {
 	Altered  int       `json:"altered,omitempty"`   // of those, in another form, as the server has made it
 	Appended int       `json:"appended"`            // and seen there afterwards
 	Refused  int       `json:"refused"`             // by the server, or damaged in the archive
-	Left     int       `json:"left"`                // not come to, or not known to have arrived
-	Absent   int       `json:"absent,omitempty"`    // with FlagsOnly: not at the server
+	Unsent   int       `json:"left"`                // not come to, or not known to have arrived
+	NotFound int       `json:"absent,omitempty"`    // with FlagsOnly: not at the server
 	Changed  int       `json:"changed"`             // appended, but the server has other octets, flags or date
 	Flags    int       `json:"flags_set,omitempty"` // with FlagsOnly
 	Octets   int64     `json:"octets"`              // appended
-	Trouble  []Trouble `json:"trouble,omitempty"`   // what was refused or changed, the first thousand
+	Problems []Problem `json:"trouble,omitempty"`   // what was refused or changed, the first thousand
 	Notices  []string  `json:"notices,omitempty"`
 	Error    string    `json:"error,omitempty"`
 }
 
-// Trouble is what is to be said of one message.
-type Trouble struct {
+// Problem is what is to be said of one message.
+type Problem struct {
 	ID      string `json:"id"`
 	Reason  string `json:"reason"`
 	Changed bool   `json:"changed,omitempty"` // it is there, but not as it was

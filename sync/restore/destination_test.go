@@ -1,4 +1,4 @@
-package sync
+package restore
 
 import (
 	"testing"
@@ -7,17 +7,17 @@ import (
 	"archiverd/internal/wire"
 )
 
-func TestPlace(t *testing.T) {
+func TestDestinations(t *testing.T) {
 	listed := []wire.Mailbox{
 		{Wire: "INBOX", Name: "INBOX", Delimiter: "."}, {Wire: "INBOX.Gr&APw-n", Name: "INBOX.Grün", Delimiter: "."},
 		{Wire: "Caf&AGUDAQ-", Name: "Cafe\u0301", Delimiter: "."}, {Wire: "bad&", Name: "bad&", Raw: true},
 	}
-	server := func(delimiter string, personal ...string) *target {
-		s := &target{delimiter: delimiter, personal: personal, byName: map[string]*wire.Mailbox{}, byWire: map[string]*wire.Mailbox{}}
+	server := func(delimiter string, personal ...string) *Destinations {
+		s := &Destinations{delimiter: delimiter, Personal: personal, byName: map[string]*wire.Mailbox{}, Mailboxes: map[string]*wire.Mailbox{}}
 		for i := range listed {
-			s.byWire[listed[i].Wire] = &listed[i]
+			s.Mailboxes[listed[i].Wire] = &listed[i]
 			if !listed[i].Raw {
-				s.byName[folded(listed[i].Name)] = &listed[i]
+				s.byName[FoldName(listed[i].Name)] = &listed[i]
 			}
 		}
 		return s
@@ -27,7 +27,7 @@ func TestPlace(t *testing.T) {
 	}
 	slash, dot, inbox := server("/"), server("."), server(".", "INBOX")
 	for _, c := range []struct {
-		on   *target
+		on   *Destinations
 		n    archive.Name
 		into string
 		maps []Mapping
@@ -62,7 +62,7 @@ func TestPlace(t *testing.T) {
 		{slash, archive.Name{Mailbox: "x/bad&", Delimiter: "/", Raw: true}, "Ü", nil, "Ü/x/bad&", "&ANw-/x/bad&"},
 		{slash, name("a\nb", "/"), "", nil, "", ""},
 	} {
-		s, err := c.on.place(c.n, c.into, c.maps)
+		s, err := c.on.For(c.n, c.into, c.maps)
 		if (err != nil) != (c.want == "") {
 			t.Errorf("%q: %v", c.n.Mailbox, err)
 			continue
@@ -74,8 +74,8 @@ func TestPlace(t *testing.T) {
 		if w == "" {
 			w = c.want
 		}
-		if s.name != c.want || s.wire != w {
-			t.Errorf("%q into %q by %v: %q (%q), want %q (%q)", c.n.Mailbox, c.into, c.maps, s.name, s.wire, c.want, w)
+		if s.Name != c.want || s.Wire != w {
+			t.Errorf("%q into %q by %v: %q (%q), want %q (%q)", c.n.Mailbox, c.into, c.maps, s.Name, s.Wire, c.want, w)
 		}
 	}
 }

@@ -1,8 +1,10 @@
-package sync
+package drill
 
 import (
 	"math/rand/v2"
 	"slices"
+
+	"archiverd/sync/restore"
 )
 
 // allot shares n messages out to mailboxes of those sizes: one to as many as n
@@ -48,13 +50,13 @@ func allot(n int, sizes []int) []int {
 }
 
 // pick returns n of the items, chosen by chance, in their order.
-func pick(items []Item, n int) []Item {
+func pick(items []restore.Item, n int) []restore.Item {
 	if n >= len(items) {
 		return items
 	}
 	chosen := rand.Perm(len(items))[:n]
 	slices.Sort(chosen)
-	out := make([]Item, n)
+	out := make([]restore.Item, n)
 	for i, k := range chosen {
 		out[i] = items[k]
 	}
