@@ -41,11 +41,11 @@ var (
 type Archive struct {
 	root *os.Root
 	path string
-	info info
+	info archiveInfo
 }
 
-// info is archive.json.
-type info struct {
+// archiveInfo is archive.json.
+type archiveInfo struct {
 	Format  string    `json:"format"` // "archiverd"
 	Version int       `json:"version"`
 	ID      string    `json:"id"`
@@ -120,7 +120,7 @@ func (a *Archive) Accounts() ([]string, error) {
 	}
 	var out []string
 	for _, d := range list {
-		if d.IsDir() && !reserved(d.Name()) && !strings.HasPrefix(d.Name(), ".") {
+		if d.IsDir() && !isReserved(d.Name()) && !strings.HasPrefix(d.Name(), ".") {
 			out = append(out, d.Name())
 		}
 	}
@@ -147,7 +147,7 @@ func (a *Archive) Mailboxes(account string) ([]MailboxDir, error) {
 }
 
 func (a *Archive) mailboxesBelow(account, dir string, out *[]MailboxDir) error {
-	names, err := a.names(dir)
+	names, err := a.readNames(dir)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (a *Archive) mailboxesBelow(account, dir string, out *[]MailboxDir) error {
 		*out = append(*out, MailboxDir{account, dir})
 	}
 	for _, name := range names {
-		if reserved(name) {
+		if isReserved(name) {
 			continue
 		}
 		child := path.Join(dir, name)
@@ -176,9 +176,9 @@ func (a *Archive) mailboxesBelow(account, dir string, out *[]MailboxDir) error {
 	return nil
 }
 
-// names are the names in a directory, sorted. Nothing is asked of the files
+// readNames are the names in a directory, sorted. Nothing is asked of the files
 // themselves: a mailbox of many years has hundreds of months.
-func (a *Archive) names(dir string) ([]string, error) {
+func (a *Archive) readNames(dir string) ([]string, error) {
 	d, err := a.root.Open(dir)
 	if err != nil {
 		return nil, err

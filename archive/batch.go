@@ -28,26 +28,26 @@ type Batch struct {
 	Linked   int
 	Err      error
 
-	m       *Mailbox
-	dir     *os.File // open since before the first write: write errors are reported from then on
-	files   []received
-	octets  int64
-	started time.Time
-	losses  int             // that the file system had had when the batch began
-	syncs   *errgroup.Group // fsyncs under way, where each file has its own
-	hash    hash.Hash
-	buf     []byte
+	mailbox            *Mailbox
+	dir                *os.File // open since before the first write: write errors are reported from then on
+	files              []tempFile
+	octets             int64
+	started            time.Time
+	syncFailuresBefore int             // that the file system had had when the batch began
+	syncs              *errgroup.Group // fsyncs under way, where each file has its own
+	hash               hash.Hash
+	buf                []byte
 }
 
-// received is a file in tmp/.
-type received struct {
-	tmp   string
-	event int  // index of its Added in Events
-	link  bool // the file is a message's of the archive
+// tempFile is a file in tmp/.
+type tempFile struct {
+	name   string
+	event  int  // index of its Added in Events
+	isLink bool // the file is a message's of the archive
 }
 
-// fileSyncs is how many files are synced at once where syncfs does not serve.
-const fileSyncs = 16
+// maxFileSyncs is how many files are synced at once where syncfs does not serve.
+const maxFileSyncs = 16
 
 // Batch begins a batch. Commit or Discard ends it.
 func (m *Mailbox) Batch() (*Batch, error) {
@@ -55,23 +55,23 @@ func (m *Mailbox) Batch() (*Batch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("begin batch in %s: %w", m.Dir, err)
 	}
-	b := &Batch{m: m, dir: d, started: m.w.opts.Now(), losses: m.w.losses(), hash: sha256.New(), buf: make([]byte, 64<<10)}
-	if !m.w.syncfs {
+	b := &Batch{mailbox: m, dir: d, started: m.writer.opts.Now(), syncFailuresBefore: m.writer.countSyncFailures(), hash: sha256.New(), buf: make([]byte, 64<<10)}
+	if !m.writer.syncfs {
 		b.syncs = new(errgroup.Group)
-		b.syncs.SetLimit(fileSyncs)
+		b.syncs.SetLimit(maxFileSyncs)
 	}
 	return b, nil
 }
 
-// survived says whether no write was lost while the batch was being received.
-func (b *Batch) survived() error {
-	w := b.m.w
+// syncIntact says whether no write was lost while the batch was being received.
+func (b *Batch) syncIntact() error {
+	w := b.mailbox.writer
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if b.losses == w.lost {
+	if b.syncFailuresBefore == w.syncFailures {
 		return nil
 	}
-	return fmt.Errorf("writes were lost while it was being received: %w", w.why)
+	return fmt.Errorf("writes were lost while it was being received: %w", w.lastSyncError)
 }
 
 // ErrWrite is returned, wrapped, when the archive's file system refuses a write.
@@ -82,43 +82,43 @@ var ErrWrite = errors.New("write to the archive")
 // system wraps ErrWrite. After an error, or another number of octets, nothing
 // of the message is kept, and the batch is as it was.
 func (b *Batch) Add(uidValidity uint32, e Event, size int64, body io.Reader) error {
-	e.InternalDate = usable(e.InternalDate)
-	name := b.tmpFile(uidValidity, e.UID)
-	f, err := durable.CreateAt(b.m.tmpDir, name, b.m.w.fileMode())
+	e.InternalDate = storableDate(e.InternalDate)
+	name := b.newTempName(uidValidity, e.UID)
+	f, err := durable.CreateAt(b.mailbox.tmpDir, name, b.mailbox.writer.fileMode())
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrWrite, err)
 	}
 	b.hash.Reset()
-	n, err := b.receive(f, io.LimitReader(body, size+1))
+	n, err := b.copyBody(f, io.LimitReader(body, size+1))
 	if err == nil && n != size {
 		err = fmt.Errorf("got %d octets of %d: %w", n, size, io.ErrUnexpectedEOF)
 	}
 	if err == nil {
-		err = b.finish(f, name, e.InternalDate)
+		err = b.closeTemp(f, name, e.InternalDate)
 	} else {
 		err = errors.Join(err, f.Close())
 	}
 	if err != nil {
-		return errors.Join(err, b.m.tmp.Remove(name))
+		return errors.Join(err, b.mailbox.tmp.Remove(name))
 	}
 	e.Size = size
 	b.hash.Sum(e.Sum[:0])
-	b.took(uidValidity, e, received{tmp: name})
+	b.addMessage(uidValidity, e, tempFile{name: name})
 	b.octets += size
 	return nil
 }
 
-// tmpFile is a new name in tmp/.
-func (b *Batch) tmpFile(uidValidity, u uint32) string {
-	b.m.w.mu.Lock()
-	defer b.m.w.mu.Unlock()
-	b.m.w.seq++
-	return fmt.Sprintf("%d.%d.%d.part", uidValidity, u, b.m.w.seq)
+// newTempName is a new name in tmp/.
+func (b *Batch) newTempName(uidValidity, u uint32) string {
+	b.mailbox.writer.mu.Lock()
+	defer b.mailbox.writer.mu.Unlock()
+	b.mailbox.writer.tempSeq++
+	return fmt.Sprintf("%d.%d.%d.part", uidValidity, u, b.mailbox.writer.tempSeq)
 }
 
-// took adds the event of a message that is in tmp/.
-func (b *Batch) took(uidValidity uint32, e Event, f received) {
-	e.Kind, e.At, e.Path = Added, b.m.w.opts.Now(), fileName(uidValidity, e.UID, e.InternalDate)
+// addMessage adds the event of a message that is in tmp/.
+func (b *Batch) addMessage(uidValidity uint32, e Event, f tempFile) {
+	e.Kind, e.At, e.Path = Added, b.mailbox.writer.opts.Now(), fileName(uidValidity, e.UID, e.InternalDate)
 	f.event = len(b.Events)
 	b.files, b.Events = append(b.files, f), append(b.Events, e)
 }
@@ -127,19 +127,19 @@ func (b *Batch) took(uidValidity uint32, e Event, f received) {
 // last event: the message turned out not to be what it was taken for.
 func (b *Batch) Undo() error {
 	last := b.files[len(b.files)-1]
-	if !last.link {
+	if !last.isLink {
 		b.octets -= b.Events[last.event].Size
 	}
 	b.Events = b.Events[:last.event]
 	b.files = b.files[:len(b.files)-1]
-	if err := b.m.tmp.Remove(last.tmp); err != nil {
+	if err := b.mailbox.tmp.Remove(last.name); err != nil {
 		return fmt.Errorf("%w: %w", ErrWrite, err)
 	}
 	return nil
 }
 
-// receive copies body to f and the hash, in writes as large as the buffer.
-func (b *Batch) receive(f *os.File, body io.Reader) (int64, error) {
+// copyBody copies body to f and the hash, in writes as large as the buffer.
+func (b *Batch) copyBody(f *os.File, body io.Reader) (int64, error) {
 	var n int64
 	for {
 		k, rerr := io.ReadFull(body, b.buf)
@@ -161,11 +161,11 @@ func (b *Batch) receive(f *os.File, body io.Reader) (int64, error) {
 	}
 }
 
-// finish sets the file's time and closes it, syncing it where it must be alone.
-func (b *Batch) finish(f *os.File, name string, date time.Time) error {
+// closeTemp sets the file's time and closes it, syncing it where it must be alone.
+func (b *Batch) closeTemp(f *os.File, name string, date time.Time) error {
 	var err error
 	if !date.IsZero() {
-		err = durable.SetTimeAt(b.m.tmpDir, name, date)
+		err = durable.SetTimeAt(b.mailbox.tmpDir, name, date)
 	}
 	if b.syncs == nil {
 		err = errors.Join(err, f.Close())
@@ -187,10 +187,10 @@ func fileName(uidValidity, u uint32, date time.Time) string {
 	return when + "." + strconv.FormatUint(uint64(uidValidity), 10) + "." + strconv.FormatUint(uint64(u), 10) + ".eml"
 }
 
-// usable is date, or the zero time where RFC 3339 can't express it in its zone
+// storableDate is date, or the zero time where RFC 3339 can't express it in its zone
 // and in UTC.
-func usable(date time.Time) time.Time {
-	if y := date.UTC().Year(); y < 1 || y > 9999 || !writable(date) {
+func storableDate(date time.Time) time.Time {
+	if y := date.UTC().Year(); y < 1 || y > 9999 || !hasRFC3339Form(date) {
 		return time.Time{}
 	}
 	return date
@@ -201,16 +201,16 @@ func usable(date time.Time) time.Time {
 // the archive has, with its Path and Matched. At is set. A Gone of many ranges
 // becomes several, for a line has a limit.
 func (b *Batch) Record(e Event) {
-	e.At = b.m.w.opts.Now()
+	e.At = b.mailbox.writer.opts.Now()
 	switch e.Kind {
 	case Opened:
-		e.V, e.Journal = FormatVersion, b.m.id
+		e.V, e.Journal = FormatVersion, b.mailbox.id
 	case Added:
-		e.InternalDate = usable(e.InternalDate)
+		e.InternalDate = storableDate(e.InternalDate)
 	case Gone:
 		part, n := uid.Set{}, 0
 		for r := range e.UIDs.Ranges() {
-			if n == goneRanges {
+			if n == maxGoneRanges {
 				b.Events = append(b.Events, Event{Kind: Gone, At: e.At, UIDs: part})
 				part, n = uid.Set{}, 0
 			}
@@ -222,11 +222,11 @@ func (b *Batch) Record(e Event) {
 	b.Events = append(b.Events, e)
 }
 
-// goneRanges is the number of ranges in a line of gone UIDs: at most 22 octets each.
-const goneRanges = 10000
+// maxGoneRanges is the number of ranges in a line of gone UIDs: at most 22 octets each.
+const maxGoneRanges = 10000
 
 // Mailbox is the mailbox that the batch is of.
-func (b *Batch) Mailbox() *Mailbox { return b.m }
+func (b *Batch) Mailbox() *Mailbox { return b.mailbox }
 
 // Len is the number of events, Octets the sum of the bodies received.
 func (b *Batch) Len() int { return len(b.Events) }
@@ -248,7 +248,7 @@ func (b *Batch) Discard() error {
 		_ = b.syncs.Wait()
 	}
 	for _, f := range b.files {
-		if err := b.m.tmp.Remove(f.tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := b.mailbox.tmp.Remove(f.name); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}
 	}

@@ -50,7 +50,7 @@ func BenchmarkFold(b *testing.B) {
 			u := uint32(i*group + j + 1)
 			events = append(events, Event{Kind: Added, At: clock, UID: u, Path: fileName(1, u, date(int(u))), Size: 4711, InternalDate: date(int(u)), Flags: []string{`\Seen`}})
 		}
-		lines, to, err := encode(at, events)
+		lines, to, err := encodeCommit(at, events)
 		if err != nil {
 			b.Fatal(err)
 		}

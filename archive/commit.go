@@ -22,9 +22,9 @@ const (
 	StepDone    = "done"    // nothing is left to do, or to fail
 )
 
-// manyDirs is the number of changed directories from which one more syncfs is
+// minDirsForSyncFS is the number of changed directories from which one more syncfs is
 // cheaper than an fsync of each.
-const manyDirs = 8
+const minDirsForSyncFS = 8
 
 // Commit makes batches durable, as a group, at the price of one: each is in the
 // archive wholly, or not at all, and then its Err says why. held tells where,
@@ -42,58 +42,58 @@ const manyDirs = 8
 // second try nor reading back would tell anything. The mailbox of a journal
 // that could not be written or synced is mended before it is written again.
 func (w *Writer) Commit(held func(Sum) (path string, ok bool), batches ...*Batch) {
-	w.committing.Lock()
-	defer w.committing.Unlock()
+	w.commitMu.Lock()
+	defer w.commitMu.Unlock()
 	live := slices.Clone(batches)
 	fail := func(err error, of ...*Batch) {
 		for _, b := range of {
-			b.m.poison(err)
-			b.Err = errors.Join(fmt.Errorf("commit to %s: %w", b.m.Dir, err), b.Discard())
+			b.mailbox.markBroken(err)
+			b.Err = errors.Join(fmt.Errorf("commit to %s: %w", b.mailbox.Dir, err), b.Discard())
 			live = slices.DeleteFunc(live, func(x *Batch) bool { return x == b })
 		}
 	}
 	all := func() []*Batch { return slices.Clone(live) }
 
 	for _, b := range all() {
-		if err := errors.Join(b.m.doubt(), b.survived()); err != nil {
+		if err := errors.Join(b.mailbox.brokenErr(), b.syncIntact()); err != nil {
 			fail(err, b)
 		}
 	}
-	if err := w.flush(live); err != nil {
+	if err := w.syncData(live); err != nil {
 		fail(err, all()...)
 	}
 
-	n := newNaming(held)
+	n := newPlacement(held)
 	if err := w.step(StepNames); err != nil {
 		fail(err, all()...)
 	}
-	for b, err := range n.name(live) {
+	for b, err := range n.place(live) {
 		fail(err, b)
 	}
 	if err := w.syncNames(live, n.dirs); err != nil {
 		fail(err, all()...)
 	}
-	w.appendAll(live, fail)
+	w.appendJournals(live, fail)
 	for _, b := range live {
 		// a directory opened for reading: nothing can be lost by it any more
 		_ = b.close()
 	}
 }
 
-// beginJournal makes the journal of a new mailbox, so that its name becomes
+// createJournal makes the journal of a new mailbox, so that its name becomes
 // durable with those of the messages.
-func (m *Mailbox) beginJournal() error {
+func (m *Mailbox) createJournal() error {
 	if m.journal != nil {
 		return nil
 	}
-	m.w.mu.Lock()
-	m.w.dirty[m.Dir] = true
-	m.w.mu.Unlock()
+	m.writer.mu.Lock()
+	m.writer.unsyncedDirs[m.Dir] = true
+	m.writer.mu.Unlock()
 	return m.openJournal()
 }
 
-// flush makes the data of all batches durable.
-func (w *Writer) flush(batches []*Batch) error {
+// syncData makes the data of all batches durable.
+func (w *Writer) syncData(batches []*Batch) error {
 	if err := w.step(StepData); err != nil || len(batches) == 0 {
 		return err
 	}
@@ -113,7 +113,7 @@ func (w *Writer) flush(batches []*Batch) error {
 	}
 	// The oldest descriptor: an error is reported to each descriptor that was
 	// open when it happened, once.
-	if err := w.flushAll(first.dir); err != nil {
+	if err := w.syncFileSystem(first.dir); err != nil {
 		return fmt.Errorf("sync file system: %w", err)
 	}
 	return nil
@@ -128,8 +128,8 @@ func (w *Writer) syncNames(batches []*Batch, dirs map[string]bool) error {
 	// Taken out before the sync: a mailbox that is made while it runs is not
 	// covered by it, and puts its parent in again.
 	w.mu.Lock()
-	dirty := w.dirty
-	w.dirty = map[string]bool{}
+	dirty := w.unsyncedDirs
+	w.unsyncedDirs = map[string]bool{}
 	w.mu.Unlock()
 	maps.Copy(dirs, dirty)
 	list := make([]string, 0, len(dirs))
@@ -137,16 +137,16 @@ func (w *Writer) syncNames(batches []*Batch, dirs map[string]bool) error {
 		list = append(list, d)
 	}
 	var err error
-	if w.syncfs && len(list) > manyDirs {
+	if w.syncfs && len(list) > minDirsForSyncFS {
 		// One syncfs for all names. It alone is no witness: Linux 6.1 returns 0
 		// from it on an ext4 that has given up. The fsync of a directory after
 		// it, and of the journals, on the same file system, do fail then.
-		if err = w.flushAll(batches[0].dir); err == nil {
+		if err = w.syncFileSystem(batches[0].dir); err == nil {
 			err = durable.SyncDir(batches[0].dir)
 		}
 	} else {
 		var g errgroup.Group
-		g.SetLimit(fileSyncs)
+		g.SetLimit(maxFileSyncs)
 		for _, d := range list {
 			g.Go(func() error { return durable.SyncDirIn(w.root, d) })
 		}
@@ -155,15 +155,15 @@ func (w *Writer) syncNames(batches []*Batch, dirs map[string]bool) error {
 	if err != nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		maps.Copy(w.dirty, dirty)
+		maps.Copy(w.unsyncedDirs, dirty)
 		return fmt.Errorf("sync names: %w", err)
 	}
 	return nil
 }
 
-// appendAll writes each batch's lines to its journal and syncs the journals,
+// appendJournals writes each batch's lines to its journal and syncs the journals,
 // those of different mailboxes at the same time.
-func (w *Writer) appendAll(batches []*Batch, fail func(error, ...*Batch)) {
+func (w *Writer) appendJournals(batches []*Batch, fail func(error, ...*Batch)) {
 	type outcome struct {
 		journal *Mailbox
 		batches []*Batch
@@ -171,17 +171,17 @@ func (w *Writer) appendAll(batches []*Batch, fail func(error, ...*Batch)) {
 	}
 	var list []*outcome
 	for _, b := range batches {
-		i := slices.IndexFunc(list, func(o *outcome) bool { return o.journal == b.m })
+		i := slices.IndexFunc(list, func(o *outcome) bool { return o.journal == b.mailbox })
 		if i < 0 {
-			list = append(list, &outcome{journal: b.m})
+			list = append(list, &outcome{journal: b.mailbox})
 			i = len(list) - 1
 		}
 		list[i].batches = append(list[i].batches, b)
 	}
 	var g errgroup.Group
-	g.SetLimit(fileSyncs)
+	g.SetLimit(maxFileSyncs)
 	for _, o := range list {
-		g.Go(func() error { o.err = o.journal.append(o.batches); return nil })
+		g.Go(func() error { o.err = o.journal.appendBatches(o.batches); return nil })
 	}
 	g.Wait() // the errors are in list
 	for _, o := range list {
@@ -192,9 +192,9 @@ func (w *Writer) appendAll(batches []*Batch, fail func(error, ...*Batch)) {
 	_ = w.step(StepDone) // what is durable can't fail any more
 }
 
-// append writes the lines of the batches, each with its seal, and syncs the
+// appendBatches writes the lines of the batches, each with its seal, and syncs the
 // journal.
-func (m *Mailbox) append(batches []*Batch) error {
+func (m *Mailbox) appendBatches(batches []*Batch) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	at := m.pos
@@ -203,7 +203,7 @@ func (m *Mailbox) append(batches []*Batch) error {
 		for i := range b.Events {
 			b.Events[i].At = b.Events[i].At.UTC().Truncate(time.Second)
 		}
-		lines, to, err := encode(at, b.Events)
+		lines, to, err := encodeCommit(at, b.Events)
 		if err != nil {
 			return err
 		}
@@ -211,12 +211,12 @@ func (m *Mailbox) append(batches []*Batch) error {
 		text = append(text, lines...)
 		at = to
 	}
-	err := m.w.step(StepAppend)
+	err := m.writer.step(StepAppend)
 	if err == nil {
 		_, err = m.journal.Write(text) // one write(2), at the end: O_APPEND
 	}
 	if err == nil {
-		err = m.w.step(StepJournal)
+		err = m.writer.step(StepJournal)
 	}
 	if err == nil {
 		err = m.journal.Sync()
@@ -228,11 +228,11 @@ func (m *Mailbox) append(batches []*Batch) error {
 		return errors.Join(m.broken, m.journal.Truncate(m.pos.Offset))
 	}
 	m.pos = at
-	if m.named != nil {
+	if m.sumsByPath != nil {
 		for _, b := range batches {
 			for _, e := range b.Events {
 				if e.Kind == Added {
-					m.named[pathHash(e.Path)] = e.Sum.head()
+					m.sumsByPath[pathHash(e.Path)] = e.Sum.head()
 				}
 			}
 		}

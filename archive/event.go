@@ -119,11 +119,11 @@ type (
 	}
 )
 
-// check says what keeps e from being a line that can be read again.
-func (e *Event) check() error {
+// validate says what keeps e from being a line that can be read again.
+func (e *Event) validate() error {
 	switch e.Kind {
 	case Added:
-		if e.UID == 0 || e.Size < 0 || !localPath(e.Path) || !writable(e.InternalDate) {
+		if e.UID == 0 || e.Size < 0 || !isLocalPath(e.Path) || !hasRFC3339Form(e.InternalDate) {
 			return fmt.Errorf("added: uid %d, size %d, path %.80q, or internaldate %v", e.UID, e.Size, e.Path, e.InternalDate)
 		}
 	case Flags, Failed:
@@ -134,34 +134,34 @@ func (e *Event) check() error {
 	return nil
 }
 
-// writable says whether RFC 3339 can express t.
-func writable(t time.Time) bool {
+// hasRFC3339Form says whether RFC 3339 can express t.
+func hasRFC3339Form(t time.Time) bool {
 	_, zone := t.Zone()
 	return t.Year() >= 0 && t.Year() <= 9999 && zone > -24*3600 && zone < 24*3600
 }
 
 // encodeTo writes the line of e with its line feed.
 func (e *Event) encodeTo(b *bytes.Buffer) error {
-	if err := e.check(); err != nil {
+	if err := e.validate(); err != nil {
 		return fmt.Errorf("encode %w", err)
 	}
 	at := e.At.UTC().Format(time.RFC3339)
 	var line any
 	switch e.Kind {
 	case Opened:
-		l := openedLine{Opened, e.V, at, e.Journal, e.Name.Mailbox, "", e.Name.Delimiter, e.UIDValidity, notNil(e.Attrs), e.Imported}
+		l := openedLine{Opened, e.V, at, e.Journal, e.Name.Mailbox, "", e.Name.Delimiter, e.UIDValidity, nonNil(e.Attrs), e.Imported}
 		if e.Name.Raw {
 			l.Wire = base64.StdEncoding.EncodeToString([]byte(e.Name.Mailbox))
 		}
 		line = l
 	case Added:
-		l := addedLine{Added, at, e.UID, e.Path, e.Size, e.Sum, "", notNil(e.Flags), e.Matched, e.Expected, e.EmailID, e.Labels}
+		l := addedLine{Added, at, e.UID, e.Path, e.Size, e.Sum, "", nonNil(e.Flags), e.Matched, e.Expected, e.EmailID, e.Labels}
 		if !e.InternalDate.IsZero() {
 			l.InternalDate = e.InternalDate.Format(time.RFC3339)
 		}
 		line = l
 	case Flags:
-		line = flagsLine{Flags, at, e.UID, notNil(e.Flags)}
+		line = flagsLine{Flags, at, e.UID, nonNil(e.Flags)}
 	case Gone:
 		line = goneLine{Gone, at, e.UIDs.String()}
 	case Failed:
@@ -176,7 +176,7 @@ func (e *Event) encodeTo(b *bytes.Buffer) error {
 	return enc.Encode(line)
 }
 
-func notNil(list []string) []string {
+func nonNil(list []string) []string {
 	if list == nil {
 		return []string{}
 	}
@@ -186,14 +186,14 @@ func notNil(list []string) []string {
 // decodeEvent reads one line without its line feed. Kinds and fields that it
 // does not know are no error: the event then has that Kind and nothing else.
 func decodeEvent(line []byte) (Event, error) {
-	if e, ok := plainAdded(line); ok {
+	if e, ok := decodeAddedFast(line); ok {
 		return e, nil
 	}
-	return decodeAny(line)
+	return decodeJSON(line)
 }
 
-// decodeAny is decodeEvent for any line.
-func decodeAny(line []byte) (Event, error) {
+// decodeJSON is decodeEvent for any line.
+func decodeJSON(line []byte) (Event, error) {
 	var l struct {
 		Event        Kind     `json:"event"`
 		V            int      `json:"v"`
@@ -251,7 +251,7 @@ func decodeAny(line []byte) (Event, error) {
 		}
 		e.UID, e.Path, e.Size, e.Sum, e.Matched = l.UID, l.Path, l.Size, *l.SHA256, l.Matched
 		e.Expected, e.EmailID, e.Labels = l.Compared, l.EmailID, l.Labels
-		e.Flags = notNil(l.Flags)
+		e.Flags = nonNil(l.Flags)
 		if l.InternalDate != "" {
 			d, err := time.Parse(time.RFC3339, l.InternalDate)
 			if err != nil {
@@ -260,7 +260,7 @@ func decodeAny(line []byte) (Event, error) {
 			e.InternalDate = d
 		}
 	case Flags:
-		e.UID, e.Flags = l.UID, notNil(l.Flags)
+		e.UID, e.Flags = l.UID, nonNil(l.Flags)
 	case Gone:
 		set, err := uid.Parse(l.UIDs)
 		if err != nil {
@@ -270,7 +270,7 @@ func decodeAny(line []byte) (Event, error) {
 	case Failed:
 		e.UID, e.Reason = l.UID, l.Reason
 	}
-	if err := e.check(); err != nil {
+	if err := e.validate(); err != nil {
 		return Event{}, fmt.Errorf("decode %w", err)
 	}
 	return e, nil

@@ -49,7 +49,7 @@ func FuzzReplay(f *testing.F) {
 			t.Fatalf("read again: %d events up to %v, %v", n, again, err)
 		}
 		for _, m := range v.All() {
-			if !localPath(m.Path) {
+			if !isLocalPath(m.Path) {
 				t.Fatalf("a message's path is %q", m.Path)
 			}
 		}
@@ -62,8 +62,8 @@ func FuzzDecodeEvent(f *testing.F) {
 		f.Add(bytes.TrimSuffix(line, []byte("\n")))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
-		if e, ok := plainAdded(line); ok {
-			if any, err := decodeAny(line); err != nil || !reflect.DeepEqual(e, any) {
+		if e, ok := decodeAddedFast(line); ok {
+			if any, err := decodeJSON(line); err != nil || !reflect.DeepEqual(e, any) {
 				t.Fatalf("%s is read as %+v, and else as %+v, %v", line, e, any, err)
 			}
 		}

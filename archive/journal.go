@@ -41,27 +41,27 @@ func (e *CorruptError) Error() string {
 // Unwrap returns ErrCorrupt.
 func (e *CorruptError) Unwrap() error { return ErrCorrupt }
 
-// chain is the running seal of a journal: SHA-256 of the seal before, as
+// sealChain is the running seal of a journal: SHA-256 of the seal before, as
 // digits, and of every octet since.
-type chain struct{ h hash.Hash }
+type sealChain struct{ h hash.Hash }
 
-func newChain(seal string) *chain {
-	c := &chain{sha256.New()}
+func newSealChain(seal string) *sealChain {
+	c := &sealChain{sha256.New()}
 	c.reset(seal)
 	return c
 }
 
-func (c *chain) reset(seal string) {
+func (c *sealChain) reset(seal string) {
 	c.h.Reset()
 	io.WriteString(c.h, seal)
 }
 
-func (c *chain) add(octets []byte) { c.h.Write(octets) }
-func (c *chain) seal() string      { return hex.EncodeToString(c.h.Sum(nil)) }
+func (c *sealChain) add(octets []byte) { c.h.Write(octets) }
+func (c *sealChain) seal() string      { return hex.EncodeToString(c.h.Sum(nil)) }
 
-// encode returns the lines of events and their seal, one commit's octets, and
+// encodeCommit returns the lines of events and their seal, one commit's octets, and
 // the position behind them.
-func encode(from Position, events []Event) ([]byte, Position, error) {
+func encodeCommit(from Position, events []Event) ([]byte, Position, error) {
 	var b bytes.Buffer
 	for i := range events {
 		start := b.Len()
@@ -72,7 +72,7 @@ func encode(from Position, events []Event) ([]byte, Position, error) {
 			return nil, Position{}, fmt.Errorf("encode %s: a line of %d octets, over the limit of %d", events[i].Kind, n, maxLine)
 		}
 	}
-	c := newChain(from.Seal)
+	c := newSealChain(from.Seal)
 	c.add(b.Bytes())
 	seal := c.seal()
 	b.WriteString(sealLine(seal))
@@ -91,7 +91,7 @@ func sealLine(seal string) string { return `{"event":"sealed","seal":"` + seal +
 func replay(r io.Reader, from Position, fn func(Event) error) (Position, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	pos, end := from, from.Offset
-	c := newChain(from.Seal)
+	c := newSealChain(from.Seal)
 	var (
 		group []Event
 		line  int
@@ -110,18 +110,18 @@ func replay(r io.Reader, from Position, fn func(Event) error) (Position, error) 
 			return pos, fmt.Errorf("read journal: %w", err)
 		}
 		if bytes.IndexByte(text, 0) >= 0 {
-			whole := wholeBlocks(text, end, pos.Offset)
+			whole := isWholeBlocks(text, end, pos.Offset)
 			lost, hurt = lost || whole, hurt || !whole
 		}
 		end += int64(len(text))
 		if err != nil {
-			bad = cmpFirst(bad, line, "line longer than 4 MiB")
+			bad = firstError(bad, line, "line longer than 4 MiB")
 			continue
 		}
 		e, err := decodeEvent(text[:len(text)-1])
 		switch {
 		case err != nil:
-			bad = cmpFirst(bad, line, err.Error())
+			bad = firstError(bad, line, err.Error())
 			c.add(text)
 		case e.Kind != Sealed:
 			group = append(group, e)
@@ -153,9 +153,9 @@ func replay(r io.Reader, from Position, fn func(Event) error) (Position, error) 
 	return pos, nil
 }
 
-// wholeBlocks says whether every run of zeros in text, which stands at octet at,
+// isWholeBlocks says whether every run of zeros in text, which stands at octet at,
 // begins and ends where a block of the disk does, or begins with the group.
-func wholeBlocks(text []byte, at, group int64) bool {
+func isWholeBlocks(text []byte, at, group int64) bool {
 	const block = 512
 	for i := 0; i < len(text); i++ {
 		if text[i] != 0 {
@@ -172,7 +172,7 @@ func wholeBlocks(text []byte, at, group int64) bool {
 	return true
 }
 
-func cmpFirst(bad *CorruptError, line int, text string) *CorruptError {
+func firstError(bad *CorruptError, line int, text string) *CorruptError {
 	if bad != nil {
 		return bad
 	}
@@ -203,8 +203,8 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 	return whole, err
 }
 
-// localPath says whether p, from a journal, names a file below its mailbox
+// isLocalPath says whether p, from a journal, names a file below its mailbox
 // directory as this package would.
-func localPath(p string) bool {
+func isLocalPath(p string) bool {
 	return p != "" && path.Clean(p) == p && !path.IsAbs(p) && p != ".." && !strings.HasPrefix(p, "../") && !strings.ContainsAny(p, "\\\x00")
 }

@@ -87,7 +87,7 @@ func TestEncodeRefuses(t *testing.T) {
 		"unknown":       {Kind: "moved"},
 		"line too long": {Kind: Failed, UID: 1, Reason: strings.Repeat("x", maxLine)},
 	} {
-		if text, _, err := encode(Position{}, []Event{e}); err == nil {
+		if text, _, err := encodeCommit(Position{}, []Event{e}); err == nil {
 			t.Errorf("%s: encoded as %.200s", name, text)
 		}
 	}
@@ -109,7 +109,7 @@ func commits(t testing.TB) (text []byte, ends []Position) {
 			o.V, o.At, o.Journal = 1, clock, "id"
 			events = append([]Event{o}, events...)
 		}
-		lines, to, err := encode(at, events)
+		lines, to, err := encodeCommit(at, events)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -222,7 +222,7 @@ func TestZerosInLastCommit(t *testing.T) {
 	for u := range uint32(50) {
 		events = append(events, Event{Kind: Failed, At: clock, UID: u + 1, Reason: "r"})
 	}
-	last, _, err := encode(ends[2], events)
+	last, _, err := encodeCommit(ends[2], events)
 	if err != nil {
 		t.Fatal(err)
 	}

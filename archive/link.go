@@ -20,31 +20,31 @@ import (
 // file system wraps ErrWrite; after any other the batch is as it was, and the
 // message has to be had from the server.
 func (b *Batch) Link(uidValidity uint32, e Event, file string, was fs.FileInfo) error {
-	e.InternalDate = usable(e.InternalDate)
-	name := b.tmpFile(uidValidity, e.UID)
-	err := b.m.w.root.Link(file, path.Join(b.m.Dir, tmpName, name))
+	e.InternalDate = storableDate(e.InternalDate)
+	name := b.newTempName(uidValidity, e.UID)
+	err := b.mailbox.writer.root.Link(file, path.Join(b.mailbox.Dir, tmpName, name))
 	if err != nil { // no links here, or too many
 		return b.copy(uidValidity, e, file)
 	}
-	is, err := b.m.tmp.Lstat(name)
+	is, err := b.mailbox.tmp.Lstat(name)
 	if err == nil && !os.SameFile(is, was) {
 		err = fmt.Errorf("link %s: it is not the file that was read", file)
 	}
 	if err != nil {
-		return errors.Join(err, b.m.tmp.Remove(name))
+		return errors.Join(err, b.mailbox.tmp.Remove(name))
 	}
-	b.took(uidValidity, e, received{tmp: name, link: true})
+	b.addMessage(uidValidity, e, tempFile{name: name, isLink: true})
 	return nil
 }
 
 // copy is Link where there can be no link.
 func (b *Batch) copy(uidValidity uint32, e Event, file string) error {
-	f, err := b.m.w.root.Open(file)
+	f, err := b.mailbox.writer.root.Open(file)
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", file, err)
 	}
 	defer f.Close()
-	if err := b.m.w.CheckFreeSpace(e.Size); err != nil {
+	if err := b.mailbox.writer.CheckFreeSpace(e.Size); err != nil {
 		return fmt.Errorf("copy %s: %w: %w", file, ErrWrite, err)
 	}
 	want := e.Sum
@@ -55,6 +55,6 @@ func (b *Batch) copy(uidValidity uint32, e Event, file string) error {
 		return errors.Join(fmt.Errorf("copy %s: it has other octets than it had", file), b.Undo())
 	}
 	b.octets -= e.Size // nobody sent them
-	b.files[len(b.files)-1].link = true
+	b.files[len(b.files)-1].isLink = true
 	return nil
 }

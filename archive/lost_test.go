@@ -21,7 +21,7 @@ func TestLostWritesFailEveryBatchUnderWay(t *testing.T) {
 	if err := gone.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.flushAll(gone); err == nil {
+	if err := w.syncFileSystem(gone); err == nil {
 		t.Fatal("syncfs of a closed file does not fail")
 	}
 	if w.Commit(nil, under); under.Err == nil {

@@ -14,18 +14,18 @@ import (
 // Writer does.
 type Mailbox struct {
 	MailboxDir
-	users   int // that have opened it and not released it; under the writer's mutex
-	w       *Writer
-	root    *os.Root // the mailbox directory
-	tmp     *os.Root
-	tmpDir  *os.File // the same, for the functions of package durable
-	journal *os.File
-	id      string
+	openCount int // that have opened it and not released it; under the writer's mutex
+	writer    *Writer
+	root      *os.Root // the mailbox directory
+	tmp       *os.Root
+	tmpDir    *os.File // the same, for the functions of package durable
+	journal   *os.File
+	id        string
 
-	mu     gosync.Mutex
-	pos    Position // the end of the journal
-	broken error
-	named  map[uint64]sumHead // of every path the journal names, by its hash; nil until somebody asks
+	mu         gosync.Mutex
+	pos        Position // the end of the journal
+	broken     error
+	sumsByPath map[uint64]sumHead // of every path the journal names, by its hash; nil until somebody asks
 }
 
 // Mailbox opens a mailbox for writing, making its directory if it is new; each
@@ -36,21 +36,21 @@ type Mailbox struct {
 func (w *Writer) Mailbox(b MailboxDir, id string, end Position) (*Mailbox, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if m := w.boxes[b.Dir]; m != nil {
-		if err := m.usable(); err != nil {
+	if m := w.mailboxes[b.Dir]; m != nil {
+		if err := m.repair(); err != nil {
 			return nil, err
 		}
-		m.users++
+		m.openCount++
 		return m, nil
 	}
 	if id == "" {
 		id = newID()
 	}
-	m := &Mailbox{MailboxDir: b, users: 1, w: w, id: id, pos: end}
+	m := &Mailbox{MailboxDir: b, openCount: 1, writer: w, id: id, pos: end}
 	if err := m.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open mailbox %s: %w", b.Dir, err), m.close())
 	}
-	w.boxes[b.Dir] = m
+	w.mailboxes[b.Dir] = m
 	return m, nil
 }
 
@@ -59,44 +59,44 @@ func (w *Writer) Mailbox(b MailboxDir, id string, end Position) (*Mailbox, error
 // mailboxes than a process may have files. One whose journal is in doubt, and
 // can't be mended, stays open so that nothing is appended to it.
 func (m *Mailbox) Release() error {
-	m.w.mu.Lock()
-	defer m.w.mu.Unlock()
-	if m.users--; m.users > 0 {
+	m.writer.mu.Lock()
+	defer m.writer.mu.Unlock()
+	if m.openCount--; m.openCount > 0 {
 		return nil
 	}
-	if err := m.usable(); err != nil {
+	if err := m.repair(); err != nil {
 		return err
 	}
-	delete(m.w.boxes, m.Dir)
+	delete(m.writer.mailboxes, m.Dir)
 	if err := m.close(); err != nil {
 		return fmt.Errorf("close mailbox %s: %w", m.Dir, err)
 	}
 	return nil
 }
 
-// mkdirs makes dir and what is missing above it, below the archive.
-func (w *Writer) mkdirs(dir string) error {
+// makeDirs makes dir and what is missing above it, below the archive.
+func (w *Writer) makeDirs(dir string) error {
 	switch err := w.root.Mkdir(dir, w.dirMode()); {
 	case err == nil:
-		w.dirty[path.Dir(dir)] = true
+		w.unsyncedDirs[path.Dir(dir)] = true
 		return nil
 	case errors.Is(err, fs.ErrExist):
 		return nil
 	case errors.Is(err, fs.ErrNotExist) && path.Dir(dir) != ".":
-		if err := w.mkdirs(path.Dir(dir)); err != nil {
+		if err := w.makeDirs(path.Dir(dir)); err != nil {
 			return err
 		}
-		return w.mkdirs(dir)
+		return w.makeDirs(dir)
 	default:
 		return err
 	}
 }
 
 func (m *Mailbox) open() (err error) {
-	if err := m.w.mkdirs(path.Join(m.Dir, tmpName)); err != nil {
+	if err := m.writer.makeDirs(path.Join(m.Dir, tmpName)); err != nil {
 		return err
 	}
-	if m.root, err = m.w.root.OpenRoot(m.Dir); err != nil {
+	if m.root, err = m.writer.root.OpenRoot(m.Dir); err != nil {
 		return err
 	}
 	if m.tmp, err = m.root.OpenRoot(tmpName); err != nil {
@@ -122,7 +122,7 @@ func (m *Mailbox) open() (err error) {
 
 // openJournal opens the journal for appending, made if there is none.
 func (m *Mailbox) openJournal() (err error) {
-	m.journal, err = m.root.OpenFile(journalName, os.O_CREATE|os.O_APPEND|os.O_WRONLY, m.w.fileMode())
+	m.journal, err = m.root.OpenFile(journalName, os.O_CREATE|os.O_APPEND|os.O_WRONLY, m.writer.fileMode())
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (m *Mailbox) openJournal() (err error) {
 	}
 	// A torn tail goes before anything is appended, or the next line would be
 	// glued to it. A tail with a seal in it is none.
-	end, err := m.w.Replay(m.MailboxDir, m.pos, func(Event) error { return nil })
+	end, err := m.writer.Replay(m.MailboxDir, m.pos, func(Event) error { return nil })
 	if err != nil {
 		return err
 	}
@@ -190,8 +190,8 @@ func (w *Writer) rewrite(dir string, end Position) error {
 	})
 }
 
-// usable mends a mailbox whose journal a failed write has left in doubt.
-func (m *Mailbox) usable() error {
+// repair mends a mailbox whose journal a failed write has left in doubt.
+func (m *Mailbox) repair() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.broken == nil {
@@ -201,7 +201,7 @@ func (m *Mailbox) usable() error {
 		m.broken = nil
 		return nil
 	}
-	if err := m.w.rewrite(m.Dir, m.pos); err != nil {
+	if err := m.writer.rewrite(m.Dir, m.pos); err != nil {
 		return fmt.Errorf("mailbox %s: %w: %w; mending its journal: %w", m.Dir, ErrBroken, m.broken, err)
 	}
 	if m.journal != nil {
@@ -216,8 +216,8 @@ func (m *Mailbox) usable() error {
 	return nil
 }
 
-// doubt is ErrBroken after a failed write to the journal.
-func (m *Mailbox) doubt() error {
+// brokenErr is ErrBroken after a failed write to the journal.
+func (m *Mailbox) brokenErr() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.broken != nil {
@@ -226,9 +226,9 @@ func (m *Mailbox) doubt() error {
 	return nil
 }
 
-// poison makes every commit to the mailbox fail until it is opened again: what
+// markBroken makes every commit to the mailbox fail until it is opened again: what
 // follows a failed batch may rest on it.
-func (m *Mailbox) poison(err error) {
+func (m *Mailbox) markBroken(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.broken == nil {

@@ -24,11 +24,11 @@ const (
 	lostName    = "lost+found" // fsck's, in an archive that is a file system's root
 )
 
-// maxComponent is the octets a directory name may have: 255 is what file
+// maxDirName is the octets a directory name may have: 255 is what file
 // systems take, less what a suffix and a copier's own additions need.
-const maxComponent = 200
+const maxDirName = 200
 
-var device = regexp.MustCompile(`(?i)^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$|clock\$)([.: ].*)?$`)
+var windowsDevice = regexp.MustCompile(`(?i)^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$|clock\$)([.: ].*)?$`)
 
 // Name is what a server calls a mailbox.
 type Name struct {
@@ -52,50 +52,50 @@ func (n Name) Levels() []string {
 	return parts
 }
 
-// components are the directory names of n, from the top, were it alone there.
-func (n Name) components() []string {
+// escapedLevels are the directory names of n, from the top, were it alone there.
+func (n Name) escapedLevels() []string {
 	parts := n.Levels()
 	if n.Raw {
 		// Undecodable octets must not meet the decoded name that looks like
 		// them: no decoded name has an escaped ampersand, and octets beyond
 		// ASCII carry the suffix.
 		for i, p := range parts {
-			parts[i] = rawComponent(p)
+			parts[i] = escapeRawLevel(p)
 		}
 		return parts
 	}
 	for i, p := range parts {
-		parts[i] = component(p)
+		parts[i] = escapeLevel(p)
 	}
 	return parts
 }
 
-// component maps one level of a mailbox name to a directory name: total, and
+// escapeLevel maps one level of a mailbox name to a directory name: total, and
 // injective also after case folding of nothing but the names themselves. What
 // is not in Unicode's normal form C carries the suffix, so that a file system
 // that normalises can't make two of them one.
-func component(c string) string {
-	e := escape(c, func(rune) bool { return false })
-	if len(e) > maxComponent || e == "" || !norm.NFC.IsNormalString(e) {
-		return suffixed(c, e)
+func escapeLevel(c string) string {
+	e := escapeOctets(c, func(rune) bool { return false })
+	if len(e) > maxDirName || e == "" || !norm.NFC.IsNormalString(e) {
+		return withHash(c, e)
 	}
 	return e
 }
 
-func rawComponent(c string) string {
-	e := escape(c, func(r rune) bool { return r == '&' || r > unicode.MaxASCII })
-	if len(e) > maxComponent || e == "" || strings.ContainsFunc(c, func(r rune) bool { return r > unicode.MaxASCII }) {
-		return suffixed("raw\x00"+c, e)
+func escapeRawLevel(c string) string {
+	e := escapeOctets(c, func(r rune) bool { return r == '&' || r > unicode.MaxASCII })
+	if len(e) > maxDirName || e == "" || strings.ContainsFunc(c, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return withHash("raw\x00"+c, e)
 	}
 	return e
 }
 
-// suffixed is e, shortened where it must be, with the mark that tells c from
+// withHash is e, shortened where it must be, with the mark that tells c from
 // every other component that e might stand for.
-func suffixed(c, e string) string {
+func withHash(c, e string) string {
 	sum := sha256.Sum256([]byte(c))
 	tail := "%~" + hex.EncodeToString(sum[:8])
-	if most := maxComponent - len(tail); len(e) > most {
+	if most := maxDirName - len(tail); len(e) > most {
 		e = e[:most]
 		for !utf8.ValidString(e) {
 			e = e[:len(e)-1]
@@ -108,9 +108,9 @@ func suffixed(c, e string) string {
 	return e + tail
 }
 
-// escape writes %XX for every octet that can't or shouldn't stand in a file
+// escapeOctets writes %XX for every octet that can't or shouldn't stand in a file
 // name, and for those of the runes that also says.
-func escape(c string, also func(rune) bool) string {
+func escapeOctets(c string, also func(rune) bool) string {
 	var b strings.Builder
 	for i := 0; i < len(c); {
 		r, n := utf8.DecodeRuneInString(c[i:])
@@ -118,13 +118,13 @@ func escape(c string, also func(rune) bool) string {
 		switch {
 		case r == utf8.RuneError && n == 1,
 			unicode.IsControl(r),
-			ignorable(r),
+			isIgnorable(r),
 			strings.ContainsRune(`/\%<>:"|?*`, r),
 			r == '.' && (i == 0 || last),
 			r == ' ' && last,
 			also(r):
 			for _, o := range []byte(c[i : i+n]) {
-				b.WriteString(percent(o))
+				b.WriteString(escapeOctet(o))
 			}
 		default:
 			b.WriteString(c[i : i+n])
@@ -132,25 +132,25 @@ func escape(c string, also func(rune) bool) string {
 		i += n
 	}
 	e := b.String()
-	if reserved(e) {
+	if isReserved(e) {
 		_, n := utf8.DecodeRuneInString(e)
 		first := ""
 		for _, o := range []byte(e[:n]) {
-			first += percent(o)
+			first += escapeOctet(o)
 		}
 		e = first + e[n:]
 	}
 	return e
 }
 
-func percent(o byte) string {
+func escapeOctet(o byte) string {
 	const digits = "0123456789ABCDEF"
 	return string([]byte{'%', digits[o>>4], digits[o&15]})
 }
 
-// reserved says whether a directory of that name would be taken for one of the
+// isReserved says whether a directory of that name would be taken for one of the
 // archive's own, also by a file system that folds case, or for a device.
-func reserved(e string) bool {
+func isReserved(e string) bool {
 	if isMonth(e) {
 		return true
 	}
@@ -158,7 +158,7 @@ func reserved(e string) bool {
 	case infoName, lockName, stateName, tmpName, journalName, lostName:
 		return true
 	}
-	return device.MatchString(e)
+	return windowsDevice.MatchString(e)
 }
 
 // isMonth says whether a directory of that name holds the messages of a month.
@@ -175,8 +175,8 @@ func isMonth(name string) bool {
 	return true
 }
 
-// ignorable are the code points that a folding file system may overlook.
-func ignorable(r rune) bool {
+// isIgnorable are the code points that a folding file system may overlook.
+func isIgnorable(r rune) bool {
 	return r > unicode.MaxASCII && (unicode.In(r, unicode.Cf, unicode.Variation_Selector,
 		unicode.Other_Default_Ignorable_Code_Point, unicode.Zl, unicode.Zp) || r == 0x034F)
 }
@@ -196,32 +196,32 @@ func foldKey(name string) string {
 }
 
 // Escape is the directory name for an account of that name.
-func Escape(account string) string { return component(account) }
+func Escape(account string) string { return escapeLevel(account) }
 
-// undoable are the octets beyond control characters and ASCII for which a %XX in a
+// escapable are the octets beyond control characters and ASCII for which a %XX in a
 // directory's name may stand; a dot stands for itself within a name, but not where
 // other programs name directories.
-const undoable = `/\%<>:"|?*. ~`
+const escapable = `/\%<>:"|?*. ~`
 
 // Unescape is the part of a mailbox's name for which a directory of that name stands:
 // what component makes of it is undone. A name that cannot have been made from one
 // stands for itself; of one that was cut the rest is lost.
 func Unescape(dir string) string {
-	if plain, mark, ok := cutMark(dir); ok {
+	if plain, mark, ok := splitHash(dir); ok {
 		part := Unescape(plain)
-		if suffixed(part, "") == mark {
+		if withHash(part, "") == mark {
 			return part
 		}
 		return part + strings.TrimPrefix(mark, "%")
 	}
-	if part, ok := unescape(dir); ok {
+	if part, ok := unescapeOctets(dir); ok {
 		return part
 	}
 	return dir
 }
 
-// cutMark splits the suffix from a name.
-func cutMark(dir string) (plain, mark string, ok bool) {
+// splitHash splits the suffix from a name.
+func splitHash(dir string) (plain, mark string, ok bool) {
 	i := len(dir) - len("%~0123456789abcdef")
 	if i < 0 || dir[i:i+2] != "%~" {
 		return dir, "", false
@@ -232,9 +232,9 @@ func cutMark(dir string) (plain, mark string, ok bool) {
 	return dir[:i], dir[i:], true
 }
 
-// unescape reads each %XX as an octet. It is false where one is none, or stands for
+// unescapeOctets reads each %XX as an octet. It is false where one is none, or stands for
 // what has no need of it.
-func unescape(e string) (string, bool) {
+func unescapeOctets(e string) (string, bool) {
 	var b strings.Builder
 	for i := 0; i < len(e); i++ {
 		if e[i] != '%' {
@@ -245,8 +245,8 @@ func unescape(e string) (string, bool) {
 			return "", false
 		}
 		o, err := hex.DecodeString(e[i+1 : i+3])
-		if err != nil || percent(o[0]) != e[i:i+3] ||
-			i > 0 && o[0] > ' ' && o[0] < 0x7F && strings.IndexByte(undoable, o[0]) < 0 || o[0] == ' ' && i+3 < len(e) {
+		if err != nil || escapeOctet(o[0]) != e[i:i+3] ||
+			i > 0 && o[0] > ' ' && o[0] < 0x7F && strings.IndexByte(escapable, o[0]) < 0 || o[0] == ' ' && i+3 < len(e) {
 			return "", false
 		}
 		b.WriteByte(o[0])

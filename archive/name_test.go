@@ -57,7 +57,7 @@ func TestComponent(t *testing.T) {
 		{strings.Repeat("a", 181) + strings.Repeat("é", 50), strings.Repeat("a", 181) + "%~" + sumOf(strings.Repeat("a", 181)+strings.Repeat("é", 50))},
 		{strings.Repeat("a", 180) + strings.Repeat("/", 50), strings.Repeat("a", 180) + "%~" + sumOf(strings.Repeat("a", 180)+strings.Repeat("/", 50))},
 	} {
-		if got := component(c.in); got != c.want {
+		if got := escapeLevel(c.in); got != c.want {
 			t.Errorf("component(%q) = %q, want %q", c.in, got, c.want)
 		}
 		checkComponent(t, c.in)
@@ -73,13 +73,13 @@ func TestRawComponent(t *testing.T) {
 		{"\xc3\xa9", "%C3%A9%~" + sumOf("raw\x00\xc3\xa9")},
 		{"\xe2\x80\x8b", "%E2%80%8B%~" + sumOf("raw\x00\xe2\x80\x8b")}, // as U+200B decoded is without the suffix
 	} {
-		if got := rawComponent(c.in); got != c.want {
+		if got := escapeRawLevel(c.in); got != c.want {
 			t.Errorf("rawComponent(%q) = %q, want %q", c.in, got, c.want)
 		}
 	}
 }
 
-func sumOf(c string) string { s := suffixed(c, ""); return s[2:] }
+func sumOf(c string) string { s := withHash(c, ""); return s[2:] }
 
 // decode undoes component where that left no suffix.
 func decode(t testing.TB, e string) string {
@@ -106,14 +106,14 @@ func decode(t testing.TB, e string) string {
 // checkComponent checks all that holds for a component by itself.
 func checkComponent(t testing.TB, c string) {
 	t.Helper()
-	e := component(c)
+	e := escapeLevel(c)
 	checkFileName(t, e)
 	if !strings.Contains(e, "%~") {
 		if got := decode(t, e); got != c {
 			t.Errorf("%q became %q, which reads %q", c, e, got)
 		}
 	}
-	if component(c) != e {
+	if escapeLevel(c) != e {
 		t.Errorf("component(%q) is not a function", c)
 	}
 }
@@ -197,8 +197,8 @@ func TestFoldKeyCoversUnicode(t *testing.T) {
 // checkBeside places b beside a and checks that they stay two, and where they are.
 func checkBeside(t testing.TB, a, b, plainA, plainB string) {
 	t.Helper()
-	da := newSiblings(nil).place(a, plainA)
-	db := newSiblings([]string{da}).place(b, plainB)
+	da := newDirectoryNames(nil).choose(a, plainA)
+	db := newDirectoryNames([]string{da}).choose(b, plainB)
 	if da == db {
 		if a != b {
 			t.Fatalf("%q and %q are both placed in %q", a, b, da)
@@ -214,10 +214,10 @@ func checkBeside(t testing.TB, a, b, plainA, plainB string) {
 	}
 	for _, form := range []norm.Form{norm.NFC, norm.NFD} {
 		listed := []string{form.String(db), form.String(da)}
-		if got := newSiblings(listed).place(a, plainA); got != listed[1] {
+		if got := newDirectoryNames(listed).choose(a, plainA); got != listed[1] {
 			t.Errorf("%q moved from %q to %q among %q", a, da, got, listed)
 		}
-		if got := newSiblings(listed).place(b, plainB); got != listed[0] {
+		if got := newDirectoryNames(listed).choose(b, plainB); got != listed[0] {
 			t.Errorf("%q moved from %q to %q among %q", b, db, got, listed)
 		}
 	}
@@ -239,18 +239,18 @@ func FuzzNames(f *testing.F) {
 		}
 		checkComponent(t, a)
 		checkComponent(t, b)
-		checkFileName(t, rawComponent(a))
+		checkFileName(t, escapeRawLevel(a))
 		if a != b {
-			if e := component(a); e == component(b) {
+			if e := escapeLevel(a); e == escapeLevel(b) {
 				t.Errorf("%q and %q both became %q", a, b, e)
 			}
-			if e := rawComponent(a); e == rawComponent(b) || e == component(b) {
+			if e := escapeRawLevel(a); e == escapeRawLevel(b) || e == escapeLevel(b) {
 				t.Errorf("raw %q and %q both became %q", a, b, e)
 			}
 		}
-		checkBeside(t, a, b, component(a), component(b))
-		checkBeside(t, a, b, rawComponent(a), component(b))
-		checkBeside(t, a, b, component(a), rawComponent(b))
+		checkBeside(t, a, b, escapeLevel(a), escapeLevel(b))
+		checkBeside(t, a, b, escapeRawLevel(a), escapeLevel(b))
+		checkBeside(t, a, b, escapeLevel(a), escapeRawLevel(b))
 	})
 }
 
@@ -358,15 +358,15 @@ func TestPlaceOfINBOX(t *testing.T) {
 // TestPart undoes what component does.
 func TestPart(t *testing.T) {
 	for _, part := range []string{"INBOX", "Entwürfe", "R&D/2026", "tmp", "2026-11", "..", "a b ", "100%", "a%20b", "con", "a\x00b", "\xff", "e\u0301", "a.b", `q"?`, "lost+found"} {
-		if got := Unescape(component(part)); got != part {
-			t.Errorf("Part(%q) = %q, want %q", component(part), got, part)
+		if got := Unescape(escapeLevel(part)); got != part {
+			t.Errorf("Part(%q) = %q, want %q", escapeLevel(part), got, part)
 		}
-		if got := Unescape(suffixed(part, component(part))); got != part {
-			t.Errorf("Part(%q) = %q, want %q", suffixed(part, component(part)), got, part)
+		if got := Unescape(withHash(part, escapeLevel(part))); got != part {
+			t.Errorf("Part(%q) = %q, want %q", withHash(part, escapeLevel(part)), got, part)
 		}
 	}
 	long := strings.Repeat("x", 300)
-	if got := Unescape(component(long)); !strings.HasPrefix(long, got[:100]) || got == Unescape(component(long+"y")) {
+	if got := Unescape(escapeLevel(long)); !strings.HasPrefix(long, got[:100]) || got == Unescape(escapeLevel(long+"y")) {
 		t.Errorf("a name that was cut becomes %q", got)
 	}
 	for _, dir := range []string{"100%20done", "50%", "%zz", "a%41", "a%2f"} { // not the archive's

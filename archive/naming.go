@@ -19,67 +19,67 @@ import (
 	"archiverd/internal/durable"
 )
 
-// naming gives the files of one commit their names. Its paths are relative to
+// placement gives the files of one commit their names. Its paths are relative to
 // the archive.
-type naming struct {
-	held func(Sum) (string, bool)
+type placement struct {
+	pathOf func(Sum) (string, bool)
 
-	mu     gosync.Mutex
-	fresh  map[Sum]string  // files of this commit
-	placed map[string]Sum  // names that this commit has given
-	dirs   map[string]bool // directories with new entries
+	mu         gosync.Mutex
+	newFiles   map[Sum]string  // files of this commit
+	givenNames map[string]Sum  // names that this commit has given
+	dirs       map[string]bool // directories with new entries
 }
 
-func newNaming(held func(Sum) (string, bool)) *naming {
-	return &naming{held: held, fresh: map[Sum]string{}, placed: map[string]Sum{}, dirs: map[string]bool{}}
+func newPlacement(held func(Sum) (string, bool)) *placement {
+	return &placement{pathOf: held, newFiles: map[Sum]string{}, givenNames: map[string]Sum{}, dirs: map[string]bool{}}
 }
 
-// find tells where octets of that sum lie already.
-func (n *naming) find(s Sum) (string, bool) {
+// existing tells where octets of that sum lie already.
+func (n *placement) existing(s Sum) (string, bool) {
 	n.mu.Lock()
-	p, ok := n.fresh[s]
+	p, ok := n.newFiles[s]
 	n.mu.Unlock()
-	if ok || n.held == nil {
+	if ok || n.pathOf == nil {
 		return p, ok
 	}
-	return n.held(s)
+	return n.pathOf(s)
 }
 
-// note keeps what became of a file. What was moved serves from now on, also in
+// placed keeps what became of a file. What was moved serves from now on, also in
 // place of a damaged file.
-func (n *naming) note(m *Mailbox, e *Event, linked bool) {
+func (n *placement) placed(m *Mailbox, e *Event, linked bool) {
 	full := path.Join(m.Dir, e.Path)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.placed[full] = e.Sum
+	n.givenNames[full] = e.Sum
 	n.dirs[path.Dir(full)] = true
 	if !linked {
-		n.fresh[e.Sum] = full
+		n.newFiles[e.Sum] = full
 	}
 }
 
-// taken says whether name, in the mailbox, is another message's: of this
+// nameTaken says whether name, in the mailbox, is another message's: of this
 // commit, or of the journal.
-func (n *naming) taken(m *Mailbox, name string) (sumHead, bool, error) {
+func (n *placement) nameTaken(m *Mailbox, name string) (sumHead, bool, error) {
 	n.mu.Lock()
-	s, ok := n.placed[path.Join(m.Dir, name)]
+	s, ok := n.givenNames[path.Join(m.Dir, name)]
 	n.mu.Unlock()
 	if ok {
 		return s.head(), true, nil
 	}
-	return m.names(name)
+	return m.isNamed(name)
 }
 
-// name gives every file of the batches its name, or links it to its equal. It
+// place gives every file of the batches its name, or links it to its equal. It
 // returns the batches that failed, and why. The mailboxes are done at the same
 // time; files that have an equal in the group come last, when it is in place.
-func (n *naming) name(batches []*Batch) map[*Batch]error {
+func (n *placement) place(batches []*Batch) map[*Batch]error {
 	twins := map[*Batch]map[int]bool{}
 	seen := map[Sum]bool{}
 	of := map[*Mailbox][]*Batch{}
 	for _, b := range batches {
 		twins[b] = map[int]bool{}
-		of[b.m] = append(of[b.m], b)
+		of[b.mailbox] = append(of[b.mailbox], b)
 		for i, f := range b.files {
 			sum := b.Events[f.event].Sum
 			if seen[sum] {
@@ -101,7 +101,7 @@ func (n *naming) name(batches []*Batch) map[*Batch]error {
 			case before != nil:
 				err = fmt.Errorf("%w: %w", ErrBroken, before)
 			default:
-				err = b.name(n, func(i int) bool { return twins[b][i] == twin })
+				err = b.place(n, func(i int) bool { return twins[b][i] == twin })
 			}
 			if before = err; err != nil {
 				mu.Lock()
@@ -127,12 +127,12 @@ func (n *naming) name(batches []*Batch) map[*Batch]error {
 	return failed
 }
 
-// name gives those files of the batch their names whose index which takes.
-func (b *Batch) name(n *naming, which func(int) bool) error {
-	if err := b.m.beginJournal(); err != nil {
+// place gives those files of the batch their names whose index which takes.
+func (b *Batch) place(n *placement, which func(int) bool) error {
+	if err := b.mailbox.createJournal(); err != nil {
 		return err
 	}
-	months := map[string][]received{}
+	months := map[string][]tempFile{}
 	for i, f := range b.files {
 		if which(i) {
 			dir := path.Dir(b.Events[f.event].Path)
@@ -140,25 +140,25 @@ func (b *Batch) name(n *naming, which func(int) bool) error {
 		}
 	}
 	for dir, files := range months {
-		if err := b.nameIn(dir, files, n); err != nil {
+		if err := b.placeInMonth(dir, files, n); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *Batch) nameIn(month string, files []received, n *naming) error {
-	switch err := b.m.root.Mkdir(month, b.m.w.dirMode()); {
+func (b *Batch) placeInMonth(month string, files []tempFile, n *placement) error {
+	switch err := b.mailbox.root.Mkdir(month, b.mailbox.writer.dirMode()); {
 	case err == nil:
-		b.m.w.mu.Lock()
-		b.m.w.dirty[b.m.Dir] = true
-		b.m.w.mu.Unlock()
+		b.mailbox.writer.mu.Lock()
+		b.mailbox.writer.unsyncedDirs[b.mailbox.Dir] = true
+		b.mailbox.writer.mu.Unlock()
 	case !errors.Is(err, fs.ErrExist):
 		return err
 	}
 	dir, err := durable.OpenDirAt(b.dir, month)
 	if err != nil { // a link to another place in the archive, perhaps
-		dir, err = b.m.root.Open(month)
+		dir, err = b.mailbox.root.Open(month)
 	}
 	if err != nil {
 		return err
@@ -167,36 +167,36 @@ func (b *Batch) nameIn(month string, files []received, n *naming) error {
 	for _, f := range files {
 		e := &b.Events[f.event]
 		linked := false
-		if f.link {
+		if f.isLink {
 			b.Linked++
-		} else if held, ok := n.find(e.Sum); ok {
-			if linked, err = b.link(held, f.tmp, e, n); err != nil {
+		} else if held, ok := n.existing(e.Sum); ok {
+			if linked, err = b.linkIntoPlace(held, f.name, e, n); err != nil {
 				return err
 			}
 		}
 		if linked {
 			b.Linked++
-		} else if err := b.move(f.tmp, dir, e, n); err != nil {
+		} else if err := b.moveIntoPlace(f.name, dir, e, n); err != nil {
 			return err
 		}
-		n.note(b.m, e, linked)
+		n.placed(b.mailbox, e, linked)
 	}
 	return nil
 }
 
-// link makes e's file a hard link to held. It is false where that can't be
+// linkIntoPlace makes e's file a hard link to held. It is false where that can't be
 // done, or would not be right: held is read again first, for to drop good
 // octets for a name of damaged ones would lose the message.
-func (b *Batch) link(held, tmp string, e *Event, n *naming) (bool, error) {
-	w := b.m.w
+func (b *Batch) linkIntoPlace(held, tmp string, e *Event, n *placement) (bool, error) {
+	w := b.mailbox.writer
 	if sum, size, err := w.HashFile(held); err != nil || sum != e.Sum || size != e.Size {
 		return false, nil
 	}
-	final := path.Join(b.m.Dir, e.Path)
+	final := path.Join(b.mailbox.Dir, e.Path)
 	if held != final {
 		err := w.root.Link(held, final)
 		if errors.Is(err, fs.ErrExist) {
-			if _, taken, err := n.taken(b.m, e.Path); taken || err != nil {
+			if _, taken, err := n.nameTaken(b.mailbox, e.Path); taken || err != nil {
 				return false, err // move gives another name
 			}
 			// a leftover, which makes way
@@ -209,35 +209,35 @@ func (b *Batch) link(held, tmp string, e *Event, n *naming) (bool, error) {
 			return false, nil // no links here, or too many: the file serves as well
 		}
 	}
-	return true, b.m.tmp.Remove(tmp)
+	return true, b.mailbox.tmp.Remove(tmp)
 }
 
-// move renames a received file into place. A file there that no journal names
+// moveIntoPlace renames a received file into place. A file there that no journal names
 // is a leftover and makes way. One that a journal names stays: if it is the
 // same it serves, else the new one gets a number behind its name.
-func (b *Batch) move(tmp string, dir *os.File, e *Event, n *naming) error {
+func (b *Batch) moveIntoPlace(tmp string, dir *os.File, e *Event, n *placement) error {
 	plain := e.Path
 	for i := 2; ; i++ {
-		err := durable.RenameNoReplaceAt(b.m.tmpDir, tmp, dir, path.Base(e.Path))
+		err := durable.RenameNoReplaceAt(b.mailbox.tmpDir, tmp, dir, path.Base(e.Path))
 		if !errors.Is(err, fs.ErrExist) {
 			return err
 		}
-		sum, taken, err := n.taken(b.m, e.Path)
+		sum, taken, err := n.nameTaken(b.mailbox, e.Path)
 		if err != nil {
 			return err
 		}
 		if !taken {
-			err := b.m.root.Rename(path.Join(tmpName, tmp), filepath.FromSlash(e.Path))
+			err := b.mailbox.root.Rename(path.Join(tmpName, tmp), filepath.FromSlash(e.Path))
 			// Two names of one file are both there after a rename(2) of one to
 			// the other: a link that an interrupted commit has left there.
-			if left := b.m.tmp.Remove(tmp); err == nil && !errors.Is(left, fs.ErrNotExist) {
+			if left := b.mailbox.tmp.Remove(tmp); err == nil && !errors.Is(left, fs.ErrNotExist) {
 				err = left
 			}
 			return err
 		}
 		if sum == e.Sum.head() {
-			if there, size, err := b.m.w.HashFile(path.Join(b.m.Dir, e.Path)); err == nil && there == e.Sum && size == e.Size {
-				return b.m.tmp.Remove(tmp)
+			if there, size, err := b.mailbox.writer.HashFile(path.Join(b.mailbox.Dir, e.Path)); err == nil && there == e.Sum && size == e.Size {
+				return b.mailbox.tmp.Remove(tmp)
 			}
 		}
 		e.Path = strings.TrimSuffix(plain, ".eml") + "-" + strconv.Itoa(i) + ".eml"
@@ -257,21 +257,21 @@ func pathHash(path string) uint64 {
 	return h.Sum64()
 }
 
-// names says whether the mailbox's journal names path, and with which sum.
-func (m *Mailbox) names(path string) (sumHead, bool, error) {
-	if m.named == nil {
-		m.named = map[uint64]sumHead{}
-		_, err := m.w.Replay(m.MailboxDir, Position{}, func(e Event) error {
+// isNamed says whether the mailbox's journal names path, and with which sum.
+func (m *Mailbox) isNamed(path string) (sumHead, bool, error) {
+	if m.sumsByPath == nil {
+		m.sumsByPath = map[uint64]sumHead{}
+		_, err := m.writer.Replay(m.MailboxDir, Position{}, func(e Event) error {
 			if e.Kind == Added {
-				m.named[pathHash(e.Path)] = e.Sum.head()
+				m.sumsByPath[pathHash(e.Path)] = e.Sum.head()
 			}
 			return nil
 		})
 		if err != nil {
-			m.named = nil
+			m.sumsByPath = nil
 			return sumHead{}, false, err
 		}
 	}
-	s, ok := m.named[pathHash(path)]
+	s, ok := m.sumsByPath[pathHash(path)]
 	return s, ok, nil
 }

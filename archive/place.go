@@ -20,23 +20,23 @@ func (a *Archive) DirectoryOf(account string, n Name) (MailboxDir, error) {
 // who alone makes directories there, and who tells of each. It is not for several
 // goroutines at once.
 type Directories struct {
-	a    *Archive
-	read map[string]*siblings
+	a        *Archive
+	byParent map[string]*directoryNames
 }
 
 // Directories begins to place mailboxes.
-func (a *Archive) Directories() *Directories { return &Directories{a, map[string]*siblings{}} }
+func (a *Archive) Directories() *Directories { return &Directories{a, map[string]*directoryNames{}} }
 
 // For is Archive.Place.
 func (p *Directories) For(account string, n Name) (MailboxDir, error) {
 	dir := Escape(account)
-	plain := n.components()
+	plain := n.escapedLevels()
 	for i, c := range n.Levels() {
-		s, err := p.in(dir)
+		s, err := p.namesIn(dir)
 		if err != nil {
 			return MailboxDir{}, fmt.Errorf("place mailbox: %w", err)
 		}
-		dir = path.Join(dir, s.place(c, plain[i]))
+		dir = path.Join(dir, s.choose(c, plain[i]))
 	}
 	return MailboxDir{Escape(account), dir}, nil
 }
@@ -44,35 +44,35 @@ func (p *Directories) For(account string, n Name) (MailboxDir, error) {
 // Created tells that the directory of b has been made.
 func (p *Directories) Created(b MailboxDir) {
 	for dir := b.Dir; dir != b.Account && dir != "."; dir = path.Dir(dir) {
-		if s := p.read[path.Dir(dir)]; s != nil {
+		if s := p.byParent[path.Dir(dir)]; s != nil {
 			s.add(path.Base(dir))
 		}
 	}
 }
 
-// in is what a directory has.
-func (p *Directories) in(dir string) (*siblings, error) {
-	if s := p.read[dir]; s != nil {
+// namesIn is what a directory has.
+func (p *Directories) namesIn(dir string) (*directoryNames, error) {
+	if s := p.byParent[dir]; s != nil {
 		return s, nil
 	}
-	names, err := p.a.names(dir)
+	names, err := p.a.readNames(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	s := newSiblings(names)
-	p.read[dir] = s
+	s := newDirectoryNames(names)
+	p.byParent[dir] = s
 	return s, nil
 }
 
-// siblings are the directories of mailboxes that lie in one.
-type siblings struct {
-	names map[string]string // by their names in NFC; of several the first
-	keys  map[string]bool   // foldKey of each
+// directoryNames are the directories of mailboxes that lie in one.
+type directoryNames struct {
+	byNFC    map[string]string // by their names in NFC; of several the first
+	foldKeys map[string]bool   // foldKey of each
 }
 
-// newSiblings takes all names in a directory.
-func newSiblings(names []string) *siblings {
-	s := &siblings{map[string]string{}, map[string]bool{}}
+// newDirectoryNames takes all names in a directory.
+func newDirectoryNames(names []string) *directoryNames {
+	s := &directoryNames{map[string]string{}, map[string]bool{}}
 	for _, n := range names {
 		s.add(n)
 	}
@@ -80,28 +80,28 @@ func newSiblings(names []string) *siblings {
 }
 
 // add takes one more name, unless it is none that a mailbox may have.
-func (s *siblings) add(name string) {
-	if reserved(name) {
+func (s *directoryNames) add(name string) {
+	if isReserved(name) {
 		return
 	}
 	c := norm.NFC.String(name)
-	if first := s.names[c]; first == "" || name < first {
-		s.names[c] = name
+	if first := s.byNFC[c]; first == "" || name < first {
+		s.byNFC[c] = name
 	}
-	s.keys[foldKey(name)] = true
+	s.foldKeys[foldKey(name)] = true
 }
 
-// place chooses the directory for a component that would be called plain, true
+// choose chooses the directory for a component that would be called plain, true
 // name c: the one it has already, or plain, or, where plain would collide with
 // another's, plain with the suffix.
-func (s *siblings) place(c, plain string) string {
-	marked := suffixed(c, plain)
-	switch one, other := s.names[norm.NFC.String(plain)], s.names[norm.NFC.String(marked)]; {
+func (s *directoryNames) choose(c, plain string) string {
+	marked := withHash(c, plain)
+	switch one, other := s.byNFC[norm.NFC.String(plain)], s.byNFC[norm.NFC.String(marked)]; {
 	case one != "" && other != "":
 		return min(one, other)
 	case one != "" || other != "":
 		return one + other
-	case s.keys[foldKey(plain)]:
+	case s.foldKeys[foldKey(plain)]:
 		return marked
 	}
 	return plain

@@ -7,32 +7,32 @@ import (
 	"time"
 )
 
-// plainAdded reads the line of a message as encodeTo writes it, if nothing in it is
+// decodeAddedFast reads the line of a message as encodeTo writes it, if nothing in it is
 // escaped but flags' backslashes and it has no field that few have. Nearly all lines of
 // a journal are so, and encoding/json takes several times as long for them. Of all others
-// it says no: then decodeAny tells what they are, or what is wrong.
-func plainAdded(line []byte) (e Event, ok bool) {
-	p := lineCutter{rest: line}
-	p.word(`{"event":"added","at":`)
-	at := p.text()
-	p.word(`,"uid":`)
+// it says no: then decodeJSON tells what they are, or what is wrong.
+func decodeAddedFast(line []byte) (e Event, ok bool) {
+	p := lineScanner{rest: line}
+	p.expect(`{"event":"added","at":`)
+	at := p.quoted()
+	p.expect(`,"uid":`)
 	e.UID = uint32(p.number(math.MaxUint32))
-	p.word(`,"path":`)
-	e.Path = string(p.text())
-	p.word(`,"size":`)
+	p.expect(`,"path":`)
+	e.Path = string(p.quoted())
+	p.expect(`,"size":`)
 	e.Size = p.number(math.MaxInt64)
-	p.word(`,"sha256":`)
-	sum := p.text()
-	p.word(`,`)
+	p.expect(`,"sha256":`)
+	sum := p.quoted()
+	p.expect(`,`)
 	var date []byte
-	if p.has(`"internaldate":`) {
-		date = p.text()
-		p.word(`,`)
+	if p.accept(`"internaldate":`) {
+		date = p.quoted()
+		p.expect(`,`)
 		p.bad = p.bad || len(date) == 0
 	}
-	p.word(`"flags":[`)
+	p.expect(`"flags":[`)
 	e.Flags = p.flags()
-	p.word(`}`)
+	p.expect(`}`)
 	if p.bad || len(p.rest) > 0 || len(sum) != 2*len(e.Sum) {
 		return Event{}, false
 	}
@@ -49,17 +49,17 @@ func plainAdded(line []byte) (e Event, ok bool) {
 		}
 	}
 	e.Kind = Added
-	return e, e.check() == nil
+	return e, e.validate() == nil
 }
 
-// lineCutter cuts a line from its front. Once something is not as it must be, it is bad.
-type lineCutter struct {
+// lineScanner cuts a line from its front. Once something is not as it must be, it is bad.
+type lineScanner struct {
 	rest []byte
 	bad  bool
 }
 
-// has cuts s, if the rest begins so.
-func (p *lineCutter) has(s string) bool {
+// accept cuts s, if the rest begins so.
+func (p *lineScanner) accept(s string) bool {
 	if !bytes.HasPrefix(p.rest, []byte(s)) {
 		return false
 	}
@@ -67,16 +67,16 @@ func (p *lineCutter) has(s string) bool {
 	return true
 }
 
-func (p *lineCutter) word(s string) { p.bad = p.bad || !p.has(s) }
+func (p *lineScanner) expect(s string) { p.bad = p.bad || !p.accept(s) }
 
-// text cuts a string of printable ASCII without a backslash.
-func (p *lineCutter) text() []byte {
-	p.word(`"`)
-	return p.tail()
+// quoted cuts a string of printable ASCII without a backslash.
+func (p *lineScanner) quoted() []byte {
+	p.expect(`"`)
+	return p.untilQuote()
 }
 
-// tail cuts such a string from behind its first quote.
-func (p *lineCutter) tail() []byte {
+// untilQuote cuts such a string from behind its first quote.
+func (p *lineScanner) untilQuote() []byte {
 	n := bytes.IndexByte(p.rest, '"')
 	if p.bad = p.bad || n < 0; p.bad {
 		return nil
@@ -90,7 +90,7 @@ func (p *lineCutter) tail() []byte {
 }
 
 // number cuts a number from 0 to most.
-func (p *lineCutter) number(most int64) (v int64) {
+func (p *lineScanner) number(most int64) (v int64) {
 	n := 0
 	for ; n < len(p.rest) && p.rest[n] >= '0' && p.rest[n] <= '9'; n++ {
 		digit := int64(p.rest[n] - '0')
@@ -105,26 +105,26 @@ func (p *lineCutter) number(most int64) (v int64) {
 }
 
 // flags cuts a list of strings from behind its first bracket.
-func (p *lineCutter) flags() []string {
+func (p *lineScanner) flags() []string {
 	list := []string{}
-	if p.has(`]`) {
+	if p.accept(`]`) {
 		return list
 	}
 	for !p.bad {
 		list = append(list, p.flag())
-		if p.has(`]`) {
+		if p.accept(`]`) {
 			break
 		}
-		p.word(`,`)
+		p.expect(`,`)
 	}
 	return list
 }
 
 // flag cuts a string that may begin with a backslash, which is two there.
-func (p *lineCutter) flag() string {
-	p.word(`"`)
-	system := p.has(`\\`)
-	name := p.tail()
+func (p *lineScanner) flag() string {
+	p.expect(`"`)
+	system := p.accept(`\\`)
+	name := p.untilQuote()
 	if !system {
 		return string(name)
 	}

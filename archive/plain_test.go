@@ -44,11 +44,11 @@ func TestPlainAdded(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		line := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-		e, ok := plainAdded(line)
+		e, ok := decodeAddedFast(line)
 		if ok != c.plain {
 			t.Errorf("%s: plain: %v, want %v", name, ok, c.plain)
 		}
-		any, err := decodeAny(line)
+		any, err := decodeJSON(line)
 		if err != nil || ok && !reflect.DeepEqual(e, any) {
 			t.Errorf("%s is read as %+v, and else as %+v, %v", line, e, any, err)
 		}
@@ -71,8 +71,8 @@ func TestPlainAdded(t *testing.T) {
 			t.Fatalf("%s has no %s", line, change[0])
 		}
 		odd := strings.Replace(line, change[0], change[1], 1)
-		e, ok := plainAdded([]byte(odd))
-		any, err := decodeAny([]byte(odd))
+		e, ok := decodeAddedFast([]byte(odd))
+		any, err := decodeJSON([]byte(odd))
 		if ok && (err != nil || !reflect.DeepEqual(e, any)) {
 			t.Errorf("%s is read as %+v, and else as %+v, %v", odd, e, any, err)
 		}
@@ -82,7 +82,7 @@ func TestPlainAdded(t *testing.T) {
 		}
 	}
 	for n := range len(line) {
-		if e, ok := plainAdded([]byte(line[:n])); ok {
+		if e, ok := decodeAddedFast([]byte(line[:n])); ok {
 			t.Errorf("%s is read as %+v", line[:n], e)
 		}
 	}

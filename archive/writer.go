@@ -41,14 +41,14 @@ type Writer struct {
 	lock   *os.File
 	syncfs bool // whether one syncfs makes all that was written durable
 
-	mu    gosync.Mutex
-	boxes map[string]*Mailbox
-	dirty map[string]bool // directories with entries not yet durable
-	seq   uint64          // of temporary files
-	lost  int             // times that a syncfs failed
-	why   error           // the last time
+	mu            gosync.Mutex
+	mailboxes     map[string]*Mailbox
+	unsyncedDirs  map[string]bool // directories with entries not yet durable
+	tempSeq       uint64          // of temporary files
+	syncFailures  int             // times that a syncfs failed
+	lastSyncError error           // the last time
 
-	committing gosync.Mutex // one committer per file system at a time
+	commitMu gosync.Mutex // one committer per file system at a time
 }
 
 // OpenWriter opens the archive in directory dir for writing, and starts one
@@ -58,7 +58,7 @@ func OpenWriter(dir string, o Options) (*Writer, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	w := &Writer{opts: o, boxes: map[string]*Mailbox{}, dirty: map[string]bool{}}
+	w := &Writer{opts: o, mailboxes: map[string]*Mailbox{}, unsyncedDirs: map[string]bool{}}
 	if o.KnownID == "" {
 		if err := durable.MkdirAll(dir, w.dirMode()); err != nil {
 			return nil, fmt.Errorf("make archive: %w", err)
@@ -84,7 +84,7 @@ func (w *Writer) open() error {
 		return known
 	}
 	if known != nil {
-		if err := w.mayBegin(); err != nil {
+		if err := w.mayCreate(); err != nil {
 			return err
 		}
 	}
@@ -94,18 +94,18 @@ func (w *Writer) open() error {
 	}
 	w.lock = lock
 	if err := durable.TryLock(lock); errors.Is(err, durable.ErrLocked) {
-		holder := make([]byte, holderSize)
+		holder := make([]byte, lockFileSize)
 		n, _ := lock.ReadAt(holder, 0)
 		return fmt.Errorf("%w (process %s)", ErrLocked, strings.TrimSpace(string(holder[:n])))
 	} else if err != nil {
 		return fmt.Errorf("lock %s: %w", lockName, err) // no writer without a lock
 	}
 	// The lock file has a fixed size: truncating it costs an extra metadata write.
-	if err := writeAt(lock, fmt.Sprintf("%-*d\n", holderSize-1, os.Getpid())); err != nil {
+	if err := writeAt(lock, fmt.Sprintf("%-*d\n", lockFileSize-1, os.Getpid())); err != nil {
 		return err
 	}
 	if known != nil {
-		if err := w.begin(); err != nil {
+		if err := w.create(); err != nil {
 			return err
 		}
 	}
@@ -119,16 +119,16 @@ func (w *Writer) open() error {
 	return nil
 }
 
-// holderSize is the size of what the lock file says, the process's number, in octets.
-const holderSize = 20
+// lockFileSize is the size of what the lock file says, the process's number, in octets.
+const lockFileSize = 20
 
 func writeAt(f *os.File, text string) error {
 	_, err := f.WriteAt([]byte(text), 0)
 	return err
 }
 
-// mayBegin says whether a new archive may be started in the directory.
-func (w *Writer) mayBegin() error {
+// mayCreate says whether a new archive may be started in the directory.
+func (w *Writer) mayCreate() error {
 	if id := w.opts.KnownID; id != "" {
 		return fmt.Errorf("%w, but archive %s is expected: is its disk mounted?", ErrNotArchive, id)
 	}
@@ -144,9 +144,9 @@ func (w *Writer) mayBegin() error {
 	return nil
 }
 
-// begin writes archive.json.
-func (w *Writer) begin() error {
-	w.info = info{Format: "archiverd", Version: FormatVersion, ID: newID(), Created: w.opts.Now().UTC().Truncate(time.Second)}
+// create writes archive.json.
+func (w *Writer) create() error {
+	w.info = archiveInfo{Format: "archiverd", Version: FormatVersion, ID: newID(), Created: w.opts.Now().UTC().Truncate(time.Second)}
 	text, err := json.MarshalIndent(w.info, "", "  ")
 	if err != nil {
 		return err
@@ -162,24 +162,24 @@ func (w *Writer) replace(dir, name string, fill func(*os.File) error) error {
 	return durable.Replace(w.root, path.Join(dir, name), path.Join(dir, "."+name+".new"), w.fileMode(), fill)
 }
 
-// flushAll makes all that was written to the file system of d durable. A failure
+// syncFileSystem makes all that was written to the file system of d durable. A failure
 // concerns every batch that is being received, whoever asked: the octets that
 // were lost may be its own, and its own syncfs may not hear of it any more.
-func (w *Writer) flushAll(d *os.File) error {
+func (w *Writer) syncFileSystem(d *os.File) error {
 	err := durable.SyncFS(d)
 	if err != nil {
 		w.mu.Lock()
-		w.lost, w.why = w.lost+1, err
+		w.syncFailures, w.lastSyncError = w.syncFailures+1, err
 		w.mu.Unlock()
 	}
 	return err
 }
 
-// losses is how often the file system has lost writes.
-func (w *Writer) losses() int {
+// countSyncFailures is how often the file system has lost writes.
+func (w *Writer) countSyncFailures() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.lost
+	return w.syncFailures
 }
 
 func (w *Writer) dirMode() fs.FileMode {
@@ -218,7 +218,7 @@ func (w *Writer) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var errs []error
-	for _, m := range w.boxes {
+	for _, m := range w.mailboxes {
 		errs = append(errs, m.close())
 	}
 	if w.lock != nil {

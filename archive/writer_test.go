@@ -54,7 +54,7 @@ func TestNoNewArchive(t *testing.T) {
 		return func(t *testing.T, dir string) { write(t, []byte(text), dir, name) }
 	}
 	archiveOf := func(version int, format, id string) string {
-		text, err := json.Marshal(info{Format: format, Version: version, ID: id})
+		text, err := json.Marshal(archiveInfo{Format: format, Version: version, ID: id})
 		if err != nil {
 			t.Fatal(err)
 		}

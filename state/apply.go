@@ -26,22 +26,22 @@ type Change struct {
 // errGap is returned when a change does not begin where the database stands.
 var errGap = errors.New("the change does not follow what is folded in")
 
-// applyEvents is how many events one transaction folds in, whole changes apart.
-const applyEvents = 2000
+// maxApplyEvents is how many events one transaction folds in, whole changes apart.
+const maxApplyEvents = 2000
 
 // Apply folds changes in as CatchUp would from the journals, each in one transaction
 // with others. After an error the database must be rebuilt.
 func (db *DB) Apply(changes ...Change) error {
-	db.folding.Lock()
-	defer db.folding.Unlock()
+	db.applyMu.Lock()
+	defer db.applyMu.Unlock()
 	for len(changes) > 0 {
 		n, events := 0, 0
-		for n < len(changes) && (n == 0 || events+len(changes[n].Events) <= applyEvents) {
+		for n < len(changes) && (n == 0 || events+len(changes[n].Events) <= maxApplyEvents) {
 			events += len(changes[n].Events)
 			n++
 		}
-		if err := db.recent.fold(db.update, changes[:n]...); err != nil {
-			db.failed(db.recent.bolt, err)
+		if err := db.buffer.apply(db.update, changes[:n]...); err != nil {
+			db.markBroken(db.buffer.bolt, err)
 			return err
 		}
 		changes = changes[n:]
@@ -49,16 +49,16 @@ func (db *DB) Apply(changes ...Change) error {
 	return nil
 }
 
-// apply folds c in, and appends what its messages are found by to group.
-func apply(tx *bbolt.Tx, c Change, group []byte) ([]byte, error) {
-	box, info, err := openBox(tx, c.Mailbox)
+// applyChange folds c in, and appends what its messages are found by to group.
+func applyChange(tx *bbolt.Tx, c Change, group []byte) ([]byte, error) {
+	box, info, err := openMailboxBucket(tx, c.Mailbox)
 	if err != nil {
 		return nil, err
 	}
 	if info.Applied != c.From {
 		return nil, errGap
 	}
-	f := folder{box: box, uids: box.Bucket(uidsBucket), info: &info, group: group}
+	f := applier{bucket: box, uids: box.Bucket(uidsBucket), record: &info, entries: group}
 	f.uids.FillPercent = 0.9 // UIDs ascend
 	for _, e := range c.Events {
 		if err := archive.Visit(e, &f); err != nil {
@@ -66,11 +66,11 @@ func apply(tx *bbolt.Tx, c Change, group []byte) ([]byte, error) {
 		}
 	}
 	info.Applied = c.To
-	return f.group, putMailbox(box, info)
+	return f.entries, putMailbox(box, info)
 }
 
-// openBox returns a mailbox's bucket, made if it is new.
-func openBox(tx *bbolt.Tx, b archive.MailboxDir) (*bbolt.Bucket, Mailbox, error) {
+// openMailboxBucket returns a mailbox's bucket, made if it is new.
+func openMailboxBucket(tx *bbolt.Tx, b archive.MailboxDir) (*bbolt.Bucket, Mailbox, error) {
 	boxes := tx.Bucket(mailboxesBucket)
 	if box := boxes.Bucket([]byte(b.Dir)); box != nil {
 		info, err := getMailbox(box)
@@ -91,71 +91,71 @@ func openBox(tx *bbolt.Tx, b archive.MailboxDir) (*bbolt.Bucket, Mailbox, error)
 	return box, Mailbox{Account: b.Account, DirID: n}, numbers.Put(binary.AppendUvarint(nil, n), []byte(b.Dir))
 }
 
-// folder folds events into one mailbox's buckets.
-type folder struct {
-	box, uids *bbolt.Bucket
-	info      *Mailbox
-	group     []byte // entries of the indexes
+// applier folds events into one mailbox's buckets.
+type applier struct {
+	bucket, uids *bbolt.Bucket
+	record       *Mailbox
+	entries      []byte // entries of the indexes
 }
 
 // VisitAdded implements archive.Visitor.
-func (f *folder) VisitAdded(e archive.Event) error {
-	if err := f.set(e.UID, archivedKind, strings.Join(e.Flags, " ")); err != nil {
+func (f *applier) VisitAdded(e archive.Event) error {
+	if err := f.putUID(e.UID, archivedKind, strings.Join(e.Flags, " ")); err != nil {
 		return err
 	}
-	f.index(e)
+	f.indexMessage(e)
 	if e.Expected != (archive.Sum{}) {
-		f.info.Verified++
-		f.info.Mistrusted = f.info.Mistrusted || e.Expected != e.Sum
+		f.record.Verified++
+		f.record.Mistrusted = f.record.Mistrusted || e.Expected != e.Sum
 	}
 	return nil
 }
 
 // VisitFlags implements archive.Visitor.
-func (f *folder) VisitFlags(e archive.Event) error {
+func (f *applier) VisitFlags(e archive.Event) error {
 	if v := f.uids.Get(uidKey(e.UID)); v != nil && v[0] == archivedKind {
-		return f.set(e.UID, archivedKind, strings.Join(e.Flags, " "))
+		return f.putUID(e.UID, archivedKind, strings.Join(e.Flags, " "))
 	}
 	return nil
 }
 
 // VisitFailed implements archive.Visitor.
-func (f *folder) VisitFailed(e archive.Event) error {
+func (f *applier) VisitFailed(e archive.Event) error {
 	if v := f.uids.Get(uidKey(e.UID)); v == nil || v[0] != archivedKind {
-		return f.set(e.UID, failedKind, e.Reason)
+		return f.putUID(e.UID, failedKind, e.Reason)
 	}
 	return nil
 }
 
 // VisitVanished implements archive.Visitor.
-func (f *folder) VisitVanished(archive.Event) error {
-	f.info.Vanished = true
+func (f *applier) VisitVanished(archive.Event) error {
+	f.record.Vanished = true
 	return nil
 }
 
 // VisitUnknown implements archive.Visitor.
-func (f *folder) VisitUnknown(archive.Event) error {
-	f.info.Newer = true
+func (f *applier) VisitUnknown(archive.Event) error {
+	f.record.Newer = true
 	return nil
 }
 
 // VisitOpened implements archive.Visitor.
-func (f *folder) VisitOpened(e archive.Event) error {
-	if f.info.Journal == "" {
-		f.info.Journal = e.Journal
+func (f *applier) VisitOpened(e archive.Event) error {
+	if f.record.Journal == "" {
+		f.record.Journal = e.Journal
 	}
-	if old := f.info.UIDValidity; old != 0 && !slices.Contains(f.info.PastUIDValidities, old) {
-		f.info.PastUIDValidities = append(f.info.PastUIDValidities, old)
+	if old := f.record.UIDValidity; old != 0 && !slices.Contains(f.record.PastUIDValidities, old) {
+		f.record.PastUIDValidities = append(f.record.PastUIDValidities, old)
 	}
-	f.info.Name, f.info.UIDValidity, f.info.Vanished = e.Name, e.UIDValidity, false
-	f.info.Archived, f.info.Failed, f.info.Gone, f.info.UIDChecksum = 0, 0, 0, 0
-	f.info.Verified, f.info.Mistrusted = 0, false
-	f.info.Newer = f.info.Newer || e.V > archive.FormatVersion
-	f.info.Cursor = Cursor{}
-	if err := f.box.DeleteBucket(uidsBucket); err != nil {
+	f.record.Name, f.record.UIDValidity, f.record.Vanished = e.Name, e.UIDValidity, false
+	f.record.Archived, f.record.Failed, f.record.Gone, f.record.UIDChecksum = 0, 0, 0, 0
+	f.record.Verified, f.record.Mistrusted = 0, false
+	f.record.Newer = f.record.Newer || e.V > archive.FormatVersion
+	f.record.Cursor = Cursor{}
+	if err := f.bucket.DeleteBucket(uidsBucket); err != nil {
 		return err
 	}
-	uids, err := f.box.CreateBucket(uidsBucket)
+	uids, err := f.bucket.CreateBucket(uidsBucket)
 	if err == nil {
 		uids.FillPercent = 0.9
 		f.uids = uids
@@ -163,49 +163,49 @@ func (f *folder) VisitOpened(e archive.Event) error {
 	return err
 }
 
-// index notes what the message is found by: its sum, its size and date.
-func (f *folder) index(e archive.Event) {
-	where := append(binary.AppendUvarint(nil, f.info.DirID), e.Path...)
-	f.group = (&entry{"", e.Sum[:16], where}).appendTo(f.group)
-	if known, ok := f.known(e); ok {
-		f.group = known.appendTo(f.group)
+// indexMessage notes what the message is found by: its sum, its size and date.
+func (f *applier) indexMessage(e archive.Event) {
+	where := append(binary.AppendUvarint(nil, f.record.DirID), e.Path...)
+	f.entries = (&entry{"", e.Sum[:16], where}).appendTo(f.entries)
+	if known, ok := f.candidateEntry(e); ok {
+		f.entries = known.appendTo(f.entries)
 	}
 }
 
-// set puts a UID's value and keeps the counts.
-func (f *folder) set(u uint32, kind byte, rest string) error {
+// putUID puts a UID's value and keeps the counts.
+func (f *applier) putUID(u uint32, kind byte, rest string) error {
 	key := uidKey(u)
 	if old := f.uids.Get(key); old != nil {
-		*f.count(old[0])--
-		f.info.UIDChecksum ^= hash(key, old)
+		*f.counter(old[0])--
+		f.record.UIDChecksum ^= hashUID(key, old)
 	}
-	*f.count(kind)++
+	*f.counter(kind)++
 	value := append([]byte{kind}, rest...)
-	f.info.UIDChecksum ^= hash(key, value)
+	f.record.UIDChecksum ^= hashUID(key, value)
 	return f.uids.Put(key, value)
 }
 
-// hash is FNV-1a of a UID's entry.
-func hash(key, value []byte) uint64 {
+// hashUID is FNV-1a of a UID's entry.
+func hashUID(key, value []byte) uint64 {
 	h := fnv.New64a()
 	h.Write(key)
 	h.Write(value)
 	return h.Sum64()
 }
 
-func (f *folder) count(kind byte) *int {
+func (f *applier) counter(kind byte) *int {
 	switch kind {
 	case failedKind:
-		return &f.info.Failed
+		return &f.record.Failed
 	case goneKind:
-		return &f.info.Gone
+		return &f.record.Gone
 	}
-	return &f.info.Archived
+	return &f.record.Archived
 }
 
 // VisitGone implements archive.Visitor: it marks archived UIDs as gone and deletes
 // failed ones. It walks the UIDs that are stored, because the set may span 32 bits.
-func (f *folder) VisitGone(e archive.Event) error {
+func (f *applier) VisitGone(e archive.Event) error {
 	for r := range e.UIDs.Ranges() {
 		var marked, forgotten [][]byte
 		c := f.uids.Cursor()
@@ -218,13 +218,13 @@ func (f *folder) VisitGone(e archive.Event) error {
 			}
 		}
 		for _, k := range marked {
-			if err := f.set(binary.BigEndian.Uint32(k), goneKind, ""); err != nil {
+			if err := f.putUID(binary.BigEndian.Uint32(k), goneKind, ""); err != nil {
 				return err
 			}
 		}
 		for _, k := range forgotten {
-			f.info.Failed--
-			f.info.UIDChecksum ^= hash(k, f.uids.Get(k))
+			f.record.Failed--
+			f.record.UIDChecksum ^= hashUID(k, f.uids.Get(k))
 			if err := f.uids.Delete(k); err != nil {
 				return err
 			}
@@ -238,16 +238,16 @@ func (f *folder) VisitGone(e archive.Event) error {
 // relies on it.
 func (db *DB) PathOf(s archive.Sum) (file string, ok bool) {
 	// No answer costs disk space only, so an error is none.
-	_ = db.find(func(tx *bbolt.Tx, r *recent) error {
+	_ = db.viewIndexes(func(tx *bbolt.Tx, r *indexBuffer) error {
 		where := tx.Bucket(sumsBucket).Get(s[:16])
-		for e := range r.find("", s[:sumLength]) {
+		for e := range r.withPrefix("", s[:sumLength]) {
 			if bytes.Equal(e.key, s[:16]) {
 				where = e.value
 				break
 			}
 		}
 		if where != nil {
-			file, ok = place(tx.Bucket(directoriesBucket), where)
+			file, ok = filePath(tx.Bucket(directoriesBucket), where)
 		}
 		return nil
 	})
@@ -261,11 +261,11 @@ func (db *DB) catchUpAll() (notes []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	db.folding.Lock()
-	defer db.folding.Unlock()
+	db.applyMu.Lock()
+	defer db.applyMu.Unlock()
 	db.mu.RLock()
-	bolt, r := db.bolt, db.recent
-	notes, err = db.forget(bolt, boxes)
+	bolt, r := db.bolt, db.buffer
+	notes, err = db.dropMissing(bolt, boxes)
 	for _, b := range boxes {
 		if err != nil {
 			break
@@ -276,20 +276,20 @@ func (db *DB) catchUpAll() (notes []string, err error) {
 	}
 	db.mu.RUnlock()
 	if errors.Is(err, ErrDamaged) {
-		db.failed(bolt, err)
+		db.markBroken(bolt, err)
 	}
 	return notes, err
 }
 
-// forget drops what is known of mailboxes that have no journal any more: what
+// dropMissing drops what is known of mailboxes that have no journal any more: what
 // they held is not in the archive.
-func (db *DB) forget(bolt *bbolt.DB, boxes []archive.MailboxDir) (notes []string, err error) {
+func (db *DB) dropMissing(bolt *bbolt.DB, boxes []archive.MailboxDir) (notes []string, err error) {
 	there := map[string]bool{}
 	for _, b := range boxes {
 		there[b.Dir] = true
 	}
 	var lost [][]byte
-	err = view(bolt, func(tx *bbolt.Tx) error {
+	err = viewBolt(bolt, func(tx *bbolt.Tx) error {
 		return tx.Bucket(mailboxesBucket).ForEachBucket(func(dir []byte) error {
 			if !there[string(dir)] {
 				lost = append(lost, slices.Clone(dir))
@@ -303,7 +303,7 @@ func (db *DB) forget(bolt *bbolt.DB, boxes []archive.MailboxDir) (notes []string
 	for _, dir := range lost {
 		notes = append(notes, fmt.Sprintf("mailbox %s: its journal is gone from the archive; its messages will be archived anew", dir))
 	}
-	err = update(bolt, func(tx *bbolt.Tx) error {
+	err = updateBolt(bolt, func(tx *bbolt.Tx) error {
 		for _, dir := range lost {
 			if err := tx.Bucket(mailboxesBucket).DeleteBucket(dir); err != nil {
 				return fmt.Errorf("%w: %w", ErrDamaged, err)
@@ -314,19 +314,19 @@ func (db *DB) forget(bolt *bbolt.DB, boxes []archive.MailboxDir) (notes []string
 	return notes, err
 }
 
-// chunk is how many events one transaction folds in where a journal is read
+// maxReplayEvents is how many events one transaction folds in where a journal is read
 // from its start.
-const chunk = 10000
+const maxReplayEvents = 10000
 
 // catchUp folds in what the journal of b has behind what is applied. Where
 // that is not a place in the journal (the archive was put back from a backup,
 // or damaged) the mailbox's part of the index is dropped and filled again, and
 // a note says so. A corrupt journal is folded in as far as its seals hold.
-func (db *DB) catchUp(r *recent, b archive.MailboxDir) (notes []string, err error) {
+func (db *DB) catchUp(r *indexBuffer, b archive.MailboxDir) (notes []string, err error) {
 	bolt := r.bolt
 	var info Mailbox
 	known := false
-	err = view(bolt, func(tx *bbolt.Tx) error {
+	err = viewBolt(bolt, func(tx *bbolt.Tx) error {
 		if box := tx.Bucket(mailboxesBucket).Bucket([]byte(b.Dir)); box != nil {
 			known = true
 			info, err = getMailbox(box)
@@ -345,7 +345,7 @@ func (db *DB) catchUp(r *recent, b archive.MailboxDir) (notes []string, err erro
 		info = Mailbox{}
 	}
 	if known && info.Applied.Offset == 0 { // to be dropped, or a refill that did not end
-		if err := update(bolt, func(tx *bbolt.Tx) error { return tx.Bucket(mailboxesBucket).DeleteBucket([]byte(b.Dir)) }); err != nil {
+		if err := updateBolt(bolt, func(tx *bbolt.Tx) error { return tx.Bucket(mailboxesBucket).DeleteBucket([]byte(b.Dir)) }); err != nil {
 			return notes, fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 	}
@@ -360,11 +360,11 @@ func (db *DB) catchUp(r *recent, b archive.MailboxDir) (notes []string, err erro
 }
 
 // replay folds the journal of b in, from a position on.
-func replay(r *recent, w *archive.Writer, b archive.MailboxDir, from archive.Position) (notes []string, err error) {
+func replay(r *indexBuffer, w *archive.Writer, b archive.MailboxDir, from archive.Position) (notes []string, err error) {
 	c := Change{Mailbox: b, From: from}
 	flush := func(to archive.Position) error {
 		c.To = to
-		if err := r.fold(r.update, c); err != nil {
+		if err := r.apply(r.update, c); err != nil {
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 		c = Change{Mailbox: b, From: to, Events: c.Events[:0]}
@@ -374,7 +374,7 @@ func replay(r *recent, w *archive.Writer, b archive.MailboxDir, from archive.Pos
 	// only with the last the end's: what does not come to its end starts again.
 	end, err := w.Replay(b, from, func(e archive.Event) error {
 		c.Events = append(c.Events, e)
-		if from.Offset > 0 || len(c.Events) < chunk {
+		if from.Offset > 0 || len(c.Events) < maxReplayEvents {
 			return nil
 		}
 		return flush(from)

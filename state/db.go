@@ -83,17 +83,17 @@ type DB struct {
 	path string
 	w    *archive.Writer
 
-	folding gosync.Mutex // held while journals are folded in; before mu
+	applyMu gosync.Mutex // held while journals are folded in; before mu
 
-	mu     gosync.RWMutex // held for writing while the file is swapped
-	bolt   *bbolt.DB
-	recent *recent // of bolt
-	broken bool
-	stuck  bool // a panic left bbolt's locks held: the file can't be closed
-	isNew  bool // Rebuild has made the file since OpenStale was called
+	mu          gosync.RWMutex // held for writing while the file is swapped
+	bolt        *bbolt.DB
+	buffer      *indexBuffer // of bolt
+	broken      bool
+	bboltLocked bool // a panic left bbolt's locks held: the file can't be closed
+	rebuilt     bool // Rebuild has made the file since OpenStale was called
 
-	spent   gosync.Mutex // of traffic
-	traffic map[string]*traffic
+	trafficMu gosync.Mutex // of traffic
+	traffic   map[string]*accountTraffic
 }
 
 // ArchiveID is the id of the archive that the database at path is of, empty if
@@ -105,7 +105,7 @@ func ArchiveID(path string) string {
 	}
 	defer r.Close()
 	id := ""
-	_ = view(r.bolt, func(tx *bbolt.Tx) error { // unreadable: no id is known
+	_ = viewBolt(r.bolt, func(tx *bbolt.Tx) error { // unreadable: no id is known
 		if b := tx.Bucket(metaBucket); b != nil {
 			id = string(b.Get(archiveKey))
 		}
@@ -133,7 +133,7 @@ func OpenStale(path string, w *archive.Writer) (db *DB, notes []string, err erro
 	case err != nil:
 		notes = append(notes, fmt.Sprintf("state database %s can't be used (%v): making it anew from the journals", path, err))
 	default:
-		if err := db.check(); err != nil {
+		if err := db.checkLayout(); err != nil {
 			notes = append(notes, fmt.Sprintf("state database %s can't be used (%v): making it anew from the journals", path, err))
 			if err := db.bolt.Close(); err != nil {
 				return nil, nil, fmt.Errorf("close state database: %w", err)
@@ -145,7 +145,7 @@ func OpenStale(path string, w *archive.Writer) (db *DB, notes []string, err erro
 		more, err := db.Rebuild()
 		return db, append(notes, more...), err
 	}
-	db.recent = newRecent(db.bolt)
+	db.buffer = newIndexBuffer(db.bolt)
 	return db, notes, nil
 }
 
@@ -162,25 +162,25 @@ func (db *DB) CatchUp() (notes []string, err error) {
 	return notes, err
 }
 
-// firstSize is what the file grows to at once, in octets that cost no disk
+// initialMapSize is what the file grows to at once, in octets that cost no disk
 // space: bbolt would double it from 32 KiB, with an fsync each time.
-const firstSize = 4 << 20
+const initialMapSize = 4 << 20
 
 func openBolt(path string, readOnly bool) (b *bbolt.DB, err error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, err
 	}
-	defer contain(&err)()
-	b, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 200 * time.Millisecond, FreelistType: bbolt.FreelistMapType, ReadOnly: readOnly, InitialMmapSize: firstSize})
+	defer recoverFault(&err)()
+	b, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 200 * time.Millisecond, FreelistType: bbolt.FreelistMapType, ReadOnly: readOnly, InitialMmapSize: initialMapSize})
 	if errors.Is(err, bberrors.ErrTimeout) {
 		return nil, fmt.Errorf("open %s: %w", path, ErrLocked)
 	}
 	return b, err
 }
 
-// contain turns a fault or panic in the code after it, from a damaged file in
+// recoverFault turns a fault or panic in the code after it, from a damaged file in
 // memory, into ErrDamaged. Call its result deferred.
-func contain(err *error) func() {
+func recoverFault(err *error) func() {
 	old := debug.SetPanicOnFault(true)
 	return func() {
 		debug.SetPanicOnFault(old)
@@ -190,9 +190,9 @@ func contain(err *error) func() {
 	}
 }
 
-// check says whether the open file is a database of this layout and archive.
-func (db *DB) check() error {
-	return view(db.bolt, func(tx *bbolt.Tx) error {
+// checkLayout says whether the open file is a database of this layout and archive.
+func (db *DB) checkLayout() error {
+	return viewBolt(db.bolt, func(tx *bbolt.Tx) error {
 		b := tx.Bucket(metaBucket)
 		if b == nil || string(b.Get(schemaKey)) != schema {
 			return errors.New("its layout is of another version")
@@ -207,8 +207,8 @@ func (db *DB) check() error {
 // Rebuild makes the database anew from the journals: under another name, so
 // that a crash leaves the old one or none.
 func (db *DB) Rebuild() (notes []string, err error) {
-	db.folding.Lock()
-	defer db.folding.Unlock()
+	db.applyMu.Lock()
+	defer db.applyMu.Unlock()
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if err := db.close(); err != nil {
@@ -225,7 +225,7 @@ func (db *DB) Rebuild() (notes []string, err error) {
 	if err != nil {
 		return notes, fmt.Errorf("rebuild state database: %w", err)
 	}
-	notes, err = db.fill(fresh, notes)
+	notes, err = db.create(fresh, notes)
 	err = errors.Join(err, fresh.Close())
 	if err == nil {
 		err = durable.Rename(temp, db.path) // bbolt has synced the file's octets
@@ -237,13 +237,13 @@ func (db *DB) Rebuild() (notes []string, err error) {
 		db.broken = true
 		return notes, fmt.Errorf("rebuild state database: %w", err)
 	}
-	db.broken, db.isNew, db.recent = false, true, newRecent(db.bolt)
-	db.rewriteTraffic()
+	db.broken, db.rebuilt, db.buffer = false, true, newIndexBuffer(db.bolt)
+	db.markTrafficUnsaved()
 	return notes, nil
 }
 
-// fill lays out a new database and folds every journal in.
-func (db *DB) fill(fresh *bbolt.DB, notes []string) ([]string, error) {
+// create lays out a new database and folds every journal in.
+func (db *DB) create(fresh *bbolt.DB, notes []string) ([]string, error) {
 	err := fresh.Update(func(tx *bbolt.Tx) error {
 		for _, name := range topBuckets {
 			if _, err := tx.CreateBucket(name); err != nil {
@@ -260,7 +260,7 @@ func (db *DB) fill(fresh *bbolt.DB, notes []string) ([]string, error) {
 	if err != nil {
 		return notes, err
 	}
-	r := newRecent(fresh)
+	r := newIndexBuffer(fresh)
 	for _, b := range boxes {
 		note, err := db.catchUp(r, b)
 		if err != nil {
@@ -268,7 +268,7 @@ func (db *DB) fill(fresh *bbolt.DB, notes []string) ([]string, error) {
 		}
 		notes = append(notes, note...)
 	}
-	return notes, r.settle(0, r.update)
+	return notes, r.merge(0, r.update)
 }
 
 // Close closes the database.
@@ -279,8 +279,8 @@ func (db *DB) Close() error {
 }
 
 func (db *DB) close() error {
-	b, stuck := db.bolt, db.stuck
-	db.bolt, db.stuck = nil, false
+	b, stuck := db.bolt, db.bboltLocked
+	db.bolt, db.bboltLocked = nil, false
 	if b == nil || stuck {
 		return nil // the process's end closes a stuck one; a new file takes its place
 	}
@@ -298,53 +298,53 @@ func (db *DB) Broken() bool {
 func (db *DB) IsRebuilt() bool {
 	db.mu.RLock()
 	defer db.mu.RUnlock()
-	return db.isNew
+	return db.rebuilt
 }
 
 // view runs a read transaction. After ErrDamaged the database is broken.
 func (db *DB) view(fn func(*bbolt.Tx) error) error {
-	return db.read(func(b *bbolt.DB, _ *recent) error { return view(b, fn) })
+	return db.withBolt(func(b *bbolt.DB, _ *indexBuffer) error { return viewBolt(b, fn) })
 }
 
-// find runs a read transaction that looks into the indexes, and at what they have
+// viewIndexes runs a read transaction that looks into the indexes, and at what they have
 // yet to take in.
-func (db *DB) find(fn func(*bbolt.Tx, *recent) error) error {
-	return db.read(func(b *bbolt.DB, r *recent) error {
-		if err := r.read(); err != nil {
+func (db *DB) viewIndexes(fn func(*bbolt.Tx, *indexBuffer) error) error {
+	return db.withBolt(func(b *bbolt.DB, r *indexBuffer) error {
+		if err := r.rLockLoaded(); err != nil {
 			return err
 		}
 		defer r.mu.RUnlock()
-		return view(b, func(tx *bbolt.Tx) error { return fn(tx, r) })
+		return viewBolt(b, func(tx *bbolt.Tx) error { return fn(tx, r) })
 	})
 }
 
-// read has fn read the open file. After ErrDamaged the database is broken.
-func (db *DB) read(fn func(*bbolt.DB, *recent) error) error {
+// withBolt has fn read the open file. After ErrDamaged the database is broken.
+func (db *DB) withBolt(fn func(*bbolt.DB, *indexBuffer) error) error {
 	db.mu.RLock()
 	b, broken := db.bolt, db.broken
 	err := ErrDamaged
 	if b != nil && !broken {
-		err = fn(b, db.recent)
+		err = fn(b, db.buffer)
 	}
 	db.mu.RUnlock()
 	if errors.Is(err, ErrDamaged) {
-		db.failed(b, err)
+		db.markBroken(b, err)
 	}
 	return err
 }
 
-// failed marks the database as broken, unless it was made anew since.
-func (db *DB) failed(b *bbolt.DB, err error) {
+// markBroken marks the database as broken, unless it was made anew since.
+func (db *DB) markBroken(b *bbolt.DB, err error) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if db.bolt == b {
 		db.broken = true
-		db.stuck = db.stuck || errors.Is(err, errPanic)
+		db.bboltLocked = db.bboltLocked || errors.Is(err, errPanic)
 	}
 }
 
-func view(b *bbolt.DB, fn func(*bbolt.Tx) error) (err error) {
-	defer contain(&err)()
+func viewBolt(b *bbolt.DB, fn func(*bbolt.Tx) error) (err error) {
+	defer recoverFault(&err)()
 	return b.View(fn)
 }
 
@@ -356,9 +356,9 @@ func (db *DB) update(fn func(*bbolt.Tx) error) error {
 	err := ErrDamaged
 	if b != nil && !broken {
 		done := func(error) {}
-		err = update(b, func(tx *bbolt.Tx) (err error) {
+		err = updateBolt(b, func(tx *bbolt.Tx) (err error) {
 			if err = fn(tx); err == nil {
-				done, err = db.putTraffic(tx)
+				done, err = db.storeTraffic(tx)
 			}
 			return err
 		})
@@ -366,7 +366,7 @@ func (db *DB) update(fn func(*bbolt.Tx) error) error {
 	}
 	db.mu.RUnlock()
 	if err != nil {
-		db.failed(b, err)
+		db.markBroken(b, err)
 		if !errors.Is(err, ErrDamaged) {
 			err = fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
@@ -374,8 +374,8 @@ func (db *DB) update(fn func(*bbolt.Tx) error) error {
 	return err
 }
 
-func update(b *bbolt.DB, fn func(*bbolt.Tx) error) (err error) {
-	defer contain(&err)()
+func updateBolt(b *bbolt.DB, fn func(*bbolt.Tx) error) (err error) {
+	defer recoverFault(&err)()
 	return b.Update(fn)
 }
 

@@ -68,7 +68,7 @@ func (h *house) open() []string {
 	}
 	h.w, h.db = w, db
 	if h.most > 0 {
-		db.recent.most = h.most
+		db.buffer.maxEntries = h.most
 	}
 	return notes
 }

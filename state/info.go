@@ -125,7 +125,7 @@ func (db *DB) UIDs(dir string) (u UIDs, err error) {
 			return err
 		}
 		err = box.Bucket(uidsBucket).ForEach(func(k, v []byte) error {
-			info.UIDChecksum ^= hash(k, v)
+			info.UIDChecksum ^= hashUID(k, v)
 			n := binary.BigEndian.Uint32(k)
 			switch v[0] {
 			case archivedKind:

@@ -24,11 +24,11 @@ type Key struct {
 // and for sizes that no message has.
 func KeyOf(size int64, date time.Time) (k Key, ok bool) {
 	k = Key{size, date.Unix()}
-	return k, !date.IsZero() && size >= 0 && size < 1<<40 && k.unix >= firstSecond && k.unix-firstSecond < 1<<40
+	return k, !date.IsZero() && size >= 0 && size < 1<<40 && k.unix >= minSecond && k.unix-minSecond < 1<<40
 }
 
-// firstSecond is the beginning of the year 1.
-const firstSecond = -62135596800
+// minSecond is the beginning of the year 1.
+const minSecond = -62135596800
 
 // An entry of the index is keyLength octets of date and size, then the first
 // sumLength of the SHA-256. Where the server gave the message an id, idLength
@@ -43,27 +43,27 @@ const (
 
 // appendTo appends the octets of k.
 func (k Key) appendTo(b []byte) []byte {
-	for _, n := range [...]int64{k.unix - firstSecond, k.size} {
+	for _, n := range [...]int64{k.unix - minSecond, k.size} {
 		b = append(b, byte(n>>32), byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
 	}
 	return b
 }
 
-func idOf(emailID string) []byte {
+func hashEmailID(emailID string) []byte {
 	sum := sha256.Sum256([]byte(emailID))
 	return sum[:idLength]
 }
 
-// known is an archived message's entry, if it has one.
-func (f *folder) known(m archive.Event) (e entry, ok bool) {
+// candidateEntry is an archived message's entry, if it has one.
+func (f *applier) candidateEntry(m archive.Event) (e entry, ok bool) {
 	k, ok := KeyOf(m.Size, m.InternalDate)
 	if !ok {
 		return e, false
 	}
-	e = entry{account: f.info.Account, key: append(k.appendTo(nil), m.Sum[:sumLength]...)}
+	e = entry{account: f.record.Account, key: append(k.appendTo(nil), m.Sum[:sumLength]...)}
 	if m.EmailID != "" {
-		e.key = binary.AppendUvarint(append(e.key, idOf(m.EmailID)...), f.info.DirID)
-		e.value = binary.BigEndian.AppendUint32(nil, f.info.UIDValidity)
+		e.key = binary.AppendUvarint(append(e.key, hashEmailID(m.EmailID)...), f.record.DirID)
+		e.value = binary.BigEndian.AppendUint32(nil, f.record.UIDValidity)
 	}
 	return e, true
 }
@@ -74,12 +74,12 @@ type Candidate struct {
 	Path      string   // relative to the archive
 	SumPrefix [16]byte // the first half of its SHA-256
 
-	ids []given
+	emailIDs []objectID
 }
 
-// given is the id that a server gave a message in a mailbox.
-type given struct {
-	id          []byte
+// objectID is the id that a server gave a message in a mailbox.
+type objectID struct {
+	hash        []byte
 	dir         string
 	uidValidity uint32
 }
@@ -93,29 +93,29 @@ func (k *Candidate) MatchesSum(s archive.Sum) bool {
 // another server: still says of a mailbox's directory whether the server has it
 // under that UIDVALIDITY still.
 func (k *Candidate) HasEmailID(emailID string, still func(dir string, uidValidity uint32) bool) bool {
-	id := idOf(emailID)
-	return emailID != "" && slices.ContainsFunc(k.ids, func(g given) bool { return bytes.Equal(g.id, id) && still(g.dir, g.uidValidity) })
+	id := hashEmailID(emailID)
+	return emailID != "" && slices.ContainsFunc(k.emailIDs, func(g objectID) bool { return bytes.Equal(g.hash, id) && still(g.dir, g.uidValidity) })
 }
 
 // Of one key so many entries are read, and contents given. Where there are more,
 // comparing costs more than it spares.
 const (
-	mostEntries = 1000
-	mostKnown   = 16
+	maxEntriesPerKey = 1000
+	maxCandidates    = 16
 )
 
 // Candidates returns what the account's archive has with the keys, by UID as asked
 // for. A UID of which it has nothing, or too much, is not in the result.
 func (db *DB) Candidates(account string, keys map[uint32]Key) (map[uint32][]Candidate, error) {
 	out := map[uint32][]Candidate{}
-	err := db.find(func(tx *bbolt.Tx, r *recent) error {
-		l := lookup{account: account, recent: r, sums: tx.Bucket(sumsBucket).Cursor(), numbers: tx.Bucket(directoriesBucket)}
+	err := db.viewIndexes(func(tx *bbolt.Tx, r *indexBuffer) error {
+		l := candidateLookup{account: account, buffer: r, sums: tx.Bucket(sumsBucket).Cursor(), directories: tx.Bucket(directoriesBucket)}
 		if b := tx.Bucket(candidatesBucket).Bucket([]byte(account)); b != nil {
-			l.known = b.Cursor()
+			l.candidates = b.Cursor()
 		}
 		key := make([]byte, 0, keyLength)
 		for u, k := range keys {
-			if list := l.find(k.appendTo(key)); len(list) > 0 {
+			if list := l.byKey(k.appendTo(key)); len(list) > 0 {
 				out[u] = list
 			}
 		}
@@ -124,20 +124,20 @@ func (db *DB) Candidates(account string, keys map[uint32]Key) (map[uint32][]Cand
 	return out, err
 }
 
-// lookup looks into the indexes within a transaction, and at what they have yet to take in.
-type lookup struct {
-	account     string
-	recent      *recent
-	known, sums *bbolt.Cursor // known: nil for an account that has nothing there
-	numbers     *bbolt.Bucket
-	entries     []entry // room for those of a key
-	files       []entry // and for those of a sum
+// candidateLookup looks into the indexes within a transaction, and at what they have yet to take in.
+type candidateLookup struct {
+	account          string
+	buffer           *indexBuffer
+	candidates, sums *bbolt.Cursor // known: nil for an account that has nothing there
+	directories      *bbolt.Bucket
+	entries          []entry // room for those of a key
+	files            []entry // and for those of a sum
 }
 
-// all appends to list what c and recent have under a prefix, in the order of keys;
+// merged appends to list what c and recent have under a prefix, in the order of keys;
 // where both have a key, recent counts. It is nil if there are more than most.
-func (l *lookup) all(list []entry, c *bbolt.Cursor, account string, prefix []byte, most int) []entry {
-	for e := range l.recent.find(account, prefix) {
+func (l *candidateLookup) merged(list []entry, c *bbolt.Cursor, account string, prefix []byte, most int) []entry {
+	for e := range l.buffer.withPrefix(account, prefix) {
 		if list = append(list, e); len(list) > most {
 			return nil
 		}
@@ -157,9 +157,9 @@ func (l *lookup) all(list []entry, c *bbolt.Cursor, account string, prefix []byt
 	return slices.CompactFunc(list, func(a, b entry) bool { return bytes.Equal(a.key, b.key) })
 }
 
-// find is what the archive has with a key.
-func (l *lookup) find(key []byte) (list []Candidate) {
-	l.entries = l.all(l.entries[:0], l.known, l.account, key, mostEntries)
+// byKey is what the archive has with a key.
+func (l *candidateLookup) byKey(key []byte) (list []Candidate) {
+	l.entries = l.merged(l.entries[:0], l.candidates, l.account, key, maxEntriesPerKey)
 	var last []byte // the sum of the entries that are being read
 	first := 0      // of list, of that sum
 	for _, e := range l.entries {
@@ -168,28 +168,28 @@ func (l *lookup) find(key []byte) (list []Candidate) {
 		}
 		if sum := e.key[keyLength : keyLength+sumLength]; !bytes.Equal(sum, last) {
 			last, first = sum, len(list)
-			l.files = l.all(l.files[:0], l.sums, "", sum, mostEntries)
+			l.files = l.merged(l.files[:0], l.sums, "", sum, maxEntriesPerKey)
 			for _, f := range l.files {
-				if file, ok := place(l.numbers, f.value); ok && len(f.key) == len(Candidate{}.SumPrefix) {
+				if file, ok := filePath(l.directories, f.value); ok && len(f.key) == len(Candidate{}.SumPrefix) {
 					list = append(list, Candidate{Path: file, SumPrefix: [16]byte(f.key)})
 				}
 			}
-			if len(list) > mostKnown {
+			if len(list) > maxCandidates {
 				return nil
 			}
 		}
 		// Where two contents begin with that much of a sum, whose the id is can't be told.
 		if rest := e.key[keyLength+sumLength:]; len(rest) > idLength && len(e.value) == 4 && len(list) == first+1 {
-			dir := string(l.numbers.Get(rest[idLength:]))
+			dir := string(l.directories.Get(rest[idLength:]))
 			here := &list[first]
-			here.ids = append(here.ids, given{bytes.Clone(rest[:idLength]), dir, binary.BigEndian.Uint32(e.value)})
+			here.emailIDs = append(here.emailIDs, objectID{bytes.Clone(rest[:idLength]), dir, binary.BigEndian.Uint32(e.value)})
 		}
 	}
 	return list
 }
 
-// place is the file that an entry of the index of sums names.
-func place(numbers *bbolt.Bucket, where []byte) (file string, ok bool) {
+// filePath is the file that an entry of the index of sums names.
+func filePath(numbers *bbolt.Bucket, where []byte) (file string, ok bool) {
 	_, n := binary.Uvarint(where)
 	if n <= 0 {
 		return "", false

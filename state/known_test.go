@@ -21,7 +21,7 @@ import (
 // differ between two databases, are their directories here.
 func (h *house) entries() string {
 	h.t.Helper()
-	if err := h.db.recent.settle(0, h.db.update); err != nil {
+	if err := h.db.buffer.merge(0, h.db.update); err != nil {
 		h.t.Fatal(err)
 	}
 	var out []string
@@ -97,7 +97,7 @@ func TestKnown(t *testing.T) {
 			}
 		case "new":
 			if !k.HasEmailID("Mnew", yes) || k.HasEmailID("Mold", yes) {
-				t.Errorf("ids are %+v", k.ids)
+				t.Errorf("ids are %+v", k.emailIDs)
 			}
 		default:
 			t.Errorf("known is %q", body)
@@ -167,11 +167,11 @@ func TestKeyOf(t *testing.T) {
 // Contents without number of one size and date are as good as none, and cost no more.
 func TestKnownTooMuch(t *testing.T) {
 	db, apply := index(t)
-	for i := range mostKnown + 1 {
+	for i := range maxCandidates + 1 {
 		apply(archive.Event{Kind: archive.Added, UID: uint32(i + 1), Path: "x.eml", Size: 2, Sum: archive.Sum{byte(i)}, InternalDate: clock})
 		k, _ := KeyOf(2, clock)
 		want := i + 1
-		if want > mostKnown {
+		if want > maxCandidates {
 			want = 0
 		}
 		if got, err := db.Candidates("alice", map[uint32]Key{1: k}); err != nil || len(got[1]) != want {

@@ -20,7 +20,7 @@ func (h *house) recents() int {
 		}
 		return b.ForEach(func(_, rest []byte) error {
 			for ok := true; len(rest) > 0; n++ {
-				if _, rest, ok = cutEntry(rest); !ok {
+				if _, rest, ok = decodeEntry(rest); !ok {
 					return errors.New("an entry that can't be read")
 				}
 			}
@@ -83,8 +83,8 @@ func TestRecent(t *testing.T) {
 
 	// A crash between the transactions that put them in their places leaves some in both.
 	err := h.db.update(func(tx *bbolt.Tx) error {
-		for _, e := range h.db.recent.sorted()[:5] {
-			if err := e.put(tx); err != nil {
+		for _, e := range h.db.buffer.sortedEntries()[:5] {
+			if err := e.putIn(tx); err != nil {
 				return err
 			}
 		}
@@ -96,7 +96,7 @@ func TestRecent(t *testing.T) {
 	h.found(next - 1)
 	h.reopen()
 	h.found(next - 1)
-	if err := h.db.recent.settle(0, h.db.update); err != nil || h.recents() != 0 {
+	if err := h.db.buffer.merge(0, h.db.update); err != nil || h.recents() != 0 {
 		t.Errorf("%d entries are left, %v", h.recents(), err)
 	}
 	h.found(next - 1)
@@ -107,7 +107,7 @@ func TestRecentDamage(t *testing.T) {
 	for _, group := range []string{"\x01", "\x00\x10short", "\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"} {
 		h := newHouse(t)
 		h.simple()
-		if err := h.db.update(func(tx *bbolt.Tx) error { return putRecent(tx, []byte(group)) }); err != nil {
+		if err := h.db.update(func(tx *bbolt.Tx) error { return storeGroup(tx, []byte(group)) }); err != nil {
 			t.Fatal(err)
 		}
 		h.reopen()
@@ -137,12 +137,12 @@ func TestSettleInParts(t *testing.T) {
 	for i := range n {
 		group = (&entry{key: key(i), value: fmt.Appendf(nil, "\x01a path of some length, as messages have it, %d", i)}).appendTo(group)
 	}
-	if err := h.db.update(func(tx *bbolt.Tx) error { return putRecent(tx, group) }); err != nil {
+	if err := h.db.update(func(tx *bbolt.Tx) error { return storeGroup(tx, group) }); err != nil {
 		t.Fatal(err)
 	}
 	h.reopen()
 	parts := 0
-	err := h.db.recent.settle(0, func(fn func(*bbolt.Tx) error) error {
+	err := h.db.buffer.merge(0, func(fn func(*bbolt.Tx) error) error {
 		parts++
 		return h.db.update(fn)
 	})

@@ -96,8 +96,8 @@ func (r *Run) OK() bool {
 	return true
 }
 
-// runsKept is how many runs of an account are kept, the last with its mailboxes.
-const runsKept = 20
+// maxRuns is how many runs of an account are kept, the last with its mailboxes.
+const maxRuns = 20
 
 // FinishRun stores a run together with the cursors of the mailboxes that it
 // completed: one transaction at the end of each run.
@@ -141,7 +141,7 @@ func addRun(text []byte, r Run) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(append([]json.RawMessage{first}, runs[:min(len(runs), runsKept-1)]...))
+	return json.Marshal(append([]json.RawMessage{first}, runs[:min(len(runs), maxRuns-1)]...))
 }
 
 func decodeRuns(text []byte) ([]Run, error) {
@@ -180,7 +180,7 @@ func OpenReader(path string) (*Reader, error) {
 // LastRuns are the last runs of every account, newest first.
 func (r *Reader) LastRuns() (map[string][]Run, error) {
 	out := map[string][]Run{}
-	err := view(r.bolt, func(tx *bbolt.Tx) error {
+	err := viewBolt(r.bolt, func(tx *bbolt.Tx) error {
 		b := tx.Bucket(runsBucket)
 		if b == nil {
 			return errors.New("no runs in it")

@@ -10,7 +10,7 @@ import (
 func TestRuns(t *testing.T) {
 	h := newHouse(t)
 	h.simple()
-	for i := range runsKept + 5 {
+	for i := range maxRuns + 5 {
 		r := Run{Account: "alice", Started: clock.Add(time.Duration(i) * time.Hour), Mailboxes: []Ledger{{Mailbox: "INBOX", Server: 2, Archived: 2}}}
 		r.Sum.Add(r.Mailboxes[0])
 		if err := h.db.FinishRun(r, map[string]Cursor{"alice/INBOX": {UIDNext: uint32(i)}, "alice/none": {UIDNext: 1}}); err != nil {
@@ -19,16 +19,16 @@ func TestRuns(t *testing.T) {
 	}
 	check := func(runs []Run, err error) {
 		t.Helper()
-		if err != nil || len(runs) != runsKept {
+		if err != nil || len(runs) != maxRuns {
 			t.Fatalf("%d runs, %v", len(runs), err)
 		}
-		if !runs[0].Started.Equal(clock.Add((runsKept+4)*time.Hour)) || !runs[0].OK() || len(runs[0].Mailboxes) != 1 || len(runs[1].Mailboxes) != 0 || runs[1].Sum.Server != 2 {
+		if !runs[0].Started.Equal(clock.Add((maxRuns+4)*time.Hour)) || !runs[0].OK() || len(runs[0].Mailboxes) != 1 || len(runs[1].Mailboxes) != 0 || runs[1].Sum.Server != 2 {
 			t.Errorf("the last runs are %+v, %+v", runs[0], runs[1])
 		}
 	}
 	check(h.db.Runs("alice"))
 	info, _, err := h.db.Mailbox("alice/INBOX")
-	if err != nil || info.Cursor.UIDNext != runsKept+4 {
+	if err != nil || info.Cursor.UIDNext != maxRuns+4 {
 		t.Errorf("the cursor is %+v, %v", info.Cursor, err)
 	}
 	if runs, err := h.db.Runs("bob"); err != nil || len(runs) != 0 {

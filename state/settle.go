@@ -8,14 +8,14 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// sorted are all entries in the order of their indexes; of those with one key the
+// sortedEntries are all entries in the order of their indexes; of those with one key the
 // last alone, which counts.
-func (r *recent) sorted() []entry {
+func (r *indexBuffer) sortedEntries() []entry {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	all := make([]entry, 0, len(r.at))
-	for _, s := range r.at {
-		all = append(all, r.entry(s))
+	all := make([]entry, 0, len(r.refs))
+	for _, s := range r.refs {
+		all = append(all, r.entryAt(s))
 	}
 	slices.Reverse(all)
 	slices.SortStableFunc(all, func(a, b entry) int {
@@ -24,24 +24,24 @@ func (r *recent) sorted() []entry {
 	return slices.CompactFunc(all, func(a, b entry) bool { return a.account == b.account && bytes.Equal(a.key, b.key) })
 }
 
-// settle puts the entries in their places, if there are more than most, in several
+// merge puts the entries in their places, if there are more than most, in several
 // transactions of update's. Until the last they stay in bufferBucket as well: a crash
 // costs the work alone.
-func (r *recent) settle(most int, update updater) error {
-	if err := r.read(); err != nil {
+func (r *indexBuffer) merge(most int, update updateFunc) error {
+	if err := r.rLockLoaded(); err != nil {
 		return err
 	}
-	n := len(r.at)
+	n := len(r.refs)
 	r.mu.RUnlock()
 	if n <= most {
 		return nil
 	}
-	entries := r.sorted()
+	entries := r.sortedEntries()
 	for len(entries) > 0 {
 		err := update(func(tx *bbolt.Tx) error {
-			part := min(len(entries), portion(tx, n))
+			part := min(len(entries), entriesPerTransaction(tx, n))
 			for _, e := range entries[:part] {
-				if err := e.put(tx); err != nil {
+				if err := e.putIn(tx); err != nil {
 					return err
 				}
 			}
@@ -60,21 +60,21 @@ func (r *recent) settle(most int, update updater) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.drop()
+	r.reset()
 	return nil
 }
 
-// portion is how many of n entries, in their order, one transaction takes: bbolt holds
+// entriesPerTransaction is how many of n entries, in their order, one transaction takes: bbolt holds
 // every page that it touches in memory. No more than about half of all pages are of an index,
 // and so many neighbours lie on no more pages than are their share.
-func portion(tx *bbolt.Tx, n int) int {
+func entriesPerTransaction(tx *bbolt.Tx, n int) int {
 	const most = 500
 	pages := int(tx.Size()) / tx.DB().Info().PageSize / 2
 	return max(most, most*n/max(pages, 1))
 }
 
-// put puts the entry into its index.
-func (e *entry) put(tx *bbolt.Tx) error {
+// putIn puts the entry into its index.
+func (e *entry) putIn(tx *bbolt.Tx) error {
 	if e.account == "" {
 		return tx.Bucket(sumsBucket).Put(e.key, e.value)
 	}

@@ -22,14 +22,14 @@ type Hour struct {
 	Octets int64     `json:"octets"`
 }
 
-// until is when no part of the hour lies in the day before any more.
-func (h Hour) until() time.Time { return h.Start.Add(time.Hour + Day) }
+// countsUntil is when no part of the hour lies in the day before any more.
+func (h Hour) countsUntil() time.Time { return h.Start.Add(time.Hour + Day) }
 
 // OctetsInDay is how many octets came in the 24 hours before now. An hour of which
 // a part lies in them counts whole.
 func (t Traffic) OctetsInDay(now time.Time) (octets int64) {
 	for _, h := range t {
-		if h.until().After(now) {
+		if h.countsUntil().After(now) {
 			octets += h.Octets
 		}
 	}
@@ -44,9 +44,9 @@ func (t Traffic) TimeBelow(now time.Time, octets int64) time.Time {
 		if left <= octets {
 			break
 		}
-		if h.until().After(now) {
+		if h.countsUntil().After(now) {
 			left -= h.Octets
-			at = h.until()
+			at = h.countsUntil()
 		}
 	}
 	return at
@@ -56,7 +56,7 @@ func (t Traffic) TimeBelow(now time.Time, octets int64) time.Time {
 // counts. Hours to come are of a clock that was wrong, and would count for ever.
 func (t Traffic) Add(at time.Time, octets int64) Traffic {
 	start := at.UTC().Truncate(time.Hour)
-	out := slices.DeleteFunc(slices.Clone(t), func(h Hour) bool { return !h.until().After(at) || h.Start.After(start) })
+	out := slices.DeleteFunc(slices.Clone(t), func(h Hour) bool { return !h.countsUntil().After(at) || h.Start.After(start) })
 	if n := len(out); n > 0 && out[n-1].Start.Equal(start) {
 		out[n-1].Octets += octets
 		return out
@@ -64,10 +64,10 @@ func (t Traffic) Add(at time.Time, octets int64) Traffic {
 	return append(out, Hour{start, octets})
 }
 
-// traffic is an account's in memory.
-type traffic struct {
+// accountTraffic is an account's in memory.
+type accountTraffic struct {
 	Traffic
-	dirty bool // not in the database yet
+	unsaved bool // not in the database yet
 }
 
 // AddTraffic records that an account received octets. They are written with the
@@ -76,10 +76,10 @@ func (db *DB) AddTraffic(account string, at time.Time, octets int64) error {
 	if err := db.loadTraffic(account); err != nil {
 		return err
 	}
-	db.spent.Lock()
-	defer db.spent.Unlock()
+	db.trafficMu.Lock()
+	defer db.trafficMu.Unlock()
 	t := db.traffic[account]
-	t.Traffic, t.dirty = t.Traffic.Add(at, octets), true
+	t.Traffic, t.unsaved = t.Traffic.Add(at, octets), true
 	return nil
 }
 
@@ -88,21 +88,21 @@ func (db *DB) Traffic(account string, now time.Time) (Traffic, error) {
 	if err := db.loadTraffic(account); err != nil {
 		return nil, err
 	}
-	db.spent.Lock()
-	defer db.spent.Unlock()
+	db.trafficMu.Lock()
+	defer db.trafficMu.Unlock()
 	return db.traffic[account].Add(now, 0), nil
 }
 
 // loadTraffic reads an account's traffic the first time that it is asked for.
 // No transaction runs while spent is held, since one may wait for it.
 func (db *DB) loadTraffic(account string) error {
-	db.spent.Lock()
+	db.trafficMu.Lock()
 	known := db.traffic[account] != nil
-	db.spent.Unlock()
+	db.trafficMu.Unlock()
 	if known {
 		return nil
 	}
-	t := &traffic{}
+	t := &accountTraffic{}
 	err := db.view(func(tx *bbolt.Tx) error {
 		t.Traffic = decodeTraffic(tx.Bucket(trafficBucket).Get([]byte(account)))
 		return nil
@@ -110,10 +110,10 @@ func (db *DB) loadTraffic(account string) error {
 	if err != nil {
 		return err
 	}
-	db.spent.Lock()
-	defer db.spent.Unlock()
+	db.trafficMu.Lock()
+	defer db.trafficMu.Unlock()
 	if db.traffic == nil {
-		db.traffic = map[string]*traffic{}
+		db.traffic = map[string]*accountTraffic{}
 	}
 	if db.traffic[account] == nil {
 		db.traffic[account] = t
@@ -130,21 +130,21 @@ func decodeTraffic(text []byte) (t Traffic) {
 	return t
 }
 
-// putTraffic writes what was spent since the last time. Call done with what
+// storeTraffic writes what was spent since the last time. Call done with what
 // became of the transaction.
-func (db *DB) putTraffic(tx *bbolt.Tx) (done func(error), err error) {
-	db.spent.Lock()
-	defer db.spent.Unlock()
-	var written []*traffic
+func (db *DB) storeTraffic(tx *bbolt.Tx) (done func(error), err error) {
+	db.trafficMu.Lock()
+	defer db.trafficMu.Unlock()
+	var written []*accountTraffic
 	done = func(err error) {
-		db.spent.Lock()
-		defer db.spent.Unlock()
+		db.trafficMu.Lock()
+		defer db.trafficMu.Unlock()
 		for _, t := range written {
-			t.dirty = t.dirty || err != nil
+			t.unsaved = t.unsaved || err != nil
 		}
 	}
 	for account, t := range db.traffic {
-		if !t.dirty {
+		if !t.unsaved {
 			continue
 		}
 		text, err := json.Marshal(t.Traffic)
@@ -154,26 +154,26 @@ func (db *DB) putTraffic(tx *bbolt.Tx) (done func(error), err error) {
 		if err != nil {
 			return done, fmt.Errorf("traffic of %s: %w", account, err)
 		}
-		t.dirty = false
+		t.unsaved = false
 		written = append(written, t)
 	}
 	return done, nil
 }
 
-// rewriteTraffic has all that is known of traffic written again: the database
+// markTrafficUnsaved has all that is known of traffic written again: the database
 // is another one.
-func (db *DB) rewriteTraffic() {
-	db.spent.Lock()
-	defer db.spent.Unlock()
+func (db *DB) markTrafficUnsaved() {
+	db.trafficMu.Lock()
+	defer db.trafficMu.Unlock()
 	for _, t := range db.traffic {
-		t.dirty = true
+		t.unsaved = true
 	}
 }
 
 // Traffic is what every account received lately.
 func (r *Reader) Traffic() (map[string]Traffic, error) {
 	out := map[string]Traffic{}
-	err := view(r.bolt, func(tx *bbolt.Tx) error {
+	err := viewBolt(r.bolt, func(tx *bbolt.Tx) error {
 		b := tx.Bucket(trafficBucket)
 		if b == nil {
 			return nil
