@@ -7,7 +7,6 @@ import (
 	"hash"
 	"io"
 	"os"
-	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -74,9 +73,6 @@ func (b *Batch) syncIntact() error {
 	return fmt.Errorf("writes were lost while it was being received: %w", w.lastSyncError)
 }
 
-// ErrWrite is returned, wrapped, when the archive's file system refuses a write.
-var ErrWrite = errors.New("write to the archive")
-
 // Add receives the body of a message, of size octets, into tmp/. e has UID,
 // InternalDate and Flags; uidValidity is the epoch's. An error of the file
 // system wraps ErrWrite. After an error, or another number of octets, nothing
@@ -123,21 +119,6 @@ func (b *Batch) addMessage(uidValidity uint32, e Event, f tempFile) {
 	b.files, b.Events = append(b.files, f), append(b.Events, e)
 }
 
-// Undo takes back the last Add or Link, which must have succeeded and been the batch's
-// last event: the message turned out not to be what it was taken for.
-func (b *Batch) Undo() error {
-	last := b.files[len(b.files)-1]
-	if !last.isLink {
-		b.octets -= b.Events[last.event].Size
-	}
-	b.Events = b.Events[:last.event]
-	b.files = b.files[:len(b.files)-1]
-	if err := b.mailbox.tmp.Remove(last.name); err != nil {
-		return fmt.Errorf("%w: %w", ErrWrite, err)
-	}
-	return nil
-}
-
 // copyBody copies body to f and the hash, in writes as large as the buffer.
 func (b *Batch) copyBody(f *os.File, body io.Reader) (int64, error) {
 	var n int64
@@ -178,22 +159,19 @@ func (b *Batch) closeTemp(f *os.File, name string, date time.Time) error {
 	return nil
 }
 
-// fileName is the place of a message below its mailbox directory.
-func fileName(uidValidity, u uint32, date time.Time) string {
-	when := "0000-00/00000000T000000Z"
-	if !date.IsZero() {
-		when = date.UTC().Format("2006-01/20060102T150405Z")
+// Undo takes back the last Add or Link, which must have succeeded and been the batch's
+// last event: the message turned out not to be what it was taken for.
+func (b *Batch) Undo() error {
+	last := b.files[len(b.files)-1]
+	if !last.isLink {
+		b.octets -= b.Events[last.event].Size
 	}
-	return when + "." + strconv.FormatUint(uint64(uidValidity), 10) + "." + strconv.FormatUint(uint64(u), 10) + ".eml"
-}
-
-// storableDate is date, or the zero time where RFC 3339 can't express it in its zone
-// and in UTC.
-func storableDate(date time.Time) time.Time {
-	if y := date.UTC().Year(); y < 1 || y > 9999 || !hasRFC3339Form(date) {
-		return time.Time{}
+	b.Events = b.Events[:last.event]
+	b.files = b.files[:len(b.files)-1]
+	if err := b.mailbox.tmp.Remove(last.name); err != nil {
+		return fmt.Errorf("%w: %w", ErrWrite, err)
 	}
-	return date
+	return nil
 }
 
 // Record adds an event other than Added with a body: Flags, Gone, Failed,

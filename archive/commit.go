@@ -80,18 +80,6 @@ func (w *Writer) Commit(held func(Sum) (path string, ok bool), batches ...*Batch
 	}
 }
 
-// createJournal makes the journal of a new mailbox, so that its name becomes
-// durable with those of the messages.
-func (m *Mailbox) createJournal() error {
-	if m.journal != nil {
-		return nil
-	}
-	m.writer.mu.Lock()
-	m.writer.unsyncedDirs[m.Dir] = true
-	m.writer.mu.Unlock()
-	return m.openJournal()
-}
-
 // syncData makes the data of all batches durable.
 func (w *Writer) syncData(batches []*Batch) error {
 	if err := w.step(StepData); err != nil || len(batches) == 0 {

@@ -1,11 +1,9 @@
 package archive
 
 import (
-	"bytes"
-	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"fmt"
+	"path"
+	"strings"
 	"time"
 
 	"archiverd/internal/uid"
@@ -67,58 +65,6 @@ type Event struct {
 	seal string // of Sealed
 }
 
-// The lines of a journal: one struct a kind, so that the fields stand in the
-// order of the format.
-type (
-	openedLine struct {
-		Event       Kind     `json:"event"`
-		V           int      `json:"v"`
-		At          string   `json:"at"`
-		Journal     string   `json:"journal"`
-		Mailbox     string   `json:"mailbox"`
-		Wire        string   `json:"wire,omitempty"` // base64 of the octets of an undecodable name
-		Delimiter   string   `json:"delimiter"`
-		UIDValidity uint32   `json:"uidvalidity"`
-		Attrs       []string `json:"attrs"`
-		Imported    bool     `json:"imported,omitempty"`
-	}
-	addedLine struct {
-		Event        Kind     `json:"event"`
-		At           string   `json:"at"`
-		UID          uint32   `json:"uid"`
-		Path         string   `json:"path"`
-		Size         int64    `json:"size"`
-		SHA256       Sum      `json:"sha256"`
-		InternalDate string   `json:"internaldate,omitempty"`
-		Flags        []string `json:"flags"`
-		Matched      string   `json:"matched,omitempty"`
-		Compared     Sum      `json:"compared,omitzero"`
-		EmailID      string   `json:"emailid,omitempty"`
-		Labels       []string `json:"labels,omitzero"`
-	}
-	flagsLine struct {
-		Event Kind     `json:"event"`
-		At    string   `json:"at"`
-		UID   uint32   `json:"uid"`
-		Flags []string `json:"flags"`
-	}
-	goneLine struct {
-		Event Kind   `json:"event"`
-		At    string `json:"at"`
-		UIDs  string `json:"uids"`
-	}
-	failedLine struct {
-		Event  Kind   `json:"event"`
-		At     string `json:"at"`
-		UID    uint32 `json:"uid"`
-		Reason string `json:"reason"`
-	}
-	vanishedLine struct {
-		Event Kind   `json:"event"`
-		At    string `json:"at"`
-	}
-)
-
 // validate says what keeps e from being a line that can be read again.
 func (e *Event) validate() error {
 	switch e.Kind {
@@ -140,138 +86,8 @@ func hasRFC3339Form(t time.Time) bool {
 	return t.Year() >= 0 && t.Year() <= 9999 && zone > -24*3600 && zone < 24*3600
 }
 
-// encodeTo writes the line of e with its line feed.
-func (e *Event) encodeTo(b *bytes.Buffer) error {
-	if err := e.validate(); err != nil {
-		return fmt.Errorf("encode %w", err)
-	}
-	at := e.At.UTC().Format(time.RFC3339)
-	var line any
-	switch e.Kind {
-	case Opened:
-		l := openedLine{Opened, e.V, at, e.Journal, e.Name.Mailbox, "", e.Name.Delimiter, e.UIDValidity, nonNil(e.Attrs), e.Imported}
-		if e.Name.Raw {
-			l.Wire = base64.StdEncoding.EncodeToString([]byte(e.Name.Mailbox))
-		}
-		line = l
-	case Added:
-		l := addedLine{Added, at, e.UID, e.Path, e.Size, e.Sum, "", nonNil(e.Flags), e.Matched, e.Expected, e.EmailID, e.Labels}
-		if !e.InternalDate.IsZero() {
-			l.InternalDate = e.InternalDate.Format(time.RFC3339)
-		}
-		line = l
-	case Flags:
-		line = flagsLine{Flags, at, e.UID, nonNil(e.Flags)}
-	case Gone:
-		line = goneLine{Gone, at, e.UIDs.String()}
-	case Failed:
-		line = failedLine{Failed, at, e.UID, e.Reason}
-	case Vanished:
-		line = vanishedLine{Vanished, at}
-	default:
-		return fmt.Errorf("event of unknown kind %q", e.Kind)
-	}
-	enc := json.NewEncoder(b)
-	enc.SetEscapeHTML(false) // a person reads this
-	return enc.Encode(line)
-}
-
-func nonNil(list []string) []string {
-	if list == nil {
-		return []string{}
-	}
-	return list
-}
-
-// decodeEvent reads one line without its line feed. Kinds and fields that it
-// does not know are no error: the event then has that Kind and nothing else.
-func decodeEvent(line []byte) (Event, error) {
-	if e, ok := decodeAddedFast(line); ok {
-		return e, nil
-	}
-	return decodeJSON(line)
-}
-
-// decodeJSON is decodeEvent for any line.
-func decodeJSON(line []byte) (Event, error) {
-	var l struct {
-		Event        Kind     `json:"event"`
-		V            int      `json:"v"`
-		At           string   `json:"at"`
-		Journal      string   `json:"journal"`
-		Mailbox      string   `json:"mailbox"`
-		Wire         string   `json:"wire"`
-		Delimiter    string   `json:"delimiter"`
-		UIDValidity  uint32   `json:"uidvalidity"`
-		Attrs        []string `json:"attrs"`
-		Imported     bool     `json:"imported"`
-		UID          uint32   `json:"uid"`
-		UIDs         string   `json:"uids"`
-		Path         string   `json:"path"`
-		Size         int64    `json:"size"`
-		SHA256       *Sum     `json:"sha256"`
-		InternalDate string   `json:"internaldate"`
-		Flags        []string `json:"flags"`
-		Matched      string   `json:"matched"`
-		Compared     Sum      `json:"compared"`
-		EmailID      string   `json:"emailid"`
-		Labels       []string `json:"labels"`
-		Reason       string   `json:"reason"`
-		Seal         string   `json:"seal"`
-	}
-	if err := json.Unmarshal(line, &l); err != nil {
-		return Event{}, fmt.Errorf("decode: %w", err)
-	}
-	e := Event{Kind: l.Event}
-	if e.Kind == Sealed {
-		e.seal = l.Seal
-		return e, nil
-	}
-	if l.At != "" {
-		at, err := time.Parse(time.RFC3339, l.At)
-		if err != nil {
-			return Event{}, fmt.Errorf("decode at: %w", err)
-		}
-		e.At = at
-	}
-	switch e.Kind {
-	case Opened:
-		e.V, e.Journal, e.UIDValidity, e.Attrs, e.Imported = l.V, l.Journal, l.UIDValidity, l.Attrs, l.Imported
-		e.Name = Name{Mailbox: l.Mailbox, Delimiter: l.Delimiter}
-		if l.Wire != "" {
-			octets, err := base64.StdEncoding.DecodeString(l.Wire)
-			if err != nil {
-				return Event{}, fmt.Errorf("decode wire: %w", err)
-			}
-			e.Name.Mailbox, e.Name.Raw = string(octets), true
-		}
-	case Added:
-		if l.SHA256 == nil {
-			return Event{}, errors.New("decode added: no sha256")
-		}
-		e.UID, e.Path, e.Size, e.Sum, e.Matched = l.UID, l.Path, l.Size, *l.SHA256, l.Matched
-		e.Expected, e.EmailID, e.Labels = l.Compared, l.EmailID, l.Labels
-		e.Flags = nonNil(l.Flags)
-		if l.InternalDate != "" {
-			d, err := time.Parse(time.RFC3339, l.InternalDate)
-			if err != nil {
-				return Event{}, fmt.Errorf("decode internaldate: %w", err)
-			}
-			e.InternalDate = d
-		}
-	case Flags:
-		e.UID, e.Flags = l.UID, nonNil(l.Flags)
-	case Gone:
-		set, err := uid.Parse(l.UIDs)
-		if err != nil {
-			return Event{}, fmt.Errorf("decode gone: %w", err)
-		}
-		e.UIDs = set
-	case Failed:
-		e.UID, e.Reason = l.UID, l.Reason
-	}
-	if err := e.validate(); err != nil {
-		return Event{}, fmt.Errorf("decode %w", err)
-	}
-	return e, nil
+// isLocalPath says whether p, from a journal, names a file below its mailbox
+// directory as this package would.
+func isLocalPath(p string) bool {
+	return p != "" && path.Clean(p) == p && !path.IsAbs(p) && p != ".." && !strings.HasPrefix(p, "../") && !strings.ContainsAny(p, "\\\x00")
 }

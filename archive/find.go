@@ -2,7 +2,6 @@ package archive
 
 import (
 	"errors"
-	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -10,45 +9,6 @@ import (
 
 	"archiverd/internal/pattern"
 )
-
-// NoMessageError is returned when no message has the ID. It wraps ErrNoMessage and
-// Corrupt.
-type NoMessageError struct {
-	ID      string
-	Corrupt error // of the last journal that could not be read to its end; nil: all could
-}
-
-func (e *NoMessageError) Error() string {
-	return fmt.Sprintf("%v %q in the archive", ErrNoMessage, e.ID)
-}
-
-// Unwrap returns ErrNoMessage and Corrupt.
-func (e *NoMessageError) Unwrap() []error { return []error{ErrNoMessage, e.Corrupt} }
-
-// AmbiguousError is returned when an ID is part of the IDs of several messages.
-type AmbiguousError struct {
-	ID      string
-	Matches []string // two of the messages' IDs
-}
-
-func (e *AmbiguousError) Error() string {
-	return fmt.Sprintf("%q is a part of several IDs, of %s among them: give more of it", e.ID, strings.Join(e.Matches, " and "))
-}
-
-// NoMailboxError is returned when an account has no mailbox of a name or directory. It
-// wraps ErrNoMailbox and Corrupt.
-type NoMailboxError struct {
-	Mailbox string
-	Names   []string // of the account's mailboxes
-	Corrupt error    // of journals that could not be read to their end; nil: all could
-}
-
-func (e *NoMailboxError) Error() string {
-	return fmt.Sprintf("%v %q; there are %q", ErrNoMailbox, e.Mailbox, e.Names)
-}
-
-// Unwrap returns ErrNoMailbox and Corrupt.
-func (e *NoMailboxError) Unwrap() []error { return []error{ErrNoMailbox, e.Corrupt} }
 
 // FoundMessages are messages of one mailbox that FindMessages found.
 type FoundMessages struct {

@@ -1,6 +1,8 @@
 package archive
 
-import "strings"
+import (
+	"strings"
+)
 
 // StoredFlags returns flags in the form in which a journal stores them: valid
 // UTF-8, and none with a space in it.

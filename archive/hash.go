@@ -62,21 +62,6 @@ func (a *Archive) HashFile(path string) (sum Sum, size int64, err error) {
 	return Hash(f)
 }
 
-// MismatchError is returned when a message's file has other octets than its journal
-// line says.
-type MismatchError struct {
-	Size, WantSize int64
-	Sum, WantSum   Sum
-}
-
-// Error says how the file differs; the caller names the file.
-func (e *MismatchError) Error() string {
-	if e.Size != e.WantSize {
-		return fmt.Sprintf("has %d octets; the journal says %d", e.Size, e.WantSize)
-	}
-	return fmt.Sprintf("SHA-256 is %s; the journal says %s", e.Sum, e.WantSum)
-}
-
 // CheckOctets returns a *MismatchError unless octets of that sum and number are the
 // message's.
 func (m *Message) CheckOctets(sum Sum, size int64) error {

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"os"
 	"path"
 	"strings"
+	"time"
 )
 
 // maxLine bounds one journal line with its line feed, in octets.
@@ -22,24 +24,6 @@ type Position struct {
 	Offset int64
 	Seal   string
 }
-
-// remedy is what a person can do about a corrupt journal.
-const remedy = "put this file back from a backup, or move the mailbox's directory away and archive it anew"
-
-// CorruptError is returned when the sealed part of a journal does not fit its
-// seals. It wraps ErrCorrupt.
-type CorruptError struct {
-	Path string // of the journal, relative to the archive
-	Line int    // counted from 1
-	Text string
-}
-
-func (e *CorruptError) Error() string {
-	return fmt.Sprintf("%s:%d: %s; %s", e.Path, e.Line, e.Text, remedy)
-}
-
-// Unwrap returns ErrCorrupt.
-func (e *CorruptError) Unwrap() error { return ErrCorrupt }
 
 // sealChain is the running seal of a journal: SHA-256 of the seal before, as
 // digits, and of every octet since.
@@ -57,7 +41,8 @@ func (c *sealChain) reset(seal string) {
 }
 
 func (c *sealChain) add(octets []byte) { c.h.Write(octets) }
-func (c *sealChain) seal() string      { return hex.EncodeToString(c.h.Sum(nil)) }
+
+func (c *sealChain) seal() string { return hex.EncodeToString(c.h.Sum(nil)) }
 
 // encodeCommit returns the lines of events and their seal, one commit's octets, and
 // the position behind them.
@@ -82,6 +67,54 @@ func encodeCommit(from Position, events []Event) ([]byte, Position, error) {
 // sealLine is the line of a seal with its line feed. It has no other form, for
 // no seal covers its own line.
 func sealLine(seal string) string { return `{"event":"sealed","seal":"` + seal + "\"}\n" }
+
+// Replay gives fn the events of a mailbox's journal from a position on, which
+// an earlier Replay returned, and returns the position behind the last. What
+// an interrupted write left behind the last seal is passed over. The error is
+// ErrCorrupt when the journal does not fit its seals; the events before the
+// fault were given.
+func (a *Archive) Replay(b MailboxDir, from Position, fn func(Event) error) (Position, error) {
+	name := path.Join(b.Dir, journalName)
+	f, err := a.root.Open(name)
+	if err != nil {
+		return from, fmt.Errorf("open journal: %w", err)
+	}
+	defer f.Close()
+	if _, err := f.Seek(from.Offset, io.SeekStart); err != nil {
+		return from, fmt.Errorf("seek journal %s: %w", name, err)
+	}
+	pos, err := replay(f, from, fn)
+	var bad *CorruptError
+	if errors.As(err, &bad) {
+		bad.Path = name
+		before, cerr := countLines(f, from.Offset)
+		if cerr != nil {
+			return pos, errors.Join(err, cerr)
+		}
+		bad.Line += before
+	}
+	return pos, err
+}
+
+// errLater ends a replay at an event after the time that is asked for.
+var errLater = errors.New("a later event")
+
+// ReplayUntil is Replay from the start of a journal up to the first event stamped
+// after a time; zero: to the end. Events stamped exactly `until` are included. The
+// order is the journal's: a clock that was set back does not exclude events that
+// stand before later ones. Damage after the first event that is excluded is no error.
+func (a *Archive) ReplayUntil(b MailboxDir, until time.Time, fn func(Event) error) error {
+	_, err := a.Replay(b, Position{}, func(e Event) error {
+		if !until.IsZero() && e.At.After(until) {
+			return errLater
+		}
+		return fn(e)
+	})
+	if errors.Is(err, errLater) {
+		err = nil
+	}
+	return err
+}
 
 // replay reads r, which stands at from, group by group: fn gets the events of a
 // commit only when its seal fits. It returns the position behind the last good
@@ -203,8 +236,57 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 	return whole, err
 }
 
-// isLocalPath says whether p, from a journal, names a file below its mailbox
-// directory as this package would.
-func isLocalPath(p string) bool {
-	return p != "" && path.Clean(p) == p && !path.IsAbs(p) && p != ".." && !strings.HasPrefix(p, "../") && !strings.ContainsAny(p, "\\\x00")
+// countLines counts the line feeds in the first n octets of f.
+func countLines(f *os.File, n int64) (int, error) {
+	lines := 0
+	buf := make([]byte, 64<<10)
+	for r := io.NewSectionReader(f, 0, n); ; {
+		k, err := r.Read(buf)
+		for _, o := range buf[:k] {
+			if o == '\n' {
+				lines++
+			}
+		}
+		if err == io.EOF {
+			return lines, nil
+		}
+		if err != nil {
+			return lines, fmt.Errorf("read journal: %w", err)
+		}
+	}
+}
+
+// HasPosition says whether pos is a place in the mailbox's journal: the journal's id is
+// id, it is at least that long and the seal there is the position's. It reads
+// only the line before the position and the journal's first.
+func (a *Archive) HasPosition(b MailboxDir, id string, pos Position) (at bool, size int64, err error) {
+	f, err := a.root.Open(path.Join(b.Dir, journalName))
+	if err != nil {
+		return false, 0, fmt.Errorf("open journal: %w", err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return false, 0, fmt.Errorf("stat journal: %w", err)
+	}
+	if pos.Offset == 0 {
+		return true, st.Size(), nil
+	}
+	if pos.Offset > st.Size() {
+		return false, st.Size(), nil
+	}
+	line := sealLine(pos.Seal)
+	tail := make([]byte, len(line))
+	if _, err := f.ReadAt(tail, max(0, pos.Offset-int64(len(tail)))); err != nil && err != io.EOF {
+		return false, 0, fmt.Errorf("read journal: %w", err)
+	}
+	if string(tail) != line {
+		return false, st.Size(), nil
+	}
+	first := make([]byte, 4<<10)
+	n, err := f.ReadAt(first, 0)
+	if err != nil && err != io.EOF {
+		return false, 0, fmt.Errorf("read journal: %w", err)
+	}
+	return strings.Contains(string(first[:n]), `"journal":"`+id+`"`), st.Size(), nil
 }

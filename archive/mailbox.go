@@ -3,7 +3,6 @@ package archive
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -74,24 +73,6 @@ func (m *Mailbox) Release() error {
 	return nil
 }
 
-// makeDirs makes dir and what is missing above it, below the archive.
-func (w *Writer) makeDirs(dir string) error {
-	switch err := w.root.Mkdir(dir, w.dirMode()); {
-	case err == nil:
-		w.unsyncedDirs[path.Dir(dir)] = true
-		return nil
-	case errors.Is(err, fs.ErrExist):
-		return nil
-	case errors.Is(err, fs.ErrNotExist) && path.Dir(dir) != ".":
-		if err := w.makeDirs(path.Dir(dir)); err != nil {
-			return err
-		}
-		return w.makeDirs(dir)
-	default:
-		return err
-	}
-}
-
 func (m *Mailbox) open() (err error) {
 	if err := m.writer.makeDirs(path.Join(m.Dir, tmpName)); err != nil {
 		return err
@@ -118,6 +99,24 @@ func (m *Mailbox) open() (err error) {
 		return nil // the first commit makes it
 	}
 	return m.openJournal()
+}
+
+// makeDirs makes dir and what is missing above it, below the archive.
+func (w *Writer) makeDirs(dir string) error {
+	switch err := w.root.Mkdir(dir, w.dirMode()); {
+	case err == nil:
+		w.unsyncedDirs[path.Dir(dir)] = true
+		return nil
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case errors.Is(err, fs.ErrNotExist) && path.Dir(dir) != ".":
+		if err := w.makeDirs(path.Dir(dir)); err != nil {
+			return err
+		}
+		return w.makeDirs(dir)
+	default:
+		return err
+	}
 }
 
 // openJournal opens the journal for appending, made if there is none.
@@ -151,89 +150,16 @@ func (m *Mailbox) openJournal() (err error) {
 	return m.journal.Sync()
 }
 
-// EnsureDurable makes what the journal of b holds behind from, sealed but perhaps
-// never synced by the process that wrote it, durable, before the caller relies
-// on it. A failed fsync can't be told from a good one afterwards, so the
-// journal is written anew; but from its start, as after a loss of the state
-// database, when all journals are read, an fsync must do.
-func (w *Writer) EnsureDurable(b MailboxDir, from Position) error {
-	if from.Offset == 0 {
-		f, err := w.root.OpenFile(path.Join(b.Dir, journalName), os.O_WRONLY, 0)
-		if err == nil {
-			err = errors.Join(f.Sync(), f.Close())
-		}
-		if err != nil {
-			return fmt.Errorf("settle journal of %s: %w", b.Dir, err)
-		}
-		return nil
-	}
-	end, err := w.Replay(b, from, func(Event) error { return nil })
-	if err != nil || end == from {
-		return err
-	}
-	if err := w.rewrite(b.Dir, end); err != nil {
-		return fmt.Errorf("settle journal of %s: %w", b.Dir, err)
-	}
-	return nil
-}
-
-// rewrite copies the good prefix of a journal to a new file, which takes its place.
-func (w *Writer) rewrite(dir string, end Position) error {
-	old, err := w.root.Open(path.Join(dir, journalName))
-	if err != nil {
-		return err
-	}
-	defer old.Close()
-	return w.replace(dir, journalName, func(f *os.File) error {
-		_, err := io.CopyN(f, old, end.Offset)
-		return err
-	})
-}
-
-// repair mends a mailbox whose journal a failed write has left in doubt.
-func (m *Mailbox) repair() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.broken == nil {
-		return nil
-	}
-	if m.journal == nil { // nothing was ever written
-		m.broken = nil
-		return nil
-	}
-	if err := m.writer.rewrite(m.Dir, m.pos); err != nil {
-		return fmt.Errorf("mailbox %s: %w: %w; mending its journal: %w", m.Dir, ErrBroken, m.broken, err)
-	}
+// createJournal makes the journal of a new mailbox, so that its name becomes
+// durable with those of the messages.
+func (m *Mailbox) createJournal() error {
 	if m.journal != nil {
-		// its error would say again what is mended here
-		_ = m.journal.Close()
-		m.journal = nil
+		return nil
 	}
-	if err := m.openJournal(); err != nil {
-		return fmt.Errorf("mailbox %s: %w", m.Dir, err)
-	}
-	m.broken = nil
-	return nil
-}
-
-// brokenErr is ErrBroken after a failed write to the journal.
-func (m *Mailbox) brokenErr() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.broken != nil {
-		return fmt.Errorf("%w: %w", ErrBroken, m.broken)
-	}
-	return nil
-}
-
-// markBroken makes every commit to the mailbox fail until it is opened again: what
-// follows a failed batch may rest on it.
-func (m *Mailbox) markBroken(err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.broken == nil {
-		m.broken = err
-	}
+	m.writer.mu.Lock()
+	m.writer.unsyncedDirs[m.Dir] = true
+	m.writer.mu.Unlock()
+	return m.openJournal()
 }
 
 func (m *Mailbox) close() error {
@@ -250,4 +176,23 @@ func (m *Mailbox) close() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// isNamed says whether the mailbox's journal names path, and with which sum.
+func (m *Mailbox) isNamed(path string) (sumHead, bool, error) {
+	if m.sumsByPath == nil {
+		m.sumsByPath = map[uint64]sumHead{}
+		_, err := m.writer.Replay(m.MailboxDir, Position{}, func(e Event) error {
+			if e.Kind == Added {
+				m.sumsByPath[pathHash(e.Path)] = e.Sum.head()
+			}
+			return nil
+		})
+		if err != nil {
+			m.sumsByPath = nil
+			return sumHead{}, false, err
+		}
+	}
+	s, ok := m.sumsByPath[pathHash(path)]
+	return s, ok, nil
 }

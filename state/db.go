@@ -17,12 +17,10 @@
 package state
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	gosync "sync"
 	"time"
@@ -31,40 +29,6 @@ import (
 	bberrors "go.etcd.io/bbolt/errors"
 
 	"archiverd/archive"
-	"archiverd/internal/durable"
-)
-
-// schema is the version of the layout below. A database of another version is rebuilt.
-const schema = "3"
-
-// The top-level buckets. A new database has them all.
-var (
-	// metaBucket maps archiveKey to the archive's ID and schemaKey to schema.
-	metaBucket = []byte("meta")
-	// mailboxesBucket has one bucket per mailbox, named by its directory. That
-	// maps recordKey to a Mailbox in JSON and has uidsBucket, which maps a UID,
-	// big-endian, to a kind and the flags or the reason.
-	mailboxesBucket = []byte("mailboxes")
-	uidsBucket      = []byte("uids") // not at the top level
-	// sumsBucket maps the first half of a SHA-256 to a DirID and the path there.
-	sumsBucket = []byte("sums")
-	// candidatesBucket has one bucket per account: INTERNALDATE, size and SHA-256
-	// of its messages (see Key).
-	candidatesBucket = []byte("candidates")
-	// bufferBucket has what sumsBucket and candidatesBucket have yet to take in.
-	bufferBucket = []byte("index_buffer")
-	// directoriesBucket maps a DirID to the mailbox's directory.
-	directoriesBucket = []byte("directories")
-	// runsBucket maps an account to its last runs in JSON.
-	runsBucket = []byte("runs")
-	// trafficBucket maps an account to its Traffic in JSON.
-	trafficBucket = []byte("traffic")
-
-	topBuckets = [][]byte{metaBucket, mailboxesBucket, sumsBucket, candidatesBucket, bufferBucket, directoriesBucket, runsBucket, trafficBucket}
-
-	archiveKey = []byte("archive")
-	schemaKey  = []byte("schema")
-	recordKey  = []byte("record")
 )
 
 var (
@@ -149,19 +113,6 @@ func OpenStale(path string, w *archive.Writer) (db *DB, notes []string, err erro
 	return db, notes, nil
 }
 
-// CatchUp brings the database up to the journals, and makes it anew where that
-// shows that it is damaged. The notes are as OpenStale's.
-func (db *DB) CatchUp() (notes []string, err error) {
-	notes, err = db.catchUpAll()
-	if errors.Is(err, ErrDamaged) {
-		notes = append(notes, fmt.Sprintf("state database %s: %v", db.path, err))
-		var more []string
-		more, err = db.Rebuild()
-		notes = append(notes, more...)
-	}
-	return notes, err
-}
-
 // initialMapSize is what the file grows to at once, in octets that cost no disk
 // space: bbolt would double it from 32 KiB, with an fsync each time.
 const initialMapSize = 4 << 20
@@ -188,87 +139,6 @@ func recoverFault(err *error) func() {
 			*err = fmt.Errorf("%w: %w: %v", ErrDamaged, errPanic, p)
 		}
 	}
-}
-
-// checkLayout says whether the open file is a database of this layout and archive.
-func (db *DB) checkLayout() error {
-	return viewBolt(db.bolt, func(tx *bbolt.Tx) error {
-		b := tx.Bucket(metaBucket)
-		if b == nil || string(b.Get(schemaKey)) != schema {
-			return errors.New("its layout is of another version")
-		}
-		if id := string(b.Get(archiveKey)); id != db.w.ID() {
-			return fmt.Errorf("it is of archive %s, not %s", id, db.w.ID())
-		}
-		return nil
-	})
-}
-
-// Rebuild makes the database anew from the journals: under another name, so
-// that a crash leaves the old one or none.
-func (db *DB) Rebuild() (notes []string, err error) {
-	db.applyMu.Lock()
-	defer db.applyMu.Unlock()
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	if err := db.close(); err != nil {
-		notes = append(notes, fmt.Sprintf("closing the old state database: %v", err))
-	}
-	temp := db.path + ".new"
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return notes, fmt.Errorf("rebuild state database: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Dir(db.path), 0o700); err != nil {
-		return notes, fmt.Errorf("rebuild state database: %w", err)
-	}
-	fresh, err := bbolt.Open(temp, 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType})
-	if err != nil {
-		return notes, fmt.Errorf("rebuild state database: %w", err)
-	}
-	notes, err = db.create(fresh, notes)
-	err = errors.Join(err, fresh.Close())
-	if err == nil {
-		err = durable.Rename(temp, db.path) // bbolt has synced the file's octets
-	}
-	if err == nil {
-		db.bolt, err = openBolt(db.path, false)
-	}
-	if err != nil {
-		db.broken = true
-		return notes, fmt.Errorf("rebuild state database: %w", err)
-	}
-	db.broken, db.rebuilt, db.buffer = false, true, newIndexBuffer(db.bolt)
-	db.markTrafficUnsaved()
-	return notes, nil
-}
-
-// create lays out a new database and folds every journal in.
-func (db *DB) create(fresh *bbolt.DB, notes []string) ([]string, error) {
-	err := fresh.Update(func(tx *bbolt.Tx) error {
-		for _, name := range topBuckets {
-			if _, err := tx.CreateBucket(name); err != nil {
-				return err
-			}
-		}
-		m := tx.Bucket(metaBucket)
-		return errors.Join(m.Put(schemaKey, []byte(schema)), m.Put(archiveKey, []byte(db.w.ID())))
-	})
-	if err != nil {
-		return notes, err
-	}
-	boxes, err := db.w.Mailboxes("")
-	if err != nil {
-		return notes, err
-	}
-	r := newIndexBuffer(fresh)
-	for _, b := range boxes {
-		note, err := db.catchUp(r, b)
-		if err != nil {
-			return notes, err
-		}
-		notes = append(notes, note...)
-	}
-	return notes, r.merge(0, r.update)
 }
 
 // Close closes the database.
@@ -378,5 +248,3 @@ func updateBolt(b *bbolt.DB, fn func(*bbolt.Tx) error) (err error) {
 	defer recoverFault(&err)()
 	return b.Update(fn)
 }
-
-func uidKey(u uint32) []byte { return binary.BigEndian.AppendUint32(nil, u) }

@@ -2,7 +2,6 @@ package state
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -163,36 +162,3 @@ func (db *DB) Runs(account string) (runs []Run, err error) {
 	})
 	return runs, err
 }
-
-// Reader is a state database opened for reading, while no writer has it.
-type Reader struct{ bolt *bbolt.DB }
-
-// OpenReader opens the database at path for reading. The error is ErrLocked
-// while a writer has it open.
-func OpenReader(path string) (*Reader, error) {
-	b, err := openBolt(path, true)
-	if err != nil {
-		return nil, err
-	}
-	return &Reader{b}, nil
-}
-
-// LastRuns are the last runs of every account, newest first.
-func (r *Reader) LastRuns() (map[string][]Run, error) {
-	out := map[string][]Run{}
-	err := viewBolt(r.bolt, func(tx *bbolt.Tx) error {
-		b := tx.Bucket(runsBucket)
-		if b == nil {
-			return errors.New("no runs in it")
-		}
-		return b.ForEach(func(k, v []byte) error {
-			runs, err := decodeRuns(v)
-			out[string(k)] = runs
-			return err
-		})
-	})
-	return out, err
-}
-
-// Close closes the database.
-func (r *Reader) Close() error { return r.bolt.Close() }

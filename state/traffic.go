@@ -169,19 +169,3 @@ func (db *DB) markTrafficUnsaved() {
 		t.unsaved = true
 	}
 }
-
-// Traffic is what every account received lately.
-func (r *Reader) Traffic() (map[string]Traffic, error) {
-	out := map[string]Traffic{}
-	err := viewBolt(r.bolt, func(tx *bbolt.Tx) error {
-		b := tx.Bucket(trafficBucket)
-		if b == nil {
-			return nil
-		}
-		return b.ForEach(func(k, v []byte) error {
-			out[string(k)] = decodeTraffic(v)
-			return nil
-		})
-	})
-	return out, err
-}

@@ -3,8 +3,6 @@ package archive
 import (
 	"errors"
 	"fmt"
-	"hash/fnv"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -242,36 +240,4 @@ func (b *Batch) moveIntoPlace(tmp string, dir *os.File, e *Event, n *placement) 
 		}
 		e.Path = strings.TrimSuffix(plain, ".eml") + "-" + strconv.Itoa(i) + ".eml"
 	}
-}
-
-// sumHead is the first octets of a sum. A mailbox may have a million messages, so
-// that more is not kept; whoever relies on it reads the file.
-type sumHead [8]byte
-
-func (s Sum) head() sumHead { return sumHead(s[:8]) }
-
-// pathHash is FNV-1a of a path. Two paths with one hash cost a number behind a name.
-func pathHash(path string) uint64 {
-	h := fnv.New64a()
-	io.WriteString(h, path)
-	return h.Sum64()
-}
-
-// isNamed says whether the mailbox's journal names path, and with which sum.
-func (m *Mailbox) isNamed(path string) (sumHead, bool, error) {
-	if m.sumsByPath == nil {
-		m.sumsByPath = map[uint64]sumHead{}
-		_, err := m.writer.Replay(m.MailboxDir, Position{}, func(e Event) error {
-			if e.Kind == Added {
-				m.sumsByPath[pathHash(e.Path)] = e.Sum.head()
-			}
-			return nil
-		})
-		if err != nil {
-			m.sumsByPath = nil
-			return sumHead{}, false, err
-		}
-	}
-	s, ok := m.sumsByPath[pathHash(path)]
-	return s, ok, nil
 }

@@ -188,6 +188,27 @@ func (l *candidateLookup) byKey(key []byte) (list []Candidate) {
 	return list
 }
 
+// PathOf returns where, relative to the archive, a message with that SHA-256
+// lies. It is found by half of the sum: the caller reads the file before it
+// relies on it.
+func (db *DB) PathOf(s archive.Sum) (file string, ok bool) {
+	// No answer costs disk space only, so an error is none.
+	_ = db.viewIndexes(func(tx *bbolt.Tx, r *indexBuffer) error {
+		where := tx.Bucket(sumsBucket).Get(s[:16])
+		for e := range r.withPrefix("", s[:sumLength]) {
+			if bytes.Equal(e.key, s[:16]) {
+				where = e.value
+				break
+			}
+		}
+		if where != nil {
+			file, ok = filePath(tx.Bucket(directoriesBucket), where)
+		}
+		return nil
+	})
+	return file, ok
+}
+
 // filePath is the file that an entry of the index of sums names.
 func filePath(numbers *bbolt.Bucket, where []byte) (file string, ok bool) {
 	_, n := binary.Uvarint(where)

@@ -12,14 +12,6 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// The bucket index_buffer has what the indexes of sums and of sizes and dates have yet
-// to take in: by number, the entries of one transaction each. They count as if they were
-// there, since whoever looks something up asks recent too.
-//
-// Sums come in no order, and dates often do not: put where it belongs, each message
-// would cost a page of the one index and a page of the other. Some thousands, put
-// there in their order, share pages.
-
 // maxBufferedEntries is how many entries are left in it, two for most messages.
 const maxBufferedEntries = 20_000
 

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"io"
 	"iter"
 	"slices"
 	"time"
@@ -41,6 +42,30 @@ type Message struct {
 	Matched      string
 	Added        time.Time
 	Gone         time.Time // zero: the server still lists it
+}
+
+// Fold reads a mailbox's whole journal. With ErrCorrupt the view holds what
+// stands before the fault.
+func (a *Archive) Fold(b MailboxDir) (*View, Position, error) {
+	v := &View{}
+	pos, err := a.Replay(b, Position{}, func(e Event) error { v.Apply(e); return nil })
+	return v, pos, err
+}
+
+// FoldFrom reads a whole journal that lies elsewhere, as Fold does.
+func FoldFrom(r io.Reader) (*View, error) {
+	v := &View{}
+	_, err := replay(r, Position{}, func(e Event) error { v.Apply(e); return nil })
+	return v, err
+}
+
+// FoldAt reads a mailbox's journal up to a time, as ReplayUntil does: the view is of
+// the mailbox as it was then, without an epoch if nothing was archived yet. With
+// ErrCorrupt the view holds what stands before the fault.
+func (a *Archive) FoldAt(b MailboxDir, at time.Time) (*View, error) {
+	v := &View{}
+	err := a.ReplayUntil(b, at, func(e Event) error { v.Apply(e); return nil })
+	return v, err
 }
 
 // Apply folds one event into the view.
@@ -135,6 +160,12 @@ func (v *View) All() iter.Seq2[*Epoch, *Message] {
 	}
 }
 
+// Listed reports whether the server lists a message of one of the view's epochs, as
+// far as the view tells.
+func (v *View) Listed(ep *Epoch, m *Message) bool {
+	return ep == v.Epoch() && m.Listed() && v.Vanished.IsZero()
+}
+
 // Sorted are the messages of the epoch by UID.
 func (ep *Epoch) Sorted() []*Message {
 	uids := make([]uint32, 0, len(ep.Messages))
@@ -151,9 +182,3 @@ func (ep *Epoch) Sorted() []*Message {
 
 // Listed says whether the server listed m at the end of its epoch.
 func (m *Message) Listed() bool { return m.Gone.IsZero() }
-
-// Listed reports whether the server lists a message of one of the view's epochs, as
-// far as the view tells.
-func (v *View) Listed(ep *Epoch, m *Message) bool {
-	return ep == v.Epoch() && m.Listed() && v.Vanished.IsZero()
-}

@@ -1,0 +1,104 @@
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"archiverd/internal/durable"
+)
+
+var (
+	// ErrNotArchive is returned when a directory holds no archive.json.
+	ErrNotArchive = errors.New("no archive here")
+	// ErrLocked is returned when another writer holds the archive.
+	ErrLocked = errors.New("another archiverd is writing to this archive")
+	// ErrCorrupt is returned when what a journal says does not fit its seals.
+	ErrCorrupt = errors.New("corrupt journal")
+	// ErrNewer is returned to a writer by what a newer archiverd wrote.
+	ErrNewer = errors.New("written by a newer archiverd, which this one must not write to")
+	// ErrBroken is returned by a mailbox that a failed write has left in doubt.
+	ErrBroken = errors.New("an earlier write to this mailbox failed")
+	// ErrNoMessage is returned when the archive has no message with an ID.
+	ErrNoMessage = errors.New("no message")
+	// ErrNoMailbox is returned when an account has no mailbox of a name.
+	ErrNoMailbox = errors.New("no mailbox")
+	// ErrNoSpace is returned when a write would use the reserve of free space or
+	// inodes.
+	ErrNoSpace = durable.ErrNoSpace
+)
+
+// ErrWrite is returned, wrapped, when the archive's file system refuses a write.
+var ErrWrite = errors.New("write to the archive")
+
+// remedy is what a person can do about a corrupt journal.
+const remedy = "put this file back from a backup, or move the mailbox's directory away and archive it anew"
+
+// CorruptError is returned when the sealed part of a journal does not fit its
+// seals. It wraps ErrCorrupt.
+type CorruptError struct {
+	Path string // of the journal, relative to the archive
+	Line int    // counted from 1
+	Text string
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("%s:%d: %s; %s", e.Path, e.Line, e.Text, remedy)
+}
+
+// Unwrap returns ErrCorrupt.
+func (e *CorruptError) Unwrap() error { return ErrCorrupt }
+
+// NoMessageError is returned when no message has the ID. It wraps ErrNoMessage and
+// Corrupt.
+type NoMessageError struct {
+	ID      string
+	Corrupt error // of the last journal that could not be read to its end; nil: all could
+}
+
+func (e *NoMessageError) Error() string {
+	return fmt.Sprintf("%v %q in the archive", ErrNoMessage, e.ID)
+}
+
+// Unwrap returns ErrNoMessage and Corrupt.
+func (e *NoMessageError) Unwrap() []error { return []error{ErrNoMessage, e.Corrupt} }
+
+// AmbiguousError is returned when an ID is part of the IDs of several messages.
+type AmbiguousError struct {
+	ID      string
+	Matches []string // two of the messages' IDs
+}
+
+func (e *AmbiguousError) Error() string {
+	return fmt.Sprintf("%q is a part of several IDs, of %s among them: give more of it", e.ID, strings.Join(e.Matches, " and "))
+}
+
+// NoMailboxError is returned when an account has no mailbox of a name or directory. It
+// wraps ErrNoMailbox and Corrupt.
+type NoMailboxError struct {
+	Mailbox string
+	Names   []string // of the account's mailboxes
+	Corrupt error    // of journals that could not be read to their end; nil: all could
+}
+
+func (e *NoMailboxError) Error() string {
+	return fmt.Sprintf("%v %q; there are %q", ErrNoMailbox, e.Mailbox, e.Names)
+}
+
+// Unwrap returns ErrNoMailbox and Corrupt.
+func (e *NoMailboxError) Unwrap() []error { return []error{ErrNoMailbox, e.Corrupt} }
+
+// MismatchError is returned when a message's file has other octets than its journal
+// line says.
+type MismatchError struct {
+	Size, WantSize int64
+	Sum, WantSum   Sum
+}
+
+// Error says how the file differs; the caller names the file.
+func (e *MismatchError) Error() string {
+	if e.Size != e.WantSize {
+		return fmt.Sprintf("has %d octets; the journal says %d", e.Size, e.WantSize)
+	}
+	return fmt.Sprintf("SHA-256 is %s; the journal says %s", e.Sum, e.WantSum)
+}

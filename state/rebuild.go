@@ -1,0 +1,80 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"go.etcd.io/bbolt"
+
+	"archiverd/internal/durable"
+)
+
+// Rebuild makes the database anew from the journals: under another name, so
+// that a crash leaves the old one or none.
+func (db *DB) Rebuild() (notes []string, err error) {
+	db.applyMu.Lock()
+	defer db.applyMu.Unlock()
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if err := db.close(); err != nil {
+		notes = append(notes, fmt.Sprintf("closing the old state database: %v", err))
+	}
+	temp := db.path + ".new"
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return notes, fmt.Errorf("rebuild state database: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(db.path), 0o700); err != nil {
+		return notes, fmt.Errorf("rebuild state database: %w", err)
+	}
+	fresh, err := bbolt.Open(temp, 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType})
+	if err != nil {
+		return notes, fmt.Errorf("rebuild state database: %w", err)
+	}
+	notes, err = db.create(fresh, notes)
+	err = errors.Join(err, fresh.Close())
+	if err == nil {
+		err = durable.Rename(temp, db.path) // bbolt has synced the file's octets
+	}
+	if err == nil {
+		db.bolt, err = openBolt(db.path, false)
+	}
+	if err != nil {
+		db.broken = true
+		return notes, fmt.Errorf("rebuild state database: %w", err)
+	}
+	db.broken, db.rebuilt, db.buffer = false, true, newIndexBuffer(db.bolt)
+	db.markTrafficUnsaved()
+	return notes, nil
+}
+
+// create lays out a new database and folds every journal in.
+func (db *DB) create(fresh *bbolt.DB, notes []string) ([]string, error) {
+	err := fresh.Update(func(tx *bbolt.Tx) error {
+		for _, name := range topBuckets {
+			if _, err := tx.CreateBucket(name); err != nil {
+				return err
+			}
+		}
+		m := tx.Bucket(metaBucket)
+		return errors.Join(m.Put(schemaKey, []byte(schema)), m.Put(archiveKey, []byte(db.w.ID())))
+	})
+	if err != nil {
+		return notes, err
+	}
+	boxes, err := db.w.Mailboxes("")
+	if err != nil {
+		return notes, err
+	}
+	r := newIndexBuffer(fresh)
+	for _, b := range boxes {
+		note, err := db.catchUp(r, b)
+		if err != nil {
+			return notes, err
+		}
+		notes = append(notes, note...)
+	}
+	return notes, r.merge(0, r.update)
+}
