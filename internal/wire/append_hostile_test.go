@@ -12,51 +12,58 @@ import (
 	"archiverd/internal/testing/hostile"
 )
 
-// script is a server's part in APPEND: what it says at each literal and at the end
-// of each command, in turn; the last goes on. In it TAG stands for the tag; "+" at
-// a literal is the honest way; "" says nothing and waits; one with BYE hangs up.
-type script struct {
-	literals, ends []string
-	literal, end   int
-	unread         chan struct{} // if set: at a literal, stop reading until it is closed
+// appendScript is a server's part in APPEND. In its lines TAG stands for the command's
+// tag; "" says nothing and waits; a line with BYE hangs up. The last line of a list is
+// repeated.
+type appendScript struct {
+	literals     []string // at each literal; "+" is the honest continuation
+	answers      []string // at the end of each command
+	literalsSeen int
+	answered     int
+	unread       chan struct{} // if set: at a literal, stop reading until it is closed
 }
 
-func (x *script) turn(lines []string, n *int) string {
+// next returns line n of lines, or the last, and counts n up.
+func (x *appendScript) next(lines []string, n *int) string {
 	line := lines[min(*n, len(lines)-1)]
 	*n++
 	return line
 }
 
-func (x *script) options(caps string) hostile.Options {
+// options returns the options of a server with these capabilities that follows x.
+func (x *appendScript) options(caps string) hostile.Options {
 	o := hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN " + caps, Mailboxes: inbox(), Drop: 1000}
 	if x.literals != nil {
-		o.Literal = func(s *hostile.Session, sent string, waits bool) bool {
-			tag, rest, _ := strings.Cut(sent, " ")
-			if !strings.HasPrefix(rest, "APPEND") {
-				return true
-			}
-			if x.unread != nil {
-				<-x.unread
-			}
-			line := x.turn(x.literals, &x.literal)
-			if line == "+" {
-				return true
-			}
-			x.say(s, tag, line)
-			return !waits
-		}
+		o.Literal = x.literal
 	}
 	o.Script = func(s *hostile.Session, cmd hostile.Command) bool {
 		if cmd.Name != "APPEND" {
 			return false
 		}
-		x.say(s, cmd.Tag, x.turn(x.ends, &x.end))
+		x.send(s, cmd.Tag, x.next(x.answers, &x.answered))
 		return true
 	}
 	return o
 }
 
-func (x *script) say(s *hostile.Session, tag, line string) {
+// literal is called at each literal of the client; see hostile.Options.Literal.
+func (x *appendScript) literal(s *hostile.Session, sent string, waits bool) bool {
+	tag, rest, _ := strings.Cut(sent, " ")
+	if !strings.HasPrefix(rest, "APPEND") {
+		return true
+	}
+	if x.unread != nil {
+		<-x.unread
+	}
+	line := x.next(x.literals, &x.literalsSeen)
+	if line == "+" {
+		return true
+	}
+	x.send(s, tag, line)
+	return !waits
+}
+
+func (x *appendScript) send(s *hostile.Session, tag, line string) {
 	if line == "" {
 		s.Stall()
 		return
@@ -67,65 +74,75 @@ func (x *script) say(s *hostile.Session, tag, line string) {
 	}
 }
 
-// Whatever a server does with APPEND: bounded, the right class, each message with
-// what became of it, and a connection that goes on only if both sides are in step.
+const (
+	noLiteralExtension = ""
+	literalPlus        = "LITERAL+"
+	multiAppend        = "LITERAL+ MULTIAPPEND"
+
+	appendOK = "TAG OK x\r\n"
+)
+
+var plusAlways = []string{"+"}
+
+// hostileAppendCase is an APPEND of three messages: the third has 5,000 octets, too many
+// for LITERAL-.
+type hostileAppendCase struct {
+	name, caps        string
+	literals, answers []string // of an appendScript
+	states            string   // of the messages, see states
+	class             Class    // of the error; 0: none, and the connection is still usable
+	says              string   // what the error, or that of the first message refused, says
+}
+
+var hostileAppendCases = []hostileAppendCase{
+	{"NO", noLiteralExtension, plusAlways, []string{"TAG NO no room\r\n", appendOK}, "rdd", 0, "no room"},
+	{"BAD", literalPlus, plusAlways, []string{appendOK, "TAG BAD what?\r\n", appendOK}, "drd", 0, "what?"},
+	{"the last", literalPlus, plusAlways, []string{appendOK, appendOK, "TAG NO [OVERQUOTA] full\r\n"}, "ddr", 0, "[OVERQUOTA] full"},
+	{"NO for all", multiAppend, plusAlways, []string{"TAG NO [TRYCREATE] create it\r\n"}, "rrr", 0, "[TRYCREATE]"},
+	{"alert", literalPlus, plusAlways, []string{"* OK [ALERT] nearly full\r\n" + appendOK, "TAG NO x\r\n", appendOK}, "drd", 0, "nearly full"},
+	{"password", literalPlus, plusAlways, []string{"TAG NO not for secret\r\n", appendOK}, "rdd", 0, "not for ***"},
+	{"unsafe text", literalPlus, plusAlways, []string{"TAG NO \x1b[2Jx\r\n", appendOK}, "rdd", 0, "x"},
+
+	{"NO instead of +", noLiteralExtension, []string{"TAG NO no room\r\n", "+"}, []string{appendOK}, "rdd", 0, "no room"},
+	{"NO instead of the second +", "MULTIAPPEND", []string{"+", "TAG NO [TOOBIG] x\r\n"}, []string{appendOK}, "rrr", 0, "[TOOBIG]"},
+	{"NO instead of + of a big one", "LITERAL- MULTIAPPEND", []string{"+", "+", "TAG NO x\r\n"}, []string{appendOK}, "rrr", 0, "NO x"},
+	{"early NO, not to be asked", multiAppend, []string{"TAG NO early\r\n", "+", "+"}, []string{"* OK heard\r\n"}, "rrr", 0, "early"},
+	{"early NO, one of three", literalPlus, []string{"+", "TAG NO early\r\n", "+"}, []string{appendOK, "* OK heard\r\n", appendOK}, "drd", 0, "early"},
+	{"OK instead of +", noLiteralExtension, []string{appendOK}, []string{appendOK}, "nnn", ClassProtocol, "before it had the message"},
+	{"rubbish instead of +", noLiteralExtension, []string{"yes please\r\n"}, []string{appendOK}, "nnn", ClassProtocol, "out of place"},
+	{"another's tag instead of +", noLiteralExtension, []string{"X99 NO x\r\n"}, []string{appendOK}, "nnn", ClassProtocol, "out of place"},
+	{"silence instead of +", noLiteralExtension, []string{""}, []string{appendOK}, "nnn", ClassTransient, "silent"},
+	{"silence instead of the second +", noLiteralExtension, []string{"+", ""}, []string{appendOK}, "dnn", ClassTransient, "silent"},
+	{"BYE instead of +", noLiteralExtension, []string{"* BYE down for the night\r\n"}, []string{appendOK}, "nnn", ClassBusy, "down for the night"},
+	{"hung up instead of +", noLiteralExtension, []string{"* OK BYE\r\n"}, []string{appendOK}, "nnn", ClassTransient, "connection"},
+
+	{"+ unasked", literalPlus, []string{"+ go on\r\n"}, []string{appendOK}, "???", ClassProtocol, "out of place"},
+	{"+ twice", noLiteralExtension, plusAlways, []string{"+ more\r\n" + appendOK}, "dnn", ClassProtocol, "before it is offered"},
+	{"tagged BYE", literalPlus, plusAlways, []string{"TAG BYE x\r\n"}, "???", ClassProtocol, "answered with BYE"},
+	{"answered twice", literalPlus, plusAlways, []string{appendOK + appendOK}, "d??", ClassProtocol, "out of place"},
+	{"rubbish", literalPlus, plusAlways, []string{appendOK, "TAG\r\n"}, "d??", ClassProtocol, "out of place"},
+	{"silence", literalPlus, plusAlways, []string{appendOK, ""}, "d??", ClassTransient, "silent"},
+	{"silence for all", multiAppend, plusAlways, []string{""}, "???", ClassTransient, "silent"},
+	{"BYE", literalPlus, plusAlways, []string{appendOK, "* BYE [UNAVAILABLE] disk failed\r\n"}, "d??", ClassBusy, "disk failed"},
+	{"hung up", literalPlus, plusAlways, []string{appendOK, "* OK BYE\r\n"}, "d??", ClassTransient, "connection"},
+	{"flood", literalPlus, plusAlways, []string{strings.Repeat("* 1 EXISTS\r\n", 2000)}, "???", ClassProtocol, "nobody asked for"},
+	{"endless line", literalPlus, plusAlways, []string{strings.Repeat("x", 1<<20)}, "???", ClassProtocol, "line of more than"},
+	{"big literal", literalPlus, plusAlways, []string{"* 1 FETCH (X {1000000000}\r\n"}, "???", ClassProtocol, "exceeds the limit"},
+
+	{"chatter", multiAppend, plusAlways, []string{"* 3 EXISTS\r\n* 1 EXPUNGE\r\n* OK hang on\r\n* 2 FETCH (FLAGS ({3}\r\nabc))\r\n* XFOO ((((\r\n" + appendOK}, "ddd", 0, ""},
+	{"odd APPENDUID", multiAppend, plusAlways, []string{"TAG OK [APPENDUID 7 1:4294967295] x\r\n"}, "ddd", 0, ""},
+	{"no end of the code", multiAppend, plusAlways, []string{"TAG OK [APPENDUID 7 1:3\r\n"}, "ddd", 0, ""},
+}
+
+// APPEND ends in bounded time, whatever the server answers. The error has the right
+// class, each message has the state that it is in, and the connection is usable only if
+// both sides are in step.
 func TestAppendToHostileServers(t *testing.T) {
-	const (
-		sync  = ""
-		plus  = "LITERAL+"
-		multi = "LITERAL+ MULTIAPPEND"
-		ok    = "TAG OK x\r\n"
-	)
-	yes := []string{"+"}
-	for _, c := range []struct {
-		name, caps     string
-		literals, ends []string
-		states         string // of three messages
-		class          Class  // of the error; 0: none, and the connection goes on
-		says           string // what the error, or that of the first message refused, says
-	}{
-		{"NO", sync, yes, []string{"TAG NO no room\r\n", ok}, "rdd", 0, "no room"},
-		{"BAD", plus, yes, []string{ok, "TAG BAD what?\r\n", ok}, "drd", 0, "what?"},
-		{"the last", plus, yes, []string{ok, ok, "TAG NO [OVERQUOTA] full\r\n"}, "ddr", 0, "[OVERQUOTA] full"},
-		{"NO for all", multi, yes, []string{"TAG NO [TRYCREATE] create it\r\n"}, "rrr", 0, "[TRYCREATE]"},
-		{"alert", plus, yes, []string{"* OK [ALERT] nearly full\r\n" + ok, "TAG NO x\r\n", ok}, "drd", 0, "nearly full"},
-		{"password", plus, yes, []string{"TAG NO not for secret\r\n", ok}, "rdd", 0, "not for ***"},
-		{"unsafe text", plus, yes, []string{"TAG NO \x1b[2Jx\r\n", ok}, "rdd", 0, "x"},
-
-		{"NO instead of +", sync, []string{"TAG NO no room\r\n", "+"}, []string{ok}, "rdd", 0, "no room"},
-		{"NO instead of the second +", "MULTIAPPEND", []string{"+", "TAG NO [TOOBIG] x\r\n"}, []string{ok}, "rrr", 0, "[TOOBIG]"},
-		{"NO instead of + of a big one", "LITERAL- MULTIAPPEND", []string{"+", "+", "TAG NO x\r\n"}, []string{ok}, "rrr", 0, "NO x"},
-		{"early NO, not to be asked", multi, []string{"TAG NO early\r\n", "+", "+"}, []string{"* OK heard\r\n"}, "rrr", 0, "early"},
-		{"early NO, one of three", plus, []string{"+", "TAG NO early\r\n", "+"}, []string{ok, "* OK heard\r\n", ok}, "drd", 0, "early"},
-		{"OK instead of +", sync, []string{ok}, []string{ok}, "nnn", ClassProtocol, "before it had the message"},
-		{"rubbish instead of +", sync, []string{"yes please\r\n"}, []string{ok}, "nnn", ClassProtocol, "out of place"},
-		{"another's tag instead of +", sync, []string{"X99 NO x\r\n"}, []string{ok}, "nnn", ClassProtocol, "out of place"},
-		{"silence instead of +", sync, []string{""}, []string{ok}, "nnn", ClassTransient, "silent"},
-		{"silence instead of the second +", sync, []string{"+", ""}, []string{ok}, "dnn", ClassTransient, "silent"},
-		{"BYE instead of +", sync, []string{"* BYE down for the night\r\n"}, []string{ok}, "nnn", ClassBusy, "down for the night"},
-		{"hung up instead of +", sync, []string{"* OK BYE\r\n"}, []string{ok}, "nnn", ClassTransient, "connection"},
-
-		{"+ unasked", plus, []string{"+ go on\r\n"}, []string{ok}, "???", ClassProtocol, "out of place"},
-		{"+ twice", sync, yes, []string{"+ more\r\n" + ok}, "dnn", ClassProtocol, "before it is offered"},
-		{"tagged BYE", plus, yes, []string{"TAG BYE x\r\n"}, "???", ClassProtocol, "answered with BYE"},
-		{"answered twice", plus, yes, []string{ok + ok}, "d??", ClassProtocol, "out of place"},
-		{"rubbish", plus, yes, []string{ok, "TAG\r\n"}, "d??", ClassProtocol, "out of place"},
-		{"silence", plus, yes, []string{ok, ""}, "d??", ClassTransient, "silent"},
-		{"silence for all", multi, yes, []string{""}, "???", ClassTransient, "silent"},
-		{"BYE", plus, yes, []string{ok, "* BYE [UNAVAILABLE] disk failed\r\n"}, "d??", ClassBusy, "disk failed"},
-		{"hung up", plus, yes, []string{ok, "* OK BYE\r\n"}, "d??", ClassTransient, "connection"},
-		{"flood", plus, yes, []string{strings.Repeat("* 1 EXISTS\r\n", 2000)}, "???", ClassProtocol, "nobody asked for"},
-		{"endless line", plus, yes, []string{strings.Repeat("x", 1<<20)}, "???", ClassProtocol, "line of more than"},
-		{"big literal", plus, yes, []string{"* 1 FETCH (X {1000000000}\r\n"}, "???", ClassProtocol, "exceeds the limit"},
-
-		{"chatter", multi, yes, []string{"* 3 EXISTS\r\n* 1 EXPUNGE\r\n* OK hang on\r\n* 2 FETCH (FLAGS ({3}\r\nabc))\r\n* XFOO ((((\r\n" + ok}, "ddd", 0, ""},
-		{"odd APPENDUID", multi, yes, []string{"TAG OK [APPENDUID 7 1:4294967295] x\r\n"}, "ddd", 0, ""},
-		{"no end of the code", multi, yes, []string{"TAG OK [APPENDUID 7 1:3\r\n"}, "ddd", 0, ""},
-	} {
-		t.Run(c.name, inBubble(func(t *testing.T) {
-			x := script{literals: c.literals, ends: c.ends}
+	for _, c := range hostileAppendCases {
+		t.Run(c.name, withFakeClock(func(t *testing.T) {
+			x := appendScript{literals: c.literals, answers: c.answers}
 			s := serveInMemory(t, x.options(c.caps))
-			o := hasty(s)
+			o := shortOptions(s)
 			o.Limits.Untagged = 1000
 			conn := connect(t, s, o)
 			out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{message("one"), message("two"), message(strings.Repeat("3", 5000))})
@@ -154,7 +171,7 @@ func TestAppendToHostileServers(t *testing.T) {
 	}
 }
 
-// The classes that a caller decides by.
+// The response code of a refused APPEND decides the class of its error.
 func TestAppendRefusalClasses(t *testing.T) {
 	for code, class := range map[string]Class{
 		"": ClassMessage, "[TOOBIG]": ClassMessage, "[TRYCREATE]": ClassMailbox, "[OVERQUOTA]": ClassMailbox,
@@ -169,16 +186,16 @@ func TestAppendRefusalClasses(t *testing.T) {
 	}
 }
 
-// A server that stops reading in the midst of a message and hangs up: its last
-// words are heard though nothing can be written any more.
-func TestAppendByeInTheMidst(t *testing.T) {
+// A server stops reading in the middle of a message, answers and hangs up. Append reads
+// its answer, although it can write nothing more.
+func TestAppendHangUpDuringBody(t *testing.T) {
 	for _, security := range []Security{Plaintext, TLS} {
-		for words, want := range map[string]string{"* BYE message is too big\r\n": "nn", "TAG NO [TOOBIG] x\r\n* BYE message is too big\r\n": "rn"} {
+		for text, want := range map[string]string{"* BYE message is too big\r\n": "nn", "TAG NO [TOOBIG] x\r\n* BYE message is too big\r\n": "rn"} {
 			o := hostile.Options{TLS: security == TLS, Capabilities: "IMAP4rev1 LITERAL+", Mailboxes: inbox()}
 			o.Literal = func(s *hostile.Session, sent string, waits bool) bool {
 				tag, _, _ := strings.Cut(sent, " ")
 				if strings.Contains(sent, "APPEND") {
-					s.Send(strings.ReplaceAll(words, "TAG", tag))
+					s.Send(strings.ReplaceAll(text, "TAG", tag))
 					s.HangUp()
 					return false
 				}
@@ -188,23 +205,23 @@ func TestAppendByeInTheMidst(t *testing.T) {
 			opt := options(s)
 			opt.Security = security
 			conn := connect(t, s, opt)
-			out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{{Size: 100 << 20, Body: &endless{100 << 20, io.EOF}}, message("x")})
+			out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{{Size: 100 << 20, Body: &filler{100 << 20, io.EOF}}, message("x")})
 			if Classify(err) != ClassBusy || !strings.Contains(err.Error(), "too big") || states(out) != want {
-				t.Errorf("%v %q: %s, %v", security, words, states(out), err)
+				t.Errorf("%v %q: %s, %v", security, text, states(out), err)
 			}
 		}
 	}
 }
 
-// A server that takes no octets any more ends in the time for a write.
-func TestAppendToDeafServer(t *testing.T) {
+// Append to a server that reads nothing more fails after Timeouts.Write.
+func TestAppendToServerThatStopsReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := script{literals: []string{"+"}, ends: []string{"TAG OK x\r\n"}, unread: make(chan struct{})}
+		x := appendScript{literals: []string{"+"}, answers: []string{"TAG OK x\r\n"}, unread: make(chan struct{})}
 		s := serveInMemory(t, x.options("LITERAL+ MULTIAPPEND"))
 		o := options(s)
 		o.Timeouts.Write = 200 * time.Millisecond
 		conn := connect(t, s, o)
-		out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{message("x"), {Size: 100 << 20, Body: &endless{100 << 20, io.EOF}}})
+		out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{message("x"), {Size: 100 << 20, Body: &filler{100 << 20, io.EOF}}})
 		close(x.unread)
 		if Classify(err) != ClassTransient || states(out) != "nn" {
 			t.Errorf("%s, %v", states(out), err)
@@ -212,10 +229,10 @@ func TestAppendToDeafServer(t *testing.T) {
 	})
 }
 
-// A body that is not what was announced ends the connection: what was complete
-// before it counts, itself it does not.
+// A body that does not have its announced size, or can not be read, ends the connection.
+// The messages that were complete before it are appended, it is not.
 func TestAppendBodyFails(t *testing.T) {
-	mine := errors.New("disk failed")
+	readErr := errors.New("disk failed")
 	for _, c := range []struct {
 		name string
 		body AppendMessage
@@ -224,18 +241,18 @@ func TestAppendBodyFails(t *testing.T) {
 		{"too short", AppendMessage{Size: 10, Body: strings.NewReader("short")}, io.ErrUnexpectedEOF},
 		{"empty", AppendMessage{Size: 10, Body: strings.NewReader("")}, io.ErrUnexpectedEOF},
 		{"too long", AppendMessage{Size: 10, Body: strings.NewReader("longer than ten")}, nil},
-		{"fails", AppendMessage{Size: 10, Body: &endless{5, mine}}, mine},
-		{"fails late", AppendMessage{Size: 1 << 20, Body: &endless{1<<20 - 1, mine}}, mine},
-		{"fails in place of its end", AppendMessage{Size: 10, Body: &endless{10, mine}}, mine},
+		{"fails", AppendMessage{Size: 10, Body: &filler{5, readErr}}, readErr},
+		{"fails late", AppendMessage{Size: 1 << 20, Body: &filler{1<<20 - 1, readErr}}, readErr},
+		{"fails in place of its end", AppendMessage{Size: 10, Body: &filler{10, readErr}}, readErr},
 	} {
 		for caps, want := range map[string]string{"": "ddnn", "LITERAL+": "ddnn", "LITERAL+ MULTIAPPEND": "nnnn", "MULTIAPPEND": "nnnn"} {
 			t.Run(c.name+" "+caps, func(t *testing.T) {
-				x := script{literals: []string{"+"}, ends: []string{"TAG OK x\r\n"}}
+				x := appendScript{literals: []string{"+"}, answers: []string{"TAG OK x\r\n"}}
 				s := serve(t, x.options(caps))
 				conn := connect(t, s, options(s))
 				big := strings.Repeat("x", 100_000)
 				body := c.body
-				if r, ok := body.Body.(*endless); ok {
+				if r, ok := body.Body.(*filler); ok {
 					again := *r
 					body.Body = &again
 				} else {
@@ -243,7 +260,7 @@ func TestAppendBodyFails(t *testing.T) {
 				}
 				out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{message(big), message(big), body, message("x")})
 				switch {
-				case err == nil, c.is == mine && err != mine, c.is != nil && !errors.Is(err, c.is), Classify(err) != ClassUnknown:
+				case err == nil, c.is == readErr && err != readErr, c.is != nil && !errors.Is(err, c.is), Classify(err) != ClassUnknown:
 					t.Errorf("error %v", err)
 				}
 				if got := states(out); got != want && got != "dnnn" { // the second may have waited in the buffer
@@ -261,6 +278,10 @@ func TestAppendBodyFails(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A panic while a body is read ends the connection, and reaches the caller.
+func TestAppendBodyPanics(t *testing.T) {
 	s := serve(t, hostile.Options{Mailboxes: inbox()})
 	conn := connect(t, s, options(s))
 	func() {
@@ -269,19 +290,21 @@ func TestAppendBodyFails(t *testing.T) {
 				t.Error("no panic came through")
 			}
 		}()
-		_, _ = conn.Append(t.Context(), "INBOX", []AppendMessage{{Size: 10, Body: panicking{}}})
+		_, _ = conn.Append(t.Context(), "INBOX", []AppendMessage{{Size: 10, Body: panicReader{}}})
 	}()
 	if conn.Noop(t.Context()) == nil {
 		t.Error("the connection goes on after a panic in a literal")
 	}
 }
 
-type panicking struct{}
+// panicReader panics when it is read.
+type panicReader struct{}
 
-func (panicking) Read([]byte) (int, error) { panic("Read") }
+func (panicReader) Read([]byte) (int, error) { panic("Read") }
 
-// What can't be said is not begun, and costs nothing.
-func TestAppendNothingUnsendable(t *testing.T) {
+// Append refuses messages that can not be sent before it sends anything. The connection
+// stays usable.
+func TestAppendRejectsUnsendable(t *testing.T) {
 	s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 LITERAL+", Mailboxes: inbox()})
 	conn := connect(t, s, options(s))
 	good := message("x")
@@ -309,16 +332,16 @@ func TestAppendNothingUnsendable(t *testing.T) {
 	}
 }
 
-// reading is a body that cancels when it is read.
-type reading struct {
+// readHook is a body that calls then whenever it is read.
+type readHook struct {
 	io.Reader
 	then func()
 }
 
-func (r *reading) Read(p []byte) (int, error) { r.then(); return r.Reader.Read(p) }
+func (r *readHook) Read(p []byte) (int, error) { r.then(); return r.Reader.Read(p) }
 
-// A context that ends before, while sending, while waiting to be asked, and while
-// waiting for the answer.
+// A context may end before Append, while it sends, while it waits for a continuation, and
+// while it waits for the answer. A message is unknown only if all of it was sent.
 func TestAppendCanceled(t *testing.T) {
 	cause := errors.New("shutting down")
 	for _, c := range []struct{ at, caps, want string }{
@@ -353,7 +376,7 @@ func TestAppendCanceled(t *testing.T) {
 		opt.Timeouts.Answer, opt.Timeouts.Idle = time.Minute, time.Minute
 		conn := connect(t, s, opt)
 		at("before")
-		first := AppendMessage{Size: 1, Body: &reading{strings.NewReader("x"), func() {
+		first := AppendMessage{Size: 1, Body: &readHook{strings.NewReader("x"), func() {
 			if at("body"); c.at == "body" {
 				<-conn.failed.done
 			}

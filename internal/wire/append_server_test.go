@@ -16,9 +16,9 @@ import (
 	"archiverd/internal/utf7"
 )
 
-// several are 300 messages of all kinds with flags, keywords and dates, one of 20
-// MB among them. All lines end in CRLF.
-func several() []dovecot.Msg {
+// corpusMessages returns 300 messages of all kinds with flags, keywords and dates, among
+// them one of 20 MB. All lines end in CRLF.
+func corpusMessages() []dovecot.Msg {
 	var msgs []dovecot.Msg
 	for _, m := range dovecot.Corpus(3, 299) {
 		msgs = append(msgs, m.Msgs...)
@@ -39,6 +39,7 @@ func several() []dovecot.Msg {
 	})
 }
 
+// toAppend returns msgs as messages to append.
 func toAppend(msgs []dovecot.Msg) []AppendMessage {
 	var out []AppendMessage
 	for _, m := range msgs {
@@ -47,10 +48,9 @@ func toAppend(msgs []dovecot.Msg) []AppendMessage {
 	return out
 }
 
-// readBack holds an open mailbox against what was appended to it.
-func readBack(t *testing.T, c *Conn, e Selected, want []dovecot.Msg, out []Appended) {
+// checkAppended compares an open mailbox with the messages appended to it.
+func checkAppended(t *testing.T, c *Conn, e Selected, want []dovecot.Msg, out []Appended) {
 	t.Helper()
-	metas := make(map[uint32]Metadata)
 	var set uid.Set
 	for i, o := range out {
 		if o.State != AppendDone || o.UIDValidity != e.UIDValidity || o.UID == 0 || set.Contains(o.UID) {
@@ -58,23 +58,14 @@ func readBack(t *testing.T, c *Conn, e Selected, want []dovecot.Msg, out []Appen
 		}
 		set.Add(o.UID)
 	}
-	if err := c.FetchMetadata(t.Context(), MetadataQuery{Set: set}, func(m Metadata) error { metas[m.UID] = m; return nil }); err != nil {
-		t.Fatal(err)
-	}
-	sums := make(map[uint32][sha256.Size]byte)
-	err := c.FetchBodies(t.Context(), set, func(u uint32, _ int64, r io.Reader) error {
-		h := sha256.New()
-		_, err := io.Copy(h, r)
-		sums[u] = [sha256.Size]byte(h.Sum(nil))
-		return err
-	})
+	metadata, sums, err := fetchAll(t.Context(), c, set)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, w := range want {
 		u := out[i].UID
 		flags := slices.Sorted(slices.Values(w.Flags))
-		if m := metas[u]; !slices.Equal(m.Flags, flags) || !m.InternalDate.Equal(w.Date) || m.Size != w.Size {
+		if m := metadata[u]; !slices.Equal(m.Flags, flags) || !m.InternalDate.Equal(w.Date) || m.Size != w.Size {
 			t.Errorf("message %d, UID %d: %+v, want %v %v %d", i, u, m, flags, w.Date, w.Size)
 		}
 		if sums[u] != w.SHA256 {
@@ -83,78 +74,90 @@ func readBack(t *testing.T, c *Conn, e Selected, want []dovecot.Msg, out []Appen
 	}
 }
 
-// A real server with MULTIAPPEND and LITERAL+: flags, dates and octets come back as
-// they went, and a refusal costs nothing.
+// Dovecot has MULTIAPPEND and LITERAL+. Flags, dates and octets of appended messages are
+// as they were sent, and a refused APPEND leaves the connection usable.
 func TestAppendToDovecot(t *testing.T) {
 	server := dovecot.Start(t)
 	user := server.User(t, "append")
-	witness := user.Dial(t)
-	want := several()
-	for security, address := range map[Security]string{TLS: server.Addr, Plaintext: server.PlainAddr} {
-		c, err := Dial(t.Context(), Options{Address: address, Security: security, TLS: server.TLS})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		if err := c.Login(t.Context(), Auth{Username: user.Name, Password: []byte(user.Password)}); err != nil {
-			t.Fatal(err)
-		}
-		if !c.HasCapability("MULTIAPPEND") || !c.HasCapability("LITERAL+") {
-			t.Fatal("this Dovecot has no MULTIAPPEND or no LITERAL+")
-		}
-		name := map[Security]string{TLS: "Entwürfe & mehr", Plaintext: "plain"}[security]
-		wireName := utf7.Encode(name)
-		out, err := c.Append(t.Context(), wireName, toAppend(want))
-		if err != nil || out[0].State != AppendRefused || out[299].State != AppendRefused || out[0].Err.(*Error).Code != "TRYCREATE" {
-			t.Fatalf("Append to no mailbox: %+v, %v", out[0], err)
-		}
-		if err := c.Create(t.Context(), wireName); err != nil {
-			t.Fatal(err)
-		}
-		out, err = c.Append(t.Context(), wireName, toAppend(want))
-		if err != nil {
-			t.Fatal(err)
-		}
-		e, err := c.Select(t.Context(), wireName)
-		if err != nil || e.ReadOnly || e.Messages != 300 || !e.HasPermanentFlags || !e.AllowsNewKeywords || !slices.Contains(e.PermanentFlags, "big-one") {
-			t.Errorf("Select = %+v, %v", e, err)
-		}
-		readBack(t, c, e, want, out)
-		got := witness.Read(name)
-		for i, w := range want {
-			if g := got[i]; g.UID != out[i].UID || g.SHA256 != w.SHA256 || !g.Date.Equal(w.Date) || !slices.Equal(g.Flags, slices.Sorted(slices.Values(w.Flags))) {
-				t.Errorf("the witness has %+v, want %+v", g, w)
+	corpus := corpusMessages()
+	for _, c := range []struct {
+		name     string // of the mailbox
+		security Security
+		address  string
+	}{{"Entwürfe & mehr", TLS, server.Addr}, {"plain", Plaintext, server.PlainAddr}} {
+		t.Run(c.name, func(t *testing.T) {
+			conn := dialAndLogin(t, Options{Address: c.address, Security: c.security, TLS: server.TLS}, user.Name, user.Password)
+			if !conn.HasCapability("MULTIAPPEND") || !conn.HasCapability("LITERAL+") {
+				t.Fatal("this Dovecot has no MULTIAPPEND or no LITERAL+")
 			}
-		}
+			witness := user.Dial(t)
+			appendCorpus(t, conn, witness, c.name, corpus)
+			appendRefused(t, conn, witness, c.name)
+		})
+	}
+}
 
-		// One of no octets, which Dovecot refuses, among others; the mailbox is open now.
-		out, err = c.Append(t.Context(), wireName, []AppendMessage{message("a: b\r\n\r\n"), message(""), message("c: d\r\n\r\n")})
-		if err != nil || states(out) != "drd" {
-			t.Errorf("Append = %s, %v", states(out), err)
-		}
-		// All or nothing.
-		for _, bad := range []AppendMessage{message("x DELETE INBOX\r\ny NOOP\r\n", strings.Repeat("k", 1000)), message("x DELETE INBOX\r\ny NOOP\r\n", `\XFoo`)} {
-			out, err = c.Append(t.Context(), wireName, []AppendMessage{message("e: f\r\n\r\n"), bad, message(strings.Repeat("g", 1<<20))})
-			if err != nil || states(out) != "rrr" {
-				t.Errorf("Append = %s, %v", states(out), err)
-			}
-		}
-		if s, err := c.Status(t.Context(), wireName); err != nil || s.Messages != 302 {
-			t.Errorf("Status = %+v, %v", s, err)
-		}
-		// A body that ends too soon: nothing of it is there.
-		short := AppendMessage{Size: 1 << 20, Body: strings.NewReader("short")}
-		if out, err := c.Append(t.Context(), wireName, []AppendMessage{message("h: i\r\n\r\n"), short}); err == nil || states(out) != "nn" {
-			t.Errorf("Append = %s, %v", states(out), err)
-		}
-		if n := len(witness.Read(name)); n != 302 {
-			t.Errorf("%d messages", n)
+// appendCorpus appends want to a new mailbox, and compares what the client and the
+// witness read there. The mailbox is open for writing afterwards.
+func appendCorpus(t *testing.T, c *Conn, witness *dovecot.Client, name string, want []dovecot.Msg) {
+	t.Helper()
+	wireName := utf7.Encode(name)
+	out, err := c.Append(t.Context(), wireName, toAppend(want))
+	if err != nil || out[0].State != AppendRefused || out[299].State != AppendRefused || out[0].Err.(*Error).Code != "TRYCREATE" {
+		t.Fatalf("Append to no mailbox: %+v, %v", out[0], err)
+	}
+	if err := c.Create(t.Context(), wireName); err != nil {
+		t.Fatal(err)
+	}
+	out, err = c.Append(t.Context(), wireName, toAppend(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := c.Select(t.Context(), wireName)
+	if err != nil || e.ReadOnly || e.Messages != 300 || !e.HasPermanentFlags || !e.AllowsNewKeywords || !slices.Contains(e.PermanentFlags, "big-one") {
+		t.Errorf("Select = %+v, %v", e, err)
+	}
+	checkAppended(t, c, e, want, out)
+	got := witness.Read(name)
+	for i, w := range want {
+		if g := got[i]; g.UID != out[i].UID || g.SHA256 != w.SHA256 || !g.Date.Equal(w.Date) || !slices.Equal(g.Flags, slices.Sorted(slices.Values(w.Flags))) {
+			t.Errorf("the witness has %+v, want %+v", g, w)
 		}
 	}
 }
 
-// Our own server, without MULTIAPPEND: one command a message, ahead of the answers,
-// and octets that no other server would keep.
+// appendRefused appends messages that Dovecot refuses to the open mailbox with the 300
+// messages of appendCorpus.
+func appendRefused(t *testing.T, c *Conn, witness *dovecot.Client, name string) {
+	t.Helper()
+	wireName := utf7.Encode(name)
+	// An empty message among others is refused alone.
+	out, err := c.Append(t.Context(), wireName, []AppendMessage{message("a: b\r\n\r\n"), message(""), message("c: d\r\n\r\n")})
+	if err != nil || states(out) != "drd" {
+		t.Errorf("Append = %s, %v", states(out), err)
+	}
+	// A flag that is refused costs all messages of the command.
+	for _, bad := range []AppendMessage{message("x DELETE INBOX\r\ny NOOP\r\n", strings.Repeat("k", 1000)), message("x DELETE INBOX\r\ny NOOP\r\n", `\XFoo`)} {
+		out, err = c.Append(t.Context(), wireName, []AppendMessage{message("e: f\r\n\r\n"), bad, message(strings.Repeat("g", 1<<20))})
+		if err != nil || states(out) != "rrr" {
+			t.Errorf("Append = %s, %v", states(out), err)
+		}
+	}
+	if s, err := c.Status(t.Context(), wireName); err != nil || s.Messages != 302 {
+		t.Errorf("Status = %+v, %v", s, err)
+	}
+	// Nothing is appended if a body ends too soon.
+	short := AppendMessage{Size: 1 << 20, Body: strings.NewReader("short")}
+	if out, err := c.Append(t.Context(), wireName, []AppendMessage{message("h: i\r\n\r\n"), short}); err == nil || states(out) != "nn" {
+		t.Errorf("Append = %s, %v", states(out), err)
+	}
+	if n := len(witness.Read(name)); n != 302 {
+		t.Errorf("%d messages", n)
+	}
+}
+
+// Package imapd has LITERAL+ but no MULTIAPPEND: Append sends a command for each message
+// without waiting for the answers. The server stores octets that others refuse.
 func TestAppendToImapd(t *testing.T) {
 	server := imapd.New(imapd.Options{SpoolDir: t.TempDir()})
 	defer server.Close()
@@ -163,18 +166,11 @@ func TestAppendToImapd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := Dial(t.Context(), Options{Address: address, Security: Plaintext})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if err := c.Login(t.Context(), Auth{Username: "alice", Password: []byte("secret")}); err != nil {
-		t.Fatal(err)
-	}
+	c := dialAndLogin(t, Options{Address: address, Security: Plaintext}, "alice", "secret")
 	if c.HasCapability("MULTIAPPEND") || !c.HasCapability("LITERAL+") {
-		t.Fatal("not the server that this is about")
+		t.Fatal("the capabilities of package imapd changed")
 	}
-	want := several()
+	want := corpusMessages()
 	odd := [][]byte{[]byte("NUL \x00 and bare \n and \r"), nil, []byte("no line end"), []byte("\x80\xff"), []byte("{5+}\r\n")}
 	for _, file := range dovecot.Mail(t) {
 		odd = append(odd, file.Data)
@@ -212,22 +208,15 @@ func TestAppendToImapd(t *testing.T) {
 	if err != nil || e.ReadOnly {
 		t.Errorf("Select = %+v, %v", e, err)
 	}
-	readBack(t, c, e, want, out)
+	checkAppended(t, c, e, want, out)
 }
 
-// Dovecot answers a command line of over 64 KiB with BAD and reads on behind it: the
-// mail of such a message must not have been sent, or it is run as commands.
+// Dovecot answers a command line of over 64 KiB with BAD and reads the next line as a
+// command: Append must not have sent the message, or its text is run as commands.
 func TestAppendManyFlagsToDovecot(t *testing.T) {
 	server := dovecot.Start(t)
 	user := server.User(t, "append")
-	c, err := Dial(t.Context(), Options{Address: server.Addr, TLS: server.TLS})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if err := c.Login(t.Context(), Auth{Username: user.Name, Password: []byte(user.Password)}); err != nil {
-		t.Fatal(err)
-	}
+	c := dialAndLogin(t, Options{Address: server.Addr, TLS: server.TLS}, user.Name, user.Password)
 	mail := message("Subject: x\r\n\r\ne1 CREATE Smuggled\r\n", manyFlags(70000)...)
 	out, err := c.Append(t.Context(), "INBOX", []AppendMessage{mail})
 	if states(out) != "r" && err == nil {

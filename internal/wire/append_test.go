@@ -17,12 +17,13 @@ import (
 	"archiverd/internal/testing/hostile"
 )
 
-// message is one to append.
+// message returns a message to append, without a date.
 func message(body string, flags ...string) AppendMessage {
 	return AppendMessage{Flags: flags, Size: int64(len(body)), Body: strings.NewReader(body)}
 }
 
-// states are what became of the messages, in short.
+// states returns the states of the messages, a letter each: not sent (n), done (d),
+// refused (r), unknown (?).
 func states(out []Appended) string {
 	var b strings.Builder
 	for _, o := range out {
@@ -31,13 +32,14 @@ func states(out []Appended) string {
 	return b.String()
 }
 
-// asked notes for each literal whether the client waited to be asked for it.
-type asked struct {
+// literalWaits records for each literal of an APPEND whether the client waited for a
+// continuation.
+type literalWaits struct {
 	mu   sync.Mutex
 	list []bool
 }
 
-func (a *asked) literal(_ *hostile.Session, sent string, waits bool) bool {
+func (a *literalWaits) record(_ *hostile.Session, sent string, waits bool) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if strings.Contains(sent, "APPEND") {
@@ -46,43 +48,36 @@ func (a *asked) literal(_ *hostile.Session, sent string, waits bool) bool {
 	return true
 }
 
-// Every way in which a server may want its literals, with and without MULTIAPPEND.
+// appendCase is an APPEND of four messages.
+type appendCase struct {
+	caps  string
+	waits []bool // for each message: the client waits for a continuation
+	one   bool   // all go in one command, MULTIAPPEND
+}
+
+var appendCases = []appendCase{
+	{"", []bool{true, true, true, true}, false},
+	{"LITERAL-", []bool{false, true, false, false}, false},
+	{"LITERAL+", []bool{false, false, false, false}, false},
+	{"MULTIAPPEND", []bool{true, true, true, true}, true},
+	{"LITERAL- MULTIAPPEND", []bool{false, true, false, false}, true},
+	{"LITERAL+ MULTIAPPEND", []bool{false, false, false, false}, true},
+	{"LITERAL+ LITERAL- multiappend", []bool{false, false, false, false}, true},
+}
+
+// Append sends all messages in the form that the server's capabilities allow, and
+// returns the UIDs of APPENDUID: with LITERAL+ or LITERAL- it does not wait for
+// continuations, with MULTIAPPEND it sends one command.
 func TestAppend(t *testing.T) {
-	small, big := "Subject: small\r\n\r\nx", strings.Repeat("0123456789abcde\n", 1000)
-	date := time.Date(2024, 2, 1, 3, 4, 5, 0, time.FixedZone("", -7*3600))
-	for _, c := range []struct {
-		caps  string
-		waits []bool
-		one   bool
-	}{
-		{"", []bool{true, true, true, true}, false},
-		{"LITERAL-", []bool{false, true, false, false}, false},
-		{"LITERAL+", []bool{false, false, false, false}, false},
-		{"MULTIAPPEND", []bool{true, true, true, true}, true},
-		{"LITERAL- MULTIAPPEND", []bool{false, true, false, false}, true},
-		{"LITERAL+ MULTIAPPEND", []bool{false, false, false, false}, true},
-		{"LITERAL+ LITERAL- multiappend", []bool{false, false, false, false}, true},
-	} {
+	for _, c := range appendCases {
 		t.Run(c.caps, func(t *testing.T) {
-			var notes asked
-			uid := 40
+			var literals literalWaits
 			s := serve(t, hostile.Options{
-				Capabilities: "IMAP4rev1 AUTH=PLAIN " + c.caps, Mailboxes: inbox(), Literal: notes.literal,
-				Script: func(s *hostile.Session, cmd hostile.Command) bool {
-					if cmd.Name != "APPEND" {
-						return false
-					}
-					uids := fmt.Sprint(uid)
-					if uid++; c.one {
-						uids = "40:41,50,60"
-					}
-					s.Send("* 3 EXISTS\r\n* 1 RECENT\r\n" + cmd.Tag + " OK [APPENDUID 7 " + uids + "] x\r\n")
-					return true
-				},
+				Capabilities: "IMAP4rev1 AUTH=PLAIN " + c.caps, Mailboxes: inbox(), Literal: literals.record, Script: answerAppendUID(c.one),
 			})
 			conn := connect(t, s, options(s))
-			msgs := []AppendMessage{message(small, `\Seen`, "$Junk"), message(big), message("NUL \x00, bare \r and\n{5+}\r\n", "x"), message(strings.Repeat("y", 4096))}
-			msgs[0].Date = date
+			msgs := []AppendMessage{message(smallMail, `\Seen`, "$Junk"), message(largeMail), message("NUL \x00, bare \r and\n{5+}\r\n", "x"), message(strings.Repeat("y", 4096))}
+			msgs[0].Date = time.Date(2024, 2, 1, 3, 4, 5, 0, time.FixedZone("", -7*3600))
 			out, err := conn.Append(t.Context(), `a "b" \c`, msgs)
 			if err != nil || states(out) != "dddd" {
 				t.Fatalf("Append = %v, %v", out, err)
@@ -96,40 +91,12 @@ func TestAppend(t *testing.T) {
 					t.Errorf("message %d: %+v, want UID %d", i, o, want[i])
 				}
 			}
-			plus := func(i int) string {
-				if c.waits[i] {
-					return ""
-				}
-				return "+"
-			}
-			const name = `"a \"b\" \\c"`
-			parts := []string{
-				fmt.Sprintf(` (\Seen $Junk) " 1-Feb-2024 03:04:05 -0700" {19%s}`+"\r\n%s", plus(0), small),
-				fmt.Sprintf(" {16000%s}\r\n%s", plus(1), big),
-				fmt.Sprintf(" (x) {24%s}\r\nNUL \x00, bare \r and\n{5+}\r\n", plus(2)),
-				fmt.Sprintf(" {4096%s}\r\n%s", plus(3), strings.Repeat("y", 4096)),
-			}
-			commands := []string{"APPEND " + name + strings.Join(parts, "")}
-			if !c.one {
-				commands = nil
-				for _, p := range parts {
-					commands = append(commands, "APPEND "+name+p)
-				}
-			}
-			var got []string
-			for _, line := range s.Commands() {
-				if strings.HasPrefix(line, "APPEND") {
-					got = append(got, line)
-				}
-			}
-			for i := range commands {
-				commands[i] = strings.TrimSpace(commands[i]) // as the server notes them
-			}
-			if !slices.Equal(got, commands) {
+			got := slices.DeleteFunc(s.Commands(), func(line string) bool { return !strings.HasPrefix(line, "APPEND") })
+			if commands := c.commands(); !slices.Equal(got, commands) {
 				t.Errorf("got  %.300q\nwant %.300q", got, commands)
 			}
-			if !slices.Equal(notes.list, c.waits) {
-				t.Errorf("waited: %v, want %v", notes.list, c.waits)
+			if !slices.Equal(literals.list, c.waits) {
+				t.Errorf("waited: %v, want %v", literals.list, c.waits)
 			}
 			if err := conn.Noop(t.Context()); err != nil {
 				t.Error(err)
@@ -138,11 +105,59 @@ func TestAppend(t *testing.T) {
 	}
 }
 
-// Where the server may refuse what stands before a literal, it must ask for it: else
-// it might take the mail for commands.
-func TestAppendMailIsNoCommand(t *testing.T) {
-	var notes asked
-	s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 LITERAL+ MULTIAPPEND", Mailboxes: inbox(), Literal: notes.literal, Script: answer("APPEND", "TAG OK x\r\n")})
+// smallMail and largeMail fit and do not fit in a literal of LITERAL-.
+var (
+	smallMail = "Subject: small\r\n\r\nx"
+	largeMail = strings.Repeat("0123456789abcde\n", 1000)
+)
+
+// answerAppendUID returns a script that answers each APPEND with the next UID from 40
+// on, or, if one is set, with the UIDs of four messages.
+func answerAppendUID(one bool) func(*hostile.Session, hostile.Command) bool {
+	next := 40
+	return func(s *hostile.Session, cmd hostile.Command) bool {
+		if cmd.Name != "APPEND" {
+			return false
+		}
+		uids := fmt.Sprint(next)
+		if next++; one {
+			uids = "40:41,50,60"
+		}
+		s.Send("* 3 EXISTS\r\n* 1 RECENT\r\n" + cmd.Tag + " OK [APPENDUID 7 " + uids + "] x\r\n")
+		return true
+	}
+}
+
+// commands returns the commands that TestAppend must send, in the form of
+// hostile.Server.Commands: without tags and surrounding space.
+func (c appendCase) commands() []string {
+	plus := func(i int) string {
+		if c.waits[i] {
+			return ""
+		}
+		return "+"
+	}
+	parts := []string{
+		fmt.Sprintf(` (\Seen $Junk) " 1-Feb-2024 03:04:05 -0700" {19%s}`+"\r\n%s", plus(0), smallMail),
+		fmt.Sprintf(" {16000%s}\r\n%s", plus(1), largeMail),
+		fmt.Sprintf(" (x) {24%s}\r\nNUL \x00, bare \r and\n{5+}\r\n", plus(2)),
+		fmt.Sprintf(" {4096%s}\r\n%s", plus(3), strings.Repeat("y", 4096)),
+	}
+	if c.one {
+		parts = []string{strings.Join(parts, "")}
+	}
+	for i, p := range parts {
+		parts[i] = strings.TrimSpace(`APPEND "a \"b\" \\c"` + p)
+	}
+	return parts
+}
+
+// A server may refuse the part of a command before a literal: an unusual flag, or a line
+// that is too long. Append then waits for the continuation even with LITERAL+, because
+// such a server reads the literal as commands.
+func TestAppendHeadThatMayBeRefused(t *testing.T) {
+	var notes literalWaits
+	s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 LITERAL+ MULTIAPPEND", Mailboxes: inbox(), Literal: notes.record, Script: answer("APPEND", "TAG OK x\r\n")})
 	conn := connect(t, s, options(s))
 	out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{message("a", `\seen`, "x"), message("b", `\Seen`, `\XFoo`), message("c"), message("d", manyFlags(5000)...)})
 	if err != nil || states(out) != "dddd" || !slices.Equal(notes.list, []bool{false, true, false, true}) {
@@ -150,7 +165,7 @@ func TestAppendMailIsNoCommand(t *testing.T) {
 	}
 }
 
-// manyFlags are keywords of so many octets together.
+// manyFlags returns keywords that have octets together.
 func manyFlags(octets int) (flags []string) {
 	for i := range octets / 10 {
 		flags = append(flags, fmt.Sprintf("k%08d", i))
@@ -158,8 +173,9 @@ func manyFlags(octets int) (flags []string) {
 	return flags
 }
 
-// A message of no octets would revoke a whole MULTIAPPEND (RFC 3502).
-func TestAppendEmptyGoesAlone(t *testing.T) {
+// An empty message cancels a whole MULTIAPPEND (RFC 3502): Append sends it in a command
+// of its own.
+func TestAppendEmptyMessageHasItsOwnCommand(t *testing.T) {
 	n := 0
 	s := serve(t, hostile.Options{
 		Capabilities: "IMAP4rev1 LITERAL+ MULTIAPPEND", Mailboxes: inbox(),
@@ -185,9 +201,10 @@ func TestAppendEmptyGoesAlone(t *testing.T) {
 	}
 }
 
-// Commands go ahead of their answers, 64 of them or 4 MiB and no more.
-func TestAppendAhead(t *testing.T) {
-	for _, c := range []struct{ messages, octets, hold int }{{150, 10, 64}, {10, 1 << 20, 4}, {3, 5 << 20, 1}} {
+// Append sends commands before the answers to those before them have come: at most 64, or
+// 4 MiB. Answers may come in any order.
+func TestAppendIsPipelined(t *testing.T) {
+	for _, c := range []struct{ messages, octets, unanswered int }{{150, 10, 64}, {10, 1 << 20, 4}, {3, 5 << 20, 1}} {
 		var tags []string
 		n := 0
 		s := serve(t, hostile.Options{
@@ -197,7 +214,7 @@ func TestAppendAhead(t *testing.T) {
 					return false
 				}
 				tags = append(tags, cmd.Tag)
-				if n++; len(tags) == c.hold || n == c.messages {
+				if n++; len(tags) == c.unanswered || n == c.messages {
 					for i := range tags { // the last first
 						kind := "OK"
 						if tag := tags[len(tags)-1-i]; strings.HasSuffix(tag, "5") {
@@ -228,7 +245,8 @@ func TestAppendAhead(t *testing.T) {
 	}
 }
 
-// A server that says much for each command can't bring both sides to a stop.
+// A server that sends much for each command does not lead to a deadlock, in which both
+// sides only write.
 func TestAppendToTalkativeServer(t *testing.T) {
 	chatter := strings.Repeat("* 3 EXISTS\r\n", 200)
 	s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 LITERAL+", Mailboxes: inbox(), Script: answer("APPEND", chatter+"TAG OK x\r\n")})
@@ -242,6 +260,7 @@ func TestAppendToTalkativeServer(t *testing.T) {
 	}
 }
 
+// appendUIDs accepts only a response code that has a UID for each message.
 func TestAppendUIDs(t *testing.T) {
 	for _, c := range []struct {
 		args string
@@ -260,6 +279,8 @@ func TestAppendUIDs(t *testing.T) {
 	}
 }
 
+// ValidFlag accepts what a client may send as a flag: an atom, with or without a
+// backslash, and not \Recent.
 func TestValidFlag(t *testing.T) {
 	for flag, want := range map[string]bool{
 		`\Seen`: true, "$Junk": true, "NonJunk": true, `\XFoo`: true, "a/b": true, "x:y": true, "[x": true,
@@ -272,13 +293,13 @@ func TestValidFlag(t *testing.T) {
 	}
 }
 
-// endless gives n octets and then the end, or the error in its place.
-type endless struct {
+// filler is a reader of n octets and then err.
+type filler struct {
 	n   int64
 	err error
 }
 
-func (e *endless) Read(p []byte) (int, error) {
+func (e *filler) Read(p []byte) (int, error) {
 	if e.n == 0 {
 		return 0, e.err
 	}
@@ -290,14 +311,14 @@ func (e *endless) Read(p []byte) (int, error) {
 	return int(n), nil
 }
 
-// 200 MB pass through a buffer of 64 KiB.
+// Append of 200 MB allocates less than 1 MiB.
 func TestAppendNeedsLittleMemory(t *testing.T) {
 	const size = 200 << 20
 	for _, caps := range []string{"", "LITERAL+ MULTIAPPEND"} {
 		s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 " + caps, Mailboxes: inbox(), Drop: 1, Script: answer("APPEND", "TAG OK x\r\n")})
 		conn := connect(t, s, options(s))
-		octets := grown(func() {
-			out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{{Size: size, Body: &endless{size, io.EOF}}})
+		octets := allocated(func() {
+			out, err := conn.Append(t.Context(), "INBOX", []AppendMessage{{Size: size, Body: &filler{size, io.EOF}}})
 			if err != nil || states(out) != "d" {
 				t.Errorf("Append = %v, %v", out, err)
 			}
@@ -308,45 +329,45 @@ func TestAppendNeedsLittleMemory(t *testing.T) {
 	}
 }
 
-// breaking is a connection whose writes fail after some, the last of them in the middle.
-type breaking struct {
+// breakingConn is a connection whose writes fail after a number of them, once it is armed.
+type breakingConn struct {
 	net.Conn
-	mu    sync.Mutex
-	armed bool
-	left  int    // writes that still work
-	got   []byte // octets that the server has
-	tried int    // octets of the write that failed
+	mu           sync.Mutex
+	armed        bool
+	writesLeft   int    // writes that still work
+	written      []byte // octets that the server has
+	failedOctets int    // octets of the write that failed; any of them may have been sent
 }
 
-func (b *breaking) Write(p []byte) (int, error) {
+func (b *breakingConn) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.armed {
-		if b.left--; b.left < 0 {
-			b.tried = len(p)
+		if b.writesLeft--; b.writesLeft < 0 {
+			b.failedOctets = len(p)
 			b.Close()
 			return 0, errors.New("cable is cut")
 		}
-		b.got = append(b.got, p...)
+		b.written = append(b.written, p...)
 	}
 	return b.Conn.Write(p)
 }
 
-// Wherever writing breaks off: a message that is not sent is one whose command the
-// server can't have whole, and one is unknown only if it might.
+// The connection breaks at any write. A message is not sent if the server can not have
+// its whole command, and unknown if it may have it.
 func TestAppendBrokenWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		head := len("X2 APPEND \"INBOX\" {65000+}\r\n")
 		for _, size := range []int{1, appendBufferSize - head - 3, appendBufferSize - head - 2, appendBufferSize - head - 1, appendBufferSize - head, appendBufferSize - head + 1, 3 * appendBufferSize} {
 			for left := range 6 {
 				s := serveInMemory(t, hostile.Options{Capabilities: "IMAP4rev1 LITERAL+", Mailboxes: inbox(), Script: func(s *hostile.Session, cmd hostile.Command) bool {
-					return cmd.Name == "APPEND" // says nothing
+					return cmd.Name == "APPEND" // no answer
 				}})
-				o := hasty(s)
-				var wire *breaking
+				o := shortOptions(s)
+				var wire *breakingConn
 				o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 					raw, err := s.Dial(ctx, network, address)
-					wire = &breaking{Conn: raw, left: left}
+					wire = &breakingConn{Conn: raw, writesLeft: left}
 					return wire, err
 				}
 				conn := connect(t, s, o)
@@ -361,17 +382,17 @@ func TestAppendBrokenWrites(t *testing.T) {
 				for i := range 2 {
 					whole = fmt.Appendf(whole, "X%d APPEND \"INBOX\" {%d+}\r\n%s\r\n", i+2, size, body)
 					want := AppendNotSent
-					if len(wire.got)+wire.tried >= len(whole) {
+					if len(wire.written)+wire.failedOctets >= len(whole) {
 						want = AppendUnknown
 					}
 					if out[i].State != want {
-						t.Errorf("size %d, %d writes: message %d is %d with %d and %d octets of %d", size, left, i, out[i].State, len(wire.got), wire.tried, len(whole))
+						t.Errorf("size %d, %d writes: message %d is %d with %d and %d octets of %d", size, left, i, out[i].State, len(wire.written), wire.failedOctets, len(whole))
 					}
 				}
-				if !bytes.HasPrefix(whole, wire.got) {
+				if !bytes.HasPrefix(whole, wire.written) {
 					t.Errorf("size %d, %d writes: other octets", size, left)
 				}
-				if wire.tried == 0 { // all was written
+				if wire.failedOctets == 0 { // all was written
 					break
 				}
 			}

@@ -9,9 +9,9 @@ import (
 	"archiverd/internal/testing/hostile"
 )
 
-// BenchmarkBodies is what a message costs between socket and fn, the server's
-// part (the same process) included.
-func BenchmarkBodies(b *testing.B) {
+// BenchmarkFetchBodies measures a message between socket and callback. The server runs in
+// the same process and is measured too.
+func BenchmarkFetchBodies(b *testing.B) {
 	for _, security := range []Security{Plaintext, TLS} {
 		for _, size := range []int{2 << 10, 8 << 10, 40 << 10} {
 			b.Run(fmt.Sprintf("%s/%dKB", map[Security]string{Plaintext: "plain", TLS: "TLS"}[security], size>>10), func(b *testing.B) {
@@ -37,7 +37,7 @@ func BenchmarkBodies(b *testing.B) {
 				b.ReportAllocs()
 				b.ResetTimer()
 				n := 0
-				err := c.FetchBodies(b.Context(), span(1, uint32(b.N)), func(_ uint32, _ int64, r io.Reader) error {
+				err := c.FetchBodies(b.Context(), uidRange(1, uint32(b.N)), func(_ uint32, _ int64, r io.Reader) error {
 					n++
 					_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, buf)
 					return err

@@ -14,8 +14,8 @@ import (
 	"archiverd/internal/testing/hostile"
 )
 
-// What comes through compression, switched on in the middle of a session, is what came
-// before; also where the server begins to compress in the packet of its OK.
+// Compress in the middle of a session changes no octet of what is fetched, and is sent
+// once. The server may compress from the octet behind its OK on, in the same packet.
 func TestCompress(t *testing.T) {
 	for _, security := range []Security{Plaintext, TLS} {
 		big := strings.Repeat("all the same ", 20_000)
@@ -29,8 +29,8 @@ func TestCompress(t *testing.T) {
 		o := options(s)
 		o.Security, o.Timeouts = security, Timeouts{}
 		c := connect(t, s, o)
-		for i := range 3 { // before, after, and asked for again
-			got, err := bodies(t.Context(), c, span(1, 3))
+		for i := range 3 { // before Compress, after it, after a second one
+			got, err := fetchBodies(t.Context(), c, uidRange(1, 3))
 			if err != nil || got[1] != "one" || got[2] != big || got[3] != "three" {
 				t.Fatalf("%d: %d messages, %v", i, len(got), err)
 			}
@@ -42,7 +42,7 @@ func TestCompress(t *testing.T) {
 			}
 		}
 		if n := strings.Count(strings.Join(s.Commands(), "\n"), "COMPRESS DEFLATE"); n != 1 {
-			t.Errorf("asked %d times", n)
+			t.Errorf("COMPRESS sent %d times", n)
 		}
 		if err := c.Logout(t.Context()); err != nil {
 			t.Error(err)
@@ -50,7 +50,7 @@ func TestCompress(t *testing.T) {
 	}
 }
 
-// A server that refuses, or says what it can't, is read on as before.
+// A connection works on without compression if the server refuses COMPRESS.
 func TestCompressRefused(t *testing.T) {
 	for _, reply := range []string{"NO [COMPRESSIONACTIVE] twice", "BAD what?"} {
 		s := serve(t, hostile.Options{Deflate: true, Mailboxes: inbox("one"), Script: func(s *hostile.Session, cmd hostile.Command) bool {
@@ -63,13 +63,13 @@ func TestCompressRefused(t *testing.T) {
 		o := options(s)
 		o.Compress = CompressAlways
 		c := connect(t, s, o)
-		if got, err := bodies(t.Context(), c, span(1, 1)); err != nil || got[1] != "one" {
+		if got, err := fetchBodies(t.Context(), c, uidRange(1, 1)); err != nil || got[1] != "one" {
 			t.Errorf("%s: %v %v", reply, got, err)
 		}
 	}
 }
 
-// Whatever is packed, the limits count it as it comes out.
+// Limits count octets after decompression.
 func TestCompressBomb(t *testing.T) {
 	for name, bomb := range map[string]func(s *hostile.Session, cmd hostile.Command){
 		"a line without end": func(s *hostile.Session, _ hostile.Command) { s.Flood(strings.Repeat("x", 64<<10)) },
@@ -110,13 +110,13 @@ func TestCompressBomb(t *testing.T) {
 	}
 }
 
-// What is no DEFLATE, its end, or blocks of nothing without end are a broken
-// connection, within the time for an answer.
-func TestCompressRubbish(t *testing.T) {
+// Invalid DEFLATE data, its end, and endless empty blocks break the connection within
+// Timeouts.Answer.
+func TestCompressInvalidData(t *testing.T) {
 	for name, octets := range map[string]string{
-		"rubbish":           "\xff\xff\xff\xff\xff",
-		"the end":           "\x01\x00\x00\xff\xff",
-		"blocks of nothing": strings.Repeat("\x00\x00\x00\xff\xff", 1<<10),
+		"rubbish":      "\xff\xff\xff\xff\xff",
+		"the end":      "\x01\x00\x00\xff\xff",
+		"empty blocks": strings.Repeat("\x00\x00\x00\xff\xff", 1<<10),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN COMPRESS=DEFLATE", Mailboxes: inbox("one"), Script: func(s *hostile.Session, cmd hostile.Command) bool {
@@ -124,7 +124,7 @@ func TestCompressRubbish(t *testing.T) {
 					return false
 				}
 				s.Send(cmd.Tag + " OK go\r\n")
-				if name == "blocks of nothing" {
+				if name == "empty blocks" {
 					s.Flood(octets)
 				} else {
 					s.Send(octets)
@@ -136,9 +136,10 @@ func TestCompressRubbish(t *testing.T) {
 			if err := c.Compress(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			// Real time: the client is never idle while it reads blocks of nothing. The
-			// short timeouts begin here, so that a busy machine fails no step before.
-			c.options.Timeouts, c.in.deadline.timeouts = short, short
+			// This needs the real clock: the client is never idle while it reads empty
+			// blocks. The short timeouts start here, so that a busy machine fails no
+			// step before.
+			c.options.Timeouts, c.in.deadline.timeouts = shortTimeouts, shortTimeouts
 			if err := c.Noop(t.Context()); Classify(err) != ClassTransient {
 				t.Errorf("error is %v", err)
 			}
@@ -146,7 +147,7 @@ func TestCompressRubbish(t *testing.T) {
 	}
 }
 
-// A server may end what it says for now with a block of text, and nothing behind it.
+// An answer is read as soon as its block has come, without an empty block behind it.
 func TestCompressPartialFlush(t *testing.T) {
 	s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN COMPRESS=DEFLATE", Mailboxes: inbox("one"), Script: func(s *hostile.Session, cmd hostile.Command) bool {
 		if cmd.Name != "COMPRESS" {
@@ -168,8 +169,8 @@ func TestCompressPartialFlush(t *testing.T) {
 	}
 }
 
-// A link is slow by what comes in the middle of answers, and not by little.
-func TestSlow(t *testing.T) {
+// A link is slow only after enough octets and time to measure its speed.
+func TestIsSlow(t *testing.T) {
 	for _, c := range []struct {
 		got  int64
 		took time.Duration
@@ -189,6 +190,7 @@ func TestSlow(t *testing.T) {
 	}
 }
 
+// IsSlow reports a link that delivers 16 KiB every 30 ms.
 func TestSlowLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		body := strings.Repeat("x", 400<<10)
@@ -197,10 +199,10 @@ func TestSlowLink(t *testing.T) {
 		o.Timeouts = Timeouts{}
 		o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := s.Dial(ctx, network, address)
-			return dawdler{conn, 30 * time.Millisecond}, err
+			return slowConn{conn, 30 * time.Millisecond}, err
 		}
 		conn := connect(t, s, o)
-		if _, err := bodies(t.Context(), conn, span(1, 2)); err != nil {
+		if _, err := fetchBodies(t.Context(), conn, uidRange(1, 2)); err != nil {
 			t.Fatal(err)
 		}
 		if !conn.IsSlow() {
@@ -209,18 +211,19 @@ func TestSlowLink(t *testing.T) {
 	})
 }
 
-// dawdler is a link that brings 16 KiB at a time, after a pause.
-type dawdler struct {
+// slowConn is a connection that delivers at most 16 KiB at a time, after a pause.
+type slowConn struct {
 	net.Conn
 	pause time.Duration
 }
 
-func (d dawdler) Read(p []byte) (int, error) {
+func (d slowConn) Read(p []byte) (int, error) {
 	<-time.After(d.pause)
 	return d.Conn.Read(p[:min(len(p), 16<<10)])
 }
 
-// Dovecot's compression, over TLS, in the middle of a session.
+// Compression by Dovecot, over TLS and in the middle of a session, saves at least a tenth
+// of the octets and changes none of the messages.
 func TestCompressDovecot(t *testing.T) {
 	srv := dovecot.StartWith(t, dovecot.Options{Deflate: true})
 	u := srv.User(t, "alice")
@@ -230,27 +233,20 @@ func TestCompressDovecot(t *testing.T) {
 		client.Append("INBOX", m)
 		want = append(want, string(m.Body))
 	}
-	var counted counter
-	o := Options{Address: srv.Addr, TLS: srv.TLS, Dial: counted.dial}
-	c, err := Dial(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if err := c.Login(t.Context(), Auth{Username: u.Name, Password: []byte(u.Password)}); err != nil {
-		t.Fatal(err)
-	}
+	var connection countingDialer
+	o := Options{Address: srv.Addr, TLS: srv.TLS, Dial: connection.dial}
+	c := dialAndLogin(t, o, u.Name, u.Password)
 	if !c.HasCapability("COMPRESS=DEFLATE") {
 		t.Fatal("this Dovecot does not offer it")
 	}
 	if _, err := c.Examine(t.Context(), "INBOX", true); err != nil {
 		t.Fatal(err)
 	}
-	var took [2]int64
-	for i := range took {
-		before := counted.n
+	var received [2]int64 // without and with compression
+	for i := range received {
+		before := connection.n
 		got := map[uint32]string{}
-		err := c.FetchBodies(t.Context(), span(1, uint32(len(want))), func(u uint32, _ int64, body io.Reader) error {
+		err := c.FetchBodies(t.Context(), uidRange(1, uint32(len(want))), func(u uint32, _ int64, body io.Reader) error {
 			text, err := io.ReadAll(body)
 			got[u] = string(text)
 			return err
@@ -260,35 +256,35 @@ func TestCompressDovecot(t *testing.T) {
 		}
 		for u, text := range got {
 			if text != want[u-1] {
-				t.Errorf("UID %d is not what it was", u)
+				t.Errorf("UID %d: other octets", u)
 			}
 		}
-		took[i] = counted.n - before
+		received[i] = connection.n - before
 		if err := c.Compress(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if took[1] > took[0]*9/10 {
-		t.Errorf("%d octets compressed, %d before", took[1], took[0])
+	if received[1] > received[0]*9/10 {
+		t.Errorf("%d octets compressed, %d before", received[1], received[0])
 	}
 	if err := c.Logout(t.Context()); err != nil {
 		t.Error(err)
 	}
-	t.Logf("%d octets, compressed %d", took[0], took[1])
+	t.Logf("%d octets, compressed %d", received[0], received[1])
 }
 
-// counter counts the octets read from its connection.
-type counter struct {
+// countingDialer is the one connection that it dials; n counts the octets read from it.
+type countingDialer struct {
 	net.Conn
 	n int64
 }
 
-func (c *counter) dial(ctx context.Context, network, address string) (_ net.Conn, err error) {
+func (c *countingDialer) dial(ctx context.Context, network, address string) (_ net.Conn, err error) {
 	c.Conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
 	return c, err
 }
 
-func (c *counter) Read(p []byte) (int, error) {
+func (c *countingDialer) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.n += int64(n)
 	return n, err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,77 +14,71 @@ import (
 	"archiverd/internal/uid"
 )
 
-// answer makes a script that answers one command with octets of its own, in
-// which TAG stands for the tag; without one it hangs up.
-func answer(command, text string) func(*hostile.Session, hostile.Command) bool {
-	return func(s *hostile.Session, cmd hostile.Command) bool {
-		if cmd.Name != command {
-			return false
-		}
-		s.Send(strings.ReplaceAll(text, "TAG", cmd.Tag))
-		if !strings.Contains(text, "TAG") {
-			s.HangUp()
-		}
-		return true
-	}
+// bodyOne is an honest reply with the body of UID 1; onlyOne is what is delivered of
+// it.
+const bodyOne = "* 1 FETCH (UID 1 BODY[] {3}\r\none)\r\n"
+
+var onlyOne = map[uint32]string{1: "one"}
+
+// bodiesCase is a reply to a FETCH of the bodies of UIDs 1 and 2.
+type bodiesCase struct {
+	name, reply string
+	want        map[uint32]string // what is delivered
+	class       Class             // of the error; 0: none
+	then        string            // what the server does after it: "hangup", "stall" or nothing
 }
 
-// Whatever a server sends for bodies ends at once: with what is whole, and with
-// the error that says what was wrong.
-func TestBodiesFromHostileServers(t *testing.T) {
-	const ok = "* 1 FETCH (UID 1 BODY[] {3}\r\none)\r\n"
-	one := map[uint32]string{1: "one"}
-	for _, c := range []struct {
-		name, reply string
-		want        map[uint32]string
-		class       Class
-		then        string // "hangup", "stall"
-	}{
-		{"NIL", ok + "* 2 FETCH (UID 2 BODY[] NIL)\r\nTAG OK x\r\n", one, 0, ""},
-		{"quoted", ok + "* 2 FETCH (UID 2 BODY[] \"hi\")\r\nTAG OK x\r\n", one, 0, ""},
-		{"empty", "* 1 FETCH (UID 1 BODY[] {0}\r\n)\r\nTAG OK x\r\n", map[uint32]string{1: ""}, 0, ""},
-		{"OK with nothing", "TAG OK [EXPUNGEISSUED] x\r\n", nil, 0, ""},
-		{"OK without text", ok + "TAG OK\r\n", one, 0, ""},
-		{"UID after the body", ok + "* 2 FETCH (BODY[] {5}\r\nhello UID 2)\r\nTAG OK x\r\n", one, 0, ""},
-		{"flags before the body", "* 1 FETCH (UID 1 FLAGS (\\Seen))\r\n" + ok + "TAG OK x\r\n", one, 0, ""},
-		{"flags in the body's reply", "* 1 FETCH (FLAGS (foo]bar \"\\\\Deleted\" Gr\xc3\xb6\xc3\x9fe \x85) UID 1 INTERNALDATE NIL BODY[] {3}\r\none FLAGS NIL)\r\nTAG OK x\r\n", one, 0, ""},
-		{"unasked, zero and repeated UIDs", ok + "* 1 FETCH (UID 1 BODY[] {3}\r\ntwo)\r\n* 9 FETCH (UID 9 BODY[] {3}\r\nabc)\r\n* 3 FETCH (UID 0 BODY[] {3}\r\nabc)\r\n* 4 FETCH (BODY[] {3}\r\nabc)\r\nTAG OK x\r\n", one, 0, ""},
-		{"two UIDs in a reply", "* 1 FETCH (UID 2 UID 1 BODY[] {3}\r\nabc)\r\n" + ok + "TAG OK x\r\n", one, 0, ""},
-		{"two bodies in a reply", "* 1 FETCH (UID 1 BODY[] {3}\r\none BODY[] {3}\r\ntwo)\r\nTAG OK x\r\n", nil, ClassProtocol, ""},
-		{"body announced too short", ok + "* 2 FETCH (UID 2 BODY[] {3}\r\none and more\r\n)\r\nTAG OK x\r\n", one, ClassProtocol, ""},
-		{"body announced too short by a line", ok + "* 2 FETCH (UID 2 BODY[] {3}\r\none\r\n)\r\nTAG OK x\r\n", one, ClassProtocol, ""},
-		{"body that ends in the next reply", ok + "* 2 FETCH (UID 2 BODY[] {19}\r\nhello)\r\n* 3 FETCH (UID 3 BODY[] {3}\r\ntwo)\r\nTAG OK x\r\n", one, ClassProtocol, ""},
-		{"body that ends in the next body", ok + "* 2 FETCH (UID 2 BODY[] {43}\r\nhello)\r\n* 3 FETCH (UID 3 BODY[] {17}\r\nsome or\r\nother)\r\n)\r\nTAG OK x\r\n", one, ClassProtocol, ""},
-		{"another UID behind the body", ok + "* 2 FETCH (UID 2 BODY[] {3}\r\ntwo UID 3)\r\nTAG OK x\r\n", one, ClassProtocol, ""},
-		{"cut behind the body", ok + "* 2 FETCH (UID 2 BODY[] {3}\r\ntwo", one, ClassTransient, "hangup"},
-		{"other literals around", "* 1 FETCH (X-GM-LABELS ({4}\r\n(\") ) UID 1 BODY[HEADER] {5}\r\nA: b\n BODY[] {3}\r\none RFC822 {2}\r\n)()\r\nTAG OK x\r\n", one, 0, ""},
-		{"unknown items", "* 1 FETCH (X-GM-MSGID 12 EMAILID (M1) UID 1 BODY[HEADER.FIELDS (TO)] {5}\r\nTo: b BODY[] {3}\r\none X-GM-LABELS ({1}\r\n\"))\r\nTAG OK x\r\n", one, 0, ""},
-		{"unknown replies", "* VANISHED (EARLIER) 1:9\r\n* XLIST () \"/\" x\r\n* XFOO {3}\r\nabc\r\n* 3 EXPUNGE\r\n" + ok + "* 9 EXISTS\r\n* LIST (\r\n* FLAGS (foo]bar)\r\n* CAPABILITY IMAP4rev1 (\r\n* STATUS {2}\r\nab ()\r\nTAG OK x\r\n", one, 0, ""},
-		{"literal8", "* 1 FETCH (UID 1 BODY[] ~{3}\r\none)\r\nTAG OK x\r\n", one, 0, ""},
-		{"lower case", "* 1 fetch (uid 1 body[] {3}\r\none)\r\nTAG ok x\r\n", one, 0, ""},
-		{"code in odd shape", ok + "* OK [CAPABILITY (((] x\r\nTAG OK [APPENDUID x (] x\r\n", one, 0, ""},
-		{"negative literal", "* 1 FETCH (UID 1 BODY[] {-5}\r\nTAG OK x\r\n", nil, ClassProtocol, ""},
-		{"literal over int64", ok + "* 2 FETCH (UID 2 BODY[] {9223372036854775808}\r\nTAG OK x\r\n", one, ClassProtocol, ""},
-		{"literal with plus", "* 1 FETCH (UID 1 BODY[] {5+}\r\nTAG OK x\r\n", nil, ClassProtocol, ""},
-		{"truncated, hung up", ok + "* 2 FETCH (UID 2 BODY[] {5}\r\nhe", one, ClassTransient, "hangup"},
-		{"truncated, stalled", ok + "* 2 FETCH (UID 2 BODY[] {5}\r\nhe", one, ClassTransient, "stall"},
-		{"4 GiB promised", ok + "* 2 FETCH (UID 2 BODY[] {4294967296}\r\nhe", one, ClassTransient, "hangup"},
-		{"hung up between messages", ok, one, ClassTransient, "hangup"},
-		{"BYE", ok + "* BYE Too many connections\r\n", one, ClassThrottled, "hangup"},
-		{"BYE and silence", ok + "* BYE [UNAVAILABLE] later\r\n", one, ClassBusy, "stall"},
-		{"NO", ok + "TAG NO [CORRUPTION] bad\r\n", one, ClassMessage, ""},
-		{"NO and throttled", ok + "TAG BAD Request is throttled. Suggested Backoff Time: 299950 milliseconds\r\n", one, ClassThrottled, ""},
-		{"BAD", ok + "TAG BAD parse error\r\n", one, ClassProtocol, ""},
-		{"unknown tag", ok + "T999 OK x\r\n", one, ClassProtocol, ""},
-		{"tag of ours", ok + "X9 OK x\r\n", one, ClassProtocol, ""},
-		{"unasked continuation", ok + "+ go on\r\nTAG OK x\r\n", one, ClassProtocol, ""},
-		{"PREAUTH as an answer", "TAG PREAUTH x\r\n", nil, ClassProtocol, ""},
-		{"silence", "* OK still here\r\n", nil, ClassTransient, "stall"},
-		{"HTTP", "HTTP/1.1 400 Bad Request\r\n", nil, ClassProtocol, "hangup"},
-		{"empty lines", "\r\n\r\n", nil, ClassProtocol, "hangup"},
-		{"star", "*\r\n", nil, ClassProtocol, "hangup"},
-	} {
-		t.Run(c.name, inBubble(func(t *testing.T) {
+var bodiesCases = []bodiesCase{
+	{"NIL", bodyOne + "* 2 FETCH (UID 2 BODY[] NIL)\r\nTAG OK x\r\n", onlyOne, 0, ""},
+	{"quoted", bodyOne + "* 2 FETCH (UID 2 BODY[] \"hi\")\r\nTAG OK x\r\n", onlyOne, 0, ""},
+	{"empty", "* 1 FETCH (UID 1 BODY[] {0}\r\n)\r\nTAG OK x\r\n", map[uint32]string{1: ""}, 0, ""},
+	{"OK with nothing", "TAG OK [EXPUNGEISSUED] x\r\n", nil, 0, ""},
+	{"OK without text", bodyOne + "TAG OK\r\n", onlyOne, 0, ""},
+	{"UID after the body", bodyOne + "* 2 FETCH (BODY[] {5}\r\nhello UID 2)\r\nTAG OK x\r\n", onlyOne, 0, ""},
+	{"flags before the body", "* 1 FETCH (UID 1 FLAGS (\\Seen))\r\n" + bodyOne + "TAG OK x\r\n", onlyOne, 0, ""},
+	{"flags in the body's reply", "* 1 FETCH (FLAGS (foo]bar \"\\\\Deleted\" Gr\xc3\xb6\xc3\x9fe \x85) UID 1 INTERNALDATE NIL BODY[] {3}\r\none FLAGS NIL)\r\nTAG OK x\r\n", onlyOne, 0, ""},
+	{"unasked, zero and repeated UIDs", bodyOne + "* 1 FETCH (UID 1 BODY[] {3}\r\ntwo)\r\n* 9 FETCH (UID 9 BODY[] {3}\r\nabc)\r\n* 3 FETCH (UID 0 BODY[] {3}\r\nabc)\r\n* 4 FETCH (BODY[] {3}\r\nabc)\r\nTAG OK x\r\n", onlyOne, 0, ""},
+	{"two UIDs in a reply", "* 1 FETCH (UID 2 UID 1 BODY[] {3}\r\nabc)\r\n" + bodyOne + "TAG OK x\r\n", onlyOne, 0, ""},
+	{"two bodies in a reply", "* 1 FETCH (UID 1 BODY[] {3}\r\none BODY[] {3}\r\ntwo)\r\nTAG OK x\r\n", nil, ClassProtocol, ""},
+	{"body announced too short", bodyOne + "* 2 FETCH (UID 2 BODY[] {3}\r\none and more\r\n)\r\nTAG OK x\r\n", onlyOne, ClassProtocol, ""},
+	{"body announced too short by a line", bodyOne + "* 2 FETCH (UID 2 BODY[] {3}\r\none\r\n)\r\nTAG OK x\r\n", onlyOne, ClassProtocol, ""},
+	{"body that ends in the next reply", bodyOne + "* 2 FETCH (UID 2 BODY[] {19}\r\nhello)\r\n* 3 FETCH (UID 3 BODY[] {3}\r\ntwo)\r\nTAG OK x\r\n", onlyOne, ClassProtocol, ""},
+	{"body that ends in the next body", bodyOne + "* 2 FETCH (UID 2 BODY[] {43}\r\nhello)\r\n* 3 FETCH (UID 3 BODY[] {17}\r\nsome or\r\nother)\r\n)\r\nTAG OK x\r\n", onlyOne, ClassProtocol, ""},
+	{"another UID behind the body", bodyOne + "* 2 FETCH (UID 2 BODY[] {3}\r\ntwo UID 3)\r\nTAG OK x\r\n", onlyOne, ClassProtocol, ""},
+	{"cut behind the body", bodyOne + "* 2 FETCH (UID 2 BODY[] {3}\r\ntwo", onlyOne, ClassTransient, "hangup"},
+	{"other literals around", "* 1 FETCH (X-GM-LABELS ({4}\r\n(\") ) UID 1 BODY[HEADER] {5}\r\nA: b\n BODY[] {3}\r\none RFC822 {2}\r\n)()\r\nTAG OK x\r\n", onlyOne, 0, ""},
+	{"unknown items", "* 1 FETCH (X-GM-MSGID 12 EMAILID (M1) UID 1 BODY[HEADER.FIELDS (TO)] {5}\r\nTo: b BODY[] {3}\r\none X-GM-LABELS ({1}\r\n\"))\r\nTAG OK x\r\n", onlyOne, 0, ""},
+	{"unknown replies", "* VANISHED (EARLIER) 1:9\r\n* XLIST () \"/\" x\r\n* XFOO {3}\r\nabc\r\n* 3 EXPUNGE\r\n" + bodyOne + "* 9 EXISTS\r\n* LIST (\r\n* FLAGS (foo]bar)\r\n* CAPABILITY IMAP4rev1 (\r\n* STATUS {2}\r\nab ()\r\nTAG OK x\r\n", onlyOne, 0, ""},
+	{"literal8", "* 1 FETCH (UID 1 BODY[] ~{3}\r\none)\r\nTAG OK x\r\n", onlyOne, 0, ""},
+	{"lower case", "* 1 fetch (uid 1 body[] {3}\r\none)\r\nTAG ok x\r\n", onlyOne, 0, ""},
+	{"code in odd shape", bodyOne + "* OK [CAPABILITY (((] x\r\nTAG OK [APPENDUID x (] x\r\n", onlyOne, 0, ""},
+	{"negative literal", "* 1 FETCH (UID 1 BODY[] {-5}\r\nTAG OK x\r\n", nil, ClassProtocol, ""},
+	{"literal over int64", bodyOne + "* 2 FETCH (UID 2 BODY[] {9223372036854775808}\r\nTAG OK x\r\n", onlyOne, ClassProtocol, ""},
+	{"literal with plus", "* 1 FETCH (UID 1 BODY[] {5+}\r\nTAG OK x\r\n", nil, ClassProtocol, ""},
+	{"truncated, hung up", bodyOne + "* 2 FETCH (UID 2 BODY[] {5}\r\nhe", onlyOne, ClassTransient, "hangup"},
+	{"truncated, stalled", bodyOne + "* 2 FETCH (UID 2 BODY[] {5}\r\nhe", onlyOne, ClassTransient, "stall"},
+	{"4 GiB promised", bodyOne + "* 2 FETCH (UID 2 BODY[] {4294967296}\r\nhe", onlyOne, ClassTransient, "hangup"},
+	{"hung up between messages", bodyOne, onlyOne, ClassTransient, "hangup"},
+	{"BYE", bodyOne + "* BYE Too many connections\r\n", onlyOne, ClassThrottled, "hangup"},
+	{"BYE and silence", bodyOne + "* BYE [UNAVAILABLE] later\r\n", onlyOne, ClassBusy, "stall"},
+	{"NO", bodyOne + "TAG NO [CORRUPTION] bad\r\n", onlyOne, ClassMessage, ""},
+	{"NO and throttled", bodyOne + "TAG BAD Request is throttled. Suggested Backoff Time: 299950 milliseconds\r\n", onlyOne, ClassThrottled, ""},
+	{"BAD", bodyOne + "TAG BAD parse error\r\n", onlyOne, ClassProtocol, ""},
+	{"unknown tag", bodyOne + "T999 OK x\r\n", onlyOne, ClassProtocol, ""},
+	{"tag of ours", bodyOne + "X9 OK x\r\n", onlyOne, ClassProtocol, ""},
+	{"unasked continuation", bodyOne + "+ go on\r\nTAG OK x\r\n", onlyOne, ClassProtocol, ""},
+	{"PREAUTH as an answer", "TAG PREAUTH x\r\n", nil, ClassProtocol, ""},
+	{"silence", "* OK still here\r\n", nil, ClassTransient, "stall"},
+	{"HTTP", "HTTP/1.1 400 Bad Request\r\n", nil, ClassProtocol, "hangup"},
+	{"empty lines", "\r\n\r\n", nil, ClassProtocol, "hangup"},
+	{"star", "*\r\n", nil, ClassProtocol, "hangup"},
+}
+
+// FetchBodies ends in bounded time whatever the server sends. It delivers the whole
+// bodies among it, and its error has the class of what is wrong.
+func TestFetchBodiesFromHostileServers(t *testing.T) {
+	for _, c := range bodiesCases {
+		t.Run(c.name, withFakeClock(func(t *testing.T) {
 			s := serveInMemory(t, hostile.Options{Mailboxes: inbox("one", "two"), Script: func(s *hostile.Session, cmd hostile.Command) bool {
 				if cmd.Name != "UID FETCH" {
 					return false
@@ -99,9 +92,9 @@ func TestBodiesFromHostileServers(t *testing.T) {
 				}
 				return true
 			}})
-			conn := connect(t, s, hasty(s))
+			conn := connect(t, s, shortOptions(s))
 			start := time.Now()
-			got, err := bodies(t.Context(), conn, span(1, 2))
+			got, err := fetchBodies(t.Context(), conn, uidRange(1, 2))
 			if took := time.Since(start); took > 4*time.Second {
 				t.Errorf("took %v", took)
 			}
@@ -118,53 +111,71 @@ func TestBodiesFromHostileServers(t *testing.T) {
 	}
 }
 
-// grown is how many octets are allocated in all while f runs.
-func grown(f func()) uint64 {
-	var before, now runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	f()
-	runtime.ReadMemStats(&now)
-	return now.TotalAlloc - before.TotalAlloc
+// floodCase is a server that answers a command without end.
+type floodCase struct {
+	name  string
+	flood func(s *hostile.Session)
+	class Class
 }
 
-// What would exhaust memory or time ends after little of either.
+var thousandSpaces = strings.Repeat(" ", 1000)
+
+var floodCases = []floodCase{
+	{"endless line", func(s *hostile.Session) { s.Flood("* OK " + thousandSpaces) }, ClassProtocol},
+	{"endless FETCH line", func(s *hostile.Session) { s.Send("* 1 FETCH (UID 1 FLAGS ("); s.Flood("\\Seen ") }, ClassProtocol},
+	{"endless replies", func(s *hostile.Session) { s.Flood("* OK x\r\n") }, ClassProtocol},
+	{"endless bodies", func(s *hostile.Session) { s.Flood("* 1 FETCH (UID 1 BODY[] {1}\r\nx)\r\n") }, ClassProtocol},
+	{"endless unasked bodies", func(s *hostile.Session) { s.Flood("* 1 FETCH (UID 9 BODY[] {1}\r\nx)\r\n") }, ClassProtocol},
+	{"endless metadata", func(s *hostile.Session) { s.Flood("* 1 FETCH (UID 1 FLAGS (a))\r\n") }, ClassProtocol},
+	{"endless results", func(s *hostile.Session) { s.Flood("* SEARCH 1 3\r\n") }, ClassProtocol},
+	{"endless status", func(s *hostile.Session) { s.Flood("* STATUS x (MESSAGES 1)\r\n") }, ClassProtocol},
+	{"endless empty literals", func(s *hostile.Session) { s.Send("* 1 FETCH ("); s.Flood("{0}\r\n " + thousandSpaces) }, ClassProtocol},
+	{"promised literal", func(s *hostile.Session) {
+		s.Send("* 1 FETCH (UID 1 ENVELOPE ({1500000000}\r\n")
+		s.Flood(thousandSpaces)
+	}, ClassProtocol},
+	{"literals together", func(s *hostile.Session) {
+		s.Send("* 1 FETCH (UID 1 ENVELOPE (")
+		s.Flood("{1000}\r\n" + thousandSpaces)
+	}, ClassProtocol},
+	{"nesting", func(s *hostile.Session) {
+		s.Send("* 1 FETCH (UID 1 BODYSTRUCTURE " + strings.Repeat("(", 60_000) + "\r\n")
+		s.HangUp()
+	}, ClassTransient},
+	{"endless nesting", func(s *hostile.Session) { s.Send("* 1 FETCH (UID 1 BODYSTRUCTURE "); s.Flood("(((((((((") }, ClassProtocol},
+	{"capability loop", func(s *hostile.Session) { s.Send("* CAPABILITY IMAP4rev1 (\r\n"); s.HangUp() }, ClassTransient},
+	{"chatter without progress", func(s *hostile.Session) { s.Drip("* OK still here\r\n", time.Millisecond) }, ClassTransient},
+	{"a line in drips", func(s *hostile.Session) { s.Send("* "); s.Drip("1", 20*time.Millisecond) }, ClassTransient},
+	{"a body in drips", func(s *hostile.Session) {
+		s.Send("* 1 FETCH (UID 1 BODY[] {100000}\r\n")
+		s.Drip("1", 20*time.Millisecond)
+	}, ClassTransient},
+}
+
+// readingCommand is a command whose answer may be a flood.
+type readingCommand struct {
+	name string
+	run  func(context.Context, *Conn) error
+}
+
+var readingCommands = []readingCommand{
+	{"FetchBodies", func(ctx context.Context, c *Conn) error { _, err := fetchBodies(ctx, c, uid.Of(1)); return err }},
+	{"FetchBody", func(ctx context.Context, c *Conn) error {
+		return c.FetchBody(ctx, 1, func(_ int64, r io.Reader) error { _, err := io.Copy(io.Discard, r); return err })
+	}},
+	{"FetchMetadata", func(ctx context.Context, c *Conn) error {
+		return c.FetchMetadata(ctx, MetadataQuery{Set: uid.Of(1)}, func(Metadata) error { return nil })
+	}},
+	{"Search", func(ctx context.Context, c *Conn) error { _, err := c.Search(ctx); return err }},
+	{"List", func(ctx context.Context, c *Conn) error { _, err := c.List(ctx); return err }},
+}
+
+// Every reading command ends after little time and memory when the server sends
+// without end.
 func TestFloodsAreBounded(t *testing.T) {
-	spaces := strings.Repeat(" ", 1000)
-	for _, c := range []struct {
-		name  string
-		flood func(s *hostile.Session)
-		class Class
-	}{
-		{"endless line", func(s *hostile.Session) { s.Flood("* OK " + spaces) }, ClassProtocol},
-		{"endless FETCH line", func(s *hostile.Session) { s.Send("* 1 FETCH (UID 1 FLAGS ("); s.Flood("\\Seen ") }, ClassProtocol},
-		{"endless replies", func(s *hostile.Session) { s.Flood("* OK x\r\n") }, ClassProtocol},
-		{"endless bodies", func(s *hostile.Session) { s.Flood("* 1 FETCH (UID 1 BODY[] {1}\r\nx)\r\n") }, ClassProtocol},
-		{"endless unasked bodies", func(s *hostile.Session) { s.Flood("* 1 FETCH (UID 9 BODY[] {1}\r\nx)\r\n") }, ClassProtocol},
-		{"endless metadata", func(s *hostile.Session) { s.Flood("* 1 FETCH (UID 1 FLAGS (a))\r\n") }, ClassProtocol},
-		{"endless results", func(s *hostile.Session) { s.Flood("* SEARCH 1 3\r\n") }, ClassProtocol},
-		{"endless status", func(s *hostile.Session) { s.Flood("* STATUS x (MESSAGES 1)\r\n") }, ClassProtocol},
-		{"endless empty literals", func(s *hostile.Session) { s.Send("* 1 FETCH ("); s.Flood("{0}\r\n " + spaces) }, ClassProtocol},
-		{"promised literal", func(s *hostile.Session) { s.Send("* 1 FETCH (UID 1 ENVELOPE ({1500000000}\r\n"); s.Flood(spaces) }, ClassProtocol},
-		{"literals together", func(s *hostile.Session) {
-			s.Send("* 1 FETCH (UID 1 ENVELOPE (")
-			s.Flood("{1000}\r\n" + spaces)
-		}, ClassProtocol},
-		{"nesting", func(s *hostile.Session) {
-			s.Send("* 1 FETCH (UID 1 BODYSTRUCTURE " + strings.Repeat("(", 60_000) + "\r\n")
-			s.HangUp()
-		}, ClassTransient},
-		{"endless nesting", func(s *hostile.Session) { s.Send("* 1 FETCH (UID 1 BODYSTRUCTURE "); s.Flood("(((((((((") }, ClassProtocol},
-		{"capability loop", func(s *hostile.Session) { s.Send("* CAPABILITY IMAP4rev1 (\r\n"); s.HangUp() }, ClassTransient},
-		{"chatter without progress", func(s *hostile.Session) { s.Drip("* OK still here\r\n", time.Millisecond) }, ClassTransient},
-		{"a line in drips", func(s *hostile.Session) { s.Send("* "); s.Drip("1", 20*time.Millisecond) }, ClassTransient},
-		{"a body in drips", func(s *hostile.Session) {
-			s.Send("* 1 FETCH (UID 1 BODY[] {100000}\r\n")
-			s.Drip("1", 20*time.Millisecond)
-		}, ClassTransient},
-	} {
-		for _, command := range []string{"Bodies", "Body", "Meta", "Search", "List"} {
-			t.Run(c.name+"/"+command, inBubble(func(t *testing.T) {
+	for _, c := range floodCases {
+		for _, command := range readingCommands {
+			t.Run(c.name+"/"+command.name, withFakeClock(func(t *testing.T) {
 				armed := false
 				s := serveInMemory(t, hostile.Options{Mailboxes: inbox("one"), Script: func(s *hostile.Session, cmd hostile.Command) bool {
 					if armed = armed || cmd.Name == "NOOP"; !armed || cmd.Name == "NOOP" {
@@ -183,20 +194,7 @@ func TestFloodsAreBounded(t *testing.T) {
 				}
 				var err error
 				start := time.Now()
-				used := grown(func() {
-					switch command {
-					case "Bodies":
-						_, err = bodies(t.Context(), conn, uid.Of(1))
-					case "Body":
-						err = conn.FetchBody(t.Context(), 1, func(_ int64, r io.Reader) error { _, err := io.Copy(io.Discard, r); return err })
-					case "Meta":
-						err = conn.FetchMetadata(t.Context(), MetadataQuery{Set: uid.Of(1)}, func(Metadata) error { return nil })
-					case "Search":
-						_, err = conn.Search(t.Context())
-					case "List":
-						_, err = conn.List(t.Context())
-					}
-				})
+				used := allocated(func() { err = command.run(t.Context(), conn) })
 				if got := Classify(err); got != c.class {
 					t.Errorf("error %v is %v, want %v", err, got, c.class)
 				}
@@ -211,7 +209,7 @@ func TestFloodsAreBounded(t *testing.T) {
 	}
 }
 
-// A flood of search results is read up to the limit, in any order.
+// Search stops at Limits.Search, in whatever order the results come.
 func TestSearchResultsAreBounded(t *testing.T) {
 	s := serve(t, hostile.Options{Mailboxes: inbox(), Script: func(s *hostile.Session, cmd hostile.Command) bool {
 		if cmd.Name != "UID SEARCH" {
@@ -227,7 +225,8 @@ func TestSearchResultsAreBounded(t *testing.T) {
 	}
 }
 
-// A slow fn never trips a deadline: only the network's time counts.
+// A slow callback never exceeds a deadline or falls below the minimum rate: only the time
+// that the client waits for the network counts.
 func TestSlowDiskIsNotASlowServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serveInMemory(t, hostile.Options{Mailboxes: inbox(strings.Repeat("x", 1<<20), "two")})
@@ -236,7 +235,7 @@ func TestSlowDiskIsNotASlowServer(t *testing.T) {
 		o.MinRate = MinRate{Octets: 1 << 20, Window: 50 * time.Millisecond}
 		conn := connect(t, s, o)
 		n := 0
-		err := conn.FetchBodies(t.Context(), span(1, 2), func(_ uint32, _ int64, r io.Reader) error {
+		err := conn.FetchBodies(t.Context(), uidRange(1, 2), func(_ uint32, _ int64, r io.Reader) error {
 			n++
 			if _, err := io.ReadFull(r, make([]byte, 3)); err != nil {
 				return err
@@ -251,7 +250,8 @@ func TestSlowDiskIsNotASlowServer(t *testing.T) {
 	})
 }
 
-// Cancelling ends a command wherever it is, with the cause; so does Close.
+// A cancelled context ends a FETCH at any point of its answer, with its cause. Close ends
+// it too.
 func TestCancelAnywhere(t *testing.T) {
 	cause := errors.New("shutting down")
 	for _, security := range []Security{Plaintext, TLS} {
@@ -283,7 +283,7 @@ func TestCancelAnywhere(t *testing.T) {
 						conn.Close()
 					}
 				}()
-				_, err := bodies(ctx, conn, uid.Of(1))
+				_, err := fetchBodies(ctx, conn, uid.Of(1))
 				if Classify(err) != ClassCanceled || with == "cancel" && !errors.Is(err, cause) {
 					t.Errorf("%s after %q: %v", with, reply, err)
 				}
@@ -293,30 +293,31 @@ func TestCancelAnywhere(t *testing.T) {
 	}
 }
 
-// An error or panic of fn, and an unread literal, leave nothing hanging.
-func TestFnGivesUp(t *testing.T) {
-	mine := errors.New("disk full")
+// An error of a callback ends the command and the connection, and is returned as it is; a
+// panic reaches the caller. A body that the callback does not read is skipped.
+func TestCallbackFails(t *testing.T) {
+	callbackErr := errors.New("disk full")
 	newConn := func() *Conn {
 		s := serve(t, hostile.Options{Mailboxes: inbox(strings.Repeat("x", 1<<20), strings.Repeat("y", 1<<20))})
 		return connect(t, s, options(s))
 	}
-	fail := func(uint32, int64, io.Reader) error { return mine }
+	fail := func(uint32, int64, io.Reader) error { return callbackErr }
 	conn := newConn()
-	if err := conn.FetchBodies(t.Context(), span(1, 2), fail); err != mine {
-		t.Errorf("Bodies = %v", err)
+	if err := conn.FetchBodies(t.Context(), uidRange(1, 2), fail); err != callbackErr {
+		t.Errorf("FetchBodies = %v", err)
 	}
-	if err := conn.Noop(t.Context()); err != mine {
+	if err := conn.Noop(t.Context()); err != callbackErr {
 		t.Errorf("Noop after it = %v", err)
 	}
-	if err := newConn().FetchBody(t.Context(), 1, func(int64, io.Reader) error { return mine }); err != mine {
-		t.Errorf("Body = %v", err)
+	if err := newConn().FetchBody(t.Context(), 1, func(int64, io.Reader) error { return callbackErr }); err != callbackErr {
+		t.Errorf("FetchBody = %v", err)
 	}
-	if err := newConn().FetchMetadata(t.Context(), MetadataQuery{Set: span(1, 2)}, func(Metadata) error { return mine }); err != mine {
-		t.Errorf("Meta = %v", err)
+	if err := newConn().FetchMetadata(t.Context(), MetadataQuery{Set: uidRange(1, 2)}, func(Metadata) error { return callbackErr }); err != callbackErr {
+		t.Errorf("FetchMetadata = %v", err)
 	}
 	n := 0
 	unread := func(uint32, int64, io.Reader) error { n++; return nil }
-	if err := newConn().FetchBodies(t.Context(), span(1, 2), unread); err != nil || n != 2 {
+	if err := newConn().FetchBodies(t.Context(), uidRange(1, 2), unread); err != nil || n != 2 {
 		t.Errorf("unread: %d, %v", n, err)
 	}
 	func() {
@@ -325,6 +326,6 @@ func TestFnGivesUp(t *testing.T) {
 				t.Error("no panic came through")
 			}
 		}()
-		_ = newConn().FetchBodies(t.Context(), span(1, 2), func(uint32, int64, io.Reader) error { panic("fn") })
+		_ = newConn().FetchBodies(t.Context(), uidRange(1, 2), func(uint32, int64, io.Reader) error { panic("fn") })
 	}()
 }

@@ -13,8 +13,9 @@ import (
 	"archiverd/internal/uid"
 )
 
-// opened is connect, with INBOX open for writing.
-func opened(t *testing.T, s *hostile.Server, o Options) *Conn {
+// connectSelected returns a connection that has INBOX open for writing; the test closes
+// it.
+func connectSelected(t *testing.T, s *hostile.Server, o Options) *Conn {
 	t.Helper()
 	conn := connect(t, s, o)
 	if e, err := conn.Select(t.Context(), "INBOX"); err != nil || e.ReadOnly {
@@ -23,14 +24,16 @@ func opened(t *testing.T, s *hostile.Server, o Options) *Conn {
 	return conn
 }
 
-// small are the commands that say one thing: how each is sent, and what an OK needs.
-var small = []struct {
+// simpleCommand is a command with one answer.
+type simpleCommand struct {
 	line  string // as sent, without the tag
-	need  string // what must come before the OK
-	no    Class
-	bad   Class
+	need  string // replies without which an OK is an error
+	no    Class  // of a NO
+	bad   Class  // of a BAD
 	sends func(context.Context, *Conn) error
-}{
+}
+
+var simpleCommands = []simpleCommand{
 	{`CREATE "a \"b\""`, "", ClassMailbox, ClassMailbox, func(ctx context.Context, c *Conn) error { return c.Create(ctx, `a "b"`) }},
 	{`DELETE "x"`, "", ClassMailbox, ClassMailbox, func(ctx context.Context, c *Conn) error { return c.Delete(ctx, "x") }},
 	{`RENAME "x" "y"`, "", ClassMailbox, ClassMailbox, func(ctx context.Context, c *Conn) error { return c.Rename(ctx, "x", "y") }},
@@ -39,12 +42,12 @@ var small = []struct {
 	{`SELECT "x"`, "* 1 EXISTS\r\n", ClassMailbox, ClassMailbox, func(ctx context.Context, c *Conn) error { _, err := c.Select(ctx, "x"); return err }},
 	{`STATUS "x" (MESSAGES UIDNEXT UIDVALIDITY)`, "* STATUS x (MESSAGES 1)\r\n", ClassMailbox, ClassMailbox, func(ctx context.Context, c *Conn) error { _, err := c.Status(ctx, "x"); return err }},
 	{`UID STORE 1:3 +FLAGS.SILENT (\Seen $x)`, "* 1 FETCH (FLAGS ())\r\n", ClassMailbox, ClassMailbox, func(ctx context.Context, c *Conn) error {
-		return c.Store(ctx, span(1, 3), "+FLAGS", []string{`\Seen`, "$x"})
+		return c.Store(ctx, uidRange(1, 3), "+FLAGS", []string{`\Seen`, "$x"})
 	}},
 	{`UID STORE 7 FLAGS.SILENT ()`, "", ClassMailbox, ClassMailbox, func(ctx context.Context, c *Conn) error { return c.Store(ctx, uid.Of(7), "FLAGS", nil) }},
 	{`UID EXPUNGE 1:3,9`, "* 1 EXPUNGE\r\n", ClassMailbox, ClassMailbox, func(ctx context.Context, c *Conn) error { return c.Expunge(ctx, uid.Of(1, 2, 3, 9)) }},
 	{`UID FETCH 1:3 (UID BODY.PEEK[HEADER])`, "", ClassMessage, ClassProtocol, func(ctx context.Context, c *Conn) error {
-		return c.FetchHeaders(ctx, span(1, 3), func(uint32, []byte) error { return nil })
+		return c.FetchHeaders(ctx, uidRange(1, 3), func(uint32, []byte) error { return nil })
 	}},
 	{`UID SEARCH FROM "bob"`, "* SEARCH 1\r\n", ClassMailbox, ClassMailbox, func(ctx context.Context, c *Conn) error {
 		_, err := c.SearchKeys(ctx, []string{"FROM", "bob"})
@@ -56,77 +59,83 @@ var small = []struct {
 	{`CAPABILITY`, "* CAPABILITY IMAP4rev1 UIDPLUS QUOTA NAMESPACE APPENDLIMIT\r\n", ClassProtocol, ClassProtocol, func(ctx context.Context, c *Conn) error { _, err := c.Capabilities(ctx); return err }},
 }
 
-// Whatever a server answers: the right class, in bounded time, and a connection
-// that goes on only after a plain answer.
-func TestSmallCommandsToHostileServers(t *testing.T) {
-	for _, cmd := range small {
-		for _, c := range []struct {
-			name, reply string
-			class       Class
-			goesOn      bool
-		}{
-			{"OK", cmd.need + "TAG OK x\r\n", 0, true},
-			{"chatter", "* 3 EXISTS\r\n* OK [ALERT] x\r\n* XFOO ((((\r\n* 9 FETCH (FLAGS ({3}\r\nabc))\r\n" + cmd.need + "TAG OK x\r\n", 0, true},
-			{"NO", "TAG NO x\r\n", cmd.no, true},
-			{"NO, gone", "TAG NO [NONEXISTENT] x\r\n", ClassMailbox, true},
-			{"BAD", "TAG BAD x\r\n", cmd.bad, true},
-			{"busy", "TAG NO [INUSE] x\r\n", ClassBusy, true},
-			{"BYE", "* BYE [UNAVAILABLE] x\r\n", ClassBusy, false},
-			{"hung up", "* OK x\r\n", ClassTransient, false},
-			{"+", "+ go on\r\nTAG OK x\r\n", ClassProtocol, false},
-			{"rubbish", "what?\r\nTAG OK x\r\n", ClassProtocol, false},
-			{"tagged BYE", "TAG BYE x\r\n", ClassProtocol, true},
-			{"another's", "X99 OK x\r\n", ClassProtocol, false},
-			{"flood", strings.Repeat("* 1 RECENT\r\n", 300) + "TAG OK x\r\n", ClassProtocol, false},
-			{"endless line", strings.Repeat("x", 1<<17), ClassProtocol, false},
-			{"big literal", "* XFOO {1000000000}\r\n", ClassProtocol, false},
-			{"silence", "", ClassTransient, false},
-		} {
-			t.Run(cmd.line+" "+c.name, inBubble(func(t *testing.T) {
-				s := serveInMemory(t, hostile.Options{
-					Capabilities: "IMAP4rev1 AUTH=PLAIN UIDPLUS QUOTA NAMESPACE APPENDLIMIT", Mailboxes: inbox(),
-					Script: func(s *hostile.Session, sent hostile.Command) bool {
-						if strings.TrimSpace(sent.Name+" "+sent.Args) != cmd.line {
-							return false
-						}
-						if c.reply == "" {
-							s.Stall()
-							return true
-						}
-						s.Send(strings.ReplaceAll(c.reply, "TAG", sent.Tag))
-						if !strings.Contains(c.reply, "TAG") {
-							s.HangUp()
-						}
-						return true
-					},
-				})
-				o := options(s)
-				o.Limits.Untagged = 100
-				o.Timeouts.Answer, o.Timeouts.Idle = 100*time.Millisecond, 100*time.Millisecond
-				conn := opened(t, s, o)
-				err := cmd.sends(t.Context(), conn)
-				if Classify(err) != c.class || (err != nil) != (c.class != 0) {
-					t.Errorf("error %v is %v, want %v", err, Classify(err), c.class)
-				}
-				verb, _, _ := strings.Cut(cmd.line, " ")
-				if err != nil && (!strings.HasPrefix(err.Error(), verb) || strings.ContainsAny(err.Error(), "\r\n")) {
-					t.Errorf("error %q", err)
-				}
-				if err := conn.Noop(t.Context()); (err == nil) != c.goesOn {
-					t.Errorf("Noop = %v", err)
-				}
-				if !slices.Contains(s.Commands(), cmd.line) {
-					t.Errorf("sent %q", s.Commands())
-				}
-			}))
+// simpleAnswerCase is a server's answer to a simple command.
+type simpleAnswerCase struct {
+	name, reply string
+	class       Class // of the error; 0: none
+	usable      bool  // the connection, afterwards
+}
+
+// answerCases returns the answers that a server may give to cmd.
+func (cmd simpleCommand) answerCases() []simpleAnswerCase {
+	return []simpleAnswerCase{
+		{"OK", cmd.need + "TAG OK x\r\n", 0, true},
+		{"chatter", "* 3 EXISTS\r\n* OK [ALERT] x\r\n* XFOO ((((\r\n* 9 FETCH (FLAGS ({3}\r\nabc))\r\n" + cmd.need + "TAG OK x\r\n", 0, true},
+		{"NO", "TAG NO x\r\n", cmd.no, true},
+		{"NO, gone", "TAG NO [NONEXISTENT] x\r\n", ClassMailbox, true},
+		{"BAD", "TAG BAD x\r\n", cmd.bad, true},
+		{"busy", "TAG NO [INUSE] x\r\n", ClassBusy, true},
+		{"BYE", "* BYE [UNAVAILABLE] x\r\n", ClassBusy, false},
+		{"hung up", "* OK x\r\n", ClassTransient, false},
+		{"+", "+ go on\r\nTAG OK x\r\n", ClassProtocol, false},
+		{"rubbish", "what?\r\nTAG OK x\r\n", ClassProtocol, false},
+		{"tagged BYE", "TAG BYE x\r\n", ClassProtocol, true},
+		{"another's", "X99 OK x\r\n", ClassProtocol, false},
+		{"flood", strings.Repeat("* 1 RECENT\r\n", 300) + "TAG OK x\r\n", ClassProtocol, false},
+		{"endless line", strings.Repeat("x", 1<<17), ClassProtocol, false},
+		{"big literal", "* XFOO {1000000000}\r\n", ClassProtocol, false},
+		{"silence", "", ClassTransient, false},
+	}
+}
+
+// A simple command ends in bounded time, whatever the server answers. Its error has the
+// right class, and the connection is usable only after an answer in its place.
+func TestSimpleCommandsToHostileServers(t *testing.T) {
+	for _, cmd := range simpleCommands {
+		for _, c := range cmd.answerCases() {
+			t.Run(cmd.line+" "+c.name, withFakeClock(func(t *testing.T) { testSimpleCommand(t, cmd, c) }))
 		}
 	}
 }
 
-// A context that ends while the server works ends the command, and at once.
-func TestSmallCommandsCanceled(t *testing.T) {
+func testSimpleCommand(t *testing.T, cmd simpleCommand, c simpleAnswerCase) {
+	s := serveInMemory(t, hostile.Options{
+		Capabilities: "IMAP4rev1 AUTH=PLAIN UIDPLUS QUOTA NAMESPACE APPENDLIMIT", Mailboxes: inbox(),
+		Script: func(s *hostile.Session, sent hostile.Command) bool {
+			if strings.TrimSpace(sent.Name+" "+sent.Args) != cmd.line {
+				return false
+			}
+			if c.reply == "" {
+				s.Stall()
+				return true
+			}
+			return answer(sent.Name, c.reply)(s, sent)
+		},
+	})
+	o := options(s)
+	o.Limits.Untagged = 100
+	o.Timeouts.Answer, o.Timeouts.Idle = 100*time.Millisecond, 100*time.Millisecond
+	conn := connectSelected(t, s, o)
+	err := cmd.sends(t.Context(), conn)
+	if Classify(err) != c.class || (err != nil) != (c.class != 0) {
+		t.Errorf("error %v is %v, want %v", err, Classify(err), c.class)
+	}
+	verb, _, _ := strings.Cut(cmd.line, " ")
+	if err != nil && (!strings.HasPrefix(err.Error(), verb) || strings.ContainsAny(err.Error(), "\r\n")) {
+		t.Errorf("error %q", err)
+	}
+	if err := conn.Noop(t.Context()); (err == nil) != c.usable {
+		t.Errorf("Noop = %v", err)
+	}
+	if !slices.Contains(s.Commands(), cmd.line) {
+		t.Errorf("sent %q", s.Commands())
+	}
+}
+
+// A cancelled context ends a simple command while the server works, with its cause.
+func TestSimpleCommandsCanceled(t *testing.T) {
 	cause := errors.New("shutting down")
-	for _, cmd := range small {
+	for _, cmd := range simpleCommands {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		s := serve(t, hostile.Options{
 			Capabilities: "IMAP4rev1 AUTH=PLAIN UIDPLUS QUOTA NAMESPACE APPENDLIMIT", Mailboxes: inbox(),
@@ -141,17 +150,18 @@ func TestSmallCommandsCanceled(t *testing.T) {
 		})
 		o := options(s)
 		o.Timeouts.Answer, o.Timeouts.Idle = time.Minute, time.Minute
-		conn := opened(t, s, o)
+		conn := connectSelected(t, s, o)
 		if err := cmd.sends(ctx, conn); Classify(err) != ClassCanceled || !errors.Is(err, cause) {
 			t.Errorf("%s: %v", cmd.line, err)
 		}
 	}
 }
 
-// What can't be said is not begun.
-func TestNothingUnsendable(t *testing.T) {
+// A name, flag, set or key that can not be sent is refused before anything is sent. A
+// command for no messages sends nothing.
+func TestUnsendableIsRejected(t *testing.T) {
 	s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN QUOTA APPENDLIMIT", Mailboxes: inbox()})
-	conn := opened(t, s, options(s))
+	conn := connectSelected(t, s, options(s))
 	before := len(s.Commands())
 	const bad = "a\r\nX9 DELETE INBOX"
 	_, selectErr := conn.Select(t.Context(), bad)
@@ -194,14 +204,14 @@ func TestNothingUnsendable(t *testing.T) {
 	if _, err := conn.Select(t.Context(), "INBOX"); err != nil {
 		t.Error(err)
 	}
-	// Nothing to do is done.
+	// An empty set needs no command.
 	if err := errors.Join(conn.Store(t.Context(), uid.Set{}, "FLAGS", nil), conn.FetchHeaders(t.Context(), uid.Set{}, nil), conn.Noop(t.Context())); err != nil {
 		t.Error(err)
 	}
 }
 
-// An OK that covers only some of the messages is none (RFC 9738).
-func TestStoreOfSomeMessages(t *testing.T) {
+// An OK with MESSAGELIMIT, which covers only some of the messages, is an error (RFC 9738).
+func TestPartialOKIsAnError(t *testing.T) {
 	s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN UIDPLUS", Mailboxes: inbox(), Script: func(s *hostile.Session, cmd hostile.Command) bool {
 		if cmd.Name != "UID STORE" && cmd.Name != "UID EXPUNGE" {
 			return false
@@ -209,7 +219,7 @@ func TestStoreOfSomeMessages(t *testing.T) {
 		s.Send(cmd.Tag + " OK [MESSAGELIMIT 1000 7] x\r\n")
 		return true
 	}})
-	conn := opened(t, s, options(s))
+	conn := connectSelected(t, s, options(s))
 	for _, err := range []error{conn.Store(t.Context(), uid.Of(1), "+FLAGS", []string{"x"}), conn.Expunge(t.Context(), uid.Of(1))} {
 		if Classify(err) != ClassProtocol || !strings.Contains(err.Error(), "beyond its limit") {
 			t.Error(err)
@@ -217,6 +227,8 @@ func TestStoreOfSomeMessages(t *testing.T) {
 	}
 }
 
+// Select reads the state of the mailbox and its permanent flags. An unreadable flag costs
+// only itself.
 func TestSelect(t *testing.T) {
 	for _, c := range []struct{ reply, want string }{
 		{"* FLAGS (x)\r\n* 3 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n* OK [UIDNEXT 9]\r\n* OK [PERMANENTFLAGS (\\seen $Junk \\*)] x\r\nTAG OK [READ-WRITE] x\r\n", `3 9 7 false [$Junk \Seen] true true`},
@@ -237,6 +249,8 @@ func TestSelect(t *testing.T) {
 	}
 }
 
+// Namespace returns the first personal namespace. Where the server has none, or none that
+// can be read, LIST states the delimiter.
 func TestNamespace(t *testing.T) {
 	for _, c := range []struct{ caps, namespace, list, prefix, delimiter string }{
 		{"NAMESPACE", `(("INBOX." ".")) (("user." ".")) NIL`, "", "INBOX.", "."},
@@ -274,6 +288,8 @@ func TestNamespace(t *testing.T) {
 	}
 }
 
+// Quota returns the storage quota with the least space, in octets, and none that can not
+// be read.
 func TestQuota(t *testing.T) {
 	for _, c := range []struct {
 		reply string
@@ -298,6 +314,8 @@ func TestQuota(t *testing.T) {
 	}
 }
 
+// AppendLimit returns the limit of the capability, or of STATUS where the capability names
+// none.
 func TestAppendLimit(t *testing.T) {
 	for _, c := range []struct {
 		caps, reply string
@@ -318,6 +336,7 @@ func TestAppendLimit(t *testing.T) {
 	}
 }
 
+// Capabilities returns the names in upper case, sorted. IMAP4rev2 is hidden from go-imap.
 func TestCapabilities(t *testing.T) {
 	for _, c := range []struct{ reply, want string }{
 		{"* CAPABILITY imap4rev1 UIDPLUS IMAP4rev2 \x1b[m AUTH=PLAIN (\r\nTAG OK x\r\n", "[AUTH=PLAIN IMAP4REV1 IMAP4REV2 UIDPLUS]"},
@@ -341,7 +360,10 @@ func TestCapabilities(t *testing.T) {
 	}
 }
 
-func TestHeaders(t *testing.T) {
+// FetchHeaders delivers the first header of each message of the set, and nothing of
+// replies that can not be read or are about others. An error of its function ends the
+// connection, and so does a header over the limit.
+func TestFetchHeaders(t *testing.T) {
 	for _, c := range []struct{ reply, want string }{
 		{"* 1 FETCH (UID 1 BODY[HEADER] {8}\r\nA: b\r\n\r\n)\r\n* 2 FETCH (BODY[HEADER] \"x\" UID 2)\r\n", `1 "A: b\r\n\r\n" 2 "x" `},
 		{"* 1 FETCH (UID 1 BODY[HEADER] {1}\r\na)\r\n* 1 FETCH (UID 1 BODY[HEADER] {1}\r\nb)\r\n", `1 "a" `},
@@ -353,7 +375,7 @@ func TestHeaders(t *testing.T) {
 		s := serve(t, hostile.Options{Mailboxes: inbox(), Script: answer("UID FETCH", c.reply+"TAG OK x\r\n")})
 		conn := connect(t, s, options(s))
 		got := ""
-		err := conn.FetchHeaders(t.Context(), span(1, 3), func(u uint32, header []byte) error {
+		err := conn.FetchHeaders(t.Context(), uidRange(1, 3), func(u uint32, header []byte) error {
 			got += fmt.Sprintf("%d %q ", u, header)
 			return nil
 		})
@@ -361,15 +383,15 @@ func TestHeaders(t *testing.T) {
 			t.Errorf("%q: %s, %v", c.reply, got, err)
 		}
 	}
-	mine := errors.New("enough")
+	callbackErr := errors.New("enough")
 	s := serve(t, hostile.Options{Mailboxes: inbox(), Script: answer("UID FETCH", "* 1 FETCH (UID 1 BODY[HEADER] {1}\r\na)\r\nTAG OK x\r\n")})
 	conn := connect(t, s, options(s))
-	if err := conn.FetchHeaders(t.Context(), span(1, 3), func(uint32, []byte) error { return mine }); err != mine || conn.Noop(t.Context()) != mine {
-		t.Errorf("Headers = %v", err)
+	if err := conn.FetchHeaders(t.Context(), uidRange(1, 3), func(uint32, []byte) error { return callbackErr }); err != callbackErr || conn.Noop(t.Context()) != callbackErr {
+		t.Errorf("FetchHeaders = %v", err)
 	}
 	s = serve(t, hostile.Options{Mailboxes: inbox(), Script: answer("UID FETCH", "* 1 FETCH (UID 1 BODY[HEADER] {2000000}\r\n")})
 	conn = connect(t, s, options(s))
-	if err := conn.FetchHeaders(t.Context(), span(1, 3), nil); !errors.Is(err, ErrLimit) {
+	if err := conn.FetchHeaders(t.Context(), uidRange(1, 3), nil); !errors.Is(err, ErrLimit) {
 		t.Errorf("a header of 2 MB: %v", err)
 	}
 }

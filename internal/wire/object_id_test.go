@@ -11,16 +11,17 @@ import (
 	"archiverd/internal/uid"
 )
 
-// metaOf asks for the metadata of UID 5 with what it is known by.
-func metaOf(t *testing.T, c *Conn) (Metadata, error) {
+// fetchWithIDs returns the metadata of UID 5 with its object IDs.
+func fetchWithIDs(t *testing.T, c *Conn) (Metadata, error) {
 	t.Helper()
 	var out Metadata
 	err := c.FetchMetadata(t.Context(), MetadataQuery{Set: uid.Of(5), IDs: true}, func(m Metadata) error { out = m; return nil })
 	return out, err
 }
 
-// Servers that have them are asked for them, in the one command.
-func TestIDs(t *testing.T) {
+// The object IDs and labels that a server has are fetched with the other metadata, in the
+// same command.
+func TestObjectIDs(t *testing.T) {
 	for caps, want := range map[string]struct {
 		items, id string
 		labels    []string
@@ -38,7 +39,7 @@ func TestIDs(t *testing.T) {
 			{UID: 5, Date: "17-Jul-1996 02:44:25 -0700", Body: []byte("x"), ID: id, Labels: `"\\Sent" \Inbox "Gr&APYA3w-e &- mehr" x x`},
 		}}}})
 		c := connect(t, s, options(s))
-		m, err := metaOf(t, c)
+		m, err := fetchWithIDs(t, c)
 		if err != nil || m.EmailID != want.id || !slices.Equal(m.Labels, want.labels) || (m.Labels == nil) != (want.labels == nil) || m.Problem != "" || m.Size != 1 {
 			t.Errorf("%q: %+v, %v", caps, m, err)
 		}
@@ -49,8 +50,9 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// What can't be read of them costs nothing else.
-func TestOddIDs(t *testing.T) {
+// An unreadable EMAILID or X-GM-MSGID is ignored. Unreadable labels are reported in
+// Metadata.Problem.
+func TestUnreadableObjectIDs(t *testing.T) {
 	long := strings.Repeat("x", 60000)
 	for _, c := range []struct{ items, id, labels, problem string }{
 		{"EMAILID (a)", "a", "-", ""},
@@ -82,7 +84,7 @@ func TestOddIDs(t *testing.T) {
 			s.Send("* 1 FETCH (UID 5 " + c.items + " RFC822.SIZE 7)\r\n" + cmd.Tag + " OK done\r\n")
 			return true
 		}})
-		m, err := metaOf(t, connect(t, s, options(s)))
+		m, err := fetchWithIDs(t, connect(t, s, options(s)))
 		labels := "-"
 		if m.Labels != nil {
 			labels = fmt.Sprintf("%q", m.Labels)
@@ -93,8 +95,9 @@ func TestOddIDs(t *testing.T) {
 	}
 }
 
-// A server that refuses what it announces is asked for the rest, and not again.
-func TestRefusedIDs(t *testing.T) {
+// A server that refuses the object IDs that it announces is sent the command again without
+// them, and is not asked for them later.
+func TestRefusedObjectIDs(t *testing.T) {
 	for _, refusal := range []string{"BAD unknown item", "NO not here"} {
 		var asked atomic.Int64
 		s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN OBJECTID", Mailboxes: inbox("1", "2", "3", "4", "5"), Script: func(s *hostile.Session, cmd hostile.Command) bool {
@@ -107,12 +110,12 @@ func TestRefusedIDs(t *testing.T) {
 		}})
 		c := connect(t, s, options(s))
 		for range 2 {
-			if m, err := metaOf(t, c); err != nil || !m.HasSize {
+			if m, err := fetchWithIDs(t, c); err != nil || !m.HasSize {
 				t.Errorf("%s: %+v, %v", refusal, m, err)
 			}
 		}
 		if n := asked.Load(); n != 1 {
-			t.Errorf("%s: it was asked %d times", refusal, n)
+			t.Errorf("%s: asked for EMAILID %d times", refusal, n)
 		}
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Connections share one rate, and waiting for it is no slowness of the server's.
+// Connections with the same limiter share its rate. The wait for it does not count against
+// Options.MinRate.
 func TestRateIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serveInMemory(t, hostile.Options{Mailboxes: inbox(strings.Repeat("x", 100_000))})
@@ -24,9 +25,9 @@ func TestRateIsShared(t *testing.T) {
 		for range 2 {
 			c := connect(t, s, o)
 			go func() {
-				got, err := bodies(t.Context(), c, span(1, 1))
+				got, err := fetchBodies(t.Context(), c, uidRange(1, 1))
 				if err == nil && len(got[1]) != 100_000 {
-					t.Error("body is not whole")
+					t.Error("the body is incomplete")
 				}
 				results <- err
 			}()
@@ -42,8 +43,8 @@ func TestRateIsShared(t *testing.T) {
 	})
 }
 
-// What is appended counts as well, and waiting for the rate is no stall of the
-// server's: the wait for its answer begins when all is sent.
+// Octets that Append sends count too. The wait for the rate does not count as a wait for
+// the server, which starts when all is sent.
 func TestRateOfAppend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serveInMemory(t, hostile.Options{Capabilities: "IMAP4rev1 LITERAL+", Mailboxes: inbox(), Script: answer("APPEND", "TAG OK x\r\n")})
@@ -61,8 +62,8 @@ func TestRateOfAppend(t *testing.T) {
 	})
 }
 
-// All rates of a connection hold at once, whichever is the lower one.
-func TestEachRateHolds(t *testing.T) {
+// A connection obeys all of its limiters, in whatever order they are.
+func TestEachRateIsObeyed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, rates := range [][]*rate.Limiter{
 			{rate.NewLimiter(400_000, 10_000), rate.NewLimiter(1e9, 1<<20)},
@@ -73,7 +74,7 @@ func TestEachRateHolds(t *testing.T) {
 			o.Rates = rates
 			c := connect(t, s, o)
 			start := time.Now()
-			if _, err := bodies(t.Context(), c, span(1, 1)); err != nil {
+			if _, err := fetchBodies(t.Context(), c, uidRange(1, 1)); err != nil {
 				t.Error(err)
 			}
 			if took := time.Since(start); took < 200*time.Millisecond {
@@ -83,7 +84,7 @@ func TestEachRateHolds(t *testing.T) {
 	})
 }
 
-// Every octet from the network is counted, over all connections that share a count.
+// Options.Received counts every octet from the network, of all connections that share it.
 func TestReceivedIsCounted(t *testing.T) {
 	s := serve(t, hostile.Options{TLS: true, Mailboxes: inbox(strings.Repeat("x", 100_000))})
 	o := options(s)
@@ -91,11 +92,11 @@ func TestReceivedIsCounted(t *testing.T) {
 	o.Received = new(atomic.Int64)
 	for range 2 {
 		c := connect(t, s, o)
-		if _, err := bodies(t.Context(), c, span(1, 1)); err != nil {
+		if _, err := fetchBodies(t.Context(), c, uidRange(1, 1)); err != nil {
 			t.Error(err)
 		}
 	}
 	if n := o.Received.Load(); n < 200_000 || n > 220_000 {
-		t.Errorf("%d octets are counted", n)
+		t.Errorf("%d octets counted", n)
 	}
 }

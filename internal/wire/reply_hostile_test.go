@@ -13,8 +13,9 @@ import (
 	"archiverd/internal/uid"
 )
 
-// The fallback takes what Bodies can't, and says why when it gets nothing.
-func TestBodyAlone(t *testing.T) {
+// FetchBody reads a body in any form that RFC 9051 allows, and more forms than FetchBodies
+// reads. Its error says why there is no body.
+func TestFetchBody(t *testing.T) {
 	for _, c := range []struct {
 		name, reply, want string
 		class             Class
@@ -40,9 +41,9 @@ func TestBodyAlone(t *testing.T) {
 		{"BAD", "TAG BAD can't\r\n", "", ClassMessage, nil},
 		{"cut off", "* 1 FETCH (UID 5 BODY[] {30}\r\none)\r\nTAG OK x\r\n", "one)\r\nX3 OK x\r\n", ClassTransient, nil},
 	} {
-		t.Run(c.name, inBubble(func(t *testing.T) {
+		t.Run(c.name, withFakeClock(func(t *testing.T) {
 			s := serveInMemory(t, hostile.Options{Mailboxes: inbox(), Script: answer("UID FETCH", c.reply)})
-			conn := connect(t, s, hasty(s))
+			conn := connect(t, s, shortOptions(s))
 			conn.tag = 2
 			var got bytes.Buffer
 			err := conn.FetchBody(t.Context(), 5, func(size int64, r io.Reader) error {
@@ -62,8 +63,9 @@ func TestBodyAlone(t *testing.T) {
 	}
 }
 
-// A flag, a date or a size that can't be read spoils only itself.
-func TestMetaOfPoisonedMessages(t *testing.T) {
+// An unreadable flag, date or size is reported in Metadata.Problem and costs nothing else
+// of the message. A reply without a valid UID is ignored.
+func TestMetadataWithUnreadableItems(t *testing.T) {
 	for _, c := range []struct{ items, want string }{
 		{`UID 5 FLAGS (\seen $Junk \Recent $Junk \XFoo) INTERNALDATE " 1-Feb-2024 03:04:05 +0100" RFC822.SIZE 12`, `5 [$Junk \Seen \XFoo] 2024-02-01T03:04:05+01:00 12 0 ""`},
 		{`FLAGS (foo]bar "\\Deleted" } [x a/b 100 [Gmail\ ) UID 5`, `5 [100 [Gmail\ [x \Deleted a/b foo]bar }] - - 0 ""`},
@@ -106,6 +108,8 @@ func TestMetaOfPoisonedMessages(t *testing.T) {
 	}
 }
 
+// Search returns the UIDs of all SEARCH or ESEARCH replies. An unreadable or incomplete
+// result is an error: messages that it lacks would count as deleted.
 func TestSearchResults(t *testing.T) {
 	for _, c := range []struct {
 		reply, want string
@@ -138,7 +142,8 @@ func TestSearchResults(t *testing.T) {
 	}
 }
 
-// A mailbox with many scattered UIDs on a server without ESEARCH: one long line.
+// Search reads the long line that a server without ESEARCH sends for many scattered UIDs,
+// and releases the buffer for it.
 func TestLongSearchLine(t *testing.T) {
 	var line strings.Builder
 	for u := 2; u < 400_000; u += 2 {
@@ -155,8 +160,9 @@ func TestLongSearchLine(t *testing.T) {
 	}
 }
 
-// No name, however it is written, costs another mailbox its place.
-func TestListOfPoisonedNames(t *testing.T) {
+// A mailbox whose name can not be decoded is listed under the octets that the server
+// sends, and costs no other mailbox.
+func TestListWithUnreadableNames(t *testing.T) {
 	for _, c := range []struct{ reply, wire, name, delimiter string }{
 		{`(\HasNoChildren) "/" "INBOX"`, "INBOX", "INBOX", "/"},
 		{`() "." Entw&APw-rfe`, "Entw&APw-rfe", "Entwürfe", "."},
@@ -204,6 +210,8 @@ func TestListOfPoisonedNames(t *testing.T) {
 	}
 }
 
+// List returns the status of each mailbox, or the error of its STATUS. It sends STATUS for
+// each where the server has no LIST-STATUS, or refuses it.
 func TestStatusOfEachMailbox(t *testing.T) {
 	names := []string{"INBOX", "gone", "odd name", "silent"}
 	for _, extended := range []bool{false, true} {
@@ -254,6 +262,7 @@ func TestStatusOfEachMailbox(t *testing.T) {
 	}
 }
 
+// List stops at the limit of mailboxes.
 func TestListIsBounded(t *testing.T) {
 	s := serve(t, hostile.Options{Mailboxes: inbox(), Script: func(s *hostile.Session, cmd hostile.Command) bool {
 		if cmd.Name == "LIST" {
@@ -267,6 +276,8 @@ func TestListIsBounded(t *testing.T) {
 	}
 }
 
+// Examine reads the state of the mailbox. Invalid numbers, and what the server says of the
+// mailbox before, do not count.
 func TestExamine(t *testing.T) {
 	for _, c := range []struct {
 		reply string

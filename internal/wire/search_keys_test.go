@@ -8,7 +8,7 @@ import (
 	"archiverd/internal/testing/hostile"
 )
 
-// Keys as a person writes them, and as they go over the wire.
+// SearchKeys quotes the values of keys, and sends those that are not ASCII as UTF-8 literals.
 func TestSearchKeys(t *testing.T) {
 	for _, c := range []struct {
 		keys []string
@@ -39,12 +39,12 @@ func TestSearchKeys(t *testing.T) {
 	}
 }
 
-// A server may refuse a search at any of its literals, and go on.
+// A server may refuse a search at any of its literals; the connection stays usable.
 func TestSearchKeysRefused(t *testing.T) {
 	for _, c := range []struct {
 		at, reply string
 		class     Class
-		goesOn    bool
+		usable    bool
 	}{
 		{"SUBJECT {2}", "TAG NO [BADCHARSET] x\r\n", ClassMailbox, true},
 		{"TO {3}", "TAG BAD x\r\n", ClassMailbox, true},
@@ -54,7 +54,7 @@ func TestSearchKeysRefused(t *testing.T) {
 	} {
 		s := serve(t, hostile.Options{Mailboxes: inbox(), Literal: func(s *hostile.Session, sent string, waits bool) bool {
 			if !waits {
-				t.Errorf("not asked for: %q", sent)
+				t.Errorf("sent before the continuation: %q", sent)
 			}
 			if !strings.HasSuffix(sent, c.at) {
 				return true
@@ -71,7 +71,7 @@ func TestSearchKeysRefused(t *testing.T) {
 		if Classify(err) != c.class || !set.Empty() {
 			t.Errorf("%q: %q, %v", c.reply, set, err)
 		}
-		if err := conn.Noop(t.Context()); (err == nil) != c.goesOn {
+		if err := conn.Noop(t.Context()); (err == nil) != c.usable {
 			t.Errorf("%q: Noop = %v", c.reply, err)
 		}
 	}
