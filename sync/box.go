@@ -69,7 +69,7 @@ func (b *box) unchanged(limit int64) (state.Ledger, bool) {
 		return state.Ledger{}, false
 	}
 	return state.Ledger{Mailbox: b.listed.Name, Server: int(s.Messages), Archived: b.info.Archived,
-		Excluded: c.Excluded, Rule: limitRule(c.Excluded, limit), UIDNext: c.UIDNext, Unchanged: true}, true
+		Excluded: c.Excluded, Rule: LimitRule(c.Excluded, limit), UIDNext: c.UIDNext, Unchanged: true}, true
 }
 
 // messages is how many the server said there are; 0 if it did not.
@@ -78,13 +78,6 @@ func (b *box) messages() uint32 {
 		return 0
 	}
 	return b.listed.Status.Messages
-}
-
-func limitRule(excluded int, limit int64) string {
-	if excluded == 0 {
-		return ""
-	}
-	return fmt.Sprintf("larger than limits.largest_message, %d octets", limit)
 }
 
 // expect says how many messages of the mailbox are to be received: at first as
@@ -228,7 +221,7 @@ func (b *box) settle(limit int64, left string) (state.Ledger, *state.Cursor, err
 	failed := missing.Intersect(have.Failed)
 	missing = missing.Subtract(failed)
 	l.Excluded, l.Failed, l.Missing = excluded.Len(), failed.Len(), missing.Len()
-	l.Rule = limitRule(l.Excluded, limit)
+	l.Rule = LimitRule(l.Excluded, limit)
 	if l.Failed > 0 {
 		if l.Failures, err = b.failures(failed); err != nil {
 			return l, nil, err

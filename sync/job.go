@@ -231,7 +231,7 @@ func (r *round) choose(list []wire.Mailbox, known map[string]state.Mailbox, run 
 		}
 		info, ok := known[place.Dir]
 		delete(known, place.Dir)
-		if yes, rule := j.Policy.selects(m.Name, m.Delimiter, m.Attrs); !yes {
+		if yes, rule := j.Policy.Selects(m.Name, m.Delimiter, m.Attrs); !yes {
 			run.Mailboxes = append(run.Mailboxes, excluded(m, rule))
 			continue
 		}

@@ -1,5 +1,7 @@
 package sync
 
+import "fmt"
+
 // Policy is what the configuration says about an account's mail: what is
 // archived, and how. Its zero value archives everything.
 type Policy struct {
@@ -11,10 +13,19 @@ type Policy struct {
 	Matching   Matching
 }
 
-// selects is Select, which may be nil.
-func (p *Policy) selects(name, delimiter string, attrs []string) (ok bool, rule string) {
+// Selects calls Select. Without it every mailbox is selected.
+func (p *Policy) Selects(name, delimiter string, attrs []string) (ok bool, rule string) {
 	if p.Select == nil {
 		return true, ""
 	}
 	return p.Select(name, delimiter, attrs)
+}
+
+// LimitRule names the rule that excludes messages of more than limit octets, for
+// a ledger with so many excluded messages; "" if there is none.
+func LimitRule(excluded int, limit int64) string {
+	if excluded == 0 {
+		return ""
+	}
+	return fmt.Sprintf("larger than limits.largest_message, %d octets", limit)
 }

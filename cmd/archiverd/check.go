@@ -22,15 +22,15 @@ import (
 	"archiverd/internal/setup"
 	"archiverd/internal/uid"
 	"archiverd/state"
-	"archiverd/sync"
+	"archiverd/sync/check"
 )
 
 // checkReport is what status --check prints as JSON.
 type checkReport struct {
-	Archive  string       `json:"archive"`
-	ID       string       `json:"id"`
-	Notes    []string     `json:"notes,omitempty"`
-	Accounts []sync.Check `json:"accounts"`
+	Archive  string         `json:"archive"`
+	ID       string         `json:"id"`
+	Notes    []string       `json:"notes,omitempty"`
+	Accounts []check.Report `json:"accounts"`
 }
 
 // check asks the servers of the accounts again, and compares with the archive.
@@ -55,7 +55,7 @@ func (a *app) check(ctx context.Context, names []string) error {
 		return err
 	}
 	defer r.Close()
-	report := checkReport{Archive: dir, ID: r.ID(), Accounts: make([]sync.Check, len(chosen))}
+	report := checkReport{Archive: dir, ID: r.ID(), Accounts: make([]check.Report, len(chosen))}
 	last, notes, err := a.lastRuns(ctx, cfg.Control.Socket, statePath)
 	if err != nil {
 		return err
@@ -69,7 +69,7 @@ func (a *app) check(ctx context.Context, names []string) error {
 		if err != nil {
 			return errors.Join(usage(err), group.Wait())
 		}
-		k := &sync.Checker{Account: account, Policy: setup.Policy(cfg, acc), Archive: r, Last: last[acc.Name], Log: log}
+		k := &check.Job{Account: account, Policy: setup.Policy(cfg, acc), Archive: r, Last: last[acc.Name], Log: log}
 		group.Go(func() error {
 			report.Accounts[i] = k.Run(ctx) // what goes wrong stands in it
 			return nil
@@ -83,7 +83,7 @@ func (a *app) check(ctx context.Context, names []string) error {
 	} else {
 		err = report.print(a.out)
 	}
-	failed := slices.ContainsFunc(report.Accounts, func(c sync.Check) bool { return !c.OK() })
+	failed := slices.ContainsFunc(report.Accounts, func(c check.Report) bool { return !c.OK() })
 	if err == nil && failed {
 		err = &exit{status: exitFailed}
 	}
@@ -135,7 +135,7 @@ func (r *checkReport) print(w io.Writer) error {
 	return nil
 }
 
-func printCheck(w io.Writer, c *sync.Check) error {
+func printCheck(w io.Writer, c *check.Report) error {
 	verdict := "BALANCES: all that the server has is archived or accounted for"
 	switch {
 	case c.Error != "":
@@ -164,19 +164,19 @@ func printCheck(w io.Writer, c *sync.Check) error {
 }
 
 // printBalances is the table: what must add up, and the rest where there is any.
-func printBalances(w io.Writer, c *sync.Check) error {
+func printBalances(w io.Writer, c *check.Report) error {
 	show := []struct {
 		title string
-		of    func(sync.Counts) int
+		of    func(check.Counts) int
 	}{
-		{"server", func(n sync.Counts) int { return n.Server }},
-		{"archived", func(n sync.Counts) int { return n.Archived }},
-		{"failed", func(n sync.Counts) int { return n.Failed }},
-		{"excluded", func(n sync.Counts) int { return n.Excluded }},
-		{"missing", func(n sync.Counts) int { return n.Missing }},
-		{"arrived", func(n sync.Counts) int { return n.Arrived }},
-		{"returned", func(n sync.Counts) int { return n.Returned }},
-		{"vanished", func(n sync.Counts) int { return n.Vanished }},
+		{"server", func(n check.Counts) int { return n.Server }},
+		{"archived", func(n check.Counts) int { return n.Archived }},
+		{"failed", func(n check.Counts) int { return n.Failed }},
+		{"excluded", func(n check.Counts) int { return n.Excluded }},
+		{"missing", func(n check.Counts) int { return n.Missing }},
+		{"arrived", func(n check.Counts) int { return n.Arrived }},
+		{"returned", func(n check.Counts) int { return n.Returned }},
+		{"vanished", func(n check.Counts) int { return n.Vanished }},
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	row := func(cell func(i int) string, name string) {
@@ -187,7 +187,7 @@ func printBalances(w io.Writer, c *sync.Check) error {
 		}
 		fmt.Fprintf(t, "\t%s\n", name)
 	}
-	numbers := func(n sync.Counts, name string) {
+	numbers := func(n check.Counts, name string) {
 		row(func(i int) string { return strconv.Itoa(show[i].of(n)) }, name)
 	}
 	row(func(i int) string { return show[i].title }, "mailbox")
@@ -200,7 +200,7 @@ func printBalances(w io.Writer, c *sync.Check) error {
 }
 
 // remarkOn says behind a mailbox's name what its numbers don't.
-func remarkOn(b *sync.Balance) string {
+func remarkOn(b *check.Balance) string {
 	switch {
 	case b.Skipped != "":
 		return "  (not selectable)"
@@ -219,7 +219,7 @@ func remarkOn(b *sync.Balance) string {
 }
 
 // tellBalance names, by UID, what does not add up, and what changed.
-func tellBalance(b *strings.Builder, account string, m *sync.Balance) {
+func tellBalance(b *strings.Builder, account string, m *check.Balance) {
 	name := safetext.Line(m.Mailbox)
 	if m.Error != "" {
 		fmt.Fprintf(b, "  mailbox %s: %s\n", name, safetext.Line(m.Error))
@@ -248,14 +248,14 @@ func tellBalance(b *strings.Builder, account string, m *sync.Balance) {
 }
 
 // perhapsNew says of missing messages that they may be new, where nothing tells.
-func perhapsNew(m *sync.Balance) string {
+func perhapsNew(m *check.Balance) string {
 	switch {
-	case m.Above == 0:
+	case m.MaybeNew == 0:
 		return ""
-	case m.Above == m.Missing:
+	case m.MaybeNew == m.Missing:
 		return " (above all that is archived; whether they came since the last run is not known)"
 	}
-	return fmt.Sprintf(" (%d above all that is archived; whether they came since the last run is not known)", m.Above)
+	return fmt.Sprintf(" (%d above all that is archived; whether they came since the last run is not known)", m.MaybeNew)
 }
 
 // uidsShown is how many octets of a UID set a person is shown.

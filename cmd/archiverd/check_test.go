@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"archiverd/internal/testing/dovecot"
-	"archiverd/sync"
+	"archiverd/sync/check"
 )
 
 // asked is a check as a program reads it.
@@ -16,11 +16,11 @@ type asked struct {
 	Accounts []struct {
 		Account   string
 		Error     string
-		Sum       sync.Counts
+		Sum       check.Counts
 		Mailboxes []struct {
 			Mailbox string
 			Error   string
-			sync.Counts
+			check.Counts
 			UIDs map[string]string
 		}
 	}

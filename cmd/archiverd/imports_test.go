@@ -102,7 +102,7 @@ var importers = []struct {
 	{"github.com/emersion/go-imap/v2/imapserver", []string{"archiverd/internal/imapd", "archiverd/internal/testing/hostile"}},
 	{"github.com/robfig/cron/v3", []string{"archiverd/internal/schedule", "archiverd/internal/config"}},
 	{"github.com/spf13/cobra", []string{"archiverd/cmd/archiverd"}},
-	{"archiverd/internal/imapd", []string{"archiverd/cmd/archiverd", "archiverd/internal/testing/world"}},
+	{"archiverd/internal/imapd", []string{"archiverd/cmd/archiverd", "archiverd/sync/drill", "archiverd/internal/testing/world"}},
 	{"archiverd/internal/testing/dovecot", []string{"archiverd/internal/bench", "archiverd/internal/testing/cyrus", "archiverd/internal/testing/world"}},
 	{"testing", []string{"archiverd/internal/testing/process", "archiverd/internal/testing/dovecot", "archiverd/internal/testing/cyrus", "archiverd/internal/testing/world", "archiverd/internal/bench"}},
 }

@@ -12,7 +12,7 @@ import (
 	"archiverd/archive"
 	"archiverd/internal/safetext"
 	"archiverd/internal/setup"
-	"archiverd/sync"
+	"archiverd/sync/remote"
 )
 
 func (a *app) remoteCommand() *cobra.Command {
@@ -33,7 +33,7 @@ purge take away only what is proven to be in the archive.
 
 // atServer does something at the server of an account of that name, with the
 // archive at hand where proves.
-func (a *app) atServer(ctx context.Context, name string, proves bool, do func(*sync.Remote) error) (err error) {
+func (a *app) atServer(ctx context.Context, name string, proves bool, do func(*remote.Client) error) (err error) {
 	cfg, err := a.load()
 	if err != nil {
 		return err
@@ -46,7 +46,7 @@ func (a *app) atServer(ctx context.Context, name string, proves bool, do func(*s
 	if err != nil {
 		return usage(err)
 	}
-	r := &sync.Remote{Account: acc, Policy: setup.Policy(cfg, chosen[0])}
+	r := &remote.Client{Account: acc, Policy: setup.Policy(cfg, chosen[0])}
 	if proves {
 		if r.Archive, err = archive.Open(cfg.Archive.Path); err != nil {
 			return err
@@ -68,7 +68,7 @@ func (a *app) atServer(ctx context.Context, name string, proves bool, do func(*s
 		return err
 	}
 	err = fmt.Errorf("account %s: %w", acc.Name, err)
-	if errors.Is(err, sync.ErrNoMailbox) || errors.Is(err, sync.ErrNoMessage) {
+	if errors.Is(err, remote.ErrNoMailbox) || errors.Is(err, remote.ErrNoMessage) {
 		return usage(err)
 	}
 	return err
@@ -95,7 +95,7 @@ UIDVALIDITY and attributes; with --capabilities also what the server can do.
 ` + exitHelp,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.atServer(cmd.Context(), args[0], false, func(r *sync.Remote) error {
+			return a.atServer(cmd.Context(), args[0], false, func(r *remote.Client) error {
 				return a.listRemote(cmd.Context(), r, capabilities)
 			})
 		},
@@ -105,7 +105,7 @@ UIDVALIDITY and attributes; with --capabilities also what the server can do.
 	return cmd
 }
 
-func (a *app) listRemote(ctx context.Context, r *sync.Remote, capabilities bool) error {
+func (a *app) listRemote(ctx context.Context, r *remote.Client, capabilities bool) error {
 	boxes, err := r.List(ctx)
 	if err != nil {
 		return err
@@ -157,7 +157,7 @@ server's delimiter, which "remote list --json" shows; a "/" means nothing else.
 ` + exitHelp,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.atServer(cmd.Context(), args[0], false, func(r *sync.Remote) error {
+			return a.atServer(cmd.Context(), args[0], false, func(r *remote.Client) error {
 				if err := r.Create(cmd.Context(), args[1]); err != nil {
 					return err
 				}
@@ -180,7 +180,7 @@ archived stays where it is.
 ` + exitHelp,
 		Args: cobra.ExactArgs(3),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.atServer(cmd.Context(), args[0], false, func(r *sync.Remote) error {
+			return a.atServer(cmd.Context(), args[0], false, func(r *remote.Client) error {
 				if err := r.Rename(cmd.Context(), args[1], args[2]); err != nil {
 					return err
 				}

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"archiverd/internal/safetext"
-	"archiverd/sync"
+	"archiverd/sync/remote"
 )
 
 // errDeclined is the answer of a person who was asked.
@@ -55,7 +55,7 @@ Asks before it deletes; --yes answers, and is needed without a terminal.
 			if _, err := a.terminal(); err != nil && !yes {
 				return err
 			}
-			return a.atServer(cmd.Context(), args[0], true, func(r *sync.Remote) error {
+			return a.atServer(cmd.Context(), args[0], true, func(r *remote.Client) error {
 				messages := ""
 				err := r.Delete(cmd.Context(), args[1], func(n int) error {
 					messages = english.Plural(n, "message", "")
@@ -77,7 +77,7 @@ Asks before it deletes; --yes answers, and is needed without a terminal.
 }
 
 func (a *app) remotePurge() *cobra.Command {
-	var o sync.Purge
+	var o remote.Purge
 	var older string
 	var really, yes bool
 	cmd := &cobra.Command{
@@ -109,7 +109,7 @@ The status is 1 if a message that is old enough had to stay.
 			if _, err := a.terminal(); err != nil && really && !yes {
 				return err
 			}
-			return a.atServer(cmd.Context(), args[0], true, func(r *sync.Remote) error {
+			return a.atServer(cmd.Context(), args[0], true, func(r *remote.Client) error {
 				return a.purge(cmd.Context(), r, args[1:], o, really, yes)
 			})
 		},
@@ -123,12 +123,12 @@ The status is 1 if a message that is old enough had to stay.
 	return cmd
 }
 
-func (a *app) purge(ctx context.Context, r *sync.Remote, names []string, o sync.Purge, really, yes bool) error {
+func (a *app) purge(ctx context.Context, r *remote.Client, names []string, o remote.Purge, really, yes bool) error {
 	plan, err := r.PlanPurge(ctx, names, o)
 	if err != nil {
 		return err
 	}
-	var sum sync.PurgedMailbox
+	var sum remote.PurgedMailbox
 	var boxes []string
 	for _, p := range plan {
 		if p.Chosen > 0 {
@@ -168,7 +168,7 @@ func (a *app) purge(ctx context.Context, r *sync.Remote, names []string, o sync.
 }
 
 // purgeStatus is the exit status: 1 if anything stays that was to go.
-func purgeStatus(plan []*sync.PurgedMailbox) error {
+func purgeStatus(plan []*remote.PurgedMailbox) error {
 	for _, p := range plan {
 		if !p.OK() {
 			return &exit{status: exitFailed}
@@ -178,21 +178,21 @@ func purgeStatus(plan []*sync.PurgedMailbox) error {
 }
 
 // printPlan prints which messages would go, how many stay, and why.
-func (a *app) printPlan(plan []*sync.PurgedMailbox) error {
+func (a *app) printPlan(plan []*remote.PurgedMailbox) error {
 	t := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "messages\tto go\toctets\ttoo young\tnew in archive\tflagged\tunproven\t\tmailbox")
 	for _, p := range plan {
-		fmt.Fprintf(t, "%d\t%d\t%s\t%d\t%d\t%d\t%d\t\t%s\n", p.Messages, p.Chosen, humanize.IBytes(uint64(p.Octets)), p.Young, p.Fresh, p.Flagged, len(p.Unproven), safetext.Line(p.Mailbox))
+		fmt.Fprintf(t, "%d\t%d\t%s\t%d\t%d\t%d\t%d\t\t%s\n", p.Messages, p.Chosen, humanize.IBytes(uint64(p.Octets)), p.TooYoung, p.NewInArchive, p.Flagged, len(p.Unproven), safetext.Line(p.Mailbox))
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	for _, p := range plan {
-		for _, line := range sync.Reasons(p.Unproven) {
+		for _, line := range remote.Reasons(p.Unproven) {
 			fmt.Fprintf(a.out, "stays: %s\n", safetext.Line(line))
 		}
-		if p.Held > 0 {
-			fmt.Fprintf(a.out, "mailbox %q: %s could go and stay, because its archive is damaged\n", p.Mailbox, english.Plural(p.Held, "more message", ""))
+		if p.HeldForDamage > 0 {
+			fmt.Fprintf(a.out, "mailbox %q: %s could go and stay, because its archive is damaged\n", p.Mailbox, english.Plural(p.HeldForDamage, "more message", ""))
 		}
 		if p.Error != "" {
 			fmt.Fprintf(a.out, "mailbox %q: %s\n", p.Mailbox, safetext.Line(p.Error))
@@ -202,7 +202,7 @@ func (a *app) printPlan(plan []*sync.PurgedMailbox) error {
 }
 
 // printPurged prints what became of it.
-func (a *app) printPurged(plan []*sync.PurgedMailbox, server string) error {
+func (a *app) printPurged(plan []*remote.PurgedMailbox, server string) error {
 	gone := 0
 	for _, p := range plan {
 		gone += p.Gone

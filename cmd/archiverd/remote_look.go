@@ -15,7 +15,7 @@ import (
 
 	"archiverd/internal/message"
 	"archiverd/internal/safetext"
-	"archiverd/sync"
+	"archiverd/sync/remote"
 )
 
 func (a *app) remoteSearch() *cobra.Command {
@@ -35,7 +35,7 @@ server changes.
 			if limit < 1 {
 				return usage(fmt.Errorf("--limit %d: it must be at least 1", limit))
 			}
-			return a.atServer(cmd.Context(), args[0], false, func(r *sync.Remote) error {
+			return a.atServer(cmd.Context(), args[0], false, func(r *remote.Client) error {
 				return a.searchRemote(cmd.Context(), r, args[1], args[2:], limit)
 			})
 		},
@@ -45,16 +45,16 @@ server changes.
 	return cmd
 }
 
-func (a *app) searchRemote(ctx context.Context, r *sync.Remote, mailbox string, keys []string, limit int) error {
+func (a *app) searchRemote(ctx context.Context, r *remote.Client, mailbox string, keys []string, limit int) error {
 	found, more, err := r.Search(ctx, mailbox, keys, limit)
 	if err != nil {
 		return err
 	}
 	if a.json {
 		return safetext.WriteJSON(a.out, struct {
-			Before   int                  `json:"before"` // that the limit left out
-			Messages []sync.RemoteMessage `json:"messages"`
-		}{more, append([]sync.RemoteMessage{}, found...)})
+			Before   int              `json:"before"` // that the limit left out
+			Messages []remote.Message `json:"messages"`
+		}{more, append([]remote.Message{}, found...)})
 	}
 	w := bufio.NewWriter(a.out)
 	if more > 0 {
@@ -85,7 +85,7 @@ func (a *app) remoteShow() *cobra.Command {
 			if err != nil || u == 0 {
 				return usage(fmt.Errorf("%q is no UID; `archiverd remote search %s MAILBOX` prints them", args[2], args[0]))
 			}
-			return a.atServer(cmd.Context(), args[0], false, func(r *sync.Remote) error {
+			return a.atServer(cmd.Context(), args[0], false, func(r *remote.Client) error {
 				return a.showRemote(cmd.Context(), r, args[1], uint32(u), v)
 			})
 		},
@@ -98,7 +98,7 @@ func (a *app) remoteShow() *cobra.Command {
 // showRemote fetches a message into a temporary file, for only in the end is it
 // known whether what came was the message, and prints it. The file has no name
 // any more when it gets its first octet: whatever ends us, nothing is left.
-func (a *app) showRemote(ctx context.Context, r *sync.Remote, mailbox string, u uint32, v viewing) (err error) {
+func (a *app) showRemote(ctx context.Context, r *remote.Client, mailbox string, u uint32, v viewing) (err error) {
 	f, err := os.CreateTemp("", "archiverd-*.eml") // mode 0600
 	if err != nil {
 		return err
@@ -123,10 +123,10 @@ func (a *app) showRemote(ctx context.Context, r *sync.Remote, mailbox string, u 
 	}
 	if a.json {
 		return safetext.WriteJSON(a.out, struct {
-			Account string             `json:"account"`
-			Mailbox string             `json:"mailbox"`
-			Server  sync.RemoteMessage `json:"server"`
-			Message *message.Message   `json:"message"`
+			Account string           `json:"account"`
+			Mailbox string           `json:"mailbox"`
+			Server  remote.Message   `json:"server"`
+			Message *message.Message `json:"message"`
 		}{r.Account.Name, mailbox, m, msg})
 	}
 	return a.printMessage(msg, v, m.InternalDate, m.Flags,

@@ -17,6 +17,7 @@ import (
 	"archiverd/internal/testing/dovecot"
 	"archiverd/state"
 	"archiverd/sync"
+	"archiverd/sync/remote"
 )
 
 // syncedLongAgo archives the first account of the site's configuration, 400 days ago.
@@ -75,7 +76,7 @@ func TestEverydayUse(t *testing.T) {
 	tap := newProxy(t, srv.PlainAddr)
 	s.configure("accounts:\n", s.plain(tap.Addr, u, "auth: login"))
 	s.syncedLongAgo()
-	remote := func(status int, args ...string) *result {
+	run := func(status int, args ...string) *result {
 		t.Helper()
 		r := s.run(append([]string{"remote"}, args...)...).want(status)
 		readable(t, "standard error of remote "+args[0], r.err)
@@ -85,72 +86,72 @@ func TestEverydayUse(t *testing.T) {
 		return r
 	}
 
-	remote(0, "list", "alice", "--capabilities").prints("INBOX", "Lists", `\HasNoChildren`, "capabilities: ", " UIDPLUS ")
+	run(0, "list", "alice", "--capabilities").prints("INBOX", "Lists", `\HasNoChildren`, "capabilities: ", " UIDPLUS ")
 	var listed struct{ Mailboxes []remoteBox }
-	remote(0, "list", "alice", "--json").decode(&listed)
+	run(0, "list", "alice", "--json").decode(&listed)
 	if m := listed.Mailboxes; len(m) != 2 || m[0].Mailbox != "INBOX" || m[0].Messages != 4 || m[0].UIDNext != 5 || m[0].UIDValidity == 0 || m[0].Delimiter != "/" {
 		t.Errorf("listed is %+v", m)
 	}
 
-	remote(0, "search", "alice", "INBOX").prints(`Jörg\x1b[2J <j@example.org>`, `Grüße\n\u202e`, "keep", "go", "young", `\Flagged`, "2020-03-01 12:00")
-	remote(0, "search", "alice", "inbox", "SUBJECT", "Grüße", "OR", "SEEN", "UNFLAGGED").prints("       1  2020-03-01 12:00")
-	remote(0, "search", "alice", "INBOX", "--limit", "1").prints("3 more before these", "young")
+	run(0, "search", "alice", "INBOX").prints(`Jörg\x1b[2J <j@example.org>`, `Grüße\n\u202e`, "keep", "go", "young", `\Flagged`, "2020-03-01 12:00")
+	run(0, "search", "alice", "inbox", "SUBJECT", "Grüße", "OR", "SEEN", "UNFLAGGED").prints("       1  2020-03-01 12:00")
+	run(0, "search", "alice", "INBOX", "--limit", "1").prints("3 more before these", "young")
 	var found struct {
 		Before   int
-		Messages []sync.RemoteMessage
+		Messages []remote.Message
 	}
-	remote(0, "search", "alice", "INBOX", "SEEN", "--json").decode(&found)
+	run(0, "search", "alice", "INBOX", "SEEN", "--json").decode(&found)
 	if m := found.Messages; len(m) != 1 || m[0].UID != 3 || m[0].Subject != "go" || m[0].Size != 20 || !m[0].InternalDate.Equal(oldDate) {
 		t.Errorf("found is %+v", found)
 	}
-	remote(1, "search", "alice", "INBOX", "NONSENSE").says("alice", "INBOX")
-	remote(2, "search", "alice", "Nope").says(`mailbox "Nope"`, "archiverd remote list alice")
+	run(1, "search", "alice", "INBOX", "NONSENSE").says("alice", "INBOX")
+	run(2, "search", "alice", "Nope").says(`mailbox "Nope"`, "archiverd remote list alice")
 
-	remote(0, "show", "alice", "INBOX", "1").prints(`From: Jörg\x1b[2J`, "Received: 2020-03-01 12:00:00 +0000\n", `the \x1b[31mtext`, "2  application/pdf", `UID: 1 in mailbox "INBOX"`)
-	if got := remote(0, "show", "alice", "INBOX", "1", "--raw").out; got != evil {
+	run(0, "show", "alice", "INBOX", "1").prints(`From: Jörg\x1b[2J`, "Received: 2020-03-01 12:00:00 +0000\n", `the \x1b[31mtext`, "2  application/pdf", `UID: 1 in mailbox "INBOX"`)
+	if got := run(0, "show", "alice", "INBOX", "1", "--raw").out; got != evil {
 		t.Errorf("--raw writes %q", got)
 	}
-	if got := remote(0, "show", "alice", "INBOX", "1", "--part", "2").out; got != "PDF" {
+	if got := run(0, "show", "alice", "INBOX", "1", "--part", "2").out; got != "PDF" {
 		t.Errorf("--part 2 writes %q", got)
 	}
 	saved := filepath.Join(s.dir, "saved")
-	remote(0, "show", "alice", "INBOX", "1", "--save", saved).prints("saved part 2, 3 B: " + filepath.Join(saved, "a.pdf"))
+	run(0, "show", "alice", "INBOX", "1", "--save", saved).prints("saved part 2, 3 B: " + filepath.Join(saved, "a.pdf"))
 	if got := string(read(t, filepath.Join(saved, "a.pdf"))); got != "PDF" {
 		t.Errorf("--save writes %q", got)
 	}
-	remote(0, "show", "alice", "INBOX", "1", "--all-headers").prints("Content-Type: multipart/")
-	remote(0, "show", "alice", "INBOX", "1", "--json").prints(`"uid": 1`, `"name": "a.pdf"`)
-	remote(2, "show", "alice", "INBOX", "77").says(`mailbox "INBOX", UID 77`)
-	remote(2, "show", "alice", "INBOX", "x").says(`"x" is no UID`)
+	run(0, "show", "alice", "INBOX", "1", "--all-headers").prints("Content-Type: multipart/")
+	run(0, "show", "alice", "INBOX", "1", "--json").prints(`"uid": 1`, `"name": "a.pdf"`)
+	run(2, "show", "alice", "INBOX", "77").says(`mailbox "INBOX", UID 77`)
+	run(2, "show", "alice", "INBOX", "x").says(`"x" is no UID`)
 	if m := c.Read("INBOX"); slices.Contains(m[0].Flags, `\Seen`) {
 		t.Error("showing a message has made it read")
 	}
 
-	remote(0, "create", "alice", "Ärger/2026")
-	remote(1, "create", "alice", "Ärger/2026").says("alice", "Ärger/2026")
-	remote(0, "rename", "alice", "Ärger", "Alter Ärger")
-	remote(1, "rename", "alice", "INBOX", "Old").says("INBOX")
+	run(0, "create", "alice", "Ärger/2026")
+	run(1, "create", "alice", "Ärger/2026").says("alice", "Ärger/2026")
+	run(0, "rename", "alice", "Ärger", "Alter Ärger")
+	run(1, "rename", "alice", "INBOX", "Old").says("INBOX")
 	if got, want := c.Do(`LSUB "" "*"`), []string{`* LSUB () "/" "Alter &AMQ-rger"`, `* LSUB () "/" "Alter &AMQ-rger/2026"`}; !slices.Equal(got, want) {
 		t.Errorf("subscribed: %q, want %q", got, want)
 	}
-	remote(1, "delete", "alice", "Alter Ärger", "--yes").says(`"Alter Ärger/2026"`)
-	remote(2, "delete", "alice", "Alter Ärger/2026").says("--yes")
-	remote(0, "delete", "alice", "Alter Ärger/2026", "--yes").prints(`mailbox "Alter Ärger/2026" with 0 messages was deleted`)
+	run(1, "delete", "alice", "Alter Ärger", "--yes").says(`"Alter Ärger/2026"`)
+	run(2, "delete", "alice", "Alter Ärger/2026").says("--yes")
+	run(0, "delete", "alice", "Alter Ärger/2026", "--yes").prints(`mailbox "Alter Ärger/2026" with 0 messages was deleted`)
 
 	c.Append("Lists", dovecot.Msg{Body: []byte("Subject: new\r\n\r\n\r\n")})
-	remote(1, "delete", "alice", "Lists", "--yes").says(`mailbox "Lists", UID 2: it is not in the archive: run `+"`archiverd sync alice` first", "1 of its 2 messages")
+	run(1, "delete", "alice", "Lists", "--yes").says(`mailbox "Lists", UID 2: it is not in the archive: run `+"`archiverd sync alice` first", "1 of its 2 messages")
 	s.run("sync").want(0)
-	remote(0, "delete", "alice", "Lists", "--yes").prints(`mailbox "Lists" with 2 messages was deleted`)
+	run(0, "delete", "alice", "Lists", "--yes").prints(`mailbox "Lists" with 2 messages was deleted`)
 
-	remote(2, "purge", "alice").says("older-than")
-	remote(2, "purge", "alice", "--older-than", "23h").says("less than a day")
-	remote(2, "purge", "alice", "--older-than", "1y", "--delete").says("--yes")
-	remote(0, "purge", "alice", "--older-than", "1y").prints("2 messages (", "would be deleted", "--delete does it")
-	remote(0, "purge", "alice", "--older-than", "401d").prints("0 messages (0 B) would be deleted")
+	run(2, "purge", "alice").says("older-than")
+	run(2, "purge", "alice", "--older-than", "23h").says("less than a day")
+	run(2, "purge", "alice", "--older-than", "1y", "--delete").says("--yes")
+	run(0, "purge", "alice", "--older-than", "1y").prints("2 messages (", "would be deleted", "--delete does it")
+	run(0, "purge", "alice", "--older-than", "401d").prints("0 messages (0 B) would be deleted")
 	if n := len(c.Read("INBOX")); n != 4 {
 		t.Fatalf("a dry run has left %d messages", n)
 	}
-	remote(0, "purge", "alice", "INBOX", "--older-than", "52w", "--delete", "--yes").prints(`mailbox "INBOX": 2 deleted`, "2 messages deleted from "+tap.Addr)
+	run(0, "purge", "alice", "INBOX", "--older-than", "52w", "--delete", "--yes").prints(`mailbox "INBOX": 2 deleted`, "2 messages deleted from "+tap.Addr)
 	if m := c.Read("INBOX"); len(m) != 2 || m[0].UID != 2 || m[1].UID != 4 {
 		t.Errorf("the server has %+v", m)
 	}
@@ -166,7 +167,7 @@ func TestEverydayUse(t *testing.T) {
 	if err := os.WriteFile(file[0], []byte("Subject: keep\r\n\r\nmE\r\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	remote(1, "purge", "alice", "--older-than", "1y", "--flagged").prints(`stays: mailbox "INBOX", UID 2: `, "damaged: run `archiverd verify alice`")
+	run(1, "purge", "alice", "--older-than", "1y", "--flagged").prints(`stays: mailbox "INBOX", UID 2: `, "damaged: run `archiverd verify alice`")
 	if err := os.WriteFile(file[0], good, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package sync
+package remote
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"archiverd/internal/imapd"
 	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 	"archiverd/internal/wire"
 )
 
@@ -24,7 +25,7 @@ func TestPurge(t *testing.T) {
 	w.old.Append(imapd.Message{InternalDate: longAgo, Flags: []string{`\FLAGGED`}, Body: []byte("A: flagged\r\n\r\n")})
 	w.old.Append(imapd.Message{InternalDate: longAgo, Flags: []string{`\Deleted`}, Body: []byte("A: flagged deleted\r\n\r\n")})
 	w.clean(w.acc)
-	kept := files(t, w.dir)
+	kept := files(t, w.Dir)
 
 	r := w.remote()
 	for _, c := range []struct {
@@ -51,7 +52,7 @@ func TestPurge(t *testing.T) {
 			t.Fatalf("plan is %+v", plan)
 		}
 		p := plan[1]
-		if !p.OK() || p.Messages != 8 || p.Chosen != c.chosen || p.Young != c.young || p.Fresh != c.fresh || p.Flagged != c.flagged {
+		if !p.OK() || p.Messages != 8 || p.Chosen != c.chosen || p.TooYoung != c.young || p.NewInArchive != c.fresh || p.Flagged != c.flagged {
 			t.Errorf("%+v: got %+v", c, p)
 		}
 	}
@@ -80,13 +81,13 @@ func TestPurge(t *testing.T) {
 	if l := of(t, run, "Old"); l.Archived != 2 || l.Gone != 6 {
 		t.Errorf("the sync after it: %+v", l)
 	}
-	_, v := w.mailbox("Old")
+	_, v := w.Mailbox("Old")
 	for u, m := range v.Epoch().Messages {
 		if m.Listed() != (u == 2 || u == 7) {
 			t.Errorf("UID %d: here is %v", u, m.Listed())
 		}
 	}
-	now := files(t, w.dir)
+	now := files(t, w.Dir)
 	maps.DeleteFunc(now, func(p string, _ int64) bool { return !strings.HasSuffix(p, ".eml") })
 	maps.DeleteFunc(kept, func(p string, _ int64) bool { return !strings.HasSuffix(p, ".eml") })
 	if !maps.Equal(now, kept) {
@@ -173,7 +174,7 @@ func TestPurgeRefused(t *testing.T) {
 			[]string{`UID STORE 1:2 +FLAGS.SILENT (\Deleted)`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := &ward{house: newHouse(t), on: map[string]func(){}}
+			w := &ward{testbed: newTestbed(t), on: map[string]func(){}}
 			s, err := hostile.New(hostile.Options{Mailboxes: boxes, Capabilities: c.capabilities, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 				switch cmd.Name {
 				case "SELECT":
@@ -208,7 +209,7 @@ func TestPurgeRefused(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			w.acc = w.tapped(alice(s.Address()))
+			w.acc = w.tapped(world.Alice(s.Address()))
 			w.clean(w.acc)
 			r := w.remote()
 			before := len(w.commands("BODY.PEEK[]"))
@@ -242,7 +243,7 @@ func TestRemoteDovecot(t *testing.T) {
 	srv := dovecot.Start(t)
 	u := srv.User(t, "alice")
 	c := u.Dial(t)
-	w := &ward{house: newHouse(t), on: map[string]func(){}}
+	w := &ward{testbed: newTestbed(t), on: map[string]func(){}}
 	var msgs []dovecot.Msg
 	for i := range 620 {
 		msgs = append(msgs, dovecot.Msg{Flags: []string{`\Seen`, "$Junk"}, Date: longAgo, Body: oldBody(i, "text")})
@@ -250,7 +251,7 @@ func TestRemoteDovecot(t *testing.T) {
 	msgs = append(msgs, dovecot.Msg{Date: longAgo, Flags: []string{`\Flagged`}, Body: []byte("A: dear \r\n\r\nunread\r\n")}, dovecot.Msg{Date: longAgo, Body: []byte("no header\r\n")})
 	c.Create("Entwürfe")
 	c.Append("Entwürfe", msgs...)
-	w.acc = w.tapped(alice(srv.PlainAddr))
+	w.acc = w.tapped(world.Alice(srv.PlainAddr))
 	w.acc.Auth = func(context.Context) (wire.Auth, error) {
 		return wire.Auth{Username: u.Name, Password: []byte(u.Password)}, nil
 	}

@@ -1,4 +1,4 @@
-package sync
+package remote
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"archiverd/archive"
 	"archiverd/internal/imapd"
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 )
 
 // unprovenCases are all ways in which a message at the server can be one that the archive
@@ -68,14 +69,14 @@ var unprovenCases = []struct {
 	{"gone in the journal", func(w *ward) { w.record(gone(3)) }, 3, false, "has it as gone from the server: run"},
 	{"mailbox gone in the journal", func(w *ward) { w.record(archive.Event{Kind: archive.Vanished}) }, 0, true, "no longer on the server: run"},
 	{"corrupt journal", func(w *ward) {
-		b, _ := w.mailbox("Old")
-		w.spoil(w.dir+"/"+b.Dir+"/journal.jsonl", func(data []byte) []byte {
+		b, _ := w.Mailbox("Old")
+		w.spoil(w.Dir+"/"+b.Dir+"/journal.jsonl", func(data []byte) []byte {
 			return bytes.Replace(data, []byte(`"uid":3`), []byte(`"uid":9`), 1)
 		})
 	}, 0, true, "the seal does not fit what stands before it; put this file back from a backup"},
 	{"written by a newer archiverd", func(w *ward) {
-		b, _ := w.mailbox("Old")
-		w.spoil(w.dir+"/"+b.Dir+"/journal.jsonl", func(data []byte) []byte {
+		b, _ := w.Mailbox("Old")
+		w.spoil(w.Dir+"/"+b.Dir+"/journal.jsonl", func(data []byte) []byte {
 			line := `{"event":"merged","at":"2031-01-01T00:00:00Z"}` + "\n"
 			last := data[len(data)-len(`0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}`)-1:][:64]
 			sum := sha256.Sum256([]byte(string(last) + line))
@@ -144,7 +145,7 @@ func TestPurgeRefuses(t *testing.T) {
 			if p.OK() || len(p.Unproven) == 0 || !strings.Contains(p.Unproven[0].Reason, c.reason) {
 				t.Fatalf("got %+v, want %q", p, c.reason)
 			}
-			if p.Messages != p.Chosen+p.Young+p.Fresh+p.Flagged+p.Held+len(p.Unproven) || p.Gone != p.Chosen {
+			if p.Messages != p.Chosen+p.TooYoung+p.NewInArchive+p.Flagged+p.HeldForDamage+len(p.Unproven) || p.Gone != p.Chosen {
 				t.Errorf("it does not add up: %+v", p)
 			}
 			if c.whole {
@@ -239,7 +240,7 @@ func TestDeleteNeverThese(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Remote{Account: alice(s.Address()), Archive: w.remote().Archive}
+	r := &Client{Account: world.Alice(s.Address()), Archive: w.remote().Archive}
 	if err := r.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -266,11 +267,11 @@ func TestDelete(t *testing.T) {
 	if got := w.user.Names(); !slices.Equal(got, []string{"INBOX"}) {
 		t.Errorf("the server has %q", got)
 	}
-	if n := len(w.here("Old")); n != oldMessages {
+	if n := len(w.Listed("Old")); n != oldMessages {
 		t.Errorf("the archive has %d messages", n)
 	}
 	w.clean(w.acc)
-	if _, v := w.mailbox("Old"); v.Vanished.IsZero() {
+	if _, v := w.Mailbox("Old"); v.Vanished.IsZero() {
 		t.Error("the archive does not have the mailbox as gone")
 	}
 }

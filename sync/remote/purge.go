@@ -1,4 +1,4 @@
-package sync
+package remote
 
 import (
 	"context"
@@ -21,20 +21,20 @@ type Purge struct {
 }
 
 // PurgedMailbox is what a purge would do, or has done, with one mailbox: Messages
-// = Chosen + Young + Fresh + Flagged + Held + the unproven.
+// = Chosen + TooYoung + NewInArchive + Flagged + HeldForDamage + the unproven.
 type PurgedMailbox struct {
-	Mailbox  string     `json:"mailbox"`
-	Messages int        `json:"messages"`           // at the server
-	Chosen   int        `json:"chosen"`             // may go
-	Octets   int64      `json:"octets"`             // of those, as archived
-	Young    int        `json:"young"`              // stay: INTERNALDATE is not that long ago, or there is none
-	Fresh    int        `json:"fresh"`              // stay: not that long in the archive
-	Flagged  int        `json:"flagged"`            // stay: \Flagged
-	Held     int        `json:"held"`               // might go, but for the damage that the archive of this mailbox has
-	Unproven []Unproven `json:"unproven,omitempty"` // stay
-	Gone     int        `json:"gone"`               // of the chosen, deleted from the server
-	Changed  int        `json:"changed"`            // of the chosen, stayed: flags changed, or gone, since they were chosen
-	Error    string     `json:"error,omitempty"`
+	Mailbox       string     `json:"mailbox"`
+	Messages      int        `json:"messages"`           // at the server
+	Chosen        int        `json:"chosen"`             // may go
+	Octets        int64      `json:"octets"`             // of those, as archived
+	TooYoung      int        `json:"young"`              // stay: INTERNALDATE is not that long ago, or there is none
+	NewInArchive  int        `json:"fresh"`              // stay: not that long in the archive
+	Flagged       int        `json:"flagged"`            // stay: \Flagged
+	HeldForDamage int        `json:"held"`               // might go, but for the damage that the archive of this mailbox has
+	Unproven      []Unproven `json:"unproven,omitempty"` // stay
+	Gone          int        `json:"gone"`               // of the chosen, deleted from the server
+	Changed       int        `json:"changed"`            // of the chosen, stayed: flags changed, or gone, since they were chosen
+	Error         string     `json:"error,omitempty"`
 
 	wire   wire.Mailbox
 	sel    wire.Examined
@@ -43,7 +43,9 @@ type PurgedMailbox struct {
 }
 
 // OK says whether nothing stays that was to go.
-func (p *PurgedMailbox) OK() bool { return p.Error == "" && len(p.Unproven) == 0 && p.Held == 0 }
+func (p *PurgedMailbox) OK() bool {
+	return p.Error == "" && len(p.Unproven) == 0 && p.HeldForDamage == 0
+}
 
 // purgeUIDs is how many messages are deleted in one go.
 const purgeUIDs = 500
@@ -51,7 +53,7 @@ const purgeUIDs = 500
 // PlanPurge chooses the messages that Purge would delete, and proves them. It
 // changes nothing. Without names it looks at all mailboxes that the account
 // archives. A mailbox whose archive is damaged in one message loses none.
-func (r *Remote) PlanPurge(ctx context.Context, names []string, o Purge) ([]*PurgedMailbox, error) {
+func (r *Client) PlanPurge(ctx context.Context, names []string, o Purge) ([]*PurgedMailbox, error) {
 	if !r.c.HasCapability("UIDPLUS") {
 		return nil, fmt.Errorf("%w: %s can't delete single messages (no UIDPLUS, RFC 4315); a plain EXPUNGE might take others with them", ErrRefused, r.Account.Wire.Address)
 	}
@@ -83,7 +85,7 @@ func (p *PurgedMailbox) failed(err error) error {
 }
 
 // purgeable are the mailboxes of those names, of none all that are archived.
-func (r *Remote) purgeable(ctx context.Context, names []string) ([]wire.Mailbox, error) {
+func (r *Client) purgeable(ctx context.Context, names []string) ([]wire.Mailbox, error) {
 	var out []wire.Mailbox
 	for _, name := range names {
 		m, _, err := r.find(ctx, name)
@@ -99,7 +101,7 @@ func (r *Remote) purgeable(ctx context.Context, names []string) ([]wire.Mailbox,
 	}
 	list, err := r.List(ctx)
 	for _, m := range list {
-		if archived, _ := r.Policy.selects(m.Name, m.Delimiter, m.Attrs); archived && m.Selectable() {
+		if archived, _ := r.Policy.Selects(m.Name, m.Delimiter, m.Attrs); archived && m.Selectable() {
 			out = append(out, m)
 		}
 	}
@@ -107,7 +109,7 @@ func (r *Remote) purgeable(ctx context.Context, names []string) ([]wire.Mailbox,
 }
 
 // choose looks at one mailbox.
-func (r *Remote) choose(ctx context.Context, p *PurgedMailbox, o Purge) (err error) {
+func (r *Client) choose(ctx context.Context, p *PurgedMailbox, o Purge) (err error) {
 	if p.sel, err = r.c.Examine(ctx, p.wire.Wire, false); err != nil {
 		return err
 	}
@@ -145,7 +147,7 @@ func (r *Remote) choose(ctx context.Context, p *PurgedMailbox, o Purge) (err err
 		p.chosen = p.chosen.Union(old)
 	}
 	if damage {
-		p.Held, p.chosen = p.chosen.Len(), uid.Set{}
+		p.HeldForDamage, p.chosen = p.chosen.Len(), uid.Set{}
 	}
 	for u := range p.chosen.All() {
 		p.Chosen++
@@ -159,11 +161,11 @@ func (p *PurgedMailbox) stays(u uint32, meta wire.Metadata, before time.Time, o 
 	archived := p.proof.epoch != nil && p.proof.none == "" && p.proof.epoch.Messages[u] != nil
 	switch {
 	case meta.InternalDate.IsZero() || !meta.InternalDate.Before(before):
-		p.Young++
+		p.TooYoung++
 	case !o.Flagged && session.HasFlag(meta.Flags, `\Flagged`):
 		p.Flagged++
 	case archived && !p.proof.epoch.Messages[u].Added.Before(before):
-		p.Fresh++
+		p.NewInArchive++
 	default:
 		return false
 	}
@@ -176,7 +178,7 @@ func (p *PurgedMailbox) stays(u uint32, meta wire.Metadata, before time.Time, o 
 // set in the one round trip before that is lost with the message. Once ctx is
 // done nothing more is begun. What became of each mailbox is in the plan; the
 // error is one that ends the purge.
-func (r *Remote) Purge(ctx context.Context, plan []*PurgedMailbox) error {
+func (r *Client) Purge(ctx context.Context, plan []*PurgedMailbox) error {
 	for _, p := range plan {
 		if p.Chosen == 0 {
 			continue
@@ -189,7 +191,7 @@ func (r *Remote) Purge(ctx context.Context, plan []*PurgedMailbox) error {
 }
 
 // purge deletes the chosen messages of one mailbox.
-func (r *Remote) purge(ctx context.Context, p *PurgedMailbox) error {
+func (r *Client) purge(ctx context.Context, p *PurgedMailbox) error {
 	sel, err := r.c.Select(ctx, p.wire.Wire)
 	if err != nil {
 		return err
@@ -198,7 +200,7 @@ func (r *Remote) purge(ctx context.Context, p *PurgedMailbox) error {
 	case sel.ReadOnly:
 		return fmt.Errorf("%w: the server gives mailbox %q for reading only", ErrRefused, p.Mailbox)
 	case sel.UIDValidity != p.sel.UIDValidity:
-		return fmt.Errorf("%w: UIDVALIDITY of mailbox %q has changed a moment ago: %s", ErrRefused, p.Mailbox, p.proof.sync())
+		return fmt.Errorf("%w: UIDVALIDITY of mailbox %q has changed a moment ago: %s", ErrRefused, p.Mailbox, p.proof.adviseSync())
 	case sel.HasPermanentFlags && !session.HasFlag(sel.PermanentFlags, `\Deleted`):
 		return fmt.Errorf("%w: the server lets nobody delete messages of mailbox %q", ErrRefused, p.Mailbox)
 	}
@@ -227,7 +229,7 @@ func (r *Remote) purge(ctx context.Context, p *PurgedMailbox) error {
 
 // expunge deletes the messages of batch that are still as they were proven, and
 // returns them. After an error it takes \Deleted back from those that had it not.
-func (r *Remote) expunge(ctx context.Context, p *PurgedMailbox, batch uid.Set) (gone uid.Set, err error) {
+func (r *Client) expunge(ctx context.Context, p *PurgedMailbox, batch uid.Set) (gone uid.Set, err error) {
 	if err := r.c.Noop(ctx); err != nil {
 		return gone, err
 	}

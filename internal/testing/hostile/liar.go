@@ -1,4 +1,4 @@
-package sync
+package hostile
 
 import (
 	"bufio"
@@ -10,65 +10,77 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	gosync "sync"
-	"testing"
+	"sync"
 	"time"
 )
 
-// liar stands between a job and an honest server and tampers with the server's
+// Liar is a proxy. It stands between a job and an honest server and tampers with the server's
 // answers to FETCH and UID SEARCH: it leaves replies out, repeats, delays,
 // reorders and truncates them, changes their UIDs, sizes and tags, swaps the
 // bodies of two messages, and cuts connections. It does not touch octets within
 // a body, a date or a flag: what one such octet ought to have been nobody can know.
 // Nor does it list, in the place of a message, one that the archive has and that
 // is gone: then number and answers agree, and the message is hidden.
-type liar struct {
+type Liar struct {
 	Addr string
 
-	t     testing.TB
-	to    string
-	seed  uint64
-	lies  int  // that a connection may tell
-	plain bool // ESEARCH is hidden
-	quiet bool // SEARCH and its answer are left alone
-	wait  gosync.WaitGroup
+	listener net.Listener
+	to       string
+	seed     uint64
+	lies     int  // that a connection may tell
+	plain    bool // ESEARCH is hidden
+	quiet    bool // SEARCH and its answer are left alone
+	wait     sync.WaitGroup
 
-	mu    gosync.Mutex
+	mu    sync.Mutex
 	conns int
 	told  []string
 }
 
-// lieAbout starts a liar in front of the server at to.
-func lieAbout(t testing.TB, to string, seed uint64) *liar {
-	t.Helper()
+// NewLiar starts a liar in front of the server at address to. The same seed tells
+// the same lies. The caller closes it.
+func NewLiar(to string, seed uint64) (*Liar, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	p := &liar{Addr: l.Addr().String(), t: t, to: to, seed: seed, lies: 1 + int(seed%4), plain: seed%2 == 0}
-	p.wait.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			p.mu.Lock()
-			p.conns++
-			c := &lying{liar: p, r: rand.New(rand.NewPCG(seed, uint64(p.conns))), n: p.conns, client: client}
-			p.mu.Unlock()
-			p.wait.Go(c.serve)
+	p := &Liar{Addr: l.Addr().String(), listener: l, to: to, seed: seed, lies: 1 + int(seed%4), plain: seed%2 == 0}
+	p.wait.Go(p.accept)
+	return p, nil
+}
+
+// accept serves connections until the listener is closed.
+func (p *Liar) accept() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
 		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		p.wait.Wait()
-	})
-	return p
+		p.mu.Lock()
+		p.conns++
+		c := &lying{Liar: p, r: rand.New(rand.NewPCG(p.seed, uint64(p.conns))), n: p.conns, client: client}
+		p.mu.Unlock()
+		p.wait.Go(c.serve)
+	}
+}
+
+// Close stops listening and waits for the connections to end.
+func (p *Liar) Close() error {
+	err := p.listener.Close()
+	p.wait.Wait()
+	return err
+}
+
+// Lies returns what it has told so far, for a person.
+func (p *Liar) Lies() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.told)
 }
 
 // lying is one connection of a liar's.
 type lying struct {
-	*liar
+	*Liar
 	r      *rand.Rand
 	n      int // which connection it is
 	client net.Conn
@@ -203,7 +215,7 @@ func (c *lying) tell(format string, args ...any) {
 	c.told++
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.liar.told = append(c.liar.told, fmt.Sprintf("%d: ", c.n)+fmt.Sprintf(format, args...))
+	c.Liar.told = append(c.Liar.told, fmt.Sprintf("%d: ", c.n)+fmt.Sprintf(format, args...))
 }
 
 func (c *lying) send(u reply) { c.sendOctets(u.bytes()) }

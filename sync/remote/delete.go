@@ -1,4 +1,4 @@
-package sync
+package remote
 
 import (
 	"context"
@@ -41,7 +41,7 @@ func (e *RefusedError) Unwrap() error { return ErrRefused }
 // has arrived or changed meanwhile refuses, too. A message that is delivered
 // between that answer and the DELETE right behind it is lost with the mailbox:
 // IMAP has no way to rule that out.
-func (r *Remote) Delete(ctx context.Context, name string, confirm func(messages int) error) error {
+func (r *Client) Delete(ctx context.Context, name string, confirm func(messages int) error) error {
 	m, list, err := r.find(ctx, name)
 	if err != nil {
 		return err
@@ -100,7 +100,7 @@ func (r *Remote) Delete(ctx context.Context, name string, confirm func(messages 
 
 // proveAll returns those messages of set, in the mailbox that is open, that are
 // not proven.
-func (r *Remote) proveAll(ctx context.Context, p *proof, set uid.Set) ([]Unproven, error) {
+func (r *Client) proveAll(ctx context.Context, p *proof, set uid.Set) ([]Unproven, error) {
 	var out []Unproven
 	for chunk, rest := set.Split(proofUIDs); !chunk.Empty(); chunk, rest = rest.Split(proofUIDs) {
 		metas, err := r.metas(ctx, chunk)
@@ -119,7 +119,7 @@ func (r *Remote) proveAll(ctx context.Context, p *proof, set uid.Set) ([]Unprove
 // unchanged is the second look at a mailbox whose messages have been proven. It
 // leaves the mailbox, for a server may refuse to delete one that is open, and
 // STATUS is for one that is not (RFC 9051 6.3.11).
-func (r *Remote) unchanged(ctx context.Context, m wire.Mailbox, sel wire.Selected, set uid.Set, p *proof, refuse func(string, ...any) error) error {
+func (r *Client) unchanged(ctx context.Context, m wire.Mailbox, sel wire.Selected, set uid.Set, p *proof, refuse func(string, ...any) error) error {
 	if err := r.c.Noop(ctx); err != nil {
 		return fmt.Errorf("mailbox %q: %w", m.Name, err)
 	}
@@ -128,10 +128,10 @@ func (r *Remote) unchanged(ctx context.Context, m wire.Mailbox, sel wire.Selecte
 		return fmt.Errorf("search mailbox %q: %w", m.Name, err)
 	}
 	if arrived := now.Subtract(set); !arrived.Empty() {
-		return refuse("UIDs %s arrived a moment ago: %s", arrived, p.sync())
+		return refuse("UIDs %s arrived a moment ago: %s", arrived, p.adviseSync())
 	}
 	if gone := set.Subtract(now); !gone.Empty() {
-		return refuse("UIDs %s vanished a moment ago, somebody else is working in it: %s", gone, p.sync())
+		return refuse("UIDs %s vanished a moment ago, somebody else is working in it: %s", gone, p.adviseSync())
 	}
 	for chunk, rest := set.Split(proofUIDs); !chunk.Empty(); chunk, rest = rest.Split(proofUIDs) {
 		metas, err := r.metas(ctx, chunk)
@@ -154,7 +154,7 @@ func (r *Remote) unchanged(ctx context.Context, m wire.Mailbox, sel wire.Selecte
 	}
 	if int(st.Messages) != set.Len() || st.UIDValidity != sel.UIDValidity || st.UIDNext != sel.UIDNext {
 		return refuse("it has changed a moment ago (%d messages, UIDVALIDITY %d, UIDNEXT %d, and before %d, %d, %d): %s",
-			st.Messages, st.UIDValidity, st.UIDNext, set.Len(), sel.UIDValidity, sel.UIDNext, p.sync())
+			st.Messages, st.UIDValidity, st.UIDNext, set.Len(), sel.UIDValidity, sel.UIDNext, p.adviseSync())
 	}
 	return nil
 }

@@ -1,9 +1,10 @@
-package sync
+package remote
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,8 +17,69 @@ import (
 	"archiverd/archive"
 	"archiverd/internal/imapd"
 	"archiverd/internal/session"
+	"archiverd/internal/testing/world"
 	"archiverd/internal/uid"
+	"archiverd/state"
+	"archiverd/sync"
 )
+
+// testbed is a world with the policy of its runs.
+type testbed struct {
+	*world.World
+	t      testing.TB
+	policy sync.Policy
+}
+
+func newTestbed(t testing.TB) *testbed {
+	t.Helper()
+	return &testbed{World: world.New(t), t: t}
+}
+
+// run synchronises the account.
+func (h *testbed) run(acc session.Account) (state.Run, error) {
+	h.t.Helper()
+	return (&sync.Job{Account: acc, Policy: h.policy, Committer: h.Committer, Log: h.Log}).Run(h.t.Context())
+}
+
+// clean synchronises the account. Nothing may fail.
+func (h *testbed) clean(acc session.Account) state.Run {
+	h.t.Helper()
+	run, err := h.run(acc)
+	if err != nil || !run.OK() {
+		h.t.Fatalf("synchronise %s: %v\n%+v", acc.Name, err, run.Mailboxes)
+	}
+	return run
+}
+
+// of is the ledger of a mailbox.
+func of(t testing.TB, run state.Run, name string) state.Ledger {
+	t.Helper()
+	i := slices.IndexFunc(run.Mailboxes, func(l state.Ledger) bool { return l.Mailbox == name })
+	if i < 0 {
+		t.Fatalf("no ledger of %q in %+v", name, run.Mailboxes)
+	}
+	return run.Mailboxes[i]
+}
+
+// files is everything below the archive but what a run leaves in passing.
+func files(t testing.TB, dir string) map[string]int64 {
+	t.Helper()
+	out := map[string]int64{}
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			st, serr := d.Info()
+			if serr != nil {
+				return serr
+			}
+			out[p] = st.Size()
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
 
 // longAgo is when the messages of these tests came.
 var longAgo = time.Date(2020, 3, 1, 12, 0, 0, 0, time.FixedZone("", 2*3600))
@@ -29,7 +91,7 @@ const month = 30 * 24 * time.Hour
 
 // ward is an account on an in-process server, with mailbox Old, archived.
 type ward struct {
-	*house
+	*testbed
 	server *imapd.Server
 	user   *imapd.User
 	old    *imapd.Mailbox
@@ -44,7 +106,7 @@ const oldMessages = 5
 
 func newWard(t testing.TB) *ward {
 	t.Helper()
-	w := &ward{house: newHouse(t), on: map[string]func(){}}
+	w := &ward{testbed: newTestbed(t), on: map[string]func(){}}
 	w.serve(func(i int) []byte { return oldBody(i, "text") })
 	w.clean(w.acc)
 	return w
@@ -77,7 +139,7 @@ func (w *ward) serve(body func(i int) []byte) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.acc = w.tapped(alice(addr))
+	w.acc = w.tapped(world.Alice(addr))
 }
 
 // tapped is the account with an ear on its connections.
@@ -136,13 +198,13 @@ func (w *ward) commands(word string) []string {
 
 // remote is a person at the server, a year later. It reads the archive beside the
 // one that writes it.
-func (w *ward) remote() *Remote {
+func (w *ward) remote() *Client {
 	w.t.Helper()
-	a, err := archive.Open(w.dir)
+	a, err := archive.Open(w.Dir)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	r := &Remote{Account: w.acc, Archive: a, Now: later}
+	r := &Client{Account: w.acc, Archive: a, Now: later}
 	if err := r.Connect(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
@@ -175,8 +237,8 @@ func (w *ward) has(uids ...uint32) {
 // file is the path of a message's file.
 func (w *ward) file(u uint32) string {
 	w.t.Helper()
-	b, v := w.mailbox("Old")
-	return filepath.Join(w.dir, b.ID(v.Epoch().Messages[u]))
+	b, v := w.Mailbox("Old")
+	return filepath.Join(w.Dir, b.ID(v.Epoch().Messages[u]))
 }
 
 // spoil changes a file of the archive until the test ends.
@@ -205,12 +267,12 @@ func (w *ward) spoil(name string, change func(data []byte) []byte) {
 // record writes events into the journal of Old.
 func (w *ward) record(events ...archive.Event) {
 	w.t.Helper()
-	place, _ := w.mailbox("Old")
-	info, _, err := w.store.State.Mailbox(place.Dir)
+	place, _ := w.Mailbox("Old")
+	info, _, err := w.Committer.State.Mailbox(place.Dir)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	m, err := w.store.Archive.Mailbox(place, info.Journal, info.Applied)
+	m, err := w.Committer.Archive.Mailbox(place, info.Journal, info.Applied)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -221,7 +283,7 @@ func (w *ward) record(events ...archive.Event) {
 	for _, e := range events {
 		b.Record(e)
 	}
-	if err := errors.Join(w.store.Commit(b), m.Release()); err != nil {
+	if err := errors.Join(w.Committer.Commit(b), m.Release()); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -229,7 +291,7 @@ func (w *ward) record(events ...archive.Event) {
 // added is the event by which the archive has the message.
 func (w *ward) added(u uint32) archive.Event {
 	w.t.Helper()
-	_, v := w.mailbox("Old")
+	_, v := w.Mailbox("Old")
 	m := v.Epoch().Messages[u]
 	return archive.Event{Kind: archive.Added, UID: u, Path: m.Path, Size: m.Size, Sum: m.Sum, InternalDate: m.InternalDate, Flags: m.Flags}
 }

@@ -1,4 +1,4 @@
-package sync
+package remote
 
 import (
 	"bytes"
@@ -14,9 +14,9 @@ import (
 	"archiverd/internal/wire"
 )
 
-// RemoteMessage is what a server tells of a message. From and Subject are
+// Message is what a server tells of a message. From and Subject are
 // decoded, and not yet safe to print.
-type RemoteMessage struct {
+type Message struct {
 	UID          uint32    `json:"uid"`
 	InternalDate time.Time `json:"internaldate,omitzero"`
 	Size         int64     `json:"size"` // RFC822.SIZE, octets
@@ -28,7 +28,7 @@ type RemoteMessage struct {
 // Search returns the messages of a mailbox that fit all of the keys (RFC 9051
 // 6.4.4), of no keys all, by UID: the newest last. Of more than limit the newest
 // are returned, and how many there are before. Nothing at the server changes.
-func (r *Remote) Search(ctx context.Context, name string, keys []string, limit int) (found []RemoteMessage, more int, err error) {
+func (r *Client) Search(ctx context.Context, name string, keys []string, limit int) (found []Message, more int, err error) {
 	if _, err := r.examine(ctx, name); err != nil {
 		return nil, 0, err
 	}
@@ -45,11 +45,11 @@ func (r *Remote) Search(ctx context.Context, name string, keys []string, limit i
 	if err != nil {
 		return nil, 0, fmt.Errorf("search mailbox %q: %w", name, err)
 	}
-	headings := map[uint32]RemoteMessage{}
+	headings := map[uint32]Message{}
 	err = r.c.FetchHeaders(ctx, set, func(u uint32, header []byte) error {
 		m, err := rfc5322.ReadHeader(bytes.NewReader(header), rfc5322.Options{})
 		if err == nil {
-			headings[u] = RemoteMessage{From: m.Get("From"), Subject: m.Get("Subject")}
+			headings[u] = Message{From: m.Get("From"), Subject: m.Get("Subject")}
 		}
 		return err
 	})
@@ -57,42 +57,42 @@ func (r *Remote) Search(ctx context.Context, name string, keys []string, limit i
 		return nil, 0, fmt.Errorf("search mailbox %q: %w", name, err)
 	}
 	for u := range set.All() {
-		found = append(found, remoteMessage(u, metas[u], headings[u]))
+		found = append(found, newMessage(u, metas[u], headings[u]))
 	}
 	return found, more, nil
 }
 
-func remoteMessage(u uint32, m wire.Metadata, heading RemoteMessage) RemoteMessage {
-	return RemoteMessage{UID: u, InternalDate: m.InternalDate, Size: m.Size, Flags: archive.StoredFlags(m.Flags), From: heading.From, Subject: heading.Subject}
+func newMessage(u uint32, m wire.Metadata, heading Message) Message {
+	return Message{UID: u, InternalDate: m.InternalDate, Size: m.Size, Flags: archive.StoredFlags(m.Flags), From: heading.From, Subject: heading.Subject}
 }
 
 // Fetch writes the octets of a message to w and returns what the server tells of
 // it, From and Subject apart. What w got counts if the error is nil. Nothing at
 // the server changes: an unread message stays unread.
-func (r *Remote) Fetch(ctx context.Context, name string, u uint32, w io.Writer) (RemoteMessage, error) {
+func (r *Client) Fetch(ctx context.Context, name string, u uint32, w io.Writer) (Message, error) {
 	if _, err := r.examine(ctx, name); err != nil {
-		return RemoteMessage{}, err
+		return Message{}, err
 	}
 	metas, err := r.metas(ctx, uid.Of(u))
 	if err != nil {
-		return RemoteMessage{}, fmt.Errorf("mailbox %q, UID %d: %w", name, u, err)
+		return Message{}, fmt.Errorf("mailbox %q, UID %d: %w", name, u, err)
 	}
 	m, ok := metas[u]
 	if !ok {
-		return RemoteMessage{}, fmt.Errorf("mailbox %q, UID %d: %w; `archiverd remote search %s MAILBOX` prints UIDs", name, u, ErrNoMessage, r.Account.Name)
+		return Message{}, fmt.Errorf("mailbox %q, UID %d: %w; `archiverd remote search %s MAILBOX` prints UIDs", name, u, ErrNoMessage, r.Account.Name)
 	}
 	err = r.c.FetchBody(ctx, u, func(_ int64, body io.Reader) error {
 		_, err := io.Copy(w, body)
 		return err
 	})
 	if err != nil {
-		return RemoteMessage{}, fmt.Errorf("mailbox %q, UID %d: %w", name, u, err)
+		return Message{}, fmt.Errorf("mailbox %q, UID %d: %w", name, u, err)
 	}
-	return remoteMessage(u, m, RemoteMessage{}), nil
+	return newMessage(u, m, Message{}), nil
 }
 
 // examine opens the mailbox of that name for reading.
-func (r *Remote) examine(ctx context.Context, name string) (wire.Examined, error) {
+func (r *Client) examine(ctx context.Context, name string) (wire.Examined, error) {
 	m, _, err := r.find(ctx, name)
 	if err != nil {
 		return wire.Examined{}, err

@@ -1,4 +1,4 @@
-package sync
+package remote
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"archiverd/internal/uid"
 	"archiverd/internal/utf7"
 	"archiverd/internal/wire"
+	"archiverd/sync"
 )
 
 var (
@@ -26,12 +27,12 @@ var (
 	ErrRefused = errors.New("refused")
 )
 
-// Remote does at an account's server what a person does there by hand. Connect
+// Client does at an account's server what a person does there by hand. Connect
 // begins it, Close ends it; it is for one goroutine. Mailbox names are written
 // as people read them, in UTF-8 and with the server's delimiter.
-type Remote struct {
+type Client struct {
 	Account session.Account
-	Policy  Policy // selects the mailboxes of a purge that names none
+	Policy  sync.Policy // selects the mailboxes of a purge that names none
 	// Archive is what Delete, PlanPurge and Purge prove messages by. It is only
 	// read, and a daemon may be writing to it. The other methods do without.
 	Archive *archive.Archive
@@ -41,7 +42,7 @@ type Remote struct {
 }
 
 // Connect connects and logs in. The caller calls Close.
-func (r *Remote) Connect(ctx context.Context) (err error) {
+func (r *Client) Connect(ctx context.Context) (err error) {
 	if r.Now == nil {
 		r.Now = time.Now
 	}
@@ -50,23 +51,23 @@ func (r *Remote) Connect(ctx context.Context) (err error) {
 }
 
 // Close logs out.
-func (r *Remote) Close(ctx context.Context) error { return r.c.Logout(ctx) }
+func (r *Client) Close(ctx context.Context) error { return r.c.Logout(ctx) }
 
 // Alerts are the server's ALERT texts, safe to print, which a person must see.
-func (r *Remote) Alerts() []string { return r.c.Alerts() }
+func (r *Client) Alerts() []string { return r.c.Alerts() }
 
 // Capabilities asks the server what it can (RFC 9051 6.1.1).
-func (r *Remote) Capabilities(ctx context.Context) ([]string, error) { return r.c.Capabilities(ctx) }
+func (r *Client) Capabilities(ctx context.Context) ([]string, error) { return r.c.Capabilities(ctx) }
 
 // List lists the mailboxes by name.
-func (r *Remote) List(ctx context.Context) ([]wire.Mailbox, error) {
+func (r *Client) List(ctx context.Context) ([]wire.Mailbox, error) {
 	list, err := r.c.List(ctx)
 	slices.SortFunc(list, func(a, b wire.Mailbox) int { return strings.Compare(a.Name, b.Name) })
 	return list, err
 }
 
 // find returns the mailbox of that name, and all there are.
-func (r *Remote) find(ctx context.Context, name string) (wire.Mailbox, []wire.Mailbox, error) {
+func (r *Client) find(ctx context.Context, name string) (wire.Mailbox, []wire.Mailbox, error) {
 	list, err := r.List(ctx)
 	if err != nil {
 		return wire.Mailbox{}, nil, err
@@ -90,7 +91,7 @@ func below(m wire.Mailbox, list []wire.Mailbox) []wire.Mailbox {
 }
 
 // Create makes a mailbox and subscribes to it (RFC 9051 6.3.4, 6.3.7).
-func (r *Remote) Create(ctx context.Context, name string) error {
+func (r *Client) Create(ctx context.Context, name string) error {
 	to := utf7.Encode(name)
 	if err := r.c.Create(ctx, to); err != nil {
 		return fmt.Errorf("create mailbox %q: %w", name, err)
@@ -103,7 +104,7 @@ func (r *Remote) Create(ctx context.Context, name string) error {
 
 // Rename gives a mailbox another name, and with it those below it (RFC 9051
 // 6.3.6). The new names are subscribed, the old ones are not any more.
-func (r *Remote) Rename(ctx context.Context, old, name string) error {
+func (r *Client) Rename(ctx context.Context, old, name string) error {
 	m, list, err := r.find(ctx, old)
 	if err != nil {
 		return err
@@ -129,7 +130,7 @@ func (r *Remote) Rename(ctx context.Context, old, name string) error {
 
 // unsubscribe takes back the subscription of a mailbox that is no more. A server
 // that has dropped it by itself says NO, which is as well.
-func (r *Remote) unsubscribe(ctx context.Context, wireName string) error {
+func (r *Client) unsubscribe(ctx context.Context, wireName string) error {
 	err := r.c.Unsubscribe(ctx, wireName)
 	if wire.Classify(err) == wire.ClassMailbox {
 		return nil
@@ -139,7 +140,7 @@ func (r *Remote) unsubscribe(ctx context.Context, wireName string) error {
 
 // metas asks for flags, dates and sizes of the messages in set. What the server
 // tells of one in several replies is put together.
-func (r *Remote) metas(ctx context.Context, set uid.Set) (map[uint32]wire.Metadata, error) {
+func (r *Client) metas(ctx context.Context, set uid.Set) (map[uint32]wire.Metadata, error) {
 	out := map[uint32]wire.Metadata{}
 	err := r.c.FetchMetadata(ctx, wire.MetadataQuery{Set: set}, func(m wire.Metadata) error {
 		if !set.Contains(m.UID) {

@@ -1,4 +1,4 @@
-package sync
+package remote
 
 import (
 	"bytes"
@@ -76,7 +76,7 @@ const proofUIDs = 500
 // 2.3.1.1), and those of this UID were fetched: of a message that was matched
 // without fetching it, the octets are compared.
 type proof struct {
-	r       *Remote
+	r       *Client
 	mailbox string
 	box     archive.MailboxDir
 	epoch   *archive.Epoch
@@ -85,7 +85,7 @@ type proof struct {
 }
 
 // proof begins the proof for the mailbox that is open.
-func (r *Remote) proof(m wire.Mailbox, sel wire.Examined) (*proof, error) {
+func (r *Client) proof(m wire.Mailbox, sel wire.Examined) (*proof, error) {
 	p := &proof{r: r, mailbox: m.Name}
 	name := archive.Name{Mailbox: m.Name, Delimiter: m.Delimiter, Raw: m.Raw}
 	var err error
@@ -96,27 +96,31 @@ func (r *Remote) proof(m wire.Mailbox, sel wire.Examined) (*proof, error) {
 	p.epoch = v.Epoch()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		p.none = "the mailbox is not in the archive: " + p.sync()
+		p.none = "the mailbox is not in the archive: " + p.adviseSync()
 	case err != nil:
-		p.none, p.damage = fmt.Sprintf("%v; %s", err, p.verify()), true
+		p.none, p.damage = fmt.Sprintf("%v; %s", err, p.adviseVerify()), true
 	case v.Unknown || v.V > archive.FormatVersion:
 		p.none = fmt.Sprintf("%s/journal.jsonl: a newer archiverd has written to it: use that one", p.box.Dir)
 	case p.epoch == nil:
-		p.none = "nothing of the mailbox is in the archive yet: " + p.sync()
+		p.none = "nothing of the mailbox is in the archive yet: " + p.adviseSync()
 	case v.Name.Mailbox != m.Name && !pattern.IsInbox(m.Name):
 		p.none = fmt.Sprintf("its place in the archive, %s, is another mailbox's, %q", p.box.Dir, v.Name.Mailbox)
 	case !v.Vanished.IsZero():
-		p.none = "the archive has the mailbox as no longer on the server: " + p.sync()
+		p.none = "the archive has the mailbox as no longer on the server: " + p.adviseSync()
 	case sel.UIDValidity == 0 || sel.UIDNotSticky:
 		p.none = "the server gives the mailbox no lasting UIDs, so nothing says which message in the archive is this one"
 	case p.epoch.UIDValidity != sel.UIDValidity:
-		p.none = fmt.Sprintf("UIDVALIDITY is %d at the server and %d in the archive: %s", sel.UIDValidity, p.epoch.UIDValidity, p.sync())
+		p.none = fmt.Sprintf("UIDVALIDITY is %d at the server and %d in the archive: %s", sel.UIDValidity, p.epoch.UIDValidity, p.adviseSync())
 	}
 	return p, nil
 }
 
-func (p *proof) sync() string   { return fmt.Sprintf("run `archiverd sync %s` first", p.r.Account.Name) }
-func (p *proof) verify() string { return fmt.Sprintf("run `archiverd verify %s`", p.r.Account.Name) }
+func (p *proof) adviseSync() string {
+	return fmt.Sprintf("run `archiverd sync %s` first", p.r.Account.Name)
+}
+func (p *proof) adviseVerify() string {
+	return fmt.Sprintf("run `archiverd verify %s`", p.r.Account.Name)
+}
 
 // prove returns those messages of set that are not proven. metas is what the
 // server has just told of them.
@@ -137,7 +141,7 @@ func (p *proof) prove(ctx context.Context, set uid.Set, metas map[uint32]wire.Me
 		}
 		m := p.epoch.Messages[u]
 		if err := p.read(m); err != nil {
-			unproven(u, fmt.Sprintf("%s: %v: %s", p.box.ID(m), err, p.verify()), true)
+			unproven(u, fmt.Sprintf("%s: %v: %s", p.box.ID(m), err, p.adviseVerify()), true)
 			continue
 		}
 		if m.Matched == "" && meta.HasSize && meta.Size == m.Size {
@@ -174,13 +178,13 @@ func (p *proof) recorded(u uint32, meta wire.Metadata, told bool) string {
 	case !told:
 		return "the server lists it and tells nothing of it: try again"
 	case m == nil && p.epoch.Failed[u] != "":
-		return fmt.Sprintf("it could not be archived (%s): %s", p.epoch.Failed[u], p.sync())
+		return fmt.Sprintf("it could not be archived (%s): %s", p.epoch.Failed[u], p.adviseSync())
 	case m == nil:
-		return "it is not in the archive: " + p.sync()
+		return "it is not in the archive: " + p.adviseSync()
 	case !m.Listed():
-		return "the archive has it as gone from the server: " + p.sync()
+		return "the archive has it as gone from the server: " + p.adviseSync()
 	case !meta.HasFlags || !slices.Equal(archive.StoredFlags(meta.Flags), m.Flags):
-		return fmt.Sprintf("its flags are %q at the server and %q in the archive, changed since: %s", strings.Join(meta.Flags, " "), strings.Join(m.Flags, " "), p.sync())
+		return fmt.Sprintf("its flags are %q at the server and %q in the archive, changed since: %s", strings.Join(meta.Flags, " "), strings.Join(m.Flags, " "), p.adviseSync())
 	case !meta.InternalDate.Equal(m.InternalDate):
 		return fmt.Sprintf("its INTERNALDATE is %s at the server and %s in the archive: %s", meta.InternalDate, m.InternalDate, p.compare(m))
 	}

@@ -1,23 +1,21 @@
-package sync
+package check
 
 import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"archiverd/archive"
-	"archiverd/internal/session"
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 	"archiverd/internal/uid"
-	"archiverd/state"
 )
 
 // What a server lists is sorted by what the journal has of it, and every UID
 // is somewhere.
-func TestSort(t *testing.T) {
+func TestClassify(t *testing.T) {
 	set := func(text string) uid.Set {
 		s, err := uid.Parse(text)
 		if err != nil {
@@ -51,7 +49,7 @@ func TestSort(t *testing.T) {
 		for _, u := range c.failed {
 			v.Failed[u] = "why"
 		}
-		s := sortUIDs(v, set(c.late), set(c.server), set(c.excluded), c.next)
+		s := classify(v, set(c.late), set(c.server), set(c.excluded), c.next)
 		var got []string
 		var all uid.Set
 		for _, part := range []uid.Set{s.Archived, s.Failed, s.Excluded, s.Arrived, s.Returned, s.Missing} {
@@ -70,50 +68,26 @@ func TestSort(t *testing.T) {
 	}
 }
 
-// ask checks the account.
-func (h *house) ask(acc session.Account, last *state.Run) Check {
-	h.t.Helper()
-	k := &Checker{Account: acc, Policy: h.policy, Archive: h.store.Archive.Archive, Last: last, Log: h.log}
-	c := k.Run(h.t.Context())
-	for _, b := range c.Mailboxes {
-		n := b.Counts
-		if n.Server != n.Archived+n.Failed+n.Excluded+n.Arrived+n.Returned+n.Missing {
-			h.t.Errorf("the balance of %q does not add up: %+v", b.Mailbox, b)
-		}
-	}
-	return c
-}
-
-// balance is that of a mailbox.
-func balance(t testing.TB, c Check, name string) Balance {
-	t.Helper()
-	i := slices.IndexFunc(c.Mailboxes, func(b Balance) bool { return b.Mailbox == name })
-	if i < 0 {
-		t.Fatalf("no balance of %q in %+v", name, c)
-	}
-	return c.Mailboxes[i]
-}
-
 // After a run all balances. What then happens at the server is told by UID, and
 // is no fault; what the archive should have had is one.
 func TestCheckAfterChanges(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
-	s := serve(t, hostile.Options{Mailboxes: boxes})
-	run := h.clean(alice(s.Address()))
-	if c := h.ask(alice(s.Address()), &run); !c.OK() || c.Sum != (Counts{Server: 17, Archived: 17}) {
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
+	run := h.clean(world.Alice(s.Address()))
+	if c := h.check(world.Alice(s.Address()), &run); !c.OK() || c.Sum != (Counts{Server: 17, Archived: 17}) {
 		t.Fatalf("after a complete run: %+v", c)
 	}
-	if c := h.ask(alice(s.Address()), nil); !c.OK() {
+	if c := h.check(world.Alice(s.Address()), nil); !c.OK() {
 		t.Errorf("without a run known: %+v", c)
 	}
 
-	now := three()
-	now[0].Messages = append(now[0].Messages[2:], message("INBOX", 10), message("INBOX", 12)) // 1 and 2 left, 10 and 12 came
+	now := world.ThreeMailboxes()
+	now[0].Messages = append(now[0].Messages[2:], world.NewMessage("INBOX", 10), world.NewMessage("INBOX", 12)) // 1 and 2 left, 10 and 12 came
 	now[1].UIDValidity = 80
-	now[2] = mail("Neu", 9, 2)
-	changed := serve(t, hostile.Options{Mailboxes: now})
-	c := h.ask(alice(changed.Address()), &run)
+	now[2] = world.NewMailbox("Neu", 9, 2)
+	changed := world.Serve(t, hostile.Options{Mailboxes: now})
+	c := h.check(world.Alice(changed.Address()), &run)
 	inbox, lists, fresh, old := balance(t, c, "INBOX"), balance(t, c, "Lists/Go"), balance(t, c, "Neu"), balance(t, c, "Archiv")
 	if !inbox.OK() || inbox.UIDs.Arrived.String() != "10,12" || inbox.UIDs.Vanished.String() != "1:2" || inbox.Archived != 7 {
 		t.Errorf("INBOX: %+v", inbox)
@@ -128,16 +102,16 @@ func TestCheckAfterChanges(t *testing.T) {
 		t.Errorf("Archiv: %+v", old)
 	}
 	// The last run not known, nothing can be said to have come since.
-	c = h.ask(alice(changed.Address()), nil)
-	if inbox, fresh := balance(t, c, "INBOX"), balance(t, c, "Neu"); inbox.OK() || inbox.Missing != 2 || inbox.Above != 2 || fresh.OK() || fresh.Missing != 2 {
+	c = h.check(world.Alice(changed.Address()), nil)
+	if inbox, fresh := balance(t, c, "INBOX"), balance(t, c, "Neu"); inbox.OK() || inbox.Missing != 2 || inbox.MaybeNew != 2 || fresh.OK() || fresh.Missing != 2 {
 		t.Errorf("without a run known: %+v, %+v", inbox, fresh)
 	}
 	// What changed is recorded; then it balances again, and what came back is told.
-	run = h.clean(alice(changed.Address()))
-	if c := h.ask(alice(changed.Address()), &run); !c.OK() || c.Sum != (Counts{Server: 16, Archived: 16}) {
+	run = h.clean(world.Alice(changed.Address()))
+	if c := h.check(world.Alice(changed.Address()), &run); !c.OK() || c.Sum != (Counts{Server: 16, Archived: 16}) {
 		t.Errorf("after the next run: %+v", c)
 	}
-	c = h.ask(alice(s.Address()), &run)
+	c = h.check(world.Alice(s.Address()), &run)
 	if inbox := balance(t, c, "INBOX"); inbox.UIDs.Returned.String() != "1:2" || !inbox.OK() {
 		t.Errorf("listed again: %+v", inbox)
 	}
@@ -148,38 +122,38 @@ func TestCheckAfterChanges(t *testing.T) {
 
 // A run that left messages out is not taken for complete, however new they are.
 func TestCheckAfterIncompleteRun(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: poison(says("* SEQ FETCH (UID 5 BODY[] NIL)\r\n"), 5, 9)()})
-	acc := alice(s.Address())
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: noBody(5, 9)})
+	acc := world.Alice(s.Address())
 	h.policy.MaxMessage = 300
 	run, err := h.run(acc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := h.ask(acc, &run)
+	c := h.check(acc, &run)
 	b := balance(t, c, "INBOX")
 	if c.OK() || b.UIDs.Failed.String() != "5,9" || b.Failures[5] == "" || b.UIDs.Excluded.String() != "6" || b.Rule == "" || b.Missing != 0 {
 		t.Errorf("%+v", b)
 	}
 	h.policy.MaxMessage = 0 // what was too large is not any more: then it is missing
-	if b := balance(t, h.ask(acc, &run), "INBOX"); b.UIDs.Missing.String() != "6" || b.OK() {
+	if b := balance(t, h.check(acc, &run), "INBOX"); b.UIDs.Missing.String() != "6" || b.OK() {
 		t.Errorf("without the limit: %+v", b)
 	}
 	h.policy.Select = func(name, _ string, _ []string) (bool, string) { return name != "INBOX", "the rule" }
-	if b := balance(t, h.ask(acc, &run), "INBOX"); b.Rule != "the rule" || b.Excluded != 9 || !b.OK() {
+	if b := balance(t, h.check(acc, &run), "INBOX"); b.Rule != "the rule" || b.Excluded != 9 || !b.OK() {
 		t.Errorf("left out: %+v", b)
 	}
 }
 
 // The server is not believed where its answers contradict each other.
 func TestCheckDistrusts(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	run := h.completes(boxes)
-	on := func(name string, say func(s *hostile.Session, cmd hostile.Command)) lie {
+	on := func(name string, say func(s *hostile.Session, cmd hostile.Command)) script {
 		return func(s *hostile.Session, cmd hostile.Command) bool {
-			if cmd.Name == name && inbox(s) {
+			if cmd.Name == name && s.Open != nil && s.Open.Name == "INBOX" {
 				say(s, cmd)
 				return true
 			}
@@ -195,7 +169,7 @@ func TestCheckDistrusts(t *testing.T) {
 		}
 	}
 	for _, c := range []struct {
-		script lie
+		script script
 		error  string
 	}{
 		{on("UID SEARCH", send("* SEARCH 1 2 3\r\nTAG OK done\r\n")), "lists 3 messages of a mailbox that has 9"},
@@ -204,8 +178,8 @@ func TestCheckDistrusts(t *testing.T) {
 		{on("UID SEARCH", send("* SEARCH 1 2 3 4 5 6 7 8 9\r\nTAG NO [UNAVAILABLE] no\r\n")), "no"},
 		{on("UID SEARCH", send("* SEARCH 1 2")), "closed the connection"},
 	} {
-		s := serve(t, hostile.Options{Mailboxes: boxes, Script: c.script})
-		got := h.ask(alice(s.Address()), &run)
+		s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: c.script})
+		got := h.check(world.Alice(s.Address()), &run)
 		b := balance(t, got, "INBOX")
 		if got.OK() || !strings.Contains(b.Error, c.error) || b.Vanished > 0 {
 			t.Errorf("%q: %+v", c.error, b)
@@ -214,12 +188,12 @@ func TestCheckDistrusts(t *testing.T) {
 			t.Errorf("%q: another mailbox: %+v", c.error, other)
 		}
 	}
-	none := serve(t, hostile.Options{})
-	if c := h.ask(alice(none.Address()), &run); c.OK() || !strings.Contains(c.Error, "lists no mailbox at all") {
+	none := world.Serve(t, hostile.Options{})
+	if c := h.check(world.Alice(none.Address()), &run); c.OK() || !strings.Contains(c.Error, "lists no mailbox at all") {
 		t.Errorf("no mailbox listed: %+v", c)
 	}
-	refusing := serve(t, hostile.Options{Mailboxes: boxes, Password: "another"})
-	if c := h.ask(alice(refusing.Address()), &run); c.OK() || !strings.Contains(c.Error, "AUTHENTICATIONFAILED") {
+	refusing := world.Serve(t, hostile.Options{Mailboxes: boxes, Password: "another"})
+	if c := h.check(world.Alice(refusing.Address()), &run); c.OK() || !strings.Contains(c.Error, "AUTHENTICATIONFAILED") {
 		t.Errorf("login refused: %+v", c)
 	}
 }
@@ -227,27 +201,27 @@ func TestCheckDistrusts(t *testing.T) {
 // What a daemon archives between the server's list and the journal has not
 // vanished, and what it archives of the list is not missing.
 func TestCheckBesideRun(t *testing.T) {
-	h := newHouse(t)
-	run := h.completes([]hostile.Mailbox{mail("INBOX", 7, 5)})
-	more := serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{mail("INBOX", 7, 12)}})
-	between := serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{mail("INBOX", 7, 9)}, Script: func(_ *hostile.Session, cmd hostile.Command) bool {
+	h := newTestbed(t)
+	run := h.completes([]hostile.Mailbox{world.NewMailbox("INBOX", 7, 5)})
+	more := world.Serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{world.NewMailbox("INBOX", 7, 12)}})
+	between := world.Serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{world.NewMailbox("INBOX", 7, 9)}, Script: func(_ *hostile.Session, cmd hostile.Command) bool {
 		if cmd.Name == "UID SEARCH" {
-			h.clean(alice(more.Address()))
+			h.clean(world.Alice(more.Address()))
 		}
 		return false
 	}})
-	if c := h.ask(alice(between.Address()), &run); !c.OK() || c.Sum != (Counts{Server: 9, Archived: 9}) {
+	if c := h.check(world.Alice(between.Address()), &run); !c.OK() || c.Sum != (Counts{Server: 9, Archived: 9}) {
 		t.Errorf("%+v", c)
 	}
 }
 
 // A journal that does not fit its seals proves nothing.
 func TestCheckOfDamagedJournal(t *testing.T) {
-	h := newHouse(t)
-	boxes := []hostile.Mailbox{mail("INBOX", 7, 5), mail("Other", 8, 5)}
+	h := newTestbed(t)
+	boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 5), world.NewMailbox("Other", 8, 5)}
 	run := h.completes(boxes)
-	box, _ := h.mailbox("INBOX")
-	path := filepath.Join(h.dir, box.Dir, "journal.jsonl")
+	box, _ := h.Mailbox("INBOX")
+	path := filepath.Join(h.Dir, box.Dir, "journal.jsonl")
 	sound, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -255,8 +229,8 @@ func TestCheckOfDamagedJournal(t *testing.T) {
 	if err := os.WriteFile(path, bytes.Replace(sound, []byte(`"uid":3`), []byte(`"uid":4`), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, hostile.Options{Mailboxes: boxes})
-	c := h.ask(alice(s.Address()), &run)
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
+	c := h.check(world.Alice(s.Address()), &run)
 	if b := balance(t, c, "INBOX"); b.OK() || !strings.Contains(b.Error, "the seal does not fit") {
 		t.Errorf("%+v", b)
 	}
