@@ -71,70 +71,78 @@ func server(t *testing.T, version uint16, expired bool) (address, caFile, finger
 	return l.Addr().String(), caFile, hex.EncodeToString(sum[:])
 }
 
-func TestTLSAgainstServer(t *testing.T) {
-	address, caFile, pin := server(t, tls.VersionTLS13, false)
-	expiredAddress, expiredCA, expiredPin := server(t, tls.VersionTLS13, true)
-	old, oldCA, _ := server(t, tls.VersionTLS11, false)
-	middle, middleCA, _ := server(t, tls.VersionTLS12, false)
-	_, port, _ := net.SplitHostPort(address)
-	_, expiredPort, _ := net.SplitHostPort(expiredAddress)
-	wrong := strings.Repeat("ab", 32)
-	var pairs []string
-	for i := 0; i < len(pin); i += 2 {
-		pairs = append(pairs, strings.ToUpper(pin[i:i+2]))
+// tlsServers are the servers of TestTLSAgainstServer.
+type tlsServers struct{ address, caFile, fingerprint map[string]string }
+
+// startTLSServers starts the servers "good", "expired", "TLS 1.1" and "TLS 1.2", each
+// with an authority of its own.
+func startTLSServers(t *testing.T) tlsServers {
+	t.Helper()
+	s := tlsServers{map[string]string{}, map[string]string{}, map[string]string{}}
+	for name, version := range map[string]uint16{"good": tls.VersionTLS13, "expired": tls.VersionTLS13, "TLS 1.1": tls.VersionTLS11, "TLS 1.2": tls.VersionTLS12} {
+		s.address[name], s.caFile[name], s.fingerprint[name] = server(t, version, name == "expired")
 	}
-	for _, test := range []struct {
-		name, address string
-		flags         Flags
-		min           string
-		want          string // in the error, "" for success
-	}{
-		{"unknown authority", address, Flags{}, "1.2", "unknown authority"},
-		{"CA file", address, Flags{TLSCAFile: caFile}, "1.2", ""},
-		{"another CA file", address, Flags{TLSCAFile: oldCA}, "1.2", "unknown authority"},
-		{"CA file, other name", address, Flags{TLSCAFile: caFile, Server: "localhost:" + port}, "1.2", "localhost"},
-		{"CA file, expired", expiredAddress, Flags{TLSCAFile: expiredCA}, "1.2", "expired"},
-		{"pin", address, Flags{TLSFingerprint: pin}, "1.2", ""},
-		{"pin as openssl prints it", address, Flags{TLSFingerprint: "SHA256:" + strings.Join(pairs, ":")}, "1.3", ""},
-		{"pin, other name", address, Flags{TLSFingerprint: pin, Server: "localhost:" + port}, "1.2", ""},
-		{"pin, expired", expiredAddress, Flags{TLSFingerprint: expiredPin, Server: "127.0.0.1:" + expiredPort}, "1.2", ""},
-		{"wrong pin", address, Flags{TLSFingerprint: wrong}, "1.2", "fingerprint " + pin},
-		{"TLS 1.1", old, Flags{TLSCAFile: oldCA}, "1.2", "version"},
-		{"TLS 1.2", middle, Flags{TLSCAFile: middleCA}, "1.2", ""},
-		{"TLS 1.2 of 1.3", middle, Flags{TLSCAFile: middleCA}, "1.3", "version"},
-	} {
+	return s
+}
+
+// tlsTests are the connections of TestTLSAgainstServer.
+var tlsTests = []struct {
+	name   string
+	server string // of tlsServers
+	ca     string // the server whose authority is trusted; "": the system's
+	pin    string // the server whose fingerprint is expected, or a fingerprint; "": none
+	host   string // in the configuration; "": the server's address
+	min    string // the least version of TLS
+	want   string // in the error; "": the connection is made
+}{
+	{"unknown authority", "good", "", "", "", "1.2", "unknown authority"},
+	{"CA file", "good", "good", "", "", "1.2", ""},
+	{"another CA file", "good", "TLS 1.1", "", "", "1.2", "unknown authority"},
+	{"CA file, other name", "good", "good", "", "localhost", "1.2", "localhost"},
+	{"CA file, expired", "expired", "expired", "", "", "1.2", "expired"},
+	{"pin", "good", "", "good", "", "1.2", ""},
+	{"pin as openssl prints it", "good", "", "openssl", "", "1.3", ""},
+	{"pin, other name", "good", "", "good", "localhost", "1.2", ""},
+	{"pin, expired", "expired", "", "expired", "127.0.0.1", "1.2", ""},
+	{"wrong pin", "good", "", "wrong", "", "1.2", "fingerprint PIN"},
+	{"TLS 1.1", "TLS 1.1", "TLS 1.1", "", "", "1.2", "version"},
+	{"TLS 1.2", "TLS 1.2", "TLS 1.2", "", "", "1.2", ""},
+	{"TLS 1.2 of 1.3", "TLS 1.2", "TLS 1.2", "", "", "1.3", "version"},
+}
+
+// asOpenSSL returns a fingerprint as openssl prints it.
+func asOpenSSL(fingerprint string) string {
+	var pairs []string
+	for i := 0; i < len(fingerprint); i += 2 {
+		pairs = append(pairs, strings.ToUpper(fingerprint[i:i+2]))
+	}
+	return "SHA256:" + strings.Join(pairs, ":")
+}
+
+func TestTLSAgainstServer(t *testing.T) {
+	servers := startTLSServers(t)
+	servers.fingerprint["openssl"] = asOpenSSL(servers.fingerprint["good"])
+	servers.fingerprint["wrong"] = strings.Repeat("ab", 32)
+	for _, test := range tlsTests {
 		t.Run(test.name, func(t *testing.T) {
-			f := test.flags
-			f.Username, f.Archive = "me", "a"
-			if f.Server == "" {
-				f.Server = test.address
+			address := servers.address[test.server]
+			f := Flags{Server: address, Username: "me", Archive: "a", TLSCAFile: servers.caFile[test.ca], TLSFingerprint: servers.fingerprint[test.pin]}
+			if test.host != "" {
+				_, port, _ := net.SplitHostPort(address)
+				f.Server = net.JoinHostPort(test.host, port)
 			}
-			c, err := Single(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			a := &c.Accounts[0]
-			a.TLSMinVersion = test.min
-			config, err := a.TLSConfig()
-			if err != nil {
-				t.Fatal(err)
-			}
-			conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", test.address, config)
+			err := dialTLS(t, address, f, test.min)
 			if test.want == "" {
 				if err != nil {
-					t.Fatal(err)
+					t.Error(err)
 				}
-				if got := conn.ConnectionState().NegotiatedProtocol; got != "imap" {
-					t.Errorf("protocol %q", got)
-				}
-				conn.Close()
 				return
 			}
 			if err == nil {
 				t.Fatal("the connection was made")
 			}
-			if !strings.Contains(err.Error(), test.want) {
-				t.Errorf("%v\nwant %s", err, test.want)
+			if want := strings.Replace(test.want, "PIN", servers.fingerprint["good"], 1); !strings.Contains(err.Error(), want) {
+				t.Errorf("%v\nwant %s", err, want)
 			}
 			var refused *tls.CertificateVerificationError
 			if got, want := errors.As(err, &refused), test.want != "version"; got != want {
@@ -142,6 +150,31 @@ func TestTLSAgainstServer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// dialTLS connects with the TLS configuration that the flags and the least version
+// result in.
+func dialTLS(t *testing.T, address string, f Flags, minVersion string) error {
+	t.Helper()
+	c, err := Single(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &c.Accounts[0]
+	a.TLSMinVersion = minVersion
+	config, err := a.TLSConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: time.Minute}, "tcp", address, config)
+	if err != nil {
+		return err
+	}
+	if got := conn.ConnectionState().NegotiatedProtocol; got != "imap" {
+		t.Errorf("protocol %q", got)
+	}
+	conn.Close() // the server may have closed it: its error does not matter
+	return nil
 }
 
 func TestTLSConfig(t *testing.T) {
