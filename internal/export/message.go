@@ -44,41 +44,40 @@ func (s *messageFile) readVerified(ctx context.Context, fn func(io.Reader) error
 		return damageError{err}
 	}
 	h := archive.NewHasher()
-	in := &countingReader{ctx: ctx, r: io.TeeReader(io.LimitReader(s.f, s.m.Size+1), h)}
-	if err := fn(in); err != nil {
-		if in.err != nil && ctx.Err() == nil {
-			return damageError{in.err}
+	in := io.TeeReader(io.LimitReader(s.f, s.m.Size+1), h)
+	var octets int64
+	var readErr error
+	err := fn(readerFunc(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		n, err := in.Read(p)
+		octets += int64(n)
+		if err != nil && err != io.EOF {
+			readErr = err
+		}
+		return n, err
+	}))
+	if err != nil {
+		if readErr != nil && ctx.Err() == nil {
+			return damageError{readErr}
 		}
 		return err
 	}
-	if in.octets > s.m.Size {
+	if octets > s.m.Size {
 		return damageError{fmt.Errorf("has more octets than the %d that the journal says", s.m.Size)}
 	}
-	if err := s.m.CheckOctets(h.Sum(), in.octets); err != nil {
+	if err := s.m.CheckOctets(h.Sum(), octets); err != nil {
 		return damageError{err}
 	}
 	return nil
 }
 
-// countingReader counts the octets, stores a read error, and ends with its context.
-type countingReader struct {
-	ctx    context.Context
-	r      io.Reader
-	octets int64
-	err    error
-}
+// readerFunc is a function as a reader.
+type readerFunc func(p []byte) (int, error)
 
-func (c *countingReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	n, err := c.r.Read(p)
-	c.octets += int64(n)
-	if err != nil && err != io.EOF {
-		c.err = err
-	}
-	return n, err
-}
+// Read implements [io.Reader].
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // copyTo returns a function for readVerified that copies everything to w.
 func copyTo(w io.Writer) func(io.Reader) error {

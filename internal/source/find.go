@@ -32,9 +32,9 @@ func Find(ctx context.Context, args []string, o Options) (*Found, error) {
 	if o.Now.IsZero() {
 		o.Now = time.Now()
 	}
-	f := &finder{ctx: ctx, options: o, mailboxes: map[string]*Mailbox{}, visited: map[string]bool{}}
+	f := &finder{options: o, mailboxes: map[string]*Mailbox{}, visited: map[string]bool{}}
 	for _, arg := range args {
-		f.addSource(arg)
+		f.addSource(ctx, arg)
 	}
 	for _, b := range f.mailboxes {
 		f.found.Mailboxes = append(f.found.Mailboxes, b)
@@ -45,7 +45,6 @@ func Find(ctx context.Context, args []string, o Options) (*Found, error) {
 
 // finder finds the mail of one call of Find.
 type finder struct {
-	ctx       context.Context // of the call of Find
 	options   Options
 	found     Found
 	mailboxes map[string]*Mailbox
@@ -53,7 +52,7 @@ type finder struct {
 }
 
 // addSource adds the file or directory that the user named.
-func (f *finder) addSource(arg string) {
+func (f *finder) addSource(ctx context.Context, arg string) {
 	path, err := filepath.Abs(arg)
 	if err == nil {
 		path, err = filepath.EvalSymlinks(path)
@@ -66,11 +65,11 @@ func (f *finder) addSource(arg string) {
 	case err != nil:
 		f.addFailure(arg, err)
 	case info.IsDir():
-		f.addDir(path, nil)
+		f.addDir(ctx, path, nil)
 	case !info.Mode().IsRegular():
 		f.addFailure(arg, errNotFile)
 	default:
-		f.addFile(path, filepath.Base(arg), nil, true)
+		f.addFile(ctx, path, filepath.Base(arg), nil, true)
 	}
 }
 
@@ -106,8 +105,8 @@ func (f *finder) addContainer(levels []string, p container) {
 
 // addDir adds a directory. dirs are the names of the directories on the way to it,
 // below the source, its own included.
-func (f *finder) addDir(path string, dirs []string) {
-	if f.visited[path] || f.ctx.Err() != nil {
+func (f *finder) addDir(ctx context.Context, path string, dirs []string) {
+	if f.visited[path] || ctx.Err() != nil {
 		return
 	}
 	f.visited[path] = true
@@ -131,11 +130,11 @@ func (f *finder) addDir(path string, dirs []string) {
 		case is && (slices.Contains(maildir.Folders(), name) || isMaildirMetadata(name)):
 		case d.IsDir() && strings.HasPrefix(name, ".") && !holdsMaildir(below): // a program's own files
 		case d.IsDir():
-			f.addDir(below, append(slices.Clone(dirs), strings.TrimSuffix(name, ".sbd"))) // Thunderbird keeps children beside the mbox
+			f.addDir(ctx, below, append(slices.Clone(dirs), strings.TrimSuffix(name, ".sbd"))) // Thunderbird keeps children beside the mbox
 		case !d.Type().IsRegular():
 			f.found.Skipped = append(f.found.Skipped, describeSkipped(below, d))
 		default:
-			f.addFile(below, name, dirs, false)
+			f.addFile(ctx, below, name, dirs, false)
 		}
 	}
 }
@@ -185,7 +184,7 @@ var (
 
 // addFile adds a file in dirs. name is the name as typed, which differs from that
 // of path after a symbolic link; named says that the user named this file.
-func (f *finder) addFile(path, name string, dirs []string, named bool) {
+func (f *finder) addFile(ctx context.Context, path, name string, dirs []string, named bool) {
 	if f.visited[path] {
 		return
 	}
@@ -204,9 +203,9 @@ func (f *finder) addFile(path, name string, dirs []string, named bool) {
 	case mbox.Is(head), is(".mbox") && maybeMbox(head):
 		f.addContainer(f.mboxLevels(path, dirs, named), mboxFile{path})
 	case named && isZip(head):
-		f.addPack(path, (*pack).readZip)
+		f.addPack(ctx, path, (*pack).readZip)
 	case named && isZstd(head) && (isTar(path) || isTar(name)):
-		f.addPack(path, (*pack).readTar)
+		f.addPack(ctx, path, (*pack).readTar)
 	case isCompressed(head) && named:
 		f.addFailure(path, errCompressed)
 	case named && isMessage(head):

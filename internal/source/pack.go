@@ -2,6 +2,7 @@ package source
 
 import (
 	"archive/zip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -47,9 +48,9 @@ type pack struct {
 }
 
 // addPack adds a zip or tar.zst, written by export or by any other program.
-func (f *finder) addPack(path string, read func(*pack) error) {
+func (f *finder) addPack(ctx context.Context, path string, read func(*pack, context.Context) error) {
 	p := &pack{finder: f, path: path, journals: map[string]*archive.View{}}
-	if err := read(p); err != nil {
+	if err := read(p, ctx); err != nil {
 		f.addFailure(path, err)
 	} else if len(p.entries)+len(p.journals) == 0 {
 		f.addFailure(path, errNoMailInside)
@@ -88,14 +89,14 @@ func (p *pack) readJournal(name string, r io.Reader) {
 }
 
 // readZip reads the directory of a zip, and its journals.
-func (p *pack) readZip() error {
+func (p *pack) readZip(ctx context.Context) error {
 	z, err := zip.OpenReader(p.path)
 	if err != nil {
 		return fmt.Errorf("it is damaged or cut off, and nothing of it was read: %w", withoutPath(err))
 	}
 	p.finder.found.closers = append(p.finder.found.closers, z)
 	for _, file := range z.File {
-		if err := p.finder.ctx.Err(); err != nil {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
 		name := strings.TrimPrefix(file.Name, "./")

@@ -2,6 +2,7 @@ package source
 
 import (
 	"archive/tar"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +15,7 @@ import (
 
 // readTar reads a tar.zst. Its messages are unpacked to a temporary file without a
 // name: a message is read more than once, and a tar can only be read forwards.
-func (p *pack) readTar() error {
+func (p *pack) readTar(ctx context.Context) error {
 	file, _, err := openFile(p.path)
 	if err != nil {
 		return err
@@ -35,7 +36,7 @@ func (p *pack) readTar() error {
 	}
 	u := &unpacker{pack: p, spool: spool, opened: map[string]func() (io.Reader, error){}}
 	for t := tar.NewReader(z); ; {
-		if err := p.finder.ctx.Err(); err != nil {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
 		h, err := t.Next()
