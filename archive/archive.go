@@ -13,15 +13,16 @@ import (
 	"time"
 )
 
-// Archive is an archive opened for reading. Any number of readers work beside
-// one writer. Close releases it.
+// Archive is an archive opened for reading. Its methods may be called from several
+// goroutines. Any number of readers may have an archive open besides one writer. The
+// caller closes it.
 type Archive struct {
 	root *os.Root
 	path string
 	info archiveInfo
 }
 
-// archiveInfo is archive.json.
+// archiveInfo is the content of archive.json.
 type archiveInfo struct {
 	Format  string    `json:"format"` // "archiverd"
 	Version int       `json:"version"`
@@ -29,8 +30,8 @@ type archiveInfo struct {
 	Created time.Time `json:"created"`
 }
 
-// Open opens the archive in directory dir for reading. The error is
-// ErrNotArchive if there is none.
+// Open opens the archive in directory dir for reading. The error wraps ErrNotArchive
+// if there is none.
 func Open(dir string) (*Archive, error) {
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -63,7 +64,7 @@ func (a *Archive) readInfo() error {
 	return nil
 }
 
-// ID is the archive's random identity.
+// ID is the archive's random identity, which it has for life.
 func (a *Archive) ID() string { return a.info.ID }
 
 // Path is the directory as it was given to Open.
@@ -76,7 +77,7 @@ func (a *Archive) Close() error { return a.root.Close() }
 // caller closes it.
 func (a *Archive) OpenFile(path string) (*os.File, error) { return a.root.Open(path) }
 
-// MailboxDir is a mailbox that has a journal in the archive.
+// MailboxDir says where a mailbox lies in the archive.
 type MailboxDir struct {
 	Account string // the account's directory
 	Dir     string // relative to the archive, with slashes
@@ -89,7 +90,7 @@ func (b MailboxDir) ID(m *Message) string { return path.Join(b.Dir, m.Path) }
 // Journal is the path of the mailbox's journal, relative to the archive.
 func (b MailboxDir) Journal() string { return path.Join(b.Dir, journalName) }
 
-// Accounts are the directories of the accounts, sorted.
+// Accounts returns the directories of the accounts, sorted.
 func (a *Archive) Accounts() ([]string, error) {
 	list, err := fs.ReadDir(a.root.FS(), ".")
 	if err != nil {
@@ -104,7 +105,9 @@ func (a *Archive) Accounts() ([]string, error) {
 	return out, nil
 }
 
-// Mailboxes are the mailboxes of an account, by directory; of all with account "".
+// Mailboxes returns the mailboxes that have a journal, by directory: those of the
+// account with that directory, or of all accounts with "". An account that the archive
+// does not have has no mailboxes.
 func (a *Archive) Mailboxes(account string) ([]MailboxDir, error) {
 	accounts := []string{account}
 	if account == "" {
@@ -123,6 +126,7 @@ func (a *Archive) Mailboxes(account string) ([]MailboxDir, error) {
 	return out, nil
 }
 
+// mailboxesBelow appends the mailbox in dir, if there is one, and those below it.
 func (a *Archive) mailboxesBelow(account, dir string, out *[]MailboxDir) error {
 	names, err := a.readNames(dir)
 	if err != nil {
@@ -138,7 +142,7 @@ func (a *Archive) mailboxesBelow(account, dir string, out *[]MailboxDir) error {
 		child := path.Join(dir, name)
 		st, err := a.root.Lstat(child)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // a writer works beside us
+			continue // a writer removed it meanwhile
 		}
 		if err != nil {
 			return err
@@ -153,8 +157,8 @@ func (a *Archive) mailboxesBelow(account, dir string, out *[]MailboxDir) error {
 	return nil
 }
 
-// readNames are the names in a directory, sorted. Nothing is asked of the files
-// themselves: a mailbox of many years has hundreds of months.
+// readNames returns the names in a directory, sorted. It stats no file: a mailbox of
+// many years has hundreds of months.
 func (a *Archive) readNames(dir string) ([]string, error) {
 	d, err := a.root.Open(dir)
 	if err != nil {

@@ -15,40 +15,40 @@ import (
 	"archiverd/internal/uid"
 )
 
-// Batch is what one commit will add to a mailbox: messages received into tmp/
-// and events. It belongs to one goroutine until it is committed or discarded.
+// Batch is what one commit adds to a mailbox: messages received into tmp/, and events.
+// It belongs to one goroutine. Commit or Discard ends it.
 type Batch struct {
-	// Set by Commit. Events are those of the batch as the journal has them,
-	// From and To the journal before and after, Linked the messages whose
-	// octets the archive had already. Err says why nothing of the batch was
-	// committed.
+	// Set by Commit. Events are those of the batch as the journal has them. From and
+	// To are the ends of the journal before and after. Linked is the number of
+	// messages whose octets the archive had already. Err says why nothing of the batch
+	// was committed; nil: it was.
 	Events   []Event
 	From, To Position
 	Linked   int
 	Err      error
 
 	mailbox            *Mailbox
-	dir                *os.File // open since before the first write: write errors are reported from then on
+	dir                *os.File // opened before the first write: the kernel reports write errors to it from then on
 	files              []tempFile
 	octets             int64
 	started            time.Time
-	syncFailuresBefore int             // that the file system had had when the batch began
+	syncFailuresBefore int             // of the writer when the batch began
 	syncs              *errgroup.Group // fsyncs under way, where each file has its own
 	hash               hash.Hash
 	buf                []byte
 }
 
-// tempFile is a file in tmp/.
+// tempFile is a received message in tmp/.
 type tempFile struct {
 	name   string
 	event  int  // index of its Added in Events
 	isLink bool // the file is a message's of the archive
 }
 
-// maxFileSyncs is how many files are synced at once where syncfs does not serve.
+// maxFileSyncs is the most files that are synced at the same time without syncfs.
 const maxFileSyncs = 16
 
-// Batch begins a batch. Commit or Discard ends it.
+// Batch begins a batch of the mailbox. Commit or Discard ends it.
 func (m *Mailbox) Batch() (*Batch, error) {
 	d, err := m.root.Open(".")
 	if err != nil {
@@ -62,7 +62,8 @@ func (m *Mailbox) Batch() (*Batch, error) {
 	return b, nil
 }
 
-// syncIntact says whether no write was lost while the batch was being received.
+// syncIntact returns an error if a sync of the file system has failed since the batch
+// began: octets of the batch may be among those that were lost.
 func (b *Batch) syncIntact() error {
 	w := b.mailbox.writer
 	w.mu.Lock()
@@ -73,10 +74,10 @@ func (b *Batch) syncIntact() error {
 	return fmt.Errorf("writes were lost while it was being received: %w", w.lastSyncError)
 }
 
-// Add receives the body of a message, of size octets, into tmp/. e has UID,
-// InternalDate and Flags; uidValidity is the epoch's. An error of the file
-// system wraps ErrWrite. After an error, or another number of octets, nothing
-// of the message is kept, and the batch is as it was.
+// Add receives a message of size octets from body into tmp/ and adds its event. The
+// caller sets UID, InternalDate and Flags of e; uidValidity is that of the epoch. An
+// error of the file system wraps ErrWrite; fewer or more octets than size are an error.
+// After an error the batch is as it was before.
 func (b *Batch) Add(uidValidity uint32, e Event, size int64, body io.Reader) error {
 	e.InternalDate = storableDate(e.InternalDate)
 	name := b.newTempName(uidValidity, e.UID)
@@ -104,7 +105,7 @@ func (b *Batch) Add(uidValidity uint32, e Event, size int64, body io.Reader) err
 	return nil
 }
 
-// newTempName is a new name in tmp/.
+// newTempName returns a name in tmp/ that no other message has.
 func (b *Batch) newTempName(uidValidity, u uint32) string {
 	b.mailbox.writer.mu.Lock()
 	defer b.mailbox.writer.mu.Unlock()
@@ -112,14 +113,14 @@ func (b *Batch) newTempName(uidValidity, u uint32) string {
 	return fmt.Sprintf("%d.%d.%d.part", uidValidity, u, b.mailbox.writer.tempSeq)
 }
 
-// addMessage adds the event of a message that is in tmp/.
+// addMessage adds a message that is in tmp/, and its event.
 func (b *Batch) addMessage(uidValidity uint32, e Event, f tempFile) {
 	e.Kind, e.At, e.Path = Added, b.mailbox.writer.opts.Now(), fileName(uidValidity, e.UID, e.InternalDate)
 	f.event = len(b.Events)
 	b.files, b.Events = append(b.files, f), append(b.Events, e)
 }
 
-// copyBody copies body to f and the hash, in writes as large as the buffer.
+// copyBody copies body to f and the hash, in writes of the buffer's size.
 func (b *Batch) copyBody(f *os.File, body io.Reader) (int64, error) {
 	var n int64
 	for {
@@ -131,8 +132,8 @@ func (b *Batch) copyBody(f *os.File, body io.Reader) (int64, error) {
 				return n, fmt.Errorf("%w: %w", ErrWrite, err)
 			}
 		}
-		// A reader that ends short says so by ErrUnexpectedEOF of its own,
-		// which ReadFull passes on as it does its own: the count tells.
+		// io.ErrUnexpectedEOF may be ReadFull's or the reader's own: the caller
+		// compares the number of octets.
 		if rerr == io.EOF || rerr == io.ErrUnexpectedEOF {
 			return n, nil
 		}
@@ -142,7 +143,8 @@ func (b *Batch) copyBody(f *os.File, body io.Reader) (int64, error) {
 	}
 }
 
-// closeTemp sets the file's time and closes it, syncing it where it must be alone.
+// closeTemp sets the file's time and closes it. Without syncfs it starts a sync of the
+// file.
 func (b *Batch) closeTemp(f *os.File, name string, date time.Time) error {
 	var err error
 	if !date.IsZero() {
@@ -159,8 +161,8 @@ func (b *Batch) closeTemp(f *os.File, name string, date time.Time) error {
 	return nil
 }
 
-// Undo takes back the last Add or Link, which must have succeeded and been the batch's
-// last event: the message turned out not to be what it was taken for.
+// Undo removes the message that the last Add or Link added, and its event, which must be
+// the batch's last one. It is for a message that turns out to be another than expected.
 func (b *Batch) Undo() error {
 	last := b.files[len(b.files)-1]
 	if !last.isLink {
@@ -174,10 +176,10 @@ func (b *Batch) Undo() error {
 	return nil
 }
 
-// Record adds an event other than Added with a body: Flags, Gone, Failed,
-// Vanished, Opened (whose V and Journal it sets), or an Added of octets that
-// the archive has, with its Path and Matched. At is set. A Gone of many ranges
-// becomes several, for a line has a limit.
+// Record adds an event without a body: Flags, Gone, Failed, Vanished, Opened, or an
+// Added whose file the archive has, with Path and Matched. It sets At and, of Opened, V
+// and Journal. A Gone of many ranges becomes several events: a line has a maximum
+// length.
 func (b *Batch) Record(e Event) {
 	e.At = b.mailbox.writer.opts.Now()
 	switch e.Kind {
@@ -200,29 +202,29 @@ func (b *Batch) Record(e Event) {
 	b.Events = append(b.Events, e)
 }
 
-// maxGoneRanges is the number of ranges in a line of gone UIDs: at most 22 octets each.
+// maxGoneRanges is the most ranges in a line of gone UIDs; a range has up to 22 octets.
 const maxGoneRanges = 10000
 
-// Mailbox is the mailbox that the batch is of.
+// Mailbox returns the mailbox of the batch.
 func (b *Batch) Mailbox() *Mailbox { return b.mailbox }
 
-// Len is the number of events, Octets the sum of the bodies received.
+// Len returns the number of events.
 func (b *Batch) Len() int { return len(b.Events) }
 
-// Octets is the sum of the bodies received.
+// Octets returns the sum of the sizes of the bodies received.
 func (b *Batch) Octets() int64 { return b.octets }
 
-// Started is when the batch was begun.
+// Started returns when the batch began.
 func (b *Batch) Started() time.Time { return b.started }
 
-// Discard drops the batch and the files it received. A nil batch has none.
+// Discard removes the files that the batch received. It may be called on a nil batch.
 func (b *Batch) Discard() error {
 	if b == nil {
 		return nil
 	}
 	var errs []error
 	if b.syncs != nil {
-		// the outcome is of no interest, but the descriptors must be closed
+		// the result does not matter, but the descriptors must be closed
 		_ = b.syncs.Wait()
 	}
 	for _, f := range b.files {

@@ -12,36 +12,36 @@ import (
 	"archiverd/internal/durable"
 )
 
-// The steps of a commit, in their order, as Options.Step gets them.
+// The steps of a commit in their order, as Options.Step gets them.
 const (
-	StepData    = "data"    // what was received becomes durable
+	StepData    = "data"    // the received octets become durable
 	StepNames   = "names"   // files get their names
 	StepDirs    = "dirs"    // names become durable
 	StepAppend  = "append"  // lines and seals are written to the journals
 	StepJournal = "journal" // the journals become durable: the commit point
-	StepDone    = "done"    // nothing is left to do, or to fail
+	StepDone    = "done"    // the batches are committed: this step can't fail
 )
 
-// minDirsForSyncFS is the number of changed directories from which one more syncfs is
+// minDirsForSyncFS is the number of changed directories above which one more syncfs is
 // cheaper than an fsync of each.
 const minDirsForSyncFS = 8
 
-// Commit makes batches durable, as a group, at the price of one: each is in the
-// archive wholly, or not at all, and then its Err says why. held tells where,
-// relative to the archive, octets of that sum lie already, if they do. The
-// batches are of different mailboxes, or follow one another in the slice.
+// Commit makes a group of batches durable, with the syncs of one: each batch is in the
+// archive wholly, or not at all and its Err says why. pathOf returns where, relative to
+// the archive, octets of a sum lie already, if it knows; it may be nil. Batches of one
+// mailbox are committed in their order in the slice.
 //
-// The order is the promise. Data before names, for a crash in between would
-// leave a cut file under a name (and, where that name was taken, destroy what
-// had it). Names before the journal, for a line is believed. The journal is
-// written last, and its fsync is the commit point: not before it returned may
-// anybody say that a message is archived.
+// The order of the steps keeps the archive consistent. Data become durable before
+// names: after a crash in between a cut file would have the name, and the file that had
+// it before would be lost. Names become durable before the journal, because a line is
+// believed. The journal comes last, and its fsync is the commit point: no message may be
+// reported as archived before it returns.
 //
-// An error of a sync fails the batches that rest on it for good: the kernel
-// reports it once and then takes the lost pages for clean, so that neither a
-// second try nor reading back would tell anything. The mailbox of a journal
-// that could not be written or synced is mended before it is written again.
-func (w *Writer) Commit(held func(Sum) (path string, ok bool), batches ...*Batch) {
+// A failed sync fails the batches that depend on it for good: the kernel reports the
+// error once and then takes the lost pages for written, so that neither a second sync
+// nor reading back would notice. A journal that could not be written or synced is
+// repaired before it is written again.
+func (w *Writer) Commit(pathOf func(Sum) (path string, ok bool), batches ...*Batch) {
 	w.commitMu.Lock()
 	defer w.commitMu.Unlock()
 	live := slices.Clone(batches)
@@ -63,7 +63,7 @@ func (w *Writer) Commit(held func(Sum) (path string, ok bool), batches ...*Batch
 		fail(err, all()...)
 	}
 
-	n := newPlacement(held)
+	n := newPlacement(pathOf)
 	if err := w.step(StepNames); err != nil {
 		fail(err, all()...)
 	}
@@ -75,12 +75,12 @@ func (w *Writer) Commit(held func(Sum) (path string, ok bool), batches ...*Batch
 	}
 	w.appendJournals(live, fail)
 	for _, b := range live {
-		// a directory opened for reading: nothing can be lost by it any more
+		// a directory opened for reading: closing it can lose nothing
 		_ = b.close()
 	}
 }
 
-// syncData makes the data of all batches durable.
+// syncData makes the received octets of all batches durable.
 func (w *Writer) syncData(batches []*Batch) error {
 	if err := w.step(StepData); err != nil || len(batches) == 0 {
 		return err
@@ -99,22 +99,21 @@ func (w *Writer) syncData(batches []*Batch) error {
 	if first == nil || !w.syncfs {
 		return nil
 	}
-	// The oldest descriptor: an error is reported to each descriptor that was
-	// open when it happened, once.
+	// The kernel reports an error once to each descriptor that was open when it
+	// happened: the oldest one gets all of them.
 	if err := w.syncFileSystem(first.dir); err != nil {
 		return fmt.Errorf("sync file system: %w", err)
 	}
 	return nil
 }
 
-// syncNames makes the entries of the directories, and of those newly made,
-// durable.
+// syncNames makes the entries of dirs and of the unsynced directories durable.
 func (w *Writer) syncNames(batches []*Batch, dirs map[string]bool) error {
 	if err := w.step(StepDirs); err != nil || len(batches) == 0 {
 		return err
 	}
-	// Taken out before the sync: a mailbox that is made while it runs is not
-	// covered by it, and puts its parent in again.
+	// The set is emptied before the sync: a mailbox that is made during the sync is
+	// not covered by it, and adds its parent again.
 	w.mu.Lock()
 	dirty := w.unsyncedDirs
 	w.unsyncedDirs = map[string]bool{}
@@ -126,9 +125,9 @@ func (w *Writer) syncNames(batches []*Batch, dirs map[string]bool) error {
 	}
 	var err error
 	if w.syncfs && len(list) > minDirsForSyncFS {
-		// One syncfs for all names. It alone is no witness: Linux 6.1 returns 0
-		// from it on an ext4 that has given up. The fsync of a directory after
-		// it, and of the journals, on the same file system, do fail then.
+		// One syncfs for all names is not enough: Linux 6.1 returns 0 from it on an
+		// ext4 that has shut down after an error. The fsync of a directory after it,
+		// and of the journals, fails then.
 		if err = w.syncFileSystem(batches[0].dir); err == nil {
 			err = durable.SyncDir(batches[0].dir)
 		}
@@ -149,8 +148,8 @@ func (w *Writer) syncNames(batches []*Batch, dirs map[string]bool) error {
 	return nil
 }
 
-// appendJournals writes each batch's lines to its journal and syncs the journals,
-// those of different mailboxes at the same time.
+// appendJournals appends each batch's lines to its journal and syncs the journals, those
+// of different mailboxes at the same time. It calls fail for batches that failed.
 func (w *Writer) appendJournals(batches []*Batch, fail func(error, ...*Batch)) {
 	type outcome struct {
 		journal *Mailbox
@@ -171,17 +170,17 @@ func (w *Writer) appendJournals(batches []*Batch, fail func(error, ...*Batch)) {
 	for _, o := range list {
 		g.Go(func() error { o.err = o.journal.appendBatches(o.batches); return nil })
 	}
-	g.Wait() // the errors are in list
+	_ = g.Wait() // the errors are in list
 	for _, o := range list {
 		if o.err != nil {
 			fail(o.err, o.batches...)
 		}
 	}
-	_ = w.step(StepDone) // what is durable can't fail any more
+	_ = w.step(StepDone) // what is durable can't fail
 }
 
-// appendBatches writes the lines of the batches, each with its seal, and syncs the
-// journal.
+// appendBatches appends the lines of the batches, each with its seal, and syncs the
+// journal. After an error the mailbox is broken.
 func (m *Mailbox) appendBatches(batches []*Batch) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -201,7 +200,7 @@ func (m *Mailbox) appendBatches(batches []*Batch) error {
 	}
 	err := m.writer.step(StepAppend)
 	if err == nil {
-		_, err = m.journal.Write(text) // one write(2), at the end: O_APPEND
+		_, err = m.journal.Write(text) // one write(2), with O_APPEND
 	}
 	if err == nil {
 		err = m.writer.step(StepJournal)
@@ -211,8 +210,8 @@ func (m *Mailbox) appendBatches(batches []*Batch) error {
 	}
 	if err != nil {
 		m.broken = fmt.Errorf("append to journal: %w", err)
-		// Readers must not see what failed. Whether the cut lasts does not
-		// matter: the journal is written anew before anything is appended.
+		// Readers must not see lines that failed. Whether the cut is durable does
+		// not matter: the journal is rewritten before anything is appended.
 		return errors.Join(m.broken, m.journal.Truncate(m.pos.Offset))
 	}
 	m.pos = at

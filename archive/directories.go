@@ -9,25 +9,24 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// DirectoryOf says which directory a mailbox of an account has, or would get: an
-// account of that name, a mailbox of that name on its server.
+// DirectoryOf returns the directory that a mailbox of an account has or, if it is new,
+// would get. account is the account's name, not its directory.
 func (a *Archive) DirectoryOf(account string, n Name) (MailboxDir, error) {
 	return a.Directories().For(account, n)
 }
 
-// Directories says which directories the mailboxes of an account have, as Archive.Place
-// does, but reads each directory once: an account may have thousands. So it is for one
-// who alone makes directories there, and who tells of each. It is not for several
-// goroutines at once.
+// Directories is DirectoryOf for many mailboxes: it reads each directory once, because
+// an account may have thousands of mailboxes. Only its user may make directories
+// meanwhile, and must call Created for each. It is not for several goroutines at once.
 type Directories struct {
 	a        *Archive
 	byParent map[string]*directoryNames
 }
 
-// Directories begins to place mailboxes.
+// Directories returns a Directories that has read no directory yet.
 func (a *Archive) Directories() *Directories { return &Directories{a, map[string]*directoryNames{}} }
 
-// For is Archive.Place.
+// For is Archive.DirectoryOf.
 func (p *Directories) For(account string, n Name) (MailboxDir, error) {
 	dir := Escape(account)
 	plain := n.escapedLevels()
@@ -41,7 +40,7 @@ func (p *Directories) For(account string, n Name) (MailboxDir, error) {
 	return MailboxDir{Escape(account), dir}, nil
 }
 
-// Created tells that the directory of b has been made.
+// Created records that the directory of b has been made.
 func (p *Directories) Created(b MailboxDir) {
 	for dir := b.Dir; dir != b.Account && dir != "."; dir = path.Dir(dir) {
 		if s := p.byParent[path.Dir(dir)]; s != nil {
@@ -50,7 +49,8 @@ func (p *Directories) Created(b MailboxDir) {
 	}
 }
 
-// namesIn is what a directory has.
+// namesIn returns the names of the mailbox directories in a directory, which may be
+// missing.
 func (p *Directories) namesIn(dir string) (*directoryNames, error) {
 	if s := p.byParent[dir]; s != nil {
 		return s, nil
@@ -64,13 +64,13 @@ func (p *Directories) namesIn(dir string) (*directoryNames, error) {
 	return s, nil
 }
 
-// directoryNames are the directories of mailboxes that lie in one.
+// directoryNames are the names of the mailbox directories in one directory.
 type directoryNames struct {
-	byNFC    map[string]string // by their names in NFC; of several the first
+	byNFC    map[string]string // the name by its form in NFC; of several the first
 	foldKeys map[string]bool   // foldKey of each
 }
 
-// newDirectoryNames takes all names in a directory.
+// newDirectoryNames selects the mailbox directories from all names in a directory.
 func newDirectoryNames(names []string) *directoryNames {
 	s := &directoryNames{map[string]string{}, map[string]bool{}}
 	for _, n := range names {
@@ -79,7 +79,7 @@ func newDirectoryNames(names []string) *directoryNames {
 	return s
 }
 
-// add takes one more name, unless it is none that a mailbox may have.
+// add adds a name, unless no mailbox may have it.
 func (s *directoryNames) add(name string) {
 	if isReserved(name) {
 		return
@@ -91,9 +91,9 @@ func (s *directoryNames) add(name string) {
 	s.foldKeys[foldKey(name)] = true
 }
 
-// choose chooses the directory for a component that would be called plain, true
-// name c: the one it has already, or plain, or, where plain would collide with
-// another's, plain with the suffix.
+// choose returns the directory name of level c, whose escaped form is plain: the name
+// that it has already, else plain or, if another level's directory might be taken for
+// plain, plain with a hash of c.
 func (s *directoryNames) choose(c, plain string) string {
 	marked := withHash(c, plain)
 	switch one, other := s.byNFC[norm.NFC.String(plain)], s.byNFC[norm.NFC.String(marked)]; {

@@ -11,12 +11,12 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Escape is the directory name for an account of that name.
+// Escape returns the directory name of an account of that name.
 func Escape(account string) string { return escapeLevel(account) }
 
-// Unescape is the part of a mailbox's name for which a directory of that name stands:
-// what component makes of it is undone. A name that cannot have been made from one
-// stands for itself; of one that was cut the rest is lost.
+// Unescape returns the level of a mailbox name, or the account, that a directory of
+// that name stands for. It is the inverse of Escape, except that the end of a name that
+// was cut off is lost. A name that Escape can't have made is returned as it is.
 func Unescape(dir string) string {
 	if plain, mark, ok := splitHash(dir); ok {
 		part := Unescape(plain)
@@ -31,14 +31,14 @@ func Unescape(dir string) string {
 	return dir
 }
 
-// maxDirName is the octets a directory name may have: 255 is what file
-// systems take, less what a suffix and a copier's own additions need.
+// maxDirName is the most octets of a directory name. File systems allow 255; the rest
+// is left to programs that copy files and add suffixes of their own.
 const maxDirName = 200
 
-// escapeLevel maps one level of a mailbox name to a directory name: total, and
-// injective also after case folding of nothing but the names themselves. What
-// is not in Unicode's normal form C carries the suffix, so that a file system
-// that normalises can't make two of them one.
+// escapeLevel returns the directory name of one level of a mailbox name. Every level
+// has one, and no two levels have the same. A level that is not in Unicode's
+// normalisation form C gets a hash: a file system that normalises names would otherwise
+// give two levels one directory.
 func escapeLevel(c string) string {
 	e := escapeOctets(c, func(rune) bool { return false })
 	if len(e) > maxDirName || e == "" || !norm.NFC.IsNormalString(e) {
@@ -47,6 +47,7 @@ func escapeLevel(c string) string {
 	return e
 }
 
+// escapeRawLevel is escapeLevel for a level of a Name with Raw.
 func escapeRawLevel(c string) string {
 	e := escapeOctets(c, func(r rune) bool { return r == '&' || r > unicode.MaxASCII })
 	if len(e) > maxDirName || e == "" || strings.ContainsFunc(c, func(r rune) bool { return r > unicode.MaxASCII }) {
@@ -55,8 +56,8 @@ func escapeRawLevel(c string) string {
 	return e
 }
 
-// withHash is e, shortened where it must be, with the mark that tells c from
-// every other component that e might stand for.
+// withHash returns e, cut if it is too long, with a hash of c at its end: it tells c
+// from every other level whose directory might be called e.
 func withHash(c, e string) string {
 	sum := sha256.Sum256([]byte(c))
 	tail := "%~" + hex.EncodeToString(sum[:8])
@@ -65,7 +66,7 @@ func withHash(c, e string) string {
 		for !utf8.ValidString(e) {
 			e = e[:len(e)-1]
 		}
-		// never half an escape
+		// no part of an escape may remain
 		if i := strings.LastIndexByte(e, '%'); i >= 0 && i > len(e)-3 {
 			e = e[:i]
 		}
@@ -73,7 +74,7 @@ func withHash(c, e string) string {
 	return e + tail
 }
 
-// splitHash splits the suffix from a name.
+// splitHash splits a name into the part before the hash and the hash.
 func splitHash(dir string) (plain, mark string, ok bool) {
 	i := len(dir) - len("%~0123456789abcdef")
 	if i < 0 || dir[i:i+2] != "%~" {
@@ -85,8 +86,8 @@ func splitHash(dir string) (plain, mark string, ok bool) {
 	return dir[:i], dir[i:], true
 }
 
-// escapeOctets writes %XX for every octet that can't or shouldn't stand in a file
-// name, and for those of the runes that also says.
+// escapeOctets replaces with %XX every octet that can't or shouldn't be in a file name,
+// and the octets of the runes for which also is true.
 func escapeOctets(c string, also func(rune) bool) string {
 	var b strings.Builder
 	for i := 0; i < len(c); {
@@ -120,9 +121,9 @@ func escapeOctets(c string, also func(rune) bool) string {
 	return e
 }
 
-// unescapeOctets reads each %XX as an octet. It is false where one is none, or stands for
-// what has no need of it.
-func unescapeOctets(e string) (string, bool) {
+// unescapeOctets replaces each %XX with its octet. ok is false if a % is not followed by
+// two digits or escapeOctets would not have escaped the octet.
+func unescapeOctets(e string) (level string, ok bool) {
 	var b strings.Builder
 	for i := 0; i < len(e); i++ {
 		if e[i] != '%' {
@@ -143,32 +144,32 @@ func unescapeOctets(e string) (string, bool) {
 	return b.String(), true
 }
 
-// escapable are the octets beyond control characters and ASCII for which a %XX in a
-// directory's name may stand; a dot stands for itself within a name, but not where
-// other programs name directories.
+// escapable are the printable ASCII octets that may be escaped in a directory name. The
+// dot is among them although escapeOctets escapes it only at both ends.
 const escapable = `/\%<>:"|?*. ~`
 
+// escapeOctet returns %XX for an octet.
 func escapeOctet(o byte) string {
 	const digits = "0123456789ABCDEF"
 	return string([]byte{'%', digits[o>>4], digits[o&15]})
 }
 
-// isIgnorable are the code points that a folding file system may overlook.
+// isIgnorable reports whether a file system that folds names may ignore the rune.
 func isIgnorable(r rune) bool {
 	return r > unicode.MaxASCII && (unicode.In(r, unicode.Cf, unicode.Variation_Selector,
 		unicode.Other_Default_Ignorable_Code_Point, unicode.Zl, unicode.Zp) || r == 0x034F)
 }
 
-// foldKey is equal for any two names that some file system may hold for one,
-// by full or simple case folding, in any normal form.
+// foldKey returns the same key for two names that some file system may take for one:
+// by full or simple case folding, in any normalisation form.
 func foldKey(name string) string {
 	if !strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII }) {
 		return strings.ToLower(name)
 	}
 	fold := cases.Fold()
-	for range 3 { // folding and normalising each undo what the other settled
+	for range 3 { // folding and normalising can each change what the other has made
 		name = norm.NFKD.String(fold.String(strings.ToLower(strings.ToUpper(name))))
 	}
-	// The dot of the dotted capital I: full folding keeps it, simple drops it.
+	// Full folding keeps the dot of the dotted capital I, simple folding drops it.
 	return strings.ReplaceAll(name, "\u0307", "")
 }

@@ -1,28 +1,34 @@
-// Package archive keeps mail on disk: the directory that docs/format.md
-// describes. It knows no IMAP and no database; everything else can be lost and
-// made again from what this package wrote.
+// Package archive stores mail on disk, in the directory that docs/format.md describes.
+// It knows neither IMAP nor a database: everything else that archiverd stores can be
+// rebuilt from what this package writes.
 //
 // # Layout
 //
-// An [Archive] is a directory. Each account has a directory in it, each mailbox
-// one below that, with its children nested in it. A mailbox directory holds
-// journal.jsonl, what happened there in order, tmp/, files being received, and
-// a directory a month with the messages. Only the journal says what is
-// archived; a file that no journal names is a leftover.
+// An [Archive] is a directory. Each account has a directory in it, and each mailbox has a
+// [MailboxDir] below that, with its child mailboxes nested in it. A mailbox directory
+// holds journal.jsonl, which records what happened in order; tmp/ for files that are
+// being received; and one directory per month with the messages. Only a journal says what
+// is archived: a file that no journal names is a leftover.
 //
-// # Guarantees
+// # Reading
 //
-// A message whose line stands in a sealed part of a journal is on disk, whole.
-// A [Batch] receives messages into tmp/, [Writer.Commit] makes a group of
-// batches durable in the one order that crashes and failing disks allow: data,
-// names, journal. A batch is there wholly or not at all. Nothing in this
-// package deletes a message or changes a journal's sealed part.
+// A journal is replayed ([Archive.Replay]), and its events are visited ([Visitor]): a
+// [View] is a mailbox folded from its journal, [ViewSets] is the same as UID sets.
+// [Archive.Verify] compares journals with files.
 //
-// All access goes through one [os.Root]: no mailbox name, link or race leads
-// out of the directory.
+// # Writing and guarantees
 //
-// # What it does not do
+// A [Batch] receives messages into tmp/, and [Writer.Commit] makes a group of batches
+// durable in the one order that crashes and failing disks allow: data, names, journals. A
+// message whose line is in the sealed part of a journal is on disk, whole. A batch is
+// committed wholly or not at all. Nothing in this package deletes a message or changes
+// the sealed part of a journal.
 //
-// It does not fetch, match, index or schedule, and it trusts its caller that the
-// octets handed to [Batch.Add] are the message.
+// All access goes through one [os.Root]: no mailbox name, link or race leads out of the
+// directory.
+//
+// # Limits
+//
+// This package does not fetch, match, index or schedule. It trusts its caller that the
+// octets given to [Batch.Add] are the message's.
 package archive

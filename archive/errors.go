@@ -11,13 +11,14 @@ import (
 var (
 	// ErrNotArchive is returned when a directory holds no archive.json.
 	ErrNotArchive = errors.New("no archive here")
-	// ErrLocked is returned when another writer holds the archive.
+	// ErrLocked is returned when another writer has the archive open.
 	ErrLocked = errors.New("another archiverd is writing to this archive")
-	// ErrCorrupt is returned when what a journal says does not fit its seals.
+	// ErrCorrupt is returned when a journal does not fit its seals.
 	ErrCorrupt = errors.New("corrupt journal")
-	// ErrNewer is returned to a writer by what a newer archiverd wrote.
+	// ErrNewer is returned to a writer when a newer archiverd wrote the archive.
 	ErrNewer = errors.New("written by a newer archiverd, which this one must not write to")
-	// ErrBroken is returned by a mailbox that a failed write has left in doubt.
+	// ErrBroken is returned when an earlier write to the mailbox failed: what it left in
+	// the journal is unknown until the journal is repaired.
 	ErrBroken = errors.New("an earlier write to this mailbox failed")
 	// ErrNoMessage is returned when the archive has no message with an ID.
 	ErrNoMessage = errors.New("no message")
@@ -26,12 +27,11 @@ var (
 	// ErrNoSpace is returned when a write would use the reserve of free space or
 	// inodes.
 	ErrNoSpace = durable.ErrNoSpace
+	// ErrWrite is returned, wrapped, when the archive's file system refuses a write.
+	ErrWrite = errors.New("write to the archive")
 )
 
-// ErrWrite is returned, wrapped, when the archive's file system refuses a write.
-var ErrWrite = errors.New("write to the archive")
-
-// remedy is what a person can do about a corrupt journal.
+// remedy says what a person can do about a corrupt journal.
 const remedy = "put this file back from a backup, or move the mailbox's directory away and archive it anew"
 
 // CorruptError is returned when the sealed part of a journal does not fit its
@@ -42,6 +42,7 @@ type CorruptError struct {
 	Text string
 }
 
+// Error names file, line and remedy.
 func (e *CorruptError) Error() string {
 	return fmt.Sprintf("%s:%d: %s; %s", e.Path, e.Line, e.Text, remedy)
 }

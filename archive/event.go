@@ -12,24 +12,24 @@ import (
 // FormatVersion is the version of the format on disk that this package writes.
 const FormatVersion = 1
 
-// Kind is what a line of a journal tells.
+// Kind is what a line of a journal records.
 type Kind string
 
 // The kinds of events of format version 1, in docs/format.md.
 const (
-	Opened   Kind = "opened"   // an epoch begins: the UIDs of what follows belong to its UIDVALIDITY
+	Opened   Kind = "opened"   // an epoch begins: the UIDs of the lines that follow belong to its UIDVALIDITY
 	Added    Kind = "added"    // a message is in the archive
 	Flags    Kind = "flags"    // a message's flags are now these
 	Gone     Kind = "gone"     // the server no longer lists these UIDs
 	Failed   Kind = "failed"   // a message could not be archived
 	Vanished Kind = "vanished" // the server no longer lists the mailbox
-	Sealed   Kind = "sealed"   // a commit ends; only the journal itself writes it
+	Sealed   Kind = "sealed"   // a commit ends; written by Commit alone
 )
 
-// Event is one line of a journal. Which fields count depends on Kind.
+// Event is one line of a journal. Kind says which fields count.
 type Event struct {
 	Kind Kind
-	// V is the format version of the lines that follow; of Opened.
+	// V is, of Opened, the format version of the lines that follow.
 	V int
 	// At is when archiverd saw the event, in UTC, to the second.
 	At time.Time
@@ -39,22 +39,22 @@ type Event struct {
 	Name        Name
 	UIDValidity uint32
 	Attrs       []string
-	Imported    bool // the mailbox is no server's: its messages were brought in from files
+	Imported    bool // the messages were imported from files, and are on no server
 
 	UID  uint32  // of Added, Flags, Failed
 	UIDs uid.Set // of Gone
 
-	// Of Added. Path is relative to the mailbox directory, with slashes;
-	// Size in octets; InternalDate with the zone the server gave, zero if it
-	// gave none that can be used; Matched says how the message was known
-	// without downloading it, empty when it was downloaded.
+	// Of Added. Path is relative to the mailbox directory, with slashes. Size is in
+	// octets. InternalDate has the server's zone; it is zero if the server gave none
+	// that RFC 3339 can express. Matched says how the message was recognised without
+	// a download; empty: it was downloaded.
 	Path         string
 	Size         int64
 	Sum          Sum
 	InternalDate time.Time
 	Matched      string
-	// Of an Added that was downloaded although it seemed known: the sum that it
-	// was expected to have. Zero: none was.
+	// Expected is, of an Added that was downloaded although it matched a message of
+	// the archive, that message's sum; zero: it matched none.
 	Expected Sum
 	EmailID  string   // of Added: EMAILID (RFC 8474) or Gmail's X-GM-MSGID; empty: the server gave none
 	Labels   []string // of Added: X-GM-LABELS, sorted; nil: the server gave none
@@ -65,7 +65,7 @@ type Event struct {
 	seal string // of Sealed
 }
 
-// validate says what keeps e from being a line that can be read again.
+// validate returns an error if e has no line that can be decoded again.
 func (e *Event) validate() error {
 	switch e.Kind {
 	case Added:
@@ -80,14 +80,14 @@ func (e *Event) validate() error {
 	return nil
 }
 
-// hasRFC3339Form says whether RFC 3339 can express t.
+// hasRFC3339Form reports whether RFC 3339 can express t.
 func hasRFC3339Form(t time.Time) bool {
 	_, zone := t.Zone()
 	return t.Year() >= 0 && t.Year() <= 9999 && zone > -24*3600 && zone < 24*3600
 }
 
-// isLocalPath says whether p, from a journal, names a file below its mailbox
-// directory as this package would.
+// isLocalPath reports whether p, from a journal, is a clean path below the mailbox
+// directory.
 func isLocalPath(p string) bool {
 	return p != "" && path.Clean(p) == p && !path.IsAbs(p) && p != ".." && !strings.HasPrefix(p, "../") && !strings.ContainsAny(p, "\\\x00")
 }

@@ -2,12 +2,12 @@ package archive
 
 import (
 	"hash/fnv"
-	"io"
 	"strconv"
 	"time"
 )
 
-// fileName is the place of a message below its mailbox directory.
+// fileName returns the path of a message's file, relative to the mailbox directory. Its
+// name sorts by date, and ends in UIDVALIDITY and UID.
 func fileName(uidValidity, u uint32, date time.Time) string {
 	when := "0000-00/00000000T000000Z"
 	if !date.IsZero() {
@@ -16,8 +16,8 @@ func fileName(uidValidity, u uint32, date time.Time) string {
 	return when + "." + strconv.FormatUint(uint64(uidValidity), 10) + "." + strconv.FormatUint(uint64(u), 10) + ".eml"
 }
 
-// storableDate is date, or the zero time where RFC 3339 can't express it in its zone
-// and in UTC.
+// storableDate returns date, or the zero time if RFC 3339 can't express it both in its
+// zone, as the journal has it, and in UTC, as the file name has it.
 func storableDate(date time.Time) time.Time {
 	if y := date.UTC().Year(); y < 1 || y > 9999 || !hasRFC3339Form(date) {
 		return time.Time{}
@@ -25,15 +25,16 @@ func storableDate(date time.Time) time.Time {
 	return date
 }
 
-// pathHash is FNV-1a of a path. Two paths with one hash cost a number behind a name.
+// pathHash is FNV-1a of a path. If two paths have the same hash, a file gets a number
+// at the end of its name although its name is free.
 func pathHash(path string) uint64 {
 	h := fnv.New64a()
-	io.WriteString(h, path)
+	h.Write([]byte(path))
 	return h.Sum64()
 }
 
-// sumHead is the first octets of a sum. A mailbox may have a million messages, so
-// that more is not kept; whoever relies on it reads the file.
+// sumHead is the beginning of a sum. It saves memory for mailboxes of a million
+// messages; before octets are taken for equal by it the file is read.
 type sumHead [8]byte
 
 func (s Sum) head() sumHead { return sumHead(s[:8]) }

@@ -4,8 +4,8 @@ import (
 	"strings"
 )
 
-// StoredFlags returns flags in the form in which a journal stores them: valid
-// UTF-8, and none with a space in it.
+// StoredFlags returns flags in the form that a journal stores: valid UTF-8, and no
+// spaces within a flag.
 func StoredFlags(flags []string) []string { return strings.Fields(JoinFlags(flags)) }
 
 // JoinFlags returns the stored form of flags as one string, with spaces between

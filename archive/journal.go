@@ -15,18 +15,18 @@ import (
 	"time"
 )
 
-// maxLine bounds one journal line with its line feed, in octets.
+// maxLine is the most octets of a journal line, with its line feed.
 const maxLine = 4 << 20
 
-// Position is a place in a journal right behind a sealed line: how many octets
-// stand before it, and the seal that proves them. The zero value is its start.
+// Position is a place in a journal directly after a sealed line: the number of octets
+// before it, and the seal that proves them. The zero value is the journal's start.
 type Position struct {
 	Offset int64
 	Seal   string
 }
 
-// sealChain is the running seal of a journal: SHA-256 of the seal before, as
-// digits, and of every octet since.
+// sealChain computes the next seal of a journal: the SHA-256 of the previous seal, in
+// hexadecimal digits, and of every octet since.
 type sealChain struct{ h hash.Hash }
 
 func newSealChain(seal string) *sealChain {
@@ -37,15 +37,15 @@ func newSealChain(seal string) *sealChain {
 
 func (c *sealChain) reset(seal string) {
 	c.h.Reset()
-	io.WriteString(c.h, seal)
+	c.h.Write([]byte(seal))
 }
 
 func (c *sealChain) add(octets []byte) { c.h.Write(octets) }
 
 func (c *sealChain) seal() string { return hex.EncodeToString(c.h.Sum(nil)) }
 
-// encodeCommit returns the lines of events and their seal, one commit's octets, and
-// the position behind them.
+// encodeCommit returns the octets of one commit, the lines of the events and their
+// seal, and the position after them.
 func encodeCommit(from Position, events []Event) ([]byte, Position, error) {
 	var b bytes.Buffer
 	for i := range events {
@@ -64,15 +64,15 @@ func encodeCommit(from Position, events []Event) ([]byte, Position, error) {
 	return b.Bytes(), Position{from.Offset + int64(b.Len()), seal}, nil
 }
 
-// sealLine is the line of a seal with its line feed. It has no other form, for
-// no seal covers its own line.
+// sealLine is the line of a seal with its line feed. No other form is accepted,
+// because no seal covers its own line.
 func sealLine(seal string) string { return `{"event":"sealed","seal":"` + seal + "\"}\n" }
 
-// Replay gives fn the events of a mailbox's journal from a position on, which
-// an earlier Replay returned, and returns the position behind the last. What
-// an interrupted write left behind the last seal is passed over. The error is
-// ErrCorrupt when the journal does not fit its seals; the events before the
-// fault were given.
+// Replay calls fn with the events of a mailbox's journal from a position on, zero or
+// one that an earlier Replay returned, and returns the position after the last one.
+// What an interrupted write left after the last seal is ignored. The error is
+// ErrCorrupt if the journal does not fit its seals; fn got the events before the
+// fault. An error of fn ends the replay and is returned.
 func (a *Archive) Replay(b MailboxDir, from Position, fn func(Event) error) (Position, error) {
 	name := path.Join(b.Dir, journalName)
 	f, err := a.root.Open(name)
@@ -117,77 +117,109 @@ func (a *Archive) ReplayUntil(b MailboxDir, until time.Time, fn func(Event) erro
 }
 
 // replay reads r, which stands at from, group by group: fn gets the events of a
-// commit only when its seal fits. It returns the position behind the last good
-// seal. What follows that, the tail of an interrupted write, is no error. A
-// seal that does not fit, or a line that can't be read among sealed ones, is a
-// CorruptError; its Line counts from the position's line.
+// commit once its seal fits. It returns the position after the last good seal. What
+// follows, the tail of an interrupted write, is no error. A seal that does not fit,
+// or a line among sealed ones that can't be decoded, is a *CorruptError, whose Line
+// counts from the position.
 func replay(r io.Reader, from Position, fn func(Event) error) (Position, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
-	pos, end := from, from.Offset
-	c := newSealChain(from.Seal)
-	var (
-		group []Event
-		line  int
-		bad   *CorruptError // the first thing wrong since the last good seal
-		lost  bool          // whole blocks since then read as zeros
-		hurt  bool          // other octets do, and a journal has none
-		seals int           // sealed lines since then
-	)
+	p := &replayer{fn: fn, pos: from, end: from.Offset, chain: newSealChain(from.Seal)}
 	for {
 		text, err := readLine(in)
 		if err == io.EOF {
-			break // also a last line without its line feed: a torn write
+			return p.pos, p.corruption() // also after a line without a line feed: a torn write
 		}
-		line++
-		if err != nil && !errors.Is(err, bufio.ErrTooLong) {
-			return pos, fmt.Errorf("read journal: %w", err)
+		tooLong := errors.Is(err, bufio.ErrTooLong)
+		if err != nil && !tooLong {
+			return p.pos, fmt.Errorf("read journal: %w", err)
 		}
-		if bytes.IndexByte(text, 0) >= 0 {
-			whole := isWholeBlocks(text, end, pos.Offset)
-			lost, hurt = lost || whole, hurt || !whole
-		}
-		end += int64(len(text))
-		if err != nil {
-			bad = firstError(bad, line, "line longer than 4 MiB")
-			continue
-		}
-		e, err := decodeEvent(text[:len(text)-1])
-		switch {
-		case err != nil:
-			bad = firstError(bad, line, err.Error())
-			c.add(text)
-		case e.Kind != Sealed:
-			group = append(group, e)
-			c.add(text)
-		default:
-			seals++
-			if bad == nil && (e.seal != c.seal() || string(text) != sealLine(e.seal)) {
-				bad = &CorruptError{Line: line, Text: "the seal does not fit what stands before it"}
-			}
-			if bad != nil {
-				continue // a torn write, or corruption: what follows tells
-			}
-			for _, e := range group {
-				if err := fn(e); err != nil {
-					return pos, err
-				}
-			}
-			pos = Position{end, e.seal}
-			c.reset(e.seal)
-			group, seals, lost, hurt = group[:0], 0, false, false
+		if err := p.add(text, tooLong); err != nil {
+			return p.pos, err
 		}
 	}
-	// Each commit is synced before the next is written, so that a power cut
-	// damages the last one only, and what it loses are whole blocks: a broken
-	// group that is the last and has zeros in it was never acknowledged.
-	if bad != nil && seals > 0 && (seals > 1 || !lost || hurt) {
-		return pos, bad
-	}
-	return pos, nil
 }
 
-// isWholeBlocks says whether every run of zeros in text, which stands at octet at,
-// begins and ends where a block of the disk does, or begins with the group.
+// replayer is one replay.
+type replayer struct {
+	fn    func(Event) error
+	pos   Position // after the last good seal
+	end   int64    // of the line that was read last
+	chain *sealChain
+	line  int // number of that line
+
+	// Since the last good seal.
+	group      []Event
+	bad        *CorruptError // the first fault
+	zeroBlocks bool          // whole blocks read as zeros
+	badOctets  bool          // other octets read as zeros, which no journal has
+	seals      int           // sealed lines
+}
+
+// add takes the next line, with its line feed. The error is one of fn.
+func (p *replayer) add(text []byte, tooLong bool) error {
+	p.line++
+	if bytes.IndexByte(text, 0) >= 0 {
+		whole := isWholeBlocks(text, p.end, p.pos.Offset)
+		p.zeroBlocks, p.badOctets = p.zeroBlocks || whole, p.badOctets || !whole
+	}
+	p.end += int64(len(text))
+	if tooLong {
+		p.fault("line longer than 4 MiB")
+		return nil
+	}
+	e, err := decodeEvent(text[:len(text)-1])
+	if err == nil && e.Kind == Sealed {
+		return p.seal(e.seal, text)
+	}
+	if err != nil {
+		p.fault(err.Error())
+	} else {
+		p.group = append(p.group, e)
+	}
+	p.chain.add(text)
+	return nil
+}
+
+// seal ends a group: if the seal fits, fn gets the group's events.
+func (p *replayer) seal(seal string, text []byte) error {
+	p.seals++
+	if p.bad == nil && (seal != p.chain.seal() || string(text) != sealLine(seal)) {
+		p.fault("the seal does not fit what stands before it")
+	}
+	if p.bad != nil {
+		return nil // a torn write or corruption: the lines that follow decide
+	}
+	for i := range p.group {
+		if err := p.fn(p.group[i]); err != nil {
+			return err
+		}
+	}
+	p.pos = Position{p.end, seal}
+	p.chain.reset(seal)
+	p.group, p.seals, p.zeroBlocks, p.badOctets = p.group[:0], 0, false, false
+	return nil
+}
+
+// fault records what is wrong with the current line, if it is the first fault.
+func (p *replayer) fault(text string) {
+	if p.bad == nil {
+		p.bad = &CorruptError{Line: p.line, Text: text}
+	}
+}
+
+// corruption returns the first fault unless an interrupted write explains it. Each
+// commit is synced before the next is written, so a power cut damages only the last
+// one, and loses whole blocks of it. A broken group that is the last and has zero
+// blocks was never acknowledged.
+func (p *replayer) corruption() error {
+	if p.bad != nil && p.seals > 0 && (p.seals > 1 || !p.zeroBlocks || p.badOctets) {
+		return p.bad
+	}
+	return nil
+}
+
+// isWholeBlocks reports whether every run of zeros in text, which stands at octet at,
+// begins and ends at the boundary of a disk block, or begins with the group.
 func isWholeBlocks(text []byte, at, group int64) bool {
 	const block = 512
 	for i := 0; i < len(text); i++ {
@@ -205,16 +237,9 @@ func isWholeBlocks(text []byte, at, group int64) bool {
 	return true
 }
 
-func firstError(bad *CorruptError, line int, text string) *CorruptError {
-	if bad != nil {
-		return bad
-	}
-	return &CorruptError{Line: line, Text: text}
-}
-
-// readLine returns the next line with its line feed. io.EOF: none is left, or
-// only one without a line feed. bufio.ErrTooLong: the line, of which only the
-// last part is returned, is longer than maxLine.
+// readLine returns the next line with its line feed. The error is io.EOF if there is
+// none or it has no line feed, and bufio.ErrTooLong if it is longer than maxLine; then
+// only its last part is returned.
 func readLine(in *bufio.Reader) ([]byte, error) {
 	text, err := in.ReadSlice('\n')
 	if err == nil {
@@ -256,9 +281,10 @@ func countLines(f *os.File, n int64) (int, error) {
 	}
 }
 
-// HasPosition says whether pos is a place in the mailbox's journal: the journal's id is
-// id, it is at least that long and the seal there is the position's. It reads
-// only the line before the position and the journal's first.
+// HasPosition reports whether pos is a place in the mailbox's journal: the journal has
+// that id, is at least that long and has the position's seal there. size is the
+// journal's size in octets. Only the line before the position and the first line are
+// read.
 func (a *Archive) HasPosition(b MailboxDir, id string, pos Position) (at bool, size int64, err error) {
 	f, err := a.root.Open(path.Join(b.Dir, journalName))
 	if err != nil {

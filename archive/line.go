@@ -11,8 +11,8 @@ import (
 	"archiverd/internal/uid"
 )
 
-// The lines of a journal: one struct a kind, so that the fields stand in the
-// order of the format.
+// The lines of a journal as they are written: one struct per kind, so that the fields
+// have the order of the format.
 type (
 	openedLine struct {
 		Event       Kind     `json:"event"`
@@ -63,7 +63,8 @@ type (
 	}
 )
 
-// encodeTo writes the line of e with its line feed.
+// encodeTo writes the line of e with its line feed. The error says which field can't
+// be written.
 func (e *Event) encodeTo(b *bytes.Buffer) error {
 	if err := e.validate(); err != nil {
 		return fmt.Errorf("encode %w", err)
@@ -99,8 +100,8 @@ func (e *Event) encodeTo(b *bytes.Buffer) error {
 	return enc.Encode(line)
 }
 
-// decodeEvent reads one line without its line feed. Kinds and fields that it
-// does not know are no error: the event then has that Kind and nothing else.
+// decodeEvent decodes one line without its line feed. Unknown kinds and fields are no
+// error: an event of an unknown kind has Kind and At only.
 func decodeEvent(line []byte) (Event, error) {
 	if e, ok := decodeAddedFast(line); ok {
 		return e, nil
@@ -108,33 +109,36 @@ func decodeEvent(line []byte) (Event, error) {
 	return decodeJSON(line)
 }
 
-// decodeJSON is decodeEvent for any line.
+// jsonLine is a line of any kind. Fields that it lacks are ignored.
+type jsonLine struct {
+	Event        Kind     `json:"event"`
+	V            int      `json:"v"`
+	At           string   `json:"at"`
+	Journal      string   `json:"journal"`
+	Mailbox      string   `json:"mailbox"`
+	Wire         string   `json:"wire"`
+	Delimiter    string   `json:"delimiter"`
+	UIDValidity  uint32   `json:"uidvalidity"`
+	Attrs        []string `json:"attrs"`
+	Imported     bool     `json:"imported"`
+	UID          uint32   `json:"uid"`
+	UIDs         string   `json:"uids"`
+	Path         string   `json:"path"`
+	Size         int64    `json:"size"`
+	SHA256       *Sum     `json:"sha256"`
+	InternalDate string   `json:"internaldate"`
+	Flags        []string `json:"flags"`
+	Matched      string   `json:"matched"`
+	Compared     Sum      `json:"compared"`
+	EmailID      string   `json:"emailid"`
+	Labels       []string `json:"labels"`
+	Reason       string   `json:"reason"`
+	Seal         string   `json:"seal"`
+}
+
+// decodeJSON is decodeEvent for lines of every form.
 func decodeJSON(line []byte) (Event, error) {
-	var l struct {
-		Event        Kind     `json:"event"`
-		V            int      `json:"v"`
-		At           string   `json:"at"`
-		Journal      string   `json:"journal"`
-		Mailbox      string   `json:"mailbox"`
-		Wire         string   `json:"wire"`
-		Delimiter    string   `json:"delimiter"`
-		UIDValidity  uint32   `json:"uidvalidity"`
-		Attrs        []string `json:"attrs"`
-		Imported     bool     `json:"imported"`
-		UID          uint32   `json:"uid"`
-		UIDs         string   `json:"uids"`
-		Path         string   `json:"path"`
-		Size         int64    `json:"size"`
-		SHA256       *Sum     `json:"sha256"`
-		InternalDate string   `json:"internaldate"`
-		Flags        []string `json:"flags"`
-		Matched      string   `json:"matched"`
-		Compared     Sum      `json:"compared"`
-		EmailID      string   `json:"emailid"`
-		Labels       []string `json:"labels"`
-		Reason       string   `json:"reason"`
-		Seal         string   `json:"seal"`
-	}
+	var l jsonLine
 	if err := json.Unmarshal(line, &l); err != nil {
 		return Event{}, fmt.Errorf("decode: %w", err)
 	}
@@ -143,13 +147,32 @@ func decodeJSON(line []byte) (Event, error) {
 		e.seal = l.Seal
 		return e, nil
 	}
-	if l.At != "" {
-		at, err := time.Parse(time.RFC3339, l.At)
-		if err != nil {
-			return Event{}, fmt.Errorf("decode at: %w", err)
-		}
-		e.At = at
+	err := decodeTime("at", l.At, &e.At)
+	if err == nil {
+		err = l.decodeFields(&e)
 	}
+	if err == nil {
+		err = e.validate()
+	}
+	if err != nil {
+		return Event{}, fmt.Errorf("decode %w", err)
+	}
+	return e, nil
+}
+
+// decodeTime sets t to a time in RFC 3339 form; an empty text leaves it zero.
+func decodeTime(field, text string, t *time.Time) (err error) {
+	if text == "" {
+		return nil
+	}
+	if *t, err = time.Parse(time.RFC3339, text); err != nil {
+		return fmt.Errorf("%s: %w", field, err)
+	}
+	return nil
+}
+
+// decodeFields sets the fields of the event's kind.
+func (l *jsonLine) decodeFields(e *Event) (err error) {
 	switch e.Kind {
 	case Opened:
 		e.V, e.Journal, e.UIDValidity, e.Attrs, e.Imported = l.V, l.Journal, l.UIDValidity, l.Attrs, l.Imported
@@ -157,39 +180,28 @@ func decodeJSON(line []byte) (Event, error) {
 		if l.Wire != "" {
 			octets, err := base64.StdEncoding.DecodeString(l.Wire)
 			if err != nil {
-				return Event{}, fmt.Errorf("decode wire: %w", err)
+				return fmt.Errorf("wire: %w", err)
 			}
 			e.Name.Mailbox, e.Name.Raw = string(octets), true
 		}
 	case Added:
 		if l.SHA256 == nil {
-			return Event{}, errors.New("decode added: no sha256")
+			return errors.New("added: no sha256")
 		}
 		e.UID, e.Path, e.Size, e.Sum, e.Matched = l.UID, l.Path, l.Size, *l.SHA256, l.Matched
 		e.Expected, e.EmailID, e.Labels = l.Compared, l.EmailID, l.Labels
 		e.Flags = nonNil(l.Flags)
-		if l.InternalDate != "" {
-			d, err := time.Parse(time.RFC3339, l.InternalDate)
-			if err != nil {
-				return Event{}, fmt.Errorf("decode internaldate: %w", err)
-			}
-			e.InternalDate = d
-		}
+		return decodeTime("internaldate", l.InternalDate, &e.InternalDate)
 	case Flags:
 		e.UID, e.Flags = l.UID, nonNil(l.Flags)
 	case Gone:
-		set, err := uid.Parse(l.UIDs)
-		if err != nil {
-			return Event{}, fmt.Errorf("decode gone: %w", err)
+		if e.UIDs, err = uid.Parse(l.UIDs); err != nil {
+			return fmt.Errorf("gone: %w", err)
 		}
-		e.UIDs = set
 	case Failed:
 		e.UID, e.Reason = l.UID, l.Reason
 	}
-	if err := e.validate(); err != nil {
-		return Event{}, fmt.Errorf("decode %w", err)
-	}
-	return e, nil
+	return nil
 }
 
 func nonNil(list []string) []string {

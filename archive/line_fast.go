@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// decodeAddedFast reads the line of a message as encodeTo writes it, if nothing in it is
-// escaped but flags' backslashes and it has no field that few have. Nearly all lines of
-// a journal are so, and encoding/json takes several times as long for them. Of all others
-// it says no: then decodeJSON tells what they are, or what is wrong.
+// decodeAddedFast decodes the line of a message as encodeTo writes it, if only the
+// backslashes of flags are escaped and it has none of the rare fields. Nearly all lines
+// of a journal are like that, and encoding/json takes several times as long for them.
+// For all others ok is false: decodeJSON decodes them or says what is wrong.
 func decodeAddedFast(line []byte) (e Event, ok bool) {
 	p := lineScanner{rest: line}
 	p.expect(`{"event":"added","at":`)
@@ -52,13 +52,14 @@ func decodeAddedFast(line []byte) (e Event, ok bool) {
 	return e, e.validate() == nil
 }
 
-// lineScanner cuts a line from its front. Once something is not as it must be, it is bad.
+// lineScanner scans a line from its front. After something unexpected bad is set, and
+// what it returns has no meaning.
 type lineScanner struct {
 	rest []byte
 	bad  bool
 }
 
-// accept cuts s, if the rest begins so.
+// accept skips s if the rest begins with it, and reports whether it does.
 func (p *lineScanner) accept(s string) bool {
 	if !bytes.HasPrefix(p.rest, []byte(s)) {
 		return false
@@ -67,15 +68,16 @@ func (p *lineScanner) accept(s string) bool {
 	return true
 }
 
+// expect skips s, with which the rest must begin.
 func (p *lineScanner) expect(s string) { p.bad = p.bad || !p.accept(s) }
 
-// quoted cuts a string of printable ASCII without a backslash.
+// quoted scans a string of printable ASCII without a backslash.
 func (p *lineScanner) quoted() []byte {
 	p.expect(`"`)
 	return p.untilQuote()
 }
 
-// untilQuote cuts such a string from behind its first quote.
+// untilQuote scans such a string after its first quote.
 func (p *lineScanner) untilQuote() []byte {
 	n := bytes.IndexByte(p.rest, '"')
 	if p.bad = p.bad || n < 0; p.bad {
@@ -89,12 +91,12 @@ func (p *lineScanner) untilQuote() []byte {
 	return text
 }
 
-// number cuts a number from 0 to most.
-func (p *lineScanner) number(most int64) (v int64) {
+// number scans a number from 0 to limit.
+func (p *lineScanner) number(limit int64) (v int64) {
 	n := 0
 	for ; n < len(p.rest) && p.rest[n] >= '0' && p.rest[n] <= '9'; n++ {
 		digit := int64(p.rest[n] - '0')
-		if p.bad = p.bad || v > (most-digit)/10; p.bad {
+		if p.bad = p.bad || v > (limit-digit)/10; p.bad {
 			return 0
 		}
 		v = 10*v + digit
@@ -104,7 +106,7 @@ func (p *lineScanner) number(most int64) (v int64) {
 	return v
 }
 
-// flags cuts a list of strings from behind its first bracket.
+// flags scans a list of flags after its first bracket.
 func (p *lineScanner) flags() []string {
 	list := []string{}
 	if p.accept(`]`) {
@@ -120,7 +122,7 @@ func (p *lineScanner) flags() []string {
 	return list
 }
 
-// flag cuts a string that may begin with a backslash, which is two there.
+// flag scans a flag; the backslash of a system flag is escaped as two.
 func (p *lineScanner) flag() string {
 	p.expect(`"`)
 	system := p.accept(`\\`)
@@ -128,7 +130,7 @@ func (p *lineScanner) flag() string {
 	if !system {
 		return string(name)
 	}
-	switch string(name) { // without an allocation for each of a million
+	switch string(name) { // constants save one allocation per message
 	case "Seen":
 		return `\Seen`
 	case "Answered":

@@ -9,16 +9,15 @@ import (
 	"path"
 )
 
-// Link puts a message into the batch whose octets the archive has: in file, a
-// path relative to it, which the caller has just read whole, so that it knows
-// e.Size and e.Sum to be its octets', and which was was that file. A journal must
-// name it, so that its octets are durable. Besides those e has what Add wants of
-// it, and Matched.
+// Link adds a message whose octets the archive has in file, a path relative to the
+// archive. A journal must name that file, so that it is durable. The caller has just
+// read it: e.Size and e.Sum are those of its octets, and was is its FileInfo. Besides,
+// the caller sets Matched of e and what Add needs.
 //
-// The file gets a name more, in tmp/, and the commit gives it its place like any
-// other's. Where there can be no link, the octets are copied. An error of the
-// file system wraps ErrWrite; after any other the batch is as it was, and the
-// message has to be had from the server.
+// The file gets one more name, in tmp/, and the commit places that like any other
+// message's. If the file system refuses the link, the octets are copied. An error of the
+// file system wraps ErrWrite; after any other error the batch is as it was before, and
+// the caller must download the message.
 func (b *Batch) Link(uidValidity uint32, e Event, file string, was fs.FileInfo) error {
 	e.InternalDate = storableDate(e.InternalDate)
 	name := b.newTempName(uidValidity, e.UID)
@@ -37,7 +36,7 @@ func (b *Batch) Link(uidValidity uint32, e Event, file string, was fs.FileInfo) 
 	return nil
 }
 
-// copy is Link where there can be no link.
+// copy is Link without a link.
 func (b *Batch) copy(uidValidity uint32, e Event, file string) error {
 	f, err := b.mailbox.writer.root.Open(file)
 	if err != nil {
@@ -54,7 +53,7 @@ func (b *Batch) copy(uidValidity uint32, e Event, file string) error {
 	if b.Events[len(b.Events)-1].Sum != want {
 		return errors.Join(fmt.Errorf("copy %s: it has other octets than it had", file), b.Undo())
 	}
-	b.octets -= e.Size // nobody sent them
+	b.octets -= e.Size // they were not received
 	b.files[len(b.files)-1].isLink = true
 	return nil
 }

@@ -9,11 +9,11 @@ import (
 	gosync "sync"
 )
 
-// Mailbox is a mailbox opened for writing. Release closes it, at the latest its
-// Writer does.
+// Mailbox is a mailbox opened for writing. Each user of it calls Release; the last
+// Release closes it, and so does closing its Writer.
 type Mailbox struct {
 	MailboxDir
-	openCount int // that have opened it and not released it; under the writer's mutex
+	openCount int // users that have not released it; guarded by writer.mu
 	writer    *Writer
 	root      *os.Root // the mailbox directory
 	tmp       *os.Root
@@ -22,16 +22,16 @@ type Mailbox struct {
 	id        string
 
 	mu         gosync.Mutex
-	pos        Position // the end of the journal
-	broken     error
+	pos        Position           // the end of the journal
+	broken     error              // of a failed write: nothing may be committed before repair
 	sumsByPath map[uint64]sumHead // of every path the journal names, by its hash; nil until somebody asks
 }
 
-// Mailbox opens a mailbox for writing, making its directory if it is new; each
-// who opened it calls Release. id and end are the journal's id and its last seal
-// as the caller knows them, both zero for a new one. A torn tail behind end is cut off. The error is ErrCorrupt
-// if what stands there does not fit its seals; a commit there, which the caller
-// should have folded in first, is an error too.
+// Mailbox opens a mailbox for writing and makes its directory if it is new. The caller
+// calls Release. id and end are the journal's id and end as the caller knows them, both
+// zero for a new mailbox. A torn tail after end is cut off. The error is ErrCorrupt if
+// the journal does not fit its seals there; a commit there, which the caller does not
+// know, is an error too.
 func (w *Writer) Mailbox(b MailboxDir, id string, end Position) (*Mailbox, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -53,10 +53,10 @@ func (w *Writer) Mailbox(b MailboxDir, id string, end Position) (*Mailbox, error
 	return m, nil
 }
 
-// Release says that one who opened the mailbox is done with it, and with all
-// batches of it. After the last its files are closed: an archive may have more
-// mailboxes than a process may have files. One whose journal is in doubt, and
-// can't be mended, stays open so that nothing is appended to it.
+// Release ends one use of the mailbox and of all its batches. After the last its files
+// are closed: an archive may have more mailboxes than a process may have open files. A
+// mailbox whose journal is broken and can't be repaired stays open, so that the next
+// user can't append to it.
 func (m *Mailbox) Release() error {
 	m.writer.mu.Lock()
 	defer m.writer.mu.Unlock()
@@ -73,6 +73,8 @@ func (m *Mailbox) Release() error {
 	return nil
 }
 
+// open opens the mailbox's directories, empties tmp/ and opens the journal if there is
+// one.
 func (m *Mailbox) open() (err error) {
 	if err := m.writer.makeDirs(path.Join(m.Dir, tmpName)); err != nil {
 		return err
@@ -101,7 +103,8 @@ func (m *Mailbox) open() (err error) {
 	return m.openJournal()
 }
 
-// makeDirs makes dir and what is missing above it, below the archive.
+// makeDirs makes dir, relative to the archive, and its missing parents. The caller
+// holds w.mu.
 func (w *Writer) makeDirs(dir string) error {
 	switch err := w.root.Mkdir(dir, w.dirMode()); {
 	case err == nil:
@@ -119,7 +122,8 @@ func (w *Writer) makeDirs(dir string) error {
 	}
 }
 
-// openJournal opens the journal for appending, made if there is none.
+// openJournal opens the journal for appending, makes it if there is none, and cuts off
+// a torn tail.
 func (m *Mailbox) openJournal() (err error) {
 	m.journal, err = m.root.OpenFile(journalName, os.O_CREATE|os.O_APPEND|os.O_WRONLY, m.writer.fileMode())
 	if err != nil {
@@ -135,8 +139,8 @@ func (m *Mailbox) openJournal() (err error) {
 	if st.Size() == m.pos.Offset {
 		return nil
 	}
-	// A torn tail goes before anything is appended, or the next line would be
-	// glued to it. A tail with a seal in it is none.
+	// A torn tail is cut off before anything is appended: the next line would
+	// otherwise continue its last one. A tail with a seal in it is not torn.
 	end, err := m.writer.Replay(m.MailboxDir, m.pos, func(Event) error { return nil })
 	if err != nil {
 		return err
@@ -150,8 +154,8 @@ func (m *Mailbox) openJournal() (err error) {
 	return m.journal.Sync()
 }
 
-// createJournal makes the journal of a new mailbox, so that its name becomes
-// durable with those of the messages.
+// createJournal makes the journal of a new mailbox, before the directories are synced:
+// its name becomes durable together with the names of the messages.
 func (m *Mailbox) createJournal() error {
 	if m.journal != nil {
 		return nil
@@ -178,7 +182,8 @@ func (m *Mailbox) close() error {
 	return errors.Join(errs...)
 }
 
-// isNamed says whether the mailbox's journal names path, and with which sum.
+// isNamed reports whether the mailbox's journal names path, and with which sum. The
+// first call reads the whole journal.
 func (m *Mailbox) isNamed(path string) (sumHead, bool, error) {
 	if m.sumsByPath == nil {
 		m.sumsByPath = map[uint64]sumHead{}

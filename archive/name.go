@@ -7,28 +7,27 @@ import (
 	"archiverd/internal/pattern"
 )
 
-// Names of the archive's own, which no mailbox or account may take.
+// Names of files and directories that no mailbox or account may have.
 const (
 	infoName    = "archive.json"
 	lockName    = "lock"
 	stateName   = "state.db"
 	tmpName     = "tmp"
 	journalName = "journal.jsonl"
-	lostName    = "lost+found" // fsck's, in an archive that is a file system's root
+	lostName    = "lost+found" // made by fsck where the archive is the root of a file system
 )
 
 // Name is what a server calls a mailbox.
 type Name struct {
-	// Mailbox is the name in UTF-8, or the octets that the server lists where
-	// those decode to no name.
+	// Mailbox is the name in UTF-8 or, with Raw, the octets that the server lists.
 	Mailbox string
-	// Delimiter separates the levels of the hierarchy; empty where there are none.
+	// Delimiter separates the levels of the hierarchy; empty: there are none.
 	Delimiter string
-	// Raw says that Mailbox holds octets that could not be decoded.
+	// Raw means that the octets in Mailbox could not be decoded to a name.
 	Raw bool
 }
 
-// Levels are the levels of the name, from the top. INBOX is in upper case (RFC
+// Levels returns the levels of the name, from the top. INBOX is in upper case (RFC
 // 9051 5.1).
 func (n Name) Levels() []string {
 	parts := []string{n.Mailbox}
@@ -39,13 +38,14 @@ func (n Name) Levels() []string {
 	return parts
 }
 
-// escapedLevels are the directory names of n, from the top, were it alone there.
+// escapedLevels returns the names of n's directories, from the top, if none of them is
+// taken by another mailbox.
 func (n Name) escapedLevels() []string {
 	parts := n.Levels()
 	if n.Raw {
-		// Undecodable octets must not meet the decoded name that looks like
-		// them: no decoded name has an escaped ampersand, and octets beyond
-		// ASCII carry the suffix.
+		// Octets that can't be decoded must not get the directory of the decoded
+		// name that looks like them: no decoded name has an escaped ampersand, and
+		// octets beyond ASCII get a hash.
 		for i, p := range parts {
 			parts[i] = escapeRawLevel(p)
 		}
@@ -57,8 +57,9 @@ func (n Name) escapedLevels() []string {
 	return parts
 }
 
-// isReserved says whether a directory of that name would be taken for one of the
-// archive's own, also by a file system that folds case, or for a device.
+// isReserved reports whether a mailbox may not have a directory of that name: it is a
+// name of the archive's files and directories, on a file system that ignores case too,
+// or the name of a device on Windows.
 func isReserved(e string) bool {
 	if isMonth(e) {
 		return true
@@ -70,10 +71,11 @@ func isReserved(e string) bool {
 	return windowsDevice.MatchString(e)
 }
 
+// windowsDevice matches names that Windows takes for devices, with any extension.
 var windowsDevice = regexp.MustCompile(`(?i)^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$|clock\$)([.: ].*)?$`)
 
-// isMonth says whether a directory of that name holds the messages of a month.
-// A mailbox of many years has hundreds of them.
+// isMonth reports whether a directory of that name holds the messages of a month. It
+// uses no regular expression: a mailbox of many years has hundreds of them.
 func isMonth(name string) bool {
 	if len(name) != len("2006-01") || name[4] != '-' {
 		return false

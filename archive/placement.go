@@ -17,10 +17,10 @@ import (
 	"archiverd/internal/durable"
 )
 
-// placement gives the files of one commit their names. Its paths are relative to
+// placement moves or links the files of one commit into place. Its paths are relative to
 // the archive.
 type placement struct {
-	pathOf func(Sum) (string, bool)
+	pathOf func(Sum) (string, bool) // where octets of that sum lie; may be nil
 
 	mu         gosync.Mutex
 	newFiles   map[Sum]string  // files of this commit
@@ -28,11 +28,11 @@ type placement struct {
 	dirs       map[string]bool // directories with new entries
 }
 
-func newPlacement(held func(Sum) (string, bool)) *placement {
-	return &placement{pathOf: held, newFiles: map[Sum]string{}, givenNames: map[string]Sum{}, dirs: map[string]bool{}}
+func newPlacement(pathOf func(Sum) (string, bool)) *placement {
+	return &placement{pathOf: pathOf, newFiles: map[Sum]string{}, givenNames: map[string]Sum{}, dirs: map[string]bool{}}
 }
 
-// existing tells where octets of that sum lie already.
+// existing returns the path of a file with octets of that sum, if one is known.
 func (n *placement) existing(s Sum) (string, bool) {
 	n.mu.Lock()
 	p, ok := n.newFiles[s]
@@ -43,8 +43,8 @@ func (n *placement) existing(s Sum) (string, bool) {
 	return n.pathOf(s)
 }
 
-// placed keeps what became of a file. What was moved serves from now on, also in
-// place of a damaged file.
+// placed records that a file has its name. A file that was moved, not linked, is linked
+// for equal messages from now on, instead of a file that turned out to be damaged.
 func (n *placement) placed(m *Mailbox, e *Event, linked bool) {
 	full := path.Join(m.Dir, e.Path)
 	n.mu.Lock()
@@ -56,8 +56,8 @@ func (n *placement) placed(m *Mailbox, e *Event, linked bool) {
 	}
 }
 
-// nameTaken says whether name, in the mailbox, is another message's: of this
-// commit, or of the journal.
+// nameTaken reports whether name, relative to the mailbox directory, is that of a
+// message of this commit or of the journal, and the beginning of its sum.
 func (n *placement) nameTaken(m *Mailbox, name string) (sumHead, bool, error) {
 	n.mu.Lock()
 	s, ok := n.givenNames[path.Join(m.Dir, name)]
@@ -68,9 +68,9 @@ func (n *placement) nameTaken(m *Mailbox, name string) (sumHead, bool, error) {
 	return m.isNamed(name)
 }
 
-// place gives every file of the batches its name, or links it to its equal. It
-// returns the batches that failed, and why. The mailboxes are done at the same
-// time; files that have an equal in the group come last, when it is in place.
+// place gives every file of the batches its name. It returns the batches that failed,
+// with the error. Mailboxes are worked on at the same time; files that are equal to an
+// earlier one of the group come last, when that has its name and can be linked.
 func (n *placement) place(batches []*Batch) map[*Batch]error {
 	twins := map[*Batch]map[int]bool{}
 	seen := map[Sum]bool{}
@@ -89,7 +89,7 @@ func (n *placement) place(batches []*Batch) map[*Batch]error {
 	failed := map[*Batch]error{}
 	var mu gosync.Mutex
 	one := func(list []*Batch, twin bool) {
-		var before error // what follows a failed batch of the mailbox fails with it
+		var before error // batches after a failed one of the mailbox fail too
 		for _, b := range list {
 			mu.Lock()
 			err := failed[b]
@@ -125,7 +125,7 @@ func (n *placement) place(batches []*Batch) map[*Batch]error {
 	return failed
 }
 
-// place gives those files of the batch their names whose index which takes.
+// place gives their names to the files of the batch for whose index which is true.
 func (b *Batch) place(n *placement, which func(int) bool) error {
 	if err := b.mailbox.createJournal(); err != nil {
 		return err
@@ -145,6 +145,7 @@ func (b *Batch) place(n *placement, which func(int) bool) error {
 	return nil
 }
 
+// placeInMonth gives files their names in the directory of a month.
 func (b *Batch) placeInMonth(month string, files []tempFile, n *placement) error {
 	switch err := b.mailbox.root.Mkdir(month, b.mailbox.writer.dirMode()); {
 	case err == nil:
@@ -155,7 +156,7 @@ func (b *Batch) placeInMonth(month string, files []tempFile, n *placement) error
 		return err
 	}
 	dir, err := durable.OpenDirAt(b.dir, month)
-	if err != nil { // a link to another place in the archive, perhaps
+	if err != nil { // it may be a symbolic link within the archive
 		dir, err = b.mailbox.root.Open(month)
 	}
 	if err != nil {
@@ -182,37 +183,39 @@ func (b *Batch) placeInMonth(month string, files []tempFile, n *placement) error
 	return nil
 }
 
-// linkIntoPlace makes e's file a hard link to held. It is false where that can't be
-// done, or would not be right: held is read again first, for to drop good
-// octets for a name of damaged ones would lose the message.
+// linkIntoPlace makes e's file a hard link to the file at path held, and removes the
+// received file. It returns false if the file system refuses the link or the file has
+// other octets: it is read first, because replacing good octets with a link to damaged
+// ones would lose the message.
 func (b *Batch) linkIntoPlace(held, tmp string, e *Event, n *placement) (bool, error) {
 	w := b.mailbox.writer
 	if sum, size, err := w.HashFile(held); err != nil || sum != e.Sum || size != e.Size {
 		return false, nil
 	}
 	final := path.Join(b.mailbox.Dir, e.Path)
-	if held != final {
-		err := w.root.Link(held, final)
-		if errors.Is(err, fs.ErrExist) {
-			if _, taken, err := n.nameTaken(b.mailbox, e.Path); taken || err != nil {
-				return false, err // move gives another name
-			}
-			// a leftover, which makes way
-			if err := w.root.Remove(final); err != nil {
-				return false, err
-			}
-			err = w.root.Link(held, final)
+	if held == final {
+		return true, b.mailbox.tmp.Remove(tmp)
+	}
+	err := w.root.Link(held, final)
+	if errors.Is(err, fs.ErrExist) {
+		if _, taken, err := n.nameTaken(b.mailbox, e.Path); taken || err != nil {
+			return false, err // moveIntoPlace chooses another name
 		}
-		if err != nil {
-			return false, nil // no links here, or too many: the file serves as well
+		// No journal names the file there: it is a leftover.
+		if err := w.root.Remove(final); err != nil {
+			return false, err
 		}
+		err = w.root.Link(held, final)
+	}
+	if err != nil {
+		return false, nil // no links here, or too many: the received file serves as well
 	}
 	return true, b.mailbox.tmp.Remove(tmp)
 }
 
 // moveIntoPlace renames a received file into place. A file there that no journal names
-// is a leftover and makes way. One that a journal names stays: if it is the
-// same it serves, else the new one gets a number behind its name.
+// is a leftover and is replaced. A file that a journal names stays: if it has the same
+// octets it is used, else the new file gets a number at the end of its name.
 func (b *Batch) moveIntoPlace(tmp string, dir *os.File, e *Event, n *placement) error {
 	plain := e.Path
 	for i := 2; ; i++ {
@@ -226,8 +229,8 @@ func (b *Batch) moveIntoPlace(tmp string, dir *os.File, e *Event, n *placement) 
 		}
 		if !taken {
 			err := b.mailbox.root.Rename(path.Join(tmpName, tmp), filepath.FromSlash(e.Path))
-			// Two names of one file are both there after a rename(2) of one to
-			// the other: a link that an interrupted commit has left there.
+			// rename(2) does nothing if both names are links to one file, as an
+			// interrupted commit may have left them.
 			if left := b.mailbox.tmp.Remove(tmp); err == nil && !errors.Is(left, fs.ErrNotExist) {
 				err = left
 			}

@@ -8,11 +8,12 @@ import (
 	"path"
 )
 
-// EnsureDurable makes what the journal of b holds behind from, sealed but perhaps
-// never synced by the process that wrote it, durable, before the caller relies
-// on it. A failed fsync can't be told from a good one afterwards, so the
-// journal is written anew; but from its start, as after a loss of the state
-// database, when all journals are read, an fsync must do.
+// EnsureDurable makes the lines of b's journal after from durable. They are sealed, but
+// the process that wrote them may have died before it synced them.
+//
+// The journal is written anew: a sync that failed earlier can't be noticed afterwards,
+// because the kernel then takes the lost pages for written. Only with from at the start,
+// when the state database was lost and all journals are read, an fsync must do.
 func (w *Writer) EnsureDurable(b MailboxDir, from Position) error {
 	if from.Offset == 0 {
 		f, err := w.root.OpenFile(path.Join(b.Dir, journalName), os.O_WRONLY, 0)
@@ -34,7 +35,7 @@ func (w *Writer) EnsureDurable(b MailboxDir, from Position) error {
 	return nil
 }
 
-// rewrite copies the good prefix of a journal to a new file, which takes its place.
+// rewrite replaces a journal with a copy of its part before end.
 func (w *Writer) rewrite(dir string, end Position) error {
 	old, err := w.root.Open(path.Join(dir, journalName))
 	if err != nil {
@@ -47,7 +48,8 @@ func (w *Writer) rewrite(dir string, end Position) error {
 	})
 }
 
-// repair mends a mailbox whose journal a failed write has left in doubt.
+// repair rewrites the journal of a mailbox that a failed write has broken, up to the
+// last commit that succeeded. It does nothing if the mailbox is not broken.
 func (m *Mailbox) repair() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -62,7 +64,7 @@ func (m *Mailbox) repair() error {
 		return fmt.Errorf("mailbox %s: %w: %w; mending its journal: %w", m.Dir, ErrBroken, m.broken, err)
 	}
 	if m.journal != nil {
-		// its error would say again what is mended here
+		// it can only report the failed write that was repaired
 		_ = m.journal.Close()
 		m.journal = nil
 	}
@@ -73,7 +75,7 @@ func (m *Mailbox) repair() error {
 	return nil
 }
 
-// brokenErr is ErrBroken after a failed write to the journal.
+// brokenErr returns an error that wraps ErrBroken if the mailbox is broken.
 func (m *Mailbox) brokenErr() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -83,8 +85,8 @@ func (m *Mailbox) brokenErr() error {
 	return nil
 }
 
-// markBroken makes every commit to the mailbox fail until it is opened again: what
-// follows a failed batch may rest on it.
+// markBroken makes every commit to the mailbox fail until it is opened again: later
+// batches may depend on the one that failed.
 func (m *Mailbox) markBroken(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -15,32 +15,32 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Finding is something that Verify found.
+// Finding is one thing that Verify found.
 type Finding struct {
 	Path   string `json:"path"` // relative to the archive
 	What   string `json:"what"`
-	Damage bool   `json:"damage"` // else it is only worth knowing
+	Damage bool   `json:"damage"` // octets are lost or changed; false: for information
 }
 
-// VerifyResult is what Verify did in one mailbox.
+// VerifyResult is the result of Verify for one mailbox.
 type VerifyResult struct {
 	Dir      string    `json:"dir"`
 	Name     string    `json:"mailbox"`
 	Messages int       `json:"messages"` // files of messages that were checked
 	Octets   int64     `json:"octets"`   // read and hashed
-	Seal     string    `json:"seal"`     // the last one: kept elsewhere, it proves this journal later
+	Seal     string    `json:"seal"`     // the last one: stored elsewhere, it proves later that the journal is unchanged
 	Findings []Finding `json:"findings,omitempty"`
 }
 
-// VerifyOptions say what Verify expects.
+// VerifyOptions say which permissions Verify expects.
 type VerifyOptions struct {
 	GroupRead bool // the group may read
 }
 
-// Verify checks a mailbox: the seals of its journal, each message that the
-// journal names against its file (there, of that size, of that SHA-256), files
-// that no journal names, and who may read. It reads every octet, as many files
-// at a time as the machine has processors.
+// Verify checks a mailbox: the seals of its journal; that the file of each message that
+// the journal names exists and has the size and SHA-256 of its line; files that no
+// journal names; and permissions. It reads every octet, several files at a time. What it
+// finds is in the result, sorted by path; an error means that the check did not finish.
 func (a *Archive) Verify(ctx context.Context, b MailboxDir, o VerifyOptions) (*VerifyResult, error) {
 	v := &verifier{a: a, dir: b, result: &VerifyResult{Dir: b.Dir}, named: map[string]*Message{}}
 	if err := v.verify(ctx, o); err != nil {
@@ -209,7 +209,7 @@ func (v *verifier) walk(o VerifyOptions) (files []string, err error) {
 	}
 	err = fs.WalkDir(v.a.root.FS(), v.dir.Dir, func(p string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) && p != v.dir.Dir {
-			return nil // a writer works beside us
+			return nil // a writer removed it meanwhile
 		}
 		if err != nil {
 			return err

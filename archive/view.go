@@ -9,21 +9,21 @@ import (
 	"archiverd/internal/uid"
 )
 
-// View is a mailbox as its journal tells it, folded up to some event.
+// View is a mailbox folded from its journal, up to its end or an earlier event.
 type View struct {
 	Name     Name
 	Attrs    []string
 	Journal  string    // the journal's id
 	V        int       // the highest format version opened in it
-	Unknown  bool      // events of a kind that this package does not know were passed over
+	Unknown  bool      // events of unknown kinds were ignored
 	Vanished time.Time // when the server stopped listing the mailbox; zero: it lists it
 	Epochs   []*Epoch
 }
 
-// Epoch is the time of one UIDVALIDITY: what a UID means is fixed within it.
+// Epoch is the time of one UIDVALIDITY: within it a UID means one message.
 type Epoch struct {
 	UIDValidity uint32
-	Imported    bool // its messages are of files, and no server's
+	Imported    bool // its messages were imported from files, and are on no server
 	Opened      time.Time
 	Ended       time.Time // when the mailbox vanished, or the next epoch was opened; zero: it is the current one
 	Messages    map[uint32]*Message
@@ -44,15 +44,15 @@ type Message struct {
 	Gone         time.Time // zero: the server still lists it
 }
 
-// Fold reads a mailbox's whole journal. With ErrCorrupt the view holds what
-// stands before the fault.
+// Fold reads a mailbox's whole journal, and returns the position of its end too. With
+// ErrCorrupt the view holds what stands before the fault.
 func (a *Archive) Fold(b MailboxDir) (*View, Position, error) {
 	v := &View{}
 	pos, err := a.Replay(b, Position{}, func(e Event) error { v.Apply(e); return nil })
 	return v, pos, err
 }
 
-// FoldFrom reads a whole journal that lies elsewhere, as Fold does.
+// FoldFrom is Fold for a journal that r reads.
 func FoldFrom(r io.Reader) (*View, error) {
 	v := &View{}
 	_, err := replay(r, Position{}, func(e Event) error { v.Apply(e); return nil })
@@ -139,7 +139,7 @@ func (v viewVisitor) VisitUnknown(Event) error {
 	return nil
 }
 
-// Epoch is the current epoch, nil in an empty journal.
+// Epoch returns the current epoch, nil if there is none yet.
 func (v *View) Epoch() *Epoch {
 	if len(v.Epochs) == 0 {
 		return nil
@@ -166,7 +166,7 @@ func (v *View) Listed(ep *Epoch, m *Message) bool {
 	return ep == v.Epoch() && m.Listed() && v.Vanished.IsZero()
 }
 
-// Sorted are the messages of the epoch by UID.
+// Sorted returns the messages of the epoch by UID.
 func (ep *Epoch) Sorted() []*Message {
 	uids := make([]uint32, 0, len(ep.Messages))
 	for u := range ep.Messages {
@@ -180,5 +180,5 @@ func (ep *Epoch) Sorted() []*Message {
 	return out
 }
 
-// Listed says whether the server listed m at the end of its epoch.
+// Listed reports whether the server still listed m at the end of its epoch.
 func (m *Message) Listed() bool { return m.Gone.IsZero() }

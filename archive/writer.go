@@ -16,44 +16,45 @@ import (
 
 // Options say how a Writer writes.
 type Options struct {
-	// GroupRead lets the owner's group read the archive: 0750 and 0640 rather than
+	// GroupRead lets the group of new files read them: modes 0750 and 0640 instead of
 	// 0700 and 0600. The process's umask must allow it.
 	GroupRead bool
-	// KnownID is the ID of the archive that is expected here, empty where none
-	// is known. A writer that knows one does not start a new archive: the disk
-	// that holds it may not be mounted.
+	// KnownID is the ID of the archive that is expected; empty: any archive, or none
+	// yet. With a KnownID no new archive is created, because the disk with the
+	// expected one may not be mounted.
 	KnownID string
-	// PerFile makes each file durable by an fsync of its own, also where one
-	// syncfs would do.
+	// PerFile makes each file durable by an fsync of its own, even if one syncfs for
+	// all would do.
 	PerFile bool
-	// Step, where set, is called with the name of each step of a commit before
-	// it is done; its error fails the step. Tests interrupt commits with it.
+	// Step, if not nil, is called with the name of each step of a commit before the
+	// step; its error fails the step. Tests interrupt commits with it.
 	Step func(step string) error
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 }
 
-// Writer is an archive opened for writing. There is one at a time; its methods
-// may be called from several goroutines. Close releases it and the lock.
+// Writer is an archive opened for writing. Its methods may be called from several
+// goroutines. A lock allows one Writer at a time. The caller closes it.
 type Writer struct {
 	*Archive
 	opts   Options
 	lock   *os.File
-	syncfs bool // whether one syncfs makes all that was written durable
+	syncfs bool // one syncfs makes everything written durable, and reports errors
 
-	mu            gosync.Mutex
-	mailboxes     map[string]*Mailbox
-	unsyncedDirs  map[string]bool // directories with entries not yet durable
-	tempSeq       uint64          // of temporary files
-	syncFailures  int             // times that a syncfs failed
-	lastSyncError error           // the last time
+	mu            gosync.Mutex        // guards the fields below, up to commitMu
+	mailboxes     map[string]*Mailbox // the open ones, by directory
+	unsyncedDirs  map[string]bool     // directories with entries not yet durable
+	tempSeq       uint64              // number of the last file in tmp/
+	syncFailures  int                 // how often syncfs failed
+	lastSyncError error               // of the last failure
 
-	commitMu gosync.Mutex // one committer per file system at a time
+	commitMu gosync.Mutex // held during Commit: one commit at a time
 }
 
-// OpenWriter opens the archive in directory dir for writing, and starts one
-// where the directory is missing or empty. The error is ErrLocked while
-// another writer has it, ErrNewer if a newer archiverd began it.
+// OpenWriter opens the archive in directory dir for writing, and creates one if the
+// directory is missing or empty. The error wraps ErrLocked while another writer has it
+// open, ErrNewer if a newer archiverd created it, and ErrNotArchive if the directory has
+// other files or another archive is expected.
 func OpenWriter(dir string, o Options) (*Writer, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -78,6 +79,8 @@ func OpenWriter(dir string, o Options) (*Writer, error) {
 	return w, nil
 }
 
+// open takes the lock, creates the archive if there is none, and checks that it is the
+// expected one.
 func (w *Writer) open() error {
 	known := w.readInfo()
 	if known != nil && !errors.Is(known, ErrNotArchive) {
@@ -119,7 +122,7 @@ func (w *Writer) open() error {
 	return nil
 }
 
-// lockFileSize is the size of what the lock file says, the process's number, in octets.
+// lockFileSize is the size of the lock file, which has the writer's process ID.
 const lockFileSize = 20
 
 func writeAt(f *os.File, text string) error {
@@ -127,7 +130,7 @@ func writeAt(f *os.File, text string) error {
 	return err
 }
 
-// mayCreate says whether a new archive may be started in the directory.
+// mayCreate returns an error unless an archive may be created in the directory.
 func (w *Writer) mayCreate() error {
 	if id := w.opts.KnownID; id != "" {
 		return fmt.Errorf("%w, but archive %s is expected: is its disk mounted?", ErrNotArchive, id)
@@ -144,7 +147,7 @@ func (w *Writer) mayCreate() error {
 	return nil
 }
 
-// create writes archive.json.
+// create makes the directory an archive: it writes archive.json.
 func (w *Writer) create() error {
 	w.info = archiveInfo{Format: "archiverd", Version: FormatVersion, ID: newID(), Created: w.opts.Now().UTC().Truncate(time.Second)}
 	text, err := json.MarshalIndent(w.info, "", "  ")
@@ -157,14 +160,14 @@ func (w *Writer) create() error {
 	return nil
 }
 
-// replace puts a new file in the place of dir/name, durably (see durable.Replace).
+// replace replaces the file dir/name durably (see durable.Replace).
 func (w *Writer) replace(dir, name string, fill func(*os.File) error) error {
 	return durable.Replace(w.root, path.Join(dir, name), path.Join(dir, "."+name+".new"), w.fileMode(), fill)
 }
 
-// syncFileSystem makes all that was written to the file system of d durable. A failure
-// concerns every batch that is being received, whoever asked: the octets that
-// were lost may be its own, and its own syncfs may not hear of it any more.
+// syncFileSystem makes everything written to the file system of d durable. A failure is
+// counted, because it concerns every batch that is being received: the lost octets may be
+// of any of them, and the kernel may not report the error to a later syncfs.
 func (w *Writer) syncFileSystem(d *os.File) error {
 	err := durable.SyncFS(d)
 	if err != nil {
@@ -175,7 +178,7 @@ func (w *Writer) syncFileSystem(d *os.File) error {
 	return err
 }
 
-// countSyncFailures is how often the file system has lost writes.
+// countSyncFailures returns how often syncFileSystem has failed.
 func (w *Writer) countSyncFailures() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -203,9 +206,9 @@ func (w *Writer) step(name string) error {
 	return w.opts.Step(name)
 }
 
-// CheckFreeSpace returns ErrNoSpace when a file of that many octets would leave less
-// free space or inodes on the archive's file system than journals and database
-// may need.
+// CheckFreeSpace returns an error that wraps ErrNoSpace if a new file of that many octets
+// would use the reserve of the archive's file system: journals and the state database
+// need it to record what was archived.
 func (w *Writer) CheckFreeSpace(octets int64) error {
 	if err := durable.CheckFreeSpace(w.lock, octets); err != nil {
 		return fmt.Errorf("archive %s: %w", w.path, err)
@@ -213,7 +216,7 @@ func (w *Writer) CheckFreeSpace(octets int64) error {
 	return nil
 }
 
-// Close closes the mailboxes and gives up the lock.
+// Close closes the mailboxes and the archive, and releases the lock.
 func (w *Writer) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
