@@ -3,101 +3,111 @@ package sync
 import (
 	"slices"
 
-	"archiverd/archive"
 	"archiverd/internal/uid"
 	"archiverd/state"
 )
 
-// claim is what a worker is downloading of a mailbox. Whoever finds what may be
-// the same message in another mailbox waits until it is in the archive, and looks
-// again: a server that shows one message in many mailboxes sends it once.
+// claim is the messages of a mailbox that a worker is downloading. Whoever finds what
+// may be the same message in another mailbox waits until it is in the archive, and
+// then compares again: a server that shows one message in many mailboxes sends it
+// once.
 type claim struct {
-	box *box
+	mailbox *mailboxRun // constant
 
-	// Under the round's mutex.
-	keys []state.Key
-	over bool
+	// Guarded by queue.mu.
+	keys  []state.Key
+	ended bool
 }
 
-// claim returns what the archive knows of a piece, and lays a claim on the rest of
-// it. What others are downloading is put off, once: that may be something else
-// after all. The archive is asked under the mutex, for what others have claimed
-// is known there before their claim is over.
-func (r *round) claim(t *task, keys map[uint32]state.Key) (*claim, map[uint32][]state.Candidate, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	known, err := r.j.Committer.State.Candidates(archive.Escape(r.j.Account.Name), keys)
+// claim looks up which messages of a piece the archive may have, and claims the
+// others. Those that another mailbox has claimed are queued again, once, since they may
+// be other messages after all, and taken out of the piece. waiting is how many workers
+// have work.
+//
+// lookUp is called under q.mu: a claim ends only after its messages can be looked up.
+func (q *queue) claim(t *task, keys map[uint32]state.Key, lookUp func(map[uint32]state.Key) (map[uint32][]state.Candidate, error)) (
+	c *claim, candidates map[uint32][]state.Candidate, waiting int, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	candidates, err = lookUp(keys)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, 0, err
 	}
-	c := &claim{box: t.box}
-	var later uid.Set
-	var after []*claim
-	for u := range t.want.All() {
+	c = &claim{mailbox: t.mailbox}
+	var claimed uid.Set // by another mailbox
+	var waitsFor []*claim
+	for u := range t.uids.All() {
 		k, ok := keys[u]
-		if !ok || len(known[u]) > 0 {
+		if !ok || len(candidates[u]) > 0 {
 			continue
 		}
-		switch other := r.claims[k]; {
+		switch other := q.claims[k]; {
 		case other == nil:
-			r.claims[k] = c
+			q.claims[k] = c
 			c.keys = append(c.keys, k)
-		case other.box != t.box && t.after == nil && t.late == 0:
-			later.Add(u)
-			if !slices.Contains(after, other) {
-				after = append(after, other)
+		case other.mailbox != t.mailbox && t.waitsFor == nil && t.order == orderNormal:
+			claimed.Add(u)
+			if !slices.Contains(waitsFor, other) {
+				waitsFor = append(waitsFor, other)
 			}
 		}
 	}
-	if !later.Empty() {
-		t.want = t.want.Subtract(later)
-		r.put(task{box: t.box, piece: true, generation: t.generation, want: later, metas: t.metas, blind: t.blind, after: after})
+	if !claimed.Empty() {
+		t.uids = t.uids.Subtract(claimed)
+		q.insert(task{mailbox: t.mailbox, snapshot: t.snapshot, uids: claimed, metadata: t.metadata, skipMatching: t.skipMatching, waitsFor: waitsFor})
+		waiting = q.waiting()
 	}
-	return c, known, nil
+	return c, candidates, waiting, nil
 }
 
-// ready says, under the round's mutex, whether nothing is left that the task
-// waits for.
-func (t *task) ready() bool {
-	return !slices.ContainsFunc(t.after, func(c *claim) bool { return !c.over })
+// isReady reports, under queue.mu, whether the task waits for no claim.
+func (t *task) isReady() bool {
+	return !slices.ContainsFunc(t.waitsFor, func(c *claim) bool { return !c.ended })
 }
 
-// yield ends claims when all that was received for them is committed: with the
-// worker's batch, or the last one on its way.
-func (w *worker) yield(claims ...*claim) {
+// endClaimsAfter ends claims when all that was received for them is committed: with
+// the worker's open batch, or the last one submitted.
+func (w *worker) endClaimsAfter(claims ...*claim) {
 	claims = slices.DeleteFunc(claims, func(c *claim) bool { return c == nil })
 	if w.batch != nil {
 		w.claims = append(w.claims, claims...)
 		return
 	}
-	w.r.mu.Lock()
-	defer w.r.mu.Unlock()
-	if w.last != nil && !w.last.done {
-		w.last.claims = append(w.last.claims, claims...)
-		return
+	w.run.startWorkers(w.run.queue.endClaimsAfter(w.last, claims))
+}
+
+// endClaimsAfter ends claims now, or if b is not committed yet then with it. b may be
+// nil. It returns how many workers have work.
+func (q *queue) endClaimsAfter(b *submittedBatch, claims []*claim) (waiting int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if b != nil && !b.committed {
+		b.claims = append(b.claims, claims...)
+		return 0
 	}
-	w.r.unclaim(claims)
+	return q.endClaims(claims)
 }
 
-// ended ends what rides on a batch that is committed, or not.
-func (r *round) ended(s *submitted) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s.done = true
-	r.unclaim(s.claims)
+// batchDone ends the claims that wait for a batch, and returns how many workers have
+// work.
+func (q *queue) batchDone(b *submittedBatch) (waiting int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	b.committed = true
+	return q.endClaims(b.claims)
 }
 
-// unclaim ends claims, under the round's mutex.
-func (r *round) unclaim(claims []*claim) {
+// endClaims ends claims with q.mu locked.
+func (q *queue) endClaims(claims []*claim) (waiting int) {
 	if len(claims) == 0 {
-		return
+		return 0
 	}
 	for _, c := range claims {
-		c.over = true
+		c.ended = true
 		for _, k := range c.keys {
-			delete(r.claims, k)
+			delete(q.claims, k)
 		}
 	}
-	r.cond.Broadcast()
-	r.grow()
+	q.cond.Broadcast()
+	return q.waiting()
 }

@@ -5,20 +5,19 @@ import (
 	"archiverd/state"
 )
 
-// Difference is what a server's mailbox and the archive's do not have in
-// common, and what they have.
+// Difference is how a server's UIDs and the recorded ones of a mailbox differ,
+// within one UIDVALIDITY.
 type Difference struct {
-	Missing uid.Set // listed by the server, not archived: never, or not successfully
-	Gone    uid.Set // archived, or failed, and no longer listed
-	Here    uid.Set // archived and listed
+	Missing uid.Set // listed by the server and not archived, or failed
+	Gone    uid.Set // archived or failed, and not listed
+	Present uid.Set // archived and listed
 }
 
-// Diff compares the UIDs that a server lists with those of the archive, within
-// one UIDVALIDITY.
-func Diff(server uid.Set, have state.UIDs) Difference {
+// Diff compares the UIDs that a server lists with those recorded.
+func Diff(server uid.Set, recorded state.UIDs) Difference {
 	return Difference{
-		Missing: server.Subtract(have.Archived),
-		Gone:    have.Archived.Union(have.Failed).Subtract(server),
-		Here:    have.Archived.Intersect(server),
+		Missing: server.Subtract(recorded.Archived),
+		Gone:    recorded.Archived.Union(recorded.Failed).Subtract(server),
+		Present: recorded.Archived.Intersect(server),
 	}
 }

@@ -39,7 +39,7 @@ func TestDiff(t *testing.T) {
 		{"all UIDs that there are", "1:4294967295", "5:9", "", "", "1:4,10:4294967295", "", "5:9"},
 	} {
 		d := Diff(set(t, c.server), state.UIDs{Archived: set(t, c.archived), Failed: set(t, c.failed), Gone: set(t, c.gone)})
-		if m, g, h := d.Missing.String(), d.Gone.String(), d.Here.String(); m != c.missing || g != c.vanished || h != c.stays {
+		if m, g, h := d.Missing.String(), d.Gone.String(), d.Present.String(); m != c.missing || g != c.vanished || h != c.stays {
 			t.Errorf("%s: missing %q, gone %q, here %q, want %q, %q, %q", c.name, m, g, h, c.missing, c.vanished, c.stays)
 		}
 	}
@@ -73,7 +73,7 @@ func TestDiffAgainstModel(t *testing.T) {
 			missing := listed[u] && kind[u] != 'a'
 			gone := !listed[u] && (kind[u] == 'a' || kind[u] == 'f')
 			here := listed[u] && kind[u] == 'a'
-			if d.Missing.Contains(u) != missing || d.Gone.Contains(u) != gone || d.Here.Contains(u) != here {
+			if d.Missing.Contains(u) != missing || d.Gone.Contains(u) != gone || d.Present.Contains(u) != here {
 				t.Fatalf("UID %d, listed %v, archived as %c: %v", u, listed[u], kind[u], d)
 			}
 		}

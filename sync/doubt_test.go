@@ -39,7 +39,7 @@ func TestEstimatedSizes(t *testing.T) {
 			t.Fatalf("%v\n%s", err, show(run))
 		}
 		h.holds(boxes[0])
-		if want := []int{60 + oddSizes, 340}[i]; s.total() != want {
+		if want := []int{60 + minDifferent, 340}[i]; s.total() != want {
 			t.Errorf("%d bodies were fetched, want %d", s.total(), want)
 		}
 	}

@@ -10,21 +10,21 @@ import (
 // A message is not given up before it was tried without metadata, even when the
 // connection died of it once before with EXAMINE in the same flight.
 func TestTriedWithoutMetadata(t *testing.T) {
-	one := task{box: &box{}, piece: true, want: uid.Of(5)}
+	one := task{mailbox: &mailboxRun{}, snapshot: &snapshot{}, uids: uid.Of(5)}
 	for death := range 3 {
 		if death > 0 {
-			one.bereft()
+			one.countMetadataLoss()
 		}
-		again, poison := one.again(io.ErrUnexpectedEOF)
+		again, poison := one.afterLoss(io.ErrUnexpectedEOF)
 		if poison != nil || len(again) != 1 {
 			t.Fatalf("after death %d: %v, %v", death+1, again, poison)
 		}
 		one = again[0]
 	}
-	if one.bare < 2 {
+	if one.metadataTries < maxMetadataTries {
 		t.Errorf("the fourth try is to have metadata again: %+v", one)
 	}
-	if _, poison := one.again(io.ErrUnexpectedEOF); poison == nil {
+	if _, poison := one.afterLoss(io.ErrUnexpectedEOF); poison == nil {
 		t.Error("it is tried for ever")
 	}
 }

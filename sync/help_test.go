@@ -34,7 +34,6 @@ type house struct {
 	log   *slog.Logger
 	store *commit.Committer
 	step  atomic.Pointer[func(string) error] // called at each step of a commit
-	under string                             // a level that all mailboxes but INBOX are below
 	seen  map[string]archive.Sum             // every file that a journal named, with its sum
 
 	policy Policy // of all runs and checks
@@ -72,11 +71,6 @@ func newHouseInBubble(t testing.TB) *house {
 	h := newHouseAmong(t)
 	h.bubble = true
 	return h
-}
-
-// in is the house for a test within the test that made it, which reads only.
-func (h *house) in(t testing.TB) *house {
-	return &house{t: t, dir: h.dir, log: h.log, store: h.store, under: h.under, policy: h.policy}
 }
 
 // soon is how long a test waits for what happens within a second or two.
@@ -319,7 +313,7 @@ func ledger(t testing.TB, run state.Run, err error) {
 		if l.Missing > 0 && l.Error == "" && (l.Postponed == "" || run.Resumes.IsZero()) {
 			t.Errorf("ledger of %q misses %d and gives no reason", l.Mailbox, l.Missing)
 		}
-		if l.Failed != len(l.Failures) && l.Failed <= failuresShown {
+		if l.Failed != len(l.Failures) && l.Failed <= maxFailuresListed {
 			t.Errorf("ledger of %q has %d failed and %d reasons", l.Mailbox, l.Failed, len(l.Failures))
 		}
 		if strings.ContainsAny(l.Error, "\r\n\x1b") {

@@ -360,11 +360,11 @@ func TestManyPoisonedMessages(t *testing.T) {
 // The reason that goes into the journal is the same in each run, or each run
 // would write it anew.
 func TestReasonHasNoPort(t *testing.T) {
-	b := &box{}
+	m := &mailboxRun{}
 	for _, port := range []int{1, 2} {
 		cause := &wire.Error{Class: wire.ClassTransient, Err: fmt.Errorf("connection broke: %w", &net.OpError{
 			Op: "read", Net: "tcp", Source: &net.TCPAddr{Port: port}, Addr: &net.TCPAddr{Port: 143}, Err: syscall.ECONNRESET})}
-		_, poison := (&task{box: b, piece: true, want: set(t, "5"), tries: 2}).again(cause)
+		_, poison := (&task{mailbox: m, snapshot: &snapshot{}, uids: set(t, "5"), tries: 2}).afterLoss(cause)
 		if got, want := fmt.Sprint(poison), lost+": connection reset by peer"; !strings.HasSuffix(got, want) {
 			t.Errorf("reason is %q, want %q", got, want)
 		}

@@ -119,7 +119,7 @@ func TestMillionPhantoms(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := of(t, run, "INBOX")
-	if l.Server != 1_000_000 || l.Archived != 9 || l.Failed < mostMisses || l.Failed > 3*mostMisses || !strings.Contains(l.Error, "in a row could not be fetched") {
+	if l.Server != 1_000_000 || l.Archived != 9 || l.Failed < maxFailedInRow || l.Failed > 3*maxFailedInRow || !strings.Contains(l.Error, "in a row could not be fetched") {
 		t.Errorf("%d of %d archived, %d failed, error %q", l.Archived, l.Server, l.Failed, l.Error)
 	}
 	for _, m := range boxes {

@@ -130,42 +130,42 @@ func TestCheckAll(t *testing.T) {
 // Matches that are compared are a share of their number and octets, the first ones
 // small.
 func TestSample(t *testing.T) {
-	r := newRound(t.Context(), &Job{})
+	s, share := &sampler{}, Matching{}.share()
 	var all, some, octets, downloaded int64
 	for range 400 {
-		b := &box{checks: map[uint32]archive.Sum{}, compared: firstChecks}
+		m := &mailboxRun{tally: tally{verifying: map[uint32]archive.Sum{}, verified: minVerified}}
 		var matches []match
 		for u := range uint32(500) {
 			size := int64(1000 + rand.IntN(9000))
 			if rand.IntN(100) == 0 {
 				size *= 1000
 			}
-			matches = append(matches, match{uid: u + 1, stored: stored{size: size, body: true}})
+			matches = append(matches, match{uid: u + 1, archivedFile: archivedFile{size: size, hasBody: true}})
 			all++
 			octets += size
 		}
-		for u := range r.sample(b, matches).All() {
+		for u := range s.sample(m, matches, share).All() {
 			some++
 			downloaded += matches[u-1].size
 		}
 	}
-	if share := float64(all) / float64(some); share < 150 || share > 300 {
-		t.Errorf("1 in %.0f is compared", share)
+	if one := float64(all) / float64(some); one < 150 || one > 300 {
+		t.Errorf("1 in %.0f is compared", one)
 	}
 	if downloaded*200 > octets {
 		t.Errorf("%d octets of %d are downloaded", downloaded, octets)
 	}
-	r = newRound(t.Context(), &Job{})
-	b := &box{checks: map[uint32]archive.Sum{}}
-	matches := []match{{uid: 1, stored: stored{size: 500, body: true}}, {uid: 2, stored: stored{size: 100}}, {uid: 3, stored: stored{size: 300, body: true}}}
-	if got := r.sample(b, matches).String(); got != "3" {
+	s = &sampler{}
+	m := &mailboxRun{tally: tally{verifying: map[uint32]archive.Sum{}}}
+	matches := []match{{uid: 1, archivedFile: archivedFile{size: 500, hasBody: true}}, {uid: 2, archivedFile: archivedFile{size: 100}}, {uid: 3, archivedFile: archivedFile{size: 300, hasBody: true}}}
+	if got := s.sample(m, matches, share).String(); got != "3" {
 		t.Errorf("compared are %s, want the smallest with a body", got)
 	}
-	if got := r.sample(b, matches).String(); got != "" {
+	if got := s.sample(m, matches, share).String(); got != "" {
 		t.Errorf("compared are %s, over the share", got)
 	}
-	r.spare = 1e6
-	if got := r.sample(b, matches).String(); got != "1,3" {
+	s.budget = 1e6
+	if got := s.sample(m, matches, share).String(); got != "1,3" {
 		t.Errorf("compared are %s, want what is left of the first", got)
 	}
 }

@@ -21,6 +21,23 @@ func (p *Policy) Selects(name, delimiter string, attrs []string) (ok bool, rule 
 	return p.Select(name, delimiter, attrs)
 }
 
+// Matching is what becomes of messages that the archive seems to have already.
+type Matching struct {
+	Off bool // they are downloaded like all others
+	// Check is the share of them, 0 to 1, by number and octets, that is downloaded
+	// all the same and compared. 0: 1 in 200; negative: none but the first of each
+	// epoch.
+	Check float64
+}
+
+// share returns the share of the matches to verify, 0 to 1.
+func (m Matching) share() float64 {
+	if m.Check == 0 {
+		return 1.0 / 200
+	}
+	return max(0, min(m.Check, 1))
+}
+
 // LimitRule names the rule that excludes messages of more than limit octets, for
 // a ledger with so many excluded messages; "" if there is none.
 func LimitRule(excluded int, limit int64) string {

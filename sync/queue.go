@@ -3,264 +3,302 @@ package sync
 import (
 	"context"
 	"slices"
+	gosync "sync"
 
 	"archiverd/archive"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
+	"archiverd/state"
 )
 
-// task is a mailbox to survey, or messages of it to fetch.
+// task is work for one worker, to which it belongs: a mailbox to scan, or a piece of
+// it, which is messages to fetch.
 type task struct {
-	box        *box
-	piece      bool                     // messages to fetch; else a survey
-	generation int                      // of the survey that found the messages
-	want       uid.Set                  // the messages, as far as they are not archived yet
-	metas      map[uint32]wire.Metadata // theirs, and others'; nil: to be asked for. Nobody changes it
-	tries      int                      // times the connection was lost over it with nothing received
-	bare       int                      // of those, over its metadata
-	doubts     map[uint32]archive.Sum   // what came of messages that it may not have been of
-	blind      bool                     // it was lost over headers: none of them is taken for known
-	after      []*claim                 // what it waits for; nil: it never waited
-	late       int                      // 0, or why it waits until all else is done
+	mailbox  *mailboxRun
+	snapshot *snapshot // that found the messages; void if it is not the mailbox's any more. nil: scan the mailbox
+	uids     uid.Set   // of the messages, as far as they are not done
+	// metadata is that of these messages, and others; nil: it is to be asked for. It
+	// is shared by the pieces of a mailbox, and not changed.
+	metadata map[uint32]wire.Metadata
+
+	tries         int                    // connections lost over it with nothing received
+	metadataTries int                    // of those, lost over its metadata
+	skipMatching  bool                   // a connection was lost over headers: none of it is matched
+	order         order                  // of the queue
+	waitsFor      []*claim               // downloads after which it is started; nil: it has not waited
+	unconfirmed   map[uint32]archive.Sum // sums of bodies that may be another message's, by UID
 }
 
-// Why tasks come late, the later the higher. Of late tasks one is done at a
-// time, so that connections lost over it are not taken for a dead server.
+// isPiece reports whether the task has messages to fetch.
+func (t *task) isPiece() bool { return t.snapshot != nil }
+
+// order says which tasks wait until all others are done; the higher, the later. Of the
+// waiting ones one is done at a time, so that connections lost over it are not taken
+// for a dead server.
+type order int
+
 const (
-	suspect      = 1 // the connection was lost over it
-	failedBefore = 2 // in an earlier run
+	orderNormal       order = iota
+	orderSuspect            // the connection was lost over it
+	orderFailedBefore       // in an earlier run
 )
 
-// add queues tasks, and starts workers for them as far as there may be more.
-func (r *round) add(tasks ...task) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.put(tasks...)
+// A piece has so many messages that a round trip does not matter, and so few
+// messages and octets that a large mailbox keeps every connection busy.
+const (
+	minPiece       = 500
+	maxPiece       = 2000
+	maxPieceOctets = 32 << 20
+)
+
+// queue is the tasks of a run that no worker has taken, and a count of what is pending.
+type queue struct {
+	maxWorkers func() int             // constant: how many workers there may be
+	endMailbox func(*mailboxRun) bool // constant: called without the mutex when nothing of a mailbox is pending; true: scan it again
+
+	mu      gosync.Mutex // guards all below
+	cond    *gosync.Cond // a task, or the end, may have come
+	tasks   []task
+	pending map[*mailboxRun]int     // tasks, and batches that are not committed
+	total   int                     // of pending, and 1 while listing
+	listing bool                    // there are no tasks yet: workers wait for them
+	opener  map[*mailboxRun]*worker // whose batch the journal starts with, until that is submitted: no other worker takes pieces
+	claims  map[state.Key]*claim    // on messages that are being downloaded
+	probing *worker                 // which has a task that is not orderNormal; nil: none
+	ended   error                   // why nothing more is started; nil: more is
+	stopped bool                    // the run is cancelled
 }
 
-// put is add for who holds the mutex. Of the late ones the last put comes first:
-// the one message at which connections die is then found before the next is
-// begun with.
-func (r *round) put(tasks ...task) {
+func newQueue(maxWorkers func() int, endMailbox func(*mailboxRun) bool) *queue {
+	q := &queue{maxWorkers: maxWorkers, endMailbox: endMailbox, pending: map[*mailboxRun]int{}, opener: map[*mailboxRun]*worker{}, claims: map[state.Key]*claim{}}
+	q.cond = gosync.NewCond(&q.mu)
+	return q
+}
+
+// stop is called when the context of the run is done: no worker gets a task any more.
+func (q *queue) stop() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.stopped = true
+	q.cond.Broadcast()
+}
+
+// add queues tasks of the same order, and returns how many workers have work.
+func (q *queue) add(tasks ...task) (waiting int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.insert(tasks...)
+	return q.waiting()
+}
+
+// insert queues tasks with q.mu locked. Of those that wait for all others the last
+// one inserted comes first: so the one message at which connections are lost is found
+// before the next is tried.
+func (q *queue) insert(tasks ...task) {
 	if len(tasks) == 0 {
 		return
 	}
 	for _, t := range tasks {
-		r.held++
-		t.box.open++
+		q.addPending(t.mailbox)
 	}
-	before := max(tasks[0].late, suspect) // they are all alike
-	i := slices.IndexFunc(r.queue, func(t task) bool { return t.late >= before })
+	before := max(tasks[0].order, orderSuspect)
+	i := slices.IndexFunc(q.tasks, func(t task) bool { return t.order >= before })
 	if i < 0 {
-		i = len(r.queue)
+		i = len(q.tasks)
 	}
-	r.queue = slices.Insert(r.queue, i, tasks...)
-	r.cond.Broadcast()
-	r.grow()
+	q.tasks = slices.Insert(q.tasks, i, tasks...)
+	q.cond.Broadcast()
 }
 
-// grow starts workers while more tasks wait than there are workers.
-func (r *round) grow() {
-	for r.count+r.joining < r.most && r.ctx.Err() == nil && r.over == nil && r.waiting() > r.count+r.joining {
-		r.joining++
-		r.wait.Go(r.another)
+// waiting returns how many workers the queued tasks can keep busy, roughly, with q.mu
+// locked; 0 if nothing more is started.
+func (q *queue) waiting() (n int) {
+	if q.ended != nil || q.stopped {
+		return 0
 	}
-}
-
-// waiting counts pieces that any worker may take, as far as it matters.
-func (r *round) waiting() int {
-	n := 0
-	for _, t := range r.queue {
-		if t.box.opener == nil && t.ready() {
-			n += 1 + t.want.Len()/pieceLeast
+	for i := range q.tasks {
+		if t := &q.tasks[i]; q.opener[t.mailbox] == nil && t.isReady() {
+			n += 1 + t.uids.Len()/minPiece
 		}
 	}
 	return n
 }
 
-// opening leaves the pieces of a mailbox to the worker that holds the batch
-// with which its journal begins; opened lets the others at them.
-func (r *round) opening(b *box, w *worker) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	b.opener = w
+// setOpener leaves the pieces of a mailbox to the worker whose batch its journal
+// starts with.
+func (q *queue) setOpener(m *mailboxRun, w *worker) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.opener[m] = w
 }
 
-func (r *round) opened(b *box) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	b.opener = nil
-	r.cond.Broadcast()
-	r.grow()
+// clearOpener lets all workers take pieces of a mailbox, and returns how many have
+// work.
+func (q *queue) clearOpener(m *mailboxRun) (waiting int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.opener, m)
+	q.cond.Broadcast()
+	return q.waiting()
 }
 
-// take returns the next task for w, preferring the mailbox open. With only set,
-// it returns none but that mailbox's and does not wait. ok is false when
-// nothing is left to do, or the run is stopped or over.
-func (r *round) take(w *worker, open *box, only bool) (t task, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.noLonger(w)
-	for r.ctx.Err() == nil && r.over == nil && r.held > 0 {
-		free := func(t task) bool {
-			return (t.box.opener == nil || t.box.opener == w) && (t.late == 0 || r.delicate == nil) && t.ready()
-		}
-		i := slices.IndexFunc(r.queue, func(t task) bool { return t.box == open && t.piece && t.late == 0 && free(t) })
-		if i < 0 && !only {
-			i = slices.IndexFunc(r.queue, free)
+// take waits for the next task of w, and prefers pieces of a mailbox. ok is false when
+// nothing is left to do, or nothing more is started.
+func (q *queue) take(ctx context.Context, w *worker, preferred *mailboxRun) (t task, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.endProbingLocked(w)
+	for ctx.Err() == nil && q.ended == nil && q.total > 0 {
+		i := q.findPiece(w, preferred)
+		if i < 0 {
+			i = slices.IndexFunc(q.tasks, func(t task) bool { return q.isFree(&t, w) })
 		}
 		if i >= 0 {
-			if r.queue[i].late > 0 {
-				r.delicate = w
+			if q.tasks[i].order != orderNormal {
+				q.probing = w
 			}
-			return r.pick(i), true
+			return q.cut(i), true
 		}
-		if only {
-			return task{}, false
-		}
-		r.cond.Wait()
+		q.cond.Wait()
 	}
 	return task{}, false
 }
 
-// noLonger says that w has no late task any more.
-func (r *round) noLonger(w *worker) {
-	if r.delicate == w {
-		r.delicate = nil
-		r.cond.Broadcast()
+// takePiece returns a piece of a mailbox, if there is one for w. It does not wait.
+func (q *queue) takePiece(ctx context.Context, w *worker, m *mailboxRun) (t task, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.endProbingLocked(w)
+	if ctx.Err() != nil || q.ended != nil {
+		return task{}, false
+	}
+	i := q.findPiece(w, m)
+	if i < 0 {
+		return task{}, false
+	}
+	return q.cut(i), true
+}
+
+// findPiece returns the index of a piece of m that w may take, -1 if there is none.
+func (q *queue) findPiece(w *worker, m *mailboxRun) int {
+	return slices.IndexFunc(q.tasks, func(t task) bool {
+		return t.mailbox == m && t.isPiece() && t.order == orderNormal && q.isFree(&t, w)
+	})
+}
+
+// isFree reports whether w may take a task now.
+func (q *queue) isFree(t *task, w *worker) bool {
+	opener := q.opener[t.mailbox]
+	return (opener == nil || opener == w) && (t.order == orderNormal || q.probing == nil) && t.isReady()
+}
+
+// endProbing notes that w has no task any more that others wait for.
+func (q *queue) endProbing(w *worker) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.endProbingLocked(w)
+}
+
+// endProbingLocked is endProbing with q.mu locked.
+func (q *queue) endProbingLocked(w *worker) {
+	if q.probing == w {
+		q.probing = nil
+		q.cond.Broadcast()
 	}
 }
 
-// pick takes task i out of the queue, or the first piece of it: the fewer messages
-// are left, the smaller, so that all connections come to the end together.
-func (r *round) pick(i int) task {
-	t := r.queue[i]
-	n := pieceMost
-	if r.most > 1 {
-		n = min(n, max(pieceLeast, t.want.Len()/(2*r.most)))
+// cut takes task i, or the first piece of it: the fewer messages it has, the smaller,
+// so that all connections end together.
+func (q *queue) cut(i int) task {
+	t := q.tasks[i]
+	n := maxPiece
+	if workers := q.maxWorkers(); workers > 1 {
+		n = min(n, max(minPiece, t.uids.Len()/(2*workers)))
 	}
-	head, rest := t.want.Split(n)
+	head, rest := t.uids.Split(n)
 	if rest.Empty() {
-		r.queue = slices.Delete(r.queue, i, i+1)
+		q.tasks = slices.Delete(q.tasks, i, i+1)
 		return t
 	}
-	r.queue[i].want = rest
-	t.want = head
-	r.held++
-	t.box.open++
+	q.tasks[i].uids = rest
+	t.uids = head
+	q.addPending(t.mailbox)
 	return t
 }
 
-// hold and release count what is still to do for a mailbox: tasks, and batches
-// that are not committed. When nothing is left the mailbox is finished, or
-// surveyed again if its UIDs were renumbered meanwhile: never before all that
-// was found under the old ones is in the journal.
-func (r *round) hold(b *box) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.held++
-	b.open++
+// addPending counts a task or batch of a mailbox that is to be done, with q.mu
+// locked.
+func (q *queue) addPending(m *mailboxRun) {
+	q.pending[m]++
+	q.total++
 }
 
-func (r *round) release(b *box) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.held--
-	b.open--
-	if b.open == 0 && b.finish() {
-		r.put(task{box: b})
-	}
-	if r.held == 0 {
-		r.cond.Broadcast()
-	}
+// addPendingBatch counts a batch of a mailbox that is to be committed.
+func (q *queue) addPendingBatch(m *mailboxRun) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.addPending(m)
 }
 
-// ahead has the further workers connect while the first one still lists, where
-// there will be work for all: in an account that was never archived. They wait
-// until begin says that the tasks are there.
-func (r *round) ahead() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.early || r.ctx.Err() != nil {
-		return
+// donePending counts a task or batch that is done with, and returns how many workers
+// have work. When nothing of the mailbox is pending any more, it is closed, or scanned
+// again if its UIDs were renumbered meanwhile: never before all that was found under
+// the old ones is in the journal. Closing may take long and is done without the mutex;
+// the mailbox counts as pending until then, so that the run can't end before a scan is
+// queued.
+func (q *queue) donePending(m *mailboxRun) (waiting int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.pending[m] == 1 {
+		q.mu.Unlock()
+		rescan := q.endMailbox(m)
+		q.mu.Lock()
+		if rescan {
+			q.insert(task{mailbox: m})
+		}
 	}
-	r.early, r.listing = false, true
-	r.held++
-	for ; r.count+r.joining < r.most; r.joining++ {
-		r.wait.Go(r.another)
+	q.total--
+	if q.pending[m]--; q.pending[m] == 0 {
+		delete(q.pending, m)
 	}
+	if q.total == 0 {
+		q.cond.Broadcast()
+	}
+	return q.waiting()
 }
 
-// another is a further worker. It does not insist on its connection.
-func (r *round) another() {
-	defer r.contain()
-	w := newWorker(r)
-	defer w.close()
-	if r.joined(w.join()) {
-		w.run()
-	}
+// startListing makes workers wait for tasks until endListing.
+func (q *queue) startListing() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.listing = true
+	q.total++
 }
 
-// contain makes a panic of a further worker the run's error. Call it deferred.
-func (r *round) contain() {
-	if p := recover(); p != nil {
-		r.stop(r.j.panicked(p))
-	}
-}
-
-// joined counts a further worker that has its connection; without one there are
-// no more to be had.
-func (r *round) joined(ok bool) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.joining--
-	if ok {
-		r.count++
-	} else {
-		r.most = max(1, r.count+r.joining)
-	}
-	return ok
-}
-
-// retire lets a worker go that gets no connection any more. The last one may not.
-func (r *round) retire(w *worker) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.count < 2 {
-		return false
-	}
-	r.count--
-	r.most = r.count + r.joining
-	r.noLonger(w)
-	return true
-}
-
-// begin lets go of the workers that came ahead, if any did.
-func (r *round) begin() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.listing {
-		r.listing = false
-		r.held--
-		r.cond.Broadcast()
+// endListing says that the tasks are queued.
+func (q *queue) endListing() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.listing {
+		q.listing = false
+		q.total--
+		q.cond.Broadcast()
 	}
 }
 
-// work does all boxes, beginning with worker w. The error is what stopped it.
-func (r *round) work(w *worker, boxes []*box) error {
-	tasks := make([]task, len(boxes))
-	for i, b := range boxes {
-		tasks[i] = task{box: b}
+// end starts nothing more. Tasks under way go on. The first reason stays.
+func (q *queue) end(reason error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ended == nil {
+		q.ended = reason
 	}
-	r.add(tasks...)
-	r.begin()
-	w.run()
-	r.late() // who is still connecting need not come any more
-	r.wait.Wait()
-	if r.ctx.Err() != nil {
-		return context.Cause(r.ctx)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.over
+	q.cond.Broadcast()
+}
+
+// endCause returns why nothing more is started; nil: more is.
+func (q *queue) endCause() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.ended
 }

@@ -34,7 +34,7 @@ const (
 // time. A run that was missed is made up for. Stop ends it. Its methods may be
 // called from several goroutines.
 type Scheduler struct {
-	ctx  context.Context // of the runs
+	run  func(Plan) // runs a plan, unless the context of New is done
 	log  *slog.Logger
 	now  func() time.Time
 	cron *cron.Cron
@@ -74,7 +74,12 @@ func (o once) Next(t time.Time) time.Time {
 // New starts a scheduler without plans. ctx is passed to the runs; once it is done
 // no run starts.
 func New(ctx context.Context, log *slog.Logger, now func() time.Time) *Scheduler {
-	s := &Scheduler{ctx: ctx, log: log, now: now, cron: cron.New(), plans: map[string]planned{}, extra: map[string]extraRun{}, running: map[string]bool{}}
+	run := func(p Plan) {
+		if ctx.Err() == nil {
+			p.Run(ctx)
+		}
+	}
+	s := &Scheduler{run: run, log: log, now: now, cron: cron.New(), plans: map[string]planned{}, extra: map[string]extraRun{}, running: map[string]bool{}}
 	s.cron.Start()
 	return s
 }
@@ -175,7 +180,7 @@ func (s offsetSchedule) Next(t time.Time) time.Time {
 func (s *Scheduler) start(account string) {
 	s.mu.Lock()
 	p, ok := s.plans[account]
-	if !ok || s.stopped || s.ctx.Err() != nil {
+	if !ok || s.stopped {
 		s.mu.Unlock()
 		return
 	}
@@ -198,7 +203,7 @@ func (s *Scheduler) start(account string) {
 			s.log.Error("panic in a job", logkey.Account, account, logkey.Error, v, "stack", string(debug.Stack()))
 		}
 	}()
-	p.Run(s.ctx)
+	s.run(p.Plan)
 }
 
 // Next returns when an account is due next; zero if it has no plan.

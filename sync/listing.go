@@ -1,0 +1,164 @@
+package sync
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"archiverd/archive"
+	"archiverd/internal/progress"
+	"archiverd/internal/wire"
+	"archiverd/state"
+)
+
+// list connects and lists the mailboxes, as often as the back-off allows.
+func (r *run) list(ctx context.Context, w *worker) ([]wire.Mailbox, error) {
+	if s := r.job.Slots; s != nil && !w.hasSlot {
+		if err := s.Acquire(ctx, 1); err != nil {
+			return nil, err
+		}
+		w.hasSlot = true
+	}
+	r.job.setStage("connecting")
+	for {
+		err := w.awaitConnection(ctx)
+		if err == nil {
+			r.preconnect()
+			r.job.setStage("listing")
+			var listed []wire.Mailbox
+			if listed, err = w.conn.List(ctx); err == nil {
+				return listed, nil
+			}
+			if wire.Classify(err) == wire.ClassMailbox {
+				return nil, err
+			}
+		}
+		w.drop()
+		if err := w.waitBackoff(ctx, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// choose divides the listed mailboxes into those to work on and those that are done
+// already, whose ledgers it adds to the result. recorded is what the archive has of
+// the account, by directory; choose deletes from it.
+func (r *run) choose(listed []wire.Mailbox, recorded map[string]state.Mailbox, result *state.Run) (work []*mailboxRun, err error) {
+	policy := &r.job.Policy
+	placed := map[string]string{} // names by directory
+	addDone := func(l state.Ledger) { result.Mailboxes = append(result.Mailboxes, l) }
+	for _, l := range listed {
+		if !l.Selectable() {
+			addDone(state.Ledger{Mailbox: l.Name, Skipped: "the server has no messages under this name"})
+			continue
+		}
+		name := archive.Name{Mailbox: l.Name, Delimiter: l.Delimiter, Raw: l.Raw}
+		dir, err := r.dirs.find(r.job.Account.Name, name)
+		if err != nil {
+			return nil, err
+		}
+		if l.Status != nil {
+			r.listedUIDValidity[dir.Dir] = l.Status.UIDValidity
+		}
+		record, isRecorded := recorded[dir.Dir]
+		delete(recorded, dir.Dir)
+		if isSelected, rule := policy.Selects(l.Name, l.Delimiter, l.Attrs); !isSelected {
+			addDone(excludedLedger(l, rule))
+			continue
+		}
+		if other, isTaken := placed[dir.Dir]; isTaken {
+			addDone(state.Ledger{Mailbox: l.Name, Error: fmt.Sprintf("has the same place in the archive as mailbox %q", other)})
+			continue
+		}
+		placed[dir.Dir] = l.Name
+		m := &mailboxRun{listed: l, name: name, dir: dir, recorded: record, isNew: !isRecorded}
+		if ledger, isUnchanged := m.unchanged(policy.MaxMessage); isUnchanged {
+			addDone(ledger)
+			continue
+		}
+		work = append(work, m)
+	}
+	// The largest first: its pieces keep every connection busy while one after
+	// the other works through the small ones.
+	slices.SortStableFunc(work, func(a, b *mailboxRun) int { return cmp.Compare(b.messages(), a.messages()) })
+	for _, m := range work {
+		r.expect(m, max(0, int(m.messages())-m.recorded.Archived))
+	}
+	return work, r.recordVanished(recorded, len(listed), result)
+}
+
+// expect sets how many messages of a mailbox are to be received: first by the
+// server's counters, then as a scan found.
+func (r *run) expect(m *mailboxRun, messages int) {
+	change := m.setExpected(messages)
+	r.job.meter.Change(func(p *progress.Progress) { p.Messages += change })
+}
+
+// messages returns how many messages the server reported; 0 if it did not.
+func (m *mailboxRun) messages() uint32 {
+	if m.listed.Status == nil {
+		return 0
+	}
+	return m.listed.Status.Messages
+}
+
+// unchanged reports whether the server's counters prove that the mailbox is as it
+// was when the archive was last complete, and returns its ledger then. limit is the
+// largest message in octets, 0 for none.
+func (m *mailboxRun) unchanged(limit int64) (state.Ledger, bool) {
+	s, c := m.listed.Status, m.recorded.Cursor
+	isUnchanged := !m.isNew && s != nil && !m.recorded.Vanished && m.recorded.Failed == 0 && c.Limit == limit &&
+		c.UIDValidity != 0 && c.UIDValidity == s.UIDValidity && m.recorded.UIDValidity == s.UIDValidity &&
+		c.UIDNext != 0 && c.UIDNext == s.UIDNext && c.Messages == s.Messages &&
+		c.HighestModSeq != 0 && c.HighestModSeq == s.HighestModSeq &&
+		m.recorded.Archived+c.Excluded == int(s.Messages)
+	if !isUnchanged {
+		return state.Ledger{}, false
+	}
+	return state.Ledger{Mailbox: m.listed.Name, Server: int(s.Messages), Archived: m.recorded.Archived,
+		Excluded: c.Excluded, Rule: LimitRule(c.Excluded, limit), UIDNext: c.UIDNext, Unchanged: true}, true
+}
+
+// excludedLedger returns the ledger of a mailbox that a rule of the configuration
+// excludes.
+func excludedLedger(m wire.Mailbox, rule string) state.Ledger {
+	l := state.Ledger{Mailbox: m.Name, Rule: rule}
+	if m.Status != nil {
+		l.Server, l.Excluded = int(m.Status.Messages), int(m.Status.Messages)
+	}
+	return l
+}
+
+// recordVanished records the mailboxes that the archive has and the server no longer
+// lists.
+func (r *run) recordVanished(unlisted map[string]state.Mailbox, listed int, result *state.Run) error {
+	if listed == 0 && len(unlisted) > 0 {
+		return errors.New("the server lists no mailbox at all; taking that for a fault of the server, not for the end of the account")
+	}
+	for dir, m := range unlisted {
+		l := state.Ledger{Mailbox: m.Name.Mailbox, Vanished: true}
+		if !m.Vanished && !m.Newer {
+			result.Warnings = append(result.Warnings, fmt.Sprintf("mailbox %q is no longer on the server; its %d messages stay in the archive", m.Name.Mailbox, m.Archived+m.Gone))
+			if err := r.recordVanishedMailbox(archive.MailboxDir{Account: m.Account, Dir: dir}, &m); err != nil {
+				l.Error = err.Error()
+			}
+		}
+		result.Mailboxes = append(result.Mailboxes, l)
+	}
+	return nil
+}
+
+func (r *run) recordVanishedMailbox(dir archive.MailboxDir, recorded *state.Mailbox) error {
+	m, err := r.job.Committer.Archive.Mailbox(dir, recorded.Journal, recorded.Applied)
+	if err != nil {
+		return err
+	}
+	b, err := m.Batch()
+	if err != nil {
+		return errors.Join(err, m.Release())
+	}
+	b.Record(archive.Event{Kind: archive.Vanished})
+	return errors.Join(r.job.Committer.Commit(b), m.Release())
+}

@@ -1,0 +1,327 @@
+package sync
+
+import (
+	"fmt"
+	gosync "sync"
+	"time"
+
+	"archiverd/archive"
+	"archiverd/internal/commit"
+	"archiverd/internal/uid"
+	"archiverd/internal/wire"
+	"archiverd/state"
+)
+
+// mailboxRun is a mailbox that a run works on. It knows neither the run nor its
+// workers. What the server said (snapshot), what is to be done (plan) and what was
+// done (tally) are kept apart.
+type mailboxRun struct {
+	// Constant.
+	listed   wire.Mailbox // as LIST and LIST-STATUS said
+	name     archive.Name
+	recorded state.Mailbox // at the start of the run
+	isNew    bool          // the archive had no such mailbox then
+
+	mu       gosync.Mutex       // guards all below
+	dir      archive.MailboxDir // of a new mailbox: final once it is open for writing
+	journal  *archive.Mailbox   // nil: not open for writing
+	snapshot *snapshot          // of the latest scan; nil: none yet
+	voided   bool               // the snapshot's UIDs no longer mean anything: UIDVALIDITY has changed
+	plan     *plan              // made from the snapshot; nil: none yet
+	tally    tally
+}
+
+// plan is what a scan found to be done. It is immutable.
+type plan struct {
+	epoch        state.Mailbox               // as recorded; without cursor and verification if newEpoch
+	newEpoch     bool                        // the archive has no epoch of this UIDVALIDITY to go on with
+	uids         state.UIDs                  // as recorded of the epoch
+	Difference                               // of the server's UIDs and those
+	failedBefore map[uint32]string           // why messages failed in earlier runs, by UID
+	returned     map[uint32]*archive.Message // what the archive has of missing UIDs from before
+}
+
+// tally is what a run did about a mailbox. It is guarded by mailboxRun.mu.
+type tally struct {
+	counts   state.Ledger // what was committed
+	expected int          // messages that progress counts on
+	began    time.Time    // of the first scan
+
+	gaveUp     error // nothing more is done for the mailbox in this run; the first reason
+	incomplete error // why the mailbox can't be complete although all that is known of it is fetched
+	rescan     bool  // scan it again when nothing of it is pending
+
+	renumberings    int // changes of UIDVALIDITY within the run
+	lostConnections int // over its messages
+	failedInRow     int // messages that failed one after the other
+
+	expunged   uid.Set                // gone from the server since the snapshot
+	excluded   uid.Set                // larger than the configuration allows
+	verifying  map[uint32]archive.Sum // matches to be downloaded: the expected sums, by UID
+	verified   int                    // such of the epoch, earlier runs included
+	mistrusted bool                   // a match of the epoch turned out to be another message
+	warnings   []string
+}
+
+// A mailbox of which this much is gone at once is reported.
+const (
+	muchGone      = 100 // messages, and
+	muchGoneShare = 5   // more than one in so many
+)
+
+// setExpected sets how many messages progress counts on, and returns by how many
+// that changed.
+func (m *mailboxRun) setExpected(messages int) (change int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change = messages - m.tally.expected
+	m.tally.expected = messages
+	return change
+}
+
+// giveUp gives the mailbox up for this run; the first reason stays.
+func (m *mailboxRun) giveUp(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.giveUpLocked(err)
+}
+
+// giveUpLocked is giveUp with m.mu locked.
+func (m *mailboxRun) giveUpLocked(err error) {
+	if m.tally.gaveUp == nil {
+		m.tally.gaveUp = err
+	}
+}
+
+// giveUpLocal gives the mailbox up for an error of this machine. A disk error,
+// which every mailbox would meet, is returned instead.
+func (m *mailboxRun) giveUpLocal(err error) error {
+	if commit.IsDiskError(err) {
+		return err
+	}
+	m.giveUp(err)
+	return nil
+}
+
+// markIncomplete records what keeps the mailbox from being complete although all
+// that is known of it is fetched; the first reason stays.
+func (m *mailboxRun) markIncomplete(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.tally.incomplete == nil {
+		m.tally.incomplete = err
+	}
+}
+
+// isVoid reports whether nothing more is to be done for a piece of that snapshot.
+func (m *mailboxRun) isVoid(s *snapshot) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.tally.gaveUp != nil || m.voided || m.snapshot != s
+}
+
+// startScan starts the clock of the mailbox at its first scan.
+func (m *mailboxRun) startScan(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.tally.began.IsZero() {
+		m.tally.began = now
+	}
+}
+
+// setSnapshot starts on the result of a scan. epoch is the archive's record of the
+// epoch.
+func (m *mailboxRun) setSnapshot(s *snapshot, epoch *state.Mailbox) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.snapshot, m.voided, m.plan = s, false, nil
+	t := &m.tally
+	t.expunged, t.excluded, t.incomplete = uid.Set{}, uid.Set{}, nil
+	t.verifying, t.verified, t.mistrusted = map[uint32]archive.Sum{}, epoch.Verified, epoch.Mistrusted
+}
+
+// setPlan sets the plan made from the snapshot.
+func (m *mailboxRun) setPlan(p *plan) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.plan = p
+}
+
+// currentPlan returns the plan of the latest scan. It is not nil for a task that
+// has a snapshot.
+func (m *mailboxRun) currentPlan() *plan {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.plan
+}
+
+// epochRecord returns what the archive has recorded of the mailbox, as far as
+// known: at the latest scan, or else at the start of the run.
+func (m *mailboxRun) epochRecord() state.Mailbox {
+	if p := m.currentPlan(); p != nil {
+		return p.epoch
+	}
+	return m.recorded
+}
+
+// directory returns where the mailbox lies in the archive.
+func (m *mailboxRun) directory() archive.MailboxDir {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.dir
+}
+
+// newBatch starts a batch. The mailbox must be open for writing.
+func (m *mailboxRun) newBatch() (*archive.Batch, error) {
+	m.mu.Lock()
+	journal := m.journal
+	m.mu.Unlock()
+	return journal.Batch()
+}
+
+// setJournal sets where the mailbox is written, and closes what was open before.
+func (m *mailboxRun) setJournal(dir archive.MailboxDir, journal *archive.Mailbox) error {
+	err := m.releaseArchive()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dir, m.journal = dir, journal
+	return err
+}
+
+// releaseArchive closes the mailbox for writing, if it is open.
+func (m *mailboxRun) releaseArchive() error {
+	m.mu.Lock()
+	journal := m.journal
+	m.journal = nil
+	m.mu.Unlock()
+	if journal == nil {
+		return nil
+	}
+	return journal.Release()
+}
+
+// countGone counts messages that are gone, of so many archived ones.
+func (m *mailboxRun) countGone(gone, archived int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tally.counts.Gone += gone
+	if gone > muchGone && gone*muchGoneShare > archived {
+		m.tally.warnings = append(m.tally.warnings, fmt.Sprintf("mailbox %q: %d of %d messages vanished from the server since the last run; they stay in the archive", m.name.Mailbox, gone, archived))
+	}
+}
+
+// maxRenumberings is how often UIDVALIDITY may change within a run before the
+// mailbox is given up.
+const maxRenumberings = 3
+
+// renumber voids the snapshot: the mailbox has another UIDVALIDITY now.
+func (m *mailboxRun) renumber() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.voided, m.tally.rescan = true, true
+	m.tally.renumberings++
+	if n := m.tally.renumberings; n > maxRenumberings {
+		m.giveUpLocked(fmt.Errorf("its UIDVALIDITY changed %d times within this run; giving it up until the next", n))
+	}
+}
+
+// endWork is called when nothing of the mailbox is pending. It reports whether it is
+// to be scanned again; else it closes it for writing, which may rewrite the journal.
+func (m *mailboxRun) endWork(now time.Time) (rescan bool) {
+	m.mu.Lock()
+	rescan = m.tally.rescan && m.tally.gaveUp == nil
+	m.tally.rescan = false
+	m.tally.counts.Elapsed = now.Sub(m.tally.began)
+	m.mu.Unlock()
+	if rescan {
+		return true
+	}
+	if err := m.releaseArchive(); err != nil {
+		m.markIncomplete(err)
+	}
+	return false
+}
+
+// committed counts what a batch brought. It runs on the committer's goroutine. A
+// disk error is returned: it ends the run.
+func (m *mailboxRun) committed(batch *archive.Batch) error {
+	if err := batch.Err; err != nil {
+		m.giveUp(err)
+		if commit.IsDiskError(err) {
+			return err
+		}
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	counts := &m.tally.counts
+	for i := range batch.Events {
+		switch e := &batch.Events[i]; e.Kind {
+		case archive.Added:
+			counts.Added++
+			if e.Matched != "" {
+				counts.Matched++
+			}
+		case archive.Flags:
+			counts.FlagsChanged++
+		}
+	}
+	counts.Linked += batch.Linked
+	counts.Octets += batch.Octets()
+	return nil
+}
+
+// countReceived notes that a message of the mailbox was received.
+func (m *mailboxRun) countReceived() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tally.failedInRow = 0
+}
+
+// maxFailedInRow is how many messages of a mailbox may fail one after the other
+// before the rest of it waits for the next run.
+const maxFailedInRow = 1000
+
+// countFailed counts messages that failed.
+func (m *mailboxRun) countFailed(messages int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tally.failedInRow += messages
+	if n := m.tally.failedInRow; n >= maxFailedInRow {
+		m.giveUpLocked(fmt.Errorf("%d messages in a row could not be fetched; the others are left to the next run", n))
+	}
+}
+
+// maxLostConnections is how many connections a run may lose over one mailbox.
+const maxLostConnections = 100
+
+// countLostConnection counts a connection lost over a task of the mailbox.
+func (m *mailboxRun) countLostConnection(cause error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tally.lostConnections++
+	if n := m.tally.lostConnections; n > maxLostConnections {
+		m.giveUpLocked(fmt.Errorf("lost %d connections over it: %w", n, cause))
+	}
+}
+
+// exclude adds messages that are larger than the configuration allows.
+func (m *mailboxRun) exclude(set uid.Set) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tally.excluded = m.tally.excluded.Union(set)
+}
+
+// expunge adds messages that are gone since the snapshot.
+func (m *mailboxRun) expunge(set uid.Set) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tally.expunged = m.tally.expunged.Union(set)
+}
+
+// warnings returns what is to be reported of the mailbox.
+func (m *mailboxRun) warnings() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.tally.warnings
+}

@@ -1,0 +1,192 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"archiverd/archive"
+	"archiverd/internal/session"
+	"archiverd/internal/uid"
+	"archiverd/internal/wire"
+	"archiverd/state"
+)
+
+// scan opens the mailbox, compares UIDs and flags with what is recorded, records what
+// changed, and queues the messages to be fetched. With speculative it asks for
+// metadata before it knows what is missing.
+func (w *worker) scan(ctx context.Context, m *mailboxRun, speculative bool) error {
+	m.startScan(w.run.job.Now())
+	s, err := w.examine(ctx, m, speculative)
+	if err != nil {
+		return err
+	}
+	if err := session.CheckPlausible(s.Examined, s.uids); err != nil {
+		m.giveUp(err)
+		return nil
+	}
+	recorded, batch, err := w.openArchive(m)
+	if batch == nil {
+		return err
+	}
+	p, err := w.compare(m, s, recorded)
+	if p == nil {
+		return errors.Join(err, batch.Discard())
+	}
+	batch, err = w.recordChanges(ctx, m, s, p, batch)
+	if err != nil {
+		if batch != nil {
+			err = errors.Join(err, batch.Discard())
+		}
+		return err
+	}
+	w.enqueue(m, s, p, batch)
+	return nil
+}
+
+// openArchive opens the mailbox for writing and starts a batch. A nil batch without
+// an error means that the mailbox was given up.
+func (w *worker) openArchive(m *mailboxRun) (recorded state.Mailbox, batch *archive.Batch, err error) {
+	dir := m.directory()
+	recorded, isRecorded, err := w.run.job.Committer.State.Mailbox(dir.Dir)
+	if err != nil {
+		return recorded, nil, err
+	}
+	if recorded.Newer {
+		m.giveUp(fmt.Errorf("%s/journal.jsonl: %w", dir.Dir, archive.ErrNewer))
+		return recorded, nil, nil
+	}
+	if err := w.run.openJournal(m, dir, &recorded, !isRecorded); err != nil {
+		return recorded, nil, m.giveUpLocal(err)
+	}
+	if batch, err = m.newBatch(); err != nil {
+		return recorded, nil, m.giveUpLocal(err)
+	}
+	return recorded, batch, nil
+}
+
+// openJournal opens the mailbox's journal for writing. A mailbox without a record is
+// given its directory in the same step, one mailbox at a time: another whose name
+// differs only in case is then given a different directory.
+func (r *run) openJournal(m *mailboxRun, dir archive.MailboxDir, recorded *state.Mailbox, isNew bool) (err error) {
+	r.dirs.mu.Lock()
+	defer r.dirs.mu.Unlock()
+	if isNew {
+		if dir, err = r.dirs.For(r.job.Account.Name, m.name); err != nil {
+			return err
+		}
+	}
+	journal, err := r.job.Committer.Archive.Mailbox(dir, recorded.Journal, recorded.Applied)
+	r.dirs.Created(dir) // also after an error, which may leave the directory behind
+	if err != nil {
+		return err
+	}
+	return m.setJournal(dir, journal)
+}
+
+// compare compares the snapshot with what is recorded, and makes the plan. A nil plan
+// without an error means that the mailbox was given up.
+func (w *worker) compare(m *mailboxRun, s *snapshot, recorded state.Mailbox) (p *plan, err error) {
+	c := w.run.job.Committer
+	dir := m.directory()
+	p = &plan{epoch: recorded, newEpoch: recorded.UIDValidity != s.UIDValidity || recorded.Vanished}
+	if p.newEpoch {
+		p.epoch.Cursor, p.epoch.Verified, p.epoch.Mistrusted = state.Cursor{}, 0, false
+	} else {
+		p.uids, err = c.State.UIDs(dir.Dir)
+		if err == nil && !p.uids.Failed.Empty() {
+			p.failedBefore, err = c.State.Failures(dir.Dir)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	p.Difference = Diff(s.uids, p.uids)
+	m.setSnapshot(s, &p.epoch)
+	if err := session.CheckComplete(s.Examined, s.uids); err != nil { // such a list does not say what is gone
+		m.markIncomplete(err)
+		p.Gone = uid.Set{}
+	}
+	if err := p.findReturned(c.Archive.Archive, dir, recorded, s.UIDValidity); err != nil {
+		return nil, m.giveUpLocal(err)
+	}
+	if p.epoch.Mistrusted {
+		matched, err := unverifiedMatches(c.Archive.Archive, dir, s.UIDValidity)
+		if err != nil {
+			return nil, m.giveUpLocal(err)
+		}
+		p.Missing = p.Missing.Union(matched.Intersect(s.uids))
+	}
+	m.setPlan(p)
+	return p, nil
+}
+
+// findReturned finds, if the server lists UIDs again that the archive has from before
+// under the same UIDVALIDITY, which messages those were.
+func (p *plan) findReturned(a *archive.Archive, dir archive.MailboxDir, recorded state.Mailbox, uidValidity uint32) error {
+	mayReturn := slices.Contains(recorded.PastUIDValidities, uidValidity) || recorded.UIDValidity == uidValidity && recorded.Vanished ||
+		!p.uids.Gone.Intersect(p.Missing).Empty()
+	if !mayReturn {
+		return nil
+	}
+	view, _, err := a.Fold(dir)
+	if err != nil {
+		return err
+	}
+	p.returned = map[uint32]*archive.Message{}
+	for epoch, msg := range view.All() {
+		if epoch.UIDValidity == uidValidity && p.Missing.Contains(msg.UID) {
+			p.returned[msg.UID] = msg
+		}
+	}
+	return nil
+}
+
+// recordChanges records a new epoch, the messages that are gone, and the flags that
+// changed. It returns the batch to go on with, which is another one if batch was
+// full; after an error too.
+func (w *worker) recordChanges(ctx context.Context, m *mailboxRun, s *snapshot, p *plan, batch *archive.Batch) (*archive.Batch, error) {
+	if p.newEpoch {
+		batch.Record(archive.Event{Kind: archive.Opened, Name: m.name, UIDValidity: s.UIDValidity, Attrs: m.listed.Attrs})
+	}
+	if !p.Gone.Empty() {
+		batch.Record(archive.Event{Kind: archive.Gone, UIDs: p.Gone})
+	}
+	batch, err := w.recordFlags(ctx, m, s, p, batch)
+	if wire.Classify(err) == wire.ClassMessage { // a NO: the new messages are fetched all the same
+		m.markIncomplete(err)
+		err = nil
+	}
+	return batch, err
+}
+
+// enqueue queues the missing messages. The worker goes on with the same batch.
+// Others may take pieces of the mailbox once that batch is submitted: batches are
+// committed in order, and one that fails makes those after it fail, so that an epoch
+// stands in the journal before its messages.
+func (w *worker) enqueue(m *mailboxRun, s *snapshot, p *plan, batch *archive.Batch) {
+	m.countGone(p.uids.Archived.Intersect(p.Gone).Len(), p.uids.Archived.Len())
+	w.backoff.Reset()
+	w.run.queue.setOpener(m, w)
+	w.startBatch(m, batch)
+	w.run.expect(m, p.Missing.Len())
+	failedBefore := p.Missing.Intersect(p.uids.Failed)
+	missing := p.Missing.Subtract(failedBefore)
+	var certain uid.Set
+	for u := range missing.All() {
+		if w.run.isCertain(s.metadata[u]) {
+			certain.Add(u)
+		}
+	}
+	for _, t := range []task{
+		{uids: certain, metadata: s.metadata},
+		{uids: missing.Subtract(certain)},
+		{uids: failedBefore, order: orderFailedBefore},
+	} {
+		if !t.uids.Empty() {
+			t.mailbox, t.snapshot = m, s
+			w.run.add(t)
+		}
+	}
+}
