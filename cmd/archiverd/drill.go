@@ -3,31 +3,21 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/semaphore"
 
 	"archiverd/archive"
-	"archiverd/archive/history"
 	"archiverd/internal/config"
-	"archiverd/internal/daemon"
-	"archiverd/internal/imapd"
 	"archiverd/internal/safetext"
 	"archiverd/internal/session"
 	"archiverd/internal/setup"
-	"archiverd/internal/wire"
 	"archiverd/sync/drill"
-	"archiverd/sync/restore"
 )
 
 func (a *app) drillCommand() *cobra.Command {
@@ -116,11 +106,11 @@ func (a *app) drill(ctx context.Context, sample, to, into string, names []string
 	defer stop()
 	results := []drill.Result{}
 	for _, name := range names {
-		d, err := newDrill(r, name, take)
+		d, err := drill.New(r, name)
 		if err != nil {
 			return err
 		}
-		d.Log = log
+		d.Sample, d.Named, d.Log = take.Of, take.String(), log
 		if scratch != nil {
 			d.Scratch, d.To, d.Into, d.Slots = nil, scratch, into, slots
 		}
@@ -131,7 +121,7 @@ func (a *app) drill(ctx context.Context, sample, to, into string, names []string
 		if errors.Is(err, drill.ErrInterrupted) {
 			break
 		}
-		if err := daemon.SaveDrill(statePath, result); err != nil {
+		if err := drill.Save(statePath, result); err != nil {
 			fmt.Fprintln(a.err, "archiverd: warning: "+safetext.Text(err.Error())+"; status will not show this drill")
 		}
 	}
@@ -172,59 +162,4 @@ func drillNames(r *archive.Archive, cfg *config.Config, names []string) ([]strin
 		dirs = slices.DeleteFunc(dirs, func(d string) bool { return d == archive.Escape(name) })
 	}
 	return append(names, dirs...), nil
-}
-
-// newDrill is a drill of what the archive has of an account as on its server.
-func newDrill(r *archive.Archive, name string, sample config.Sample) (*drill.Job, error) {
-	d := &drill.Job{Account: name, Open: r.OpenFile, Sample: sample.Of, Named: sample.String(), Scratch: newScratch}
-	s := history.Selection{Account: archive.Escape(name)}
-	for sel, err := range history.Select(r, s) {
-		if sel == nil {
-			return nil, err
-		}
-		box := sel.Mailbox // and not sel, whose messages need not be held until then
-		d.Sources = append(d.Sources, drill.Source{
-			Source:   restore.Source{Account: name, Name: sel.Name, Load: func() ([]restore.Item, error) { return load(r, box, s) }},
-			Messages: len(sel.Messages),
-			Err:      err,
-		})
-	}
-	return d, nil
-}
-
-// newScratch starts a throw-away server on the loopback interface. Nobody else
-// can log in to it: its password never leaves the process.
-func newScratch(delimiter string) (drill.Server, error) {
-	const username = "drill"
-	password := rand.Text()
-	cert, err := imapd.SelfSigned()
-	if err != nil {
-		return drill.Server{}, err
-	}
-	d, _ := utf8.DecodeRuneInString(delimiter)
-	server := imapd.New(imapd.Options{TLS: cert.Server, Delimiter: d, SpoolDir: spoolDir()})
-	server.AddUser(username, password)
-	addr, err := server.Listen("127.0.0.1:0")
-	if err != nil {
-		return drill.Server{}, errors.Join(err, server.Close())
-	}
-	host, _, _ := strings.Cut(addr, ":")
-	return drill.Server{Close: server.Close, Account: session.Account{
-		Name: "the throw-away server",
-		Wire: wire.Options{Address: addr, TLS: &tls.Config{RootCAs: cert.Roots, ServerName: host, MinVersion: tls.VersionTLS13}},
-		Auth: func(context.Context) (wire.Auth, error) {
-			return wire.Auth{Username: username, Password: []byte(password)}, nil
-		},
-		Connections: 2,
-	}}, nil
-}
-
-// spoolDir is where large messages lie for a moment: on a disk, if there is a
-// place for such files, as /tmp may be memory (file-hierarchy(7)).
-func spoolDir() string {
-	const disk = "/var/tmp"
-	if info, err := os.Stat(disk); err == nil && info.IsDir() && os.Getenv("TMPDIR") == "" {
-		return disk
-	}
-	return os.TempDir()
 }

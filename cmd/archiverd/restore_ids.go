@@ -65,11 +65,11 @@ func (n *named) load(r *archive.Archive) ([]restore.Item, error) {
 			continue
 		}
 		if i, twice := at[m.Path]; twice {
-			items[i] = item(n.Mailbox, m)
+			items[i] = restore.NewItem(n.Mailbox, m)
 			continue
 		}
 		at[m.Path] = len(items)
-		items = append(items, item(n.Mailbox, m))
+		items = append(items, restore.NewItem(n.Mailbox, m))
 	}
 	if len(items) < len(wanted) && !n.at.IsZero() {
 		return nil, fmt.Errorf("mailbox %s: %s was not archived yet at %s", n.Mailbox.Dir, n.Paths[0], localTime(n.at))

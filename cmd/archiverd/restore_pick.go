@@ -144,8 +144,7 @@ func (p *picked) account(f restoreFlags, s history.Selection) error {
 			continue
 		}
 		messages += len(sel.Messages)
-		box := sel.Mailbox // and not sel, whose messages need not be held until then
-		p.sources = append(p.sources, restore.Source{Account: dir, Name: sel.Name, Load: func() ([]restore.Item, error) { return load(p.archive, box, s) }})
+		p.sources = append(p.sources, restore.SelectedSource(p.archive, dir, sel.Name, sel.Mailbox, s))
 	}
 	if err := f.missing(dir, names); err != nil {
 		return err
@@ -161,24 +160,6 @@ func (p *picked) account(f restoreFlags, s history.Selection) error {
 		return p.nothing(f, s)
 	}
 	return nil
-}
-
-// load is Source.Load of a mailbox of the archive.
-func load(r *archive.Archive, b archive.MailboxDir, s history.Selection) ([]restore.Item, error) {
-	sel, err := history.SelectMailbox(r, b, s)
-	if err != nil || sel == nil {
-		return nil, err
-	}
-	items := make([]restore.Item, len(sel.Messages))
-	for i, m := range sel.Messages {
-		items[i] = item(b, m)
-	}
-	return items, nil
-}
-
-// item is a message of the archive as package sync takes it.
-func item(b archive.MailboxDir, m *archive.Message) restore.Item {
-	return restore.Item{ID: b.ID(m), Size: m.Size, Sum: m.Sum, InternalDate: m.InternalDate, Flags: m.Flags}
 }
 
 // fromAccount is the directory of the account to restore from.

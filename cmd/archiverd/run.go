@@ -21,7 +21,7 @@ It tells systemd (Type=notify) when it is ready, what it does, and that it lives
 			if err != nil {
 				return err
 			}
-			d := &daemon.Daemon{Version: version(), Log: a.logger(cfg), Load: a.load, NewDrill: newDrill}
+			d := &daemon.Daemon{Version: version(), Log: a.logger(cfg), Load: a.load}
 			return d.Run(cmd.Context(), cfg)
 		},
 	}

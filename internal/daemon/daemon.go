@@ -18,7 +18,6 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
-	"archiverd/archive"
 	"archiverd/internal/config"
 	"archiverd/internal/schedule"
 	"archiverd/internal/setup"
@@ -32,8 +31,6 @@ type Daemon struct {
 	Log     *slog.Logger
 	// Load reads the configuration again, when SIGHUP comes.
 	Load func() (*config.Config, error)
-	// NewDrill makes the restore rehearsal of an account of the archive.
-	NewDrill func(r *archive.Archive, account string, sample config.Sample) (*drill.Job, error)
 
 	parts   *setup.Parts        // SetConfig and Job under mu; constant otherwise
 	sched   *schedule.Scheduler // has its own mutex

@@ -51,12 +51,12 @@ func (d *Daemon) runDrills(ctx context.Context, cfg *config.Config) {
 // the drill was interrupted.
 func (d *Daemon) runDrill(ctx context.Context, cfg *config.Config, r *archive.Archive, account string) bool {
 	log := d.Log.With(logkey.Account, account)
-	job, err := d.NewDrill(r, account, cfg.Drill.Sample)
+	job, err := drill.New(r, account)
 	if err != nil {
 		log.Error("the drill could not begin", logkey.Error, err)
 		return true
 	}
-	job.Log = log
+	job.Sample, job.Named, job.Log = cfg.Drill.Sample.Of, cfg.Drill.Sample.String(), log
 	d.setDrill(job)
 	result, err := job.Run(ctx)
 	d.setDrill(nil)
@@ -64,19 +64,10 @@ func (d *Daemon) runDrill(ctx context.Context, cfg *config.Config, r *archive.Ar
 	if errors.Is(err, drill.ErrInterrupted) {
 		return false
 	}
-	if err := SaveDrill(cfg.State.Path, result); err != nil {
+	if err := drill.Save(cfg.State.Path, result); err != nil {
 		log.Warn("status will not show this drill", logkey.Error, err)
 	}
 	return true
-}
-
-// SaveDrill stores the result of a drill for the status report, unless the account has
-// nothing archived.
-func SaveDrill(statePath string, result drill.Result) error {
-	if result.Archived == 0 && result.OK() {
-		return nil
-	}
-	return drill.Save(statePath, result)
 }
 
 // setDrill sets the drill under way; nil: none.

@@ -13,7 +13,6 @@ import (
 
 	"archiverd/internal/progress"
 	"archiverd/internal/session"
-	"archiverd/sync/restore"
 )
 
 // ErrInterrupted is returned by a drill that was stopped: it says nothing
@@ -48,20 +47,6 @@ type Job struct {
 	Log *slog.Logger
 
 	meter progress.Meter
-}
-
-// Source is a mailbox to take messages of.
-type Source struct {
-	restore.Source
-	Messages int // how many Load will return
-	// Err is why the mailbox can't be read, or not whole.
-	Err error
-}
-
-// Server is a server that is thrown away.
-type Server struct {
-	Account session.Account
-	Close   func() error
 }
 
 // Progress is how far the drill has come.

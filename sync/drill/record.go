@@ -65,10 +65,13 @@ func (d *Result) OK() bool { return d.Error == "" && d.Differing == 0 }
 // drillsPath is the file with the results of the drills.
 func drillsPath(statePath string) string { return statePath + ".drills" }
 
-// Save stores a drill in the place of the account's last one. The other
+// Save stores a result in the place of the account's last one. The other
 // accounts' stay, whoever else stores theirs at the same time; a file that can't
 // be read is made anew.
 func Save(statePath string, d Result) (err error) {
+	if d.Archived == 0 && d.OK() {
+		return nil // the account has nothing archived: it has no drill to show
+	}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("store the result of the drill: %w", err)

@@ -8,29 +8,9 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"archiverd/archive"
 	"archiverd/internal/progress"
 	"archiverd/internal/session"
 )
-
-// Source is a mailbox to restore, as it is in the archive, or made of files.
-type Source struct {
-	Account string       // whose it was, for people
-	Name    archive.Name // what it was called
-	// Load returns its messages in the order in which they are to be appended.
-	// It is called for the plan and again for the run, from several goroutines
-	// for different sources.
-	Load func() ([]Item, error)
-}
-
-// Item is a message to restore.
-type Item struct {
-	ID           string // its path in the archive, or of the file
-	Size         int64  // octets
-	Sum          archive.Sum
-	InternalDate time.Time // with the zone it had; zero: none
-	Flags        []string
-}
 
 // Mapping gives a mailbox, and those below it, another name.
 type Mapping struct {
