@@ -11,8 +11,8 @@ import (
 	"archiverd/archive"
 )
 
-// CatchUp brings the database up to the journals, and makes it anew where that
-// shows that it is damaged. The notes are as OpenStale's.
+// CatchUp applies what the journals have more than the database, and rebuilds the
+// database if it turns out to be damaged. The notes are for people.
 func (db *DB) CatchUp() (notes []string, err error) {
 	notes, err = db.catchUpAll()
 	if errors.Is(err, ErrDamaged) {
@@ -24,10 +24,9 @@ func (db *DB) CatchUp() (notes []string, err error) {
 	return notes, err
 }
 
-// catchUpAll folds in what the journals of the whole archive have beyond what
-// the database knows.
+// catchUpAll is CatchUp without rebuilding.
 func (db *DB) catchUpAll() (notes []string, err error) {
-	boxes, err := db.w.Mailboxes("")
+	dirs, err := db.w.Mailboxes("")
 	if err != nil {
 		return nil, err
 	}
@@ -35,8 +34,8 @@ func (db *DB) catchUpAll() (notes []string, err error) {
 	defer db.applyMu.Unlock()
 	db.mu.RLock()
 	bolt, r := db.bolt, db.buffer
-	notes, err = db.dropMissing(bolt, boxes)
-	for _, b := range boxes {
+	notes, err = db.dropMissing(bolt, dirs)
+	for _, b := range dirs {
 		if err != nil {
 			break
 		}
@@ -51,17 +50,17 @@ func (db *DB) catchUpAll() (notes []string, err error) {
 	return notes, err
 }
 
-// dropMissing drops what is known of mailboxes that have no journal any more: what
-// they held is not in the archive.
-func (db *DB) dropMissing(bolt *bbolt.DB, boxes []archive.MailboxDir) (notes []string, err error) {
-	there := map[string]bool{}
-	for _, b := range boxes {
-		there[b.Dir] = true
+// dropMissing deletes the parts of mailboxes whose journal is gone: their messages are
+// not in the archive.
+func (db *DB) dropMissing(bolt *bbolt.DB, dirs []archive.MailboxDir) (notes []string, err error) {
+	existing := map[string]bool{}
+	for _, b := range dirs {
+		existing[b.Dir] = true
 	}
 	var lost [][]byte
 	err = viewBolt(bolt, func(tx *bbolt.Tx) error {
 		return tx.Bucket(mailboxesBucket).ForEachBucket(func(dir []byte) error {
-			if !there[string(dir)] {
+			if !existing[string(dir)] {
 				lost = append(lost, slices.Clone(dir))
 			}
 			return nil
@@ -84,52 +83,52 @@ func (db *DB) dropMissing(bolt *bbolt.DB, boxes []archive.MailboxDir) (notes []s
 	return notes, err
 }
 
-// maxReplayEvents is how many events one transaction folds in where a journal is read
-// from its start.
+// maxReplayEvents is the most events of one transaction when a journal is applied from
+// its start.
 const maxReplayEvents = 10000
 
-// catchUp folds in what the journal of b has behind what is applied. Where
-// that is not a place in the journal (the archive was put back from a backup,
-// or damaged) the mailbox's part of the index is dropped and filled again, and
-// a note says so. A corrupt journal is folded in as far as its seals hold.
+// catchUp applies what the journal of b has after the position that is applied. If that
+// is no position of the journal (the archive was restored from a backup, or is damaged),
+// the mailbox's part is deleted and made anew, and a note says so. A corrupt journal is
+// applied up to its last good seal, and a note says where it is corrupt.
 func (db *DB) catchUp(r *indexBuffer, b archive.MailboxDir) (notes []string, err error) {
 	bolt := r.bolt
-	var info Mailbox
+	var record Mailbox
 	known := false
 	err = viewBolt(bolt, func(tx *bbolt.Tx) error {
-		if box := tx.Bucket(mailboxesBucket).Bucket([]byte(b.Dir)); box != nil {
+		if bucket := tx.Bucket(mailboxesBucket).Bucket([]byte(b.Dir)); bucket != nil {
 			known = true
-			info, err = getMailbox(box)
+			record, err = getMailbox(bucket)
 		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	at, size, err := db.w.HasPosition(b, info.Journal, info.Applied)
+	at, size, err := db.w.HasPosition(b, record.Journal, record.Applied)
 	if err != nil {
 		return nil, err
 	}
 	if !at {
-		notes = append(notes, fmt.Sprintf("mailbox %s: the journal is not the one that the state database knows (%d octets of it were folded in, it has %d): was the archive put back from a backup? Its index is made anew", b.Dir, info.Applied.Offset, size))
-		info = Mailbox{}
+		notes = append(notes, fmt.Sprintf("mailbox %s: the journal is not the one that the state database knows (%d octets of it were folded in, it has %d): was the archive put back from a backup? Its index is made anew", b.Dir, record.Applied.Offset, size))
+		record = Mailbox{}
 	}
-	if known && info.Applied.Offset == 0 { // to be dropped, or a refill that did not end
+	if known && record.Applied.Offset == 0 { // of another journal, or not applied to its end
 		if err := updateBolt(bolt, func(tx *bbolt.Tx) error { return tx.Bucket(mailboxesBucket).DeleteBucket([]byte(b.Dir)) }); err != nil {
 			return notes, fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 	}
-	if size == info.Applied.Offset {
+	if size == record.Applied.Offset {
 		return notes, nil
 	}
-	if err := db.w.EnsureDurable(b, info.Applied); err != nil && !errors.Is(err, archive.ErrCorrupt) {
+	if err := db.w.EnsureDurable(b, record.Applied); err != nil && !errors.Is(err, archive.ErrCorrupt) {
 		return notes, err
 	}
-	more, err := replay(r, db.w, b, info.Applied)
+	more, err := replay(r, db.w, b, record.Applied)
 	return append(notes, more...), err
 }
 
-// replay folds the journal of b in, from a position on.
+// replay applies the journal of b from a position on.
 func replay(r *indexBuffer, w *archive.Writer, b archive.MailboxDir, from archive.Position) (notes []string, err error) {
 	c := Change{Mailbox: b, From: from}
 	flush := func(to archive.Position) error {
@@ -140,8 +139,9 @@ func replay(r *indexBuffer, w *archive.Writer, b archive.MailboxDir, from archiv
 		c = Change{Mailbox: b, From: to, Events: c.Events[:0]}
 		return nil
 	}
-	// A whole journal is applied in parts, which carry the start's position and
-	// only with the last the end's: what does not come to its end starts again.
+	// A journal that is applied from its start is applied in parts. Only the last part
+	// moves the applied position from the start to the end: after an interruption
+	// catchUp starts again.
 	end, err := w.Replay(b, from, func(e archive.Event) error {
 		c.Events = append(c.Events, e)
 		if from.Offset > 0 || len(c.Events) < maxReplayEvents {

@@ -1,19 +1,3 @@
-// Package state keeps the state database: an index over an archive's journals
-// that answers the one question of a sync, which UIDs a mailbox has that the
-// archive has not.
-//
-// Nothing in it is true but what a journal says. Each mailbox's part holds how
-// much of the journal is folded in, in the same transaction as what that much
-// says, so that committing, recovering after a crash and rebuilding after a
-// loss are one function: [DB.CatchUp], from there or from the start. Beside
-// that stand a cursor a mailbox (what the server said when the mailbox was last
-// complete), the last runs of each account and what it received in the last
-// day, which a loss of the database costs: the next run then looks at every
-// mailbox, and downloads nothing; a daily limit may be passed once.
-//
-// A bbolt transaction that failed can stay visible, and a damaged file can
-// fault in the middle of a read; so after any error of bbolt's the database is
-// not used any more until [DB.Rebuild] has made it anew.
 package state
 
 import (
@@ -41,27 +25,27 @@ var (
 	errPanic = errors.New("bbolt panicked")
 )
 
-// DB is the state database of one archive, opened for writing. Its methods may
-// be called from several goroutines. Close releases it.
+// DB is the state database of one archive, opened for writing. Its methods may be
+// called from several goroutines. The caller closes it.
 type DB struct {
 	path string
 	w    *archive.Writer
 
-	applyMu gosync.Mutex // held while journals are folded in; before mu
+	applyMu gosync.Mutex // held while events are applied; locked before mu
 
-	mu          gosync.RWMutex // held for writing while the file is swapped
+	mu          gosync.RWMutex // guards the fields below; locked for writing while the file is replaced
 	bolt        *bbolt.DB
 	buffer      *indexBuffer // of bolt
 	broken      bool
-	bboltLocked bool // a panic left bbolt's locks held: the file can't be closed
+	bboltLocked bool // a panic in bbolt left its locks locked: closing the file would wait for ever
 	rebuilt     bool // Rebuild has made the file since OpenStale was called
 
-	trafficMu gosync.Mutex // of traffic
+	trafficMu gosync.Mutex // guards traffic; no transaction runs under it
 	traffic   map[string]*accountTraffic
 }
 
-// ArchiveID is the id of the archive that the database at path is of, empty if
-// there is none that can be read.
+// ArchiveID returns the ID of the archive that the database at path belongs to; empty if
+// there is no database or it can't be read.
 func ArchiveID(path string) string {
 	r, err := OpenReader(path)
 	if err != nil {
@@ -69,7 +53,7 @@ func ArchiveID(path string) string {
 	}
 	defer r.Close()
 	id := ""
-	_ = viewBolt(r.bolt, func(tx *bbolt.Tx) error { // unreadable: no id is known
+	_ = viewBolt(r.bolt, func(tx *bbolt.Tx) error { // an error means that there is no ID
 		if b := tx.Bucket(metaBucket); b != nil {
 			id = string(b.Get(archiveKey))
 		}
@@ -78,17 +62,17 @@ func ArchiveID(path string) string {
 	return id
 }
 
-// OpenStale opens the database at path for the archive of w. It does not read
-// what the journals have since: call CatchUp before anything but Runs and Traffic.
-// A database that is missing, damaged or of another layout is rebuilt. The error
-// is ErrLocked while another process has it open. The notes are for people: what
-// was rebuilt, and why.
+// OpenStale opens the database at path for the archive of w. It does not apply what the
+// journals have more: call CatchUp before anything but Runs and Traffic. A database that
+// is missing, damaged or of another layout is rebuilt. The error is ErrLocked while
+// another process has it open. The notes tell people what was rebuilt, and why. The
+// caller closes the database.
 func OpenStale(path string, w *archive.Writer) (db *DB, notes []string, err error) {
 	db = &DB{path: path, w: w}
 	db.bolt, err = openBolt(path, false)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if boxes, err := w.Mailboxes(""); err == nil && len(boxes) == 0 {
+		if dirs, err := w.Mailboxes(""); err == nil && len(dirs) == 0 {
 			break // a new archive
 		}
 		notes = append(notes, fmt.Sprintf("no state database at %s: making it from the journals", path))
@@ -113,10 +97,12 @@ func OpenStale(path string, w *archive.Writer) (db *DB, notes []string, err erro
 	return db, notes, nil
 }
 
-// initialMapSize is what the file grows to at once, in octets that cost no disk
-// space: bbolt would double it from 32 KiB, with an fsync each time.
+// initialMapSize is the size of the memory map in octets, which cost no disk space:
+// bbolt would otherwise double it from 32 KiB on, with an fsync each time.
 const initialMapSize = 4 << 20
 
+// openBolt opens an existing file. The error is ErrLocked while another process has it
+// open.
 func openBolt(path string, readOnly bool) (b *bbolt.DB, err error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, err
@@ -129,8 +115,8 @@ func openBolt(path string, readOnly bool) (b *bbolt.DB, err error) {
 	return b, err
 }
 
-// recoverFault turns a fault or panic in the code after it, from a damaged file in
-// memory, into ErrDamaged. Call its result deferred.
+// recoverFault turns a panic or a memory fault in the code after it, as a damaged file
+// causes them, into ErrDamaged. Use it as defer recoverFault(&err)().
 func recoverFault(err *error) func() {
 	old := debug.SetPanicOnFault(true)
 	return func() {
@@ -148,16 +134,17 @@ func (db *DB) Close() error {
 	return db.close()
 }
 
+// close is Close for a caller that holds mu.
 func (db *DB) close() error {
-	b, stuck := db.bolt, db.bboltLocked
+	b, locked := db.bolt, db.bboltLocked
 	db.bolt, db.bboltLocked = nil, false
-	if b == nil || stuck {
-		return nil // the process's end closes a stuck one; a new file takes its place
+	if b == nil || locked {
+		return nil // the end of the process closes the file; Rebuild replaces it
 	}
 	return b.Close()
 }
 
-// Broken says that the database must be rebuilt before it serves again.
+// Broken reports whether the database must be rebuilt before it can be used.
 func (db *DB) Broken() bool {
 	db.mu.RLock()
 	defer db.mu.RUnlock()
@@ -171,13 +158,13 @@ func (db *DB) IsRebuilt() bool {
 	return db.rebuilt
 }
 
-// view runs a read transaction. After ErrDamaged the database is broken.
+// view runs a read transaction. If it returns ErrDamaged, the database is broken.
 func (db *DB) view(fn func(*bbolt.Tx) error) error {
 	return db.withBolt(func(b *bbolt.DB, _ *indexBuffer) error { return viewBolt(b, fn) })
 }
 
-// viewIndexes runs a read transaction that looks into the indexes, and at what they have
-// yet to take in.
+// viewIndexes runs a read transaction on the indexes; fn gets the entries that are not
+// merged into them yet too.
 func (db *DB) viewIndexes(fn func(*bbolt.Tx, *indexBuffer) error) error {
 	return db.withBolt(func(b *bbolt.DB, r *indexBuffer) error {
 		if err := r.rLockLoaded(); err != nil {
@@ -188,7 +175,7 @@ func (db *DB) viewIndexes(fn func(*bbolt.Tx, *indexBuffer) error) error {
 	})
 }
 
-// withBolt has fn read the open file. After ErrDamaged the database is broken.
+// withBolt calls fn with the open file. If fn returns ErrDamaged, the database is broken.
 func (db *DB) withBolt(fn func(*bbolt.DB, *indexBuffer) error) error {
 	db.mu.RLock()
 	b, broken := db.bolt, db.broken
@@ -203,7 +190,7 @@ func (db *DB) withBolt(fn func(*bbolt.DB, *indexBuffer) error) error {
 	return err
 }
 
-// markBroken marks the database as broken, unless it was made anew since.
+// markBroken marks the database as broken, unless b has been replaced meanwhile.
 func (db *DB) markBroken(b *bbolt.DB, err error) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -213,13 +200,14 @@ func (db *DB) markBroken(b *bbolt.DB, err error) {
 	}
 }
 
+// viewBolt runs a read transaction on a file.
 func viewBolt(b *bbolt.DB, fn func(*bbolt.Tx) error) (err error) {
 	defer recoverFault(&err)()
 	return b.View(fn)
 }
 
-// update runs a write transaction, which takes what was spent along. After any
-// error the database is broken: what failed may be visible all the same.
+// update runs a write transaction, which stores unsaved traffic too. After any error the
+// database is broken, because the failed transaction may stay visible.
 func (db *DB) update(fn func(*bbolt.Tx) error) error {
 	db.mu.RLock()
 	b, broken := db.bolt, db.broken
@@ -244,6 +232,7 @@ func (db *DB) update(fn func(*bbolt.Tx) error) error {
 	return err
 }
 
+// updateBolt runs a write transaction on a file.
 func updateBolt(b *bbolt.DB, fn func(*bbolt.Tx) error) (err error) {
 	defer recoverFault(&err)()
 	return b.Update(fn)

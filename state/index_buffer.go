@@ -12,24 +12,25 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// maxBufferedEntries is how many entries are left in it, two for most messages.
+// maxBufferedEntries is the most entries that stay unmerged; most messages have two.
 const maxBufferedEntries = 20_000
 
-// entry is one of an index: of that of sizes and dates of an account, or with
-// account "" of that of sums.
+// entry is an entry of an index: of the account's bucket in candidatesBucket or, with
+// account "", of sumsBucket.
 type entry struct {
 	account    string
 	key, value []byte
 }
 
-// appendTo appends the entry's octets.
+// appendTo appends the encoded entry.
 func (e *entry) appendTo(b []byte) []byte {
 	b = append(binary.AppendUvarint(b, uint64(len(e.account))), e.account...)
 	b = append(binary.AppendUvarint(b, uint64(len(e.key))), e.key...)
 	return append(binary.AppendUvarint(b, uint64(len(e.value))), e.value...)
 }
 
-// decodeEntry reads the first entry of b, of which it holds parts, and returns what follows.
+// decodeEntry decodes the first entry of b and returns the rest of b. The entry refers to
+// the octets of b.
 func decodeEntry(b []byte) (e entry, rest []byte, ok bool) {
 	var part [3][]byte
 	for i := range part {
@@ -42,7 +43,7 @@ func decodeEntry(b []byte) (e entry, rest []byte, ok bool) {
 	return entry{string(part[0]), part[1], part[2]}, b, true
 }
 
-// lookupPrefix is how much of the entry's key it is looked up by.
+// lookupPrefix is the beginning of the entry's key that it is looked up by.
 func (e *entry) lookupPrefix() []byte {
 	if e.account == "" {
 		return e.key[:min(sumLength, len(e.key))]
@@ -50,22 +51,30 @@ func (e *entry) lookupPrefix() []byte {
 	return e.key[:min(keyLength, len(e.key))]
 }
 
-// indexBuffer are the entries of bufferBucket in memory, some 70 octets each. One who looks
-// up holds the mutex for reading until the transaction has begun that he reads the
-// indexes in: what has left the one is then in the others.
+// indexBuffer is bufferBucket in memory, some 70 octets per entry: the entries that are
+// not merged into sumsBucket and candidatesBucket yet, in groups, one per transaction. A
+// lookup reads the buffer and the indexes.
+//
+// Sums have no order, and dates often have none: put into the indexes one by one, each
+// message would change a page of both. Thousands that are merged in the order of their
+// keys share pages.
+//
+// A lookup holds mu for reading until its transaction has begun: entries that are merged
+// meanwhile are then in one of both.
 type indexBuffer struct {
 	bolt       *bbolt.DB
-	maxEntries int // entries that are left, maxBufferedEntries but in tests
+	maxEntries int // maxBufferedEntries, except in tests
 
-	mu     gosync.RWMutex
-	loaded bool
+	mu     gosync.RWMutex // guards the fields below
+	loaded bool           // the fields below are filled from bufferBucket
 	seed   maphash.Seed
-	groups [][]byte         // one a transaction
-	refs   []entryRef       // of each entry, as they came
-	heads  map[uint64]int32 // by what hashes of prefixes are, the last such in at
+	groups [][]byte         // encoded entries, one group per transaction
+	refs   []entryRef       // of all entries, oldest first
+	heads  map[uint64]int32 // by the hash of account and lookupPrefix, the newest such entry in refs
 }
 
-// entryRef is where an entry begins, and which one before has the same hash, -1 for none.
+// entryRef is where an encoded entry begins, and the index in refs of the entry before it
+// with the same hash, -1 if there is none.
 type entryRef struct {
 	group, offset uint32
 	previous      int32
@@ -75,19 +84,21 @@ func newIndexBuffer(bolt *bbolt.DB) *indexBuffer {
 	return &indexBuffer{bolt: bolt, maxEntries: maxBufferedEntries, seed: maphash.MakeSeed(), heads: map[uint64]int32{}}
 }
 
-// update runs a write transaction.
+// update runs a write transaction on the file that the buffer belongs to.
 func (r *indexBuffer) update(fn func(*bbolt.Tx) error) error { return updateBolt(r.bolt, fn) }
 
+// hash is the key of heads.
 func (r *indexBuffer) hash(account string, prefix []byte) uint64 {
 	var h maphash.Hash
 	h.SetSeed(r.seed)
 	h.WriteString(account)
-	h.WriteByte(0) // which no account's directory has
+	h.WriteByte(0) // no account's directory has one
 	h.Write(prefix)
 	return h.Sum64()
 }
 
-// rLockLoaded reads the entries, if they are not known, and holds the mutex for reading.
+// rLockLoaded locks mu for reading, with the entries loaded. After an error mu is not
+// locked.
 func (r *indexBuffer) rLockLoaded() error {
 	for r.mu.RLock(); !r.loaded; r.mu.RLock() {
 		r.mu.RUnlock()
@@ -98,13 +109,14 @@ func (r *indexBuffer) rLockLoaded() error {
 	return nil
 }
 
+// load reads the entries from bufferBucket, unless they are loaded.
 func (r *indexBuffer) load() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.loaded {
 		return nil
 	}
-	r.reset() // half of them
+	r.reset() // an earlier load may have failed halfway
 	err := viewBolt(r.bolt, func(tx *bbolt.Tx) error {
 		return tx.Bucket(bufferBucket).ForEach(func(_, group []byte) error { return r.addGroup(slices.Clone(group)) })
 	})
@@ -112,17 +124,18 @@ func (r *indexBuffer) load() error {
 	return err
 }
 
-// reset forgets the entries.
+// reset removes all entries. The caller holds mu.
 func (r *indexBuffer) reset() {
 	r.groups, r.refs = nil, nil
 	clear(r.heads)
 }
 
-// updateFunc runs a write transaction.
+// updateFunc runs a write transaction: DB.update, or indexBuffer.update while the
+// database is not in use yet.
 type updateFunc func(func(*bbolt.Tx) error) error
 
-// apply folds changes into the database in one transaction, and puts the entries in
-// their places where there are too many.
+// apply applies changes in one transaction, and merges the entries if there are more than
+// maxEntries.
 func (r *indexBuffer) apply(update updateFunc, changes ...Change) error {
 	var group []byte
 	err := update(func(tx *bbolt.Tx) (err error) {
@@ -142,7 +155,7 @@ func (r *indexBuffer) apply(update updateFunc, changes ...Change) error {
 	return r.merge(r.maxEntries, update)
 }
 
-// storeGroup stores the entries of a transaction in it.
+// storeGroup stores the entries of a transaction in bufferBucket.
 func storeGroup(tx *bbolt.Tx, group []byte) error {
 	if len(group) == 0 {
 		return nil
@@ -155,46 +168,46 @@ func storeGroup(tx *bbolt.Tx, group []byte) error {
 	return b.Put(binary.BigEndian.AppendUint64(nil, n), group)
 }
 
-// addCommitted takes the entries of a transaction that has been committed.
+// addCommitted adds the entries of a transaction that has been committed.
 func (r *indexBuffer) addCommitted(group []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.loaded || len(group) == 0 {
-		return nil // it will be read
+		return nil // load will read them
 	}
 	return r.addGroup(group)
 }
 
-// addGroup takes the entries of a transaction, under the mutex.
+// addGroup adds the entries of a transaction. The caller holds mu.
 func (r *indexBuffer) addGroup(group []byte) error {
 	number := uint32(len(r.groups))
 	r.groups = append(r.groups, group)
 	for rest := group; len(rest) > 0; {
 		offset := uint32(len(group) - len(rest))
-		e, behind, ok := decodeEntry(rest)
+		e, after, ok := decodeEntry(rest)
 		if !ok {
-			return fmt.Errorf("%w: recent entries that can't be read", ErrDamaged)
+			return fmt.Errorf("%w: index entries that can't be read", ErrDamaged)
 		}
-		rest = behind
+		rest = after
 		h := r.hash(e.account, e.lookupPrefix())
-		before, ok := r.heads[h]
+		previous, ok := r.heads[h]
 		if !ok {
-			before = -1
+			previous = -1
 		}
 		r.heads[h] = int32(len(r.refs))
-		r.refs = append(r.refs, entryRef{number, offset, before})
+		r.refs = append(r.refs, entryRef{number, offset, previous})
 	}
 	return nil
 }
 
-// entryAt is the one at a spot.
+// entryAt decodes the entry at s.
 func (r *indexBuffer) entryAt(s entryRef) entry {
-	e, _, _ := decodeEntry(r.groups[s.group][s.offset:]) // add has read it
+	e, _, _ := decodeEntry(r.groups[s.group][s.offset:]) // addGroup has decoded it
 	return e
 }
 
-// withPrefix are the entries whose prefix is that one, the last first. Whoever ranges over
-// them holds the mutex; the octets stay as they are.
+// withPrefix yields the entries of an account whose lookupPrefix is prefix, newest first.
+// The caller holds mu during the iteration; the octets of the entries never change.
 func (r *indexBuffer) withPrefix(account string, prefix []byte) iter.Seq[entry] {
 	return func(yield func(entry) bool) {
 		i, ok := r.heads[r.hash(account, prefix)]

@@ -8,8 +8,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// sortedEntries are all entries in the order of their indexes; of those with one key the
-// last alone, which counts.
+// sortedEntries returns all entries in the order of the indexes, and of entries with the
+// same key the newest only.
 func (r *indexBuffer) sortedEntries() []entry {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -24,16 +24,16 @@ func (r *indexBuffer) sortedEntries() []entry {
 	return slices.CompactFunc(all, func(a, b entry) bool { return a.account == b.account && bytes.Equal(a.key, b.key) })
 }
 
-// merge puts the entries in their places, if there are more than most, in several
-// transactions of update's. Until the last they stay in bufferBucket as well: a crash
-// costs the work alone.
-func (r *indexBuffer) merge(most int, update updateFunc) error {
+// merge moves the entries into the indexes if there are more than limit, in several
+// transactions. They stay in bufferBucket until the last one: after a crash all are
+// merged again.
+func (r *indexBuffer) merge(limit int, update updateFunc) error {
 	if err := r.rLockLoaded(); err != nil {
 		return err
 	}
 	n := len(r.refs)
 	r.mu.RUnlock()
-	if n <= most {
+	if n <= limit {
 		return nil
 	}
 	entries := r.sortedEntries()
@@ -64,13 +64,13 @@ func (r *indexBuffer) merge(most int, update updateFunc) error {
 	return nil
 }
 
-// entriesPerTransaction is how many of n entries, in their order, one transaction takes: bbolt holds
-// every page that it touches in memory. No more than about half of all pages are of an index,
-// and so many neighbours lie on no more pages than are their share.
+// entriesPerTransaction returns how many of n sorted entries one transaction merges: about
+// as many as change 500 pages, because bbolt holds every changed page in memory. An index
+// has about half of all pages, and neighbouring entries share them evenly.
 func entriesPerTransaction(tx *bbolt.Tx, n int) int {
-	const most = 500
+	const maxPages = 500
 	pages := int(tx.Size()) / tx.DB().Info().PageSize / 2
-	return max(most, most*n/max(pages, 1))
+	return max(maxPages, maxPages*n/max(pages, 1))
 }
 
 // putIn puts the entry into its index.
@@ -82,6 +82,6 @@ func (e *entry) putIn(tx *bbolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	b.FillPercent = 0.9 // dates ascend, mostly
+	b.FillPercent = 0.9 // dates mostly ascend
 	return b.Put(e.key, e.value)
 }

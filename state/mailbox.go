@@ -9,13 +9,13 @@ import (
 	"archiverd/archive"
 )
 
-// Mailbox is what the database knows of a mailbox.
+// Mailbox is the record of a mailbox in the database.
 type Mailbox struct {
 	Account string       `json:"account"` // the account's directory
 	Name    archive.Name `json:"name"`
-	DirID   uint64       `json:"dir_id"` // stands for the directory in the index of sums
+	DirID   uint64       `json:"dir_id"` // stands for the directory in the indexes
 
-	// The journal, and how much of it is folded in.
+	// The journal, and how much of it is applied.
 	Journal string           `json:"journal"`
 	Applied archive.Position `json:"applied"`
 	Newer   bool             `json:"newer,omitempty"` // a newer archiverd wrote to it: read only
@@ -27,15 +27,15 @@ type Mailbox struct {
 	Failed            int      `json:"failed"`
 	Gone              int      `json:"gone"`
 	Vanished          bool     `json:"vanished,omitempty"`
-	Verified          int      `json:"verified,omitempty"`   // messages that were downloaded although they seemed known
-	Mistrusted        bool     `json:"mistrusted,omitempty"` // one of these had other octets: nothing here may be taken for known
-	UIDChecksum       uint64   `json:"uid_checksum"`         // XOR of the hashes of the epoch's UIDs, for bbolt's pages have none
+	Verified          int      `json:"verified,omitempty"`   // messages that were downloaded although they matched one of the archive
+	Mistrusted        bool     `json:"mistrusted,omitempty"` // one of these had other octets: messages of this mailbox must not be matched
+	UIDChecksum       uint64   `json:"uid_checksum"`         // XOR of the hashes of the UIDs' entries, because bbolt's pages have no checksum
 
 	Cursor Cursor `json:"cursor"`
 }
 
-// Cursor is what the server said of a mailbox when every UID of it was last
-// accounted for. The zero value: never.
+// Cursor is what the server said about a mailbox when a run last accounted for all its
+// UIDs. The zero value: no run has.
 type Cursor struct {
 	UIDValidity   uint32 `json:"uidvalidity,omitempty"`
 	UIDNext       uint32 `json:"uidnext,omitempty"`
@@ -45,72 +45,75 @@ type Cursor struct {
 	Limit         int64  `json:"limit,omitempty"`    // octets; 0: none
 }
 
-func getMailbox(box *bbolt.Bucket) (Mailbox, error) {
-	var info Mailbox
-	if err := json.Unmarshal(box.Get(recordKey), &info); err != nil {
-		return Mailbox{}, fmt.Errorf("%w: info of a mailbox: %w", ErrDamaged, err)
+// getMailbox reads the record of a mailbox's bucket.
+func getMailbox(bucket *bbolt.Bucket) (Mailbox, error) {
+	var record Mailbox
+	if err := json.Unmarshal(bucket.Get(recordKey), &record); err != nil {
+		return Mailbox{}, fmt.Errorf("%w: record of a mailbox: %w", ErrDamaged, err)
 	}
-	return info, nil
+	return record, nil
 }
 
-func putMailbox(box *bbolt.Bucket, info Mailbox) error {
-	text, err := json.Marshal(info)
+// putMailbox stores the record of a mailbox's bucket.
+func putMailbox(bucket *bbolt.Bucket, record Mailbox) error {
+	text, err := json.Marshal(record)
 	if err != nil {
 		return err
 	}
-	return box.Put(recordKey, text)
+	return bucket.Put(recordKey, text)
 }
 
-// Mailbox returns what is known of the mailbox in directory dir; false if nothing is.
-func (db *DB) Mailbox(dir string) (info Mailbox, ok bool, err error) {
+// Mailbox returns the record of the mailbox in directory dir; ok is false if there is
+// none.
+func (db *DB) Mailbox(dir string) (record Mailbox, ok bool, err error) {
 	err = db.view(func(tx *bbolt.Tx) error {
-		box := tx.Bucket(mailboxesBucket).Bucket([]byte(dir))
-		if box == nil {
+		bucket := tx.Bucket(mailboxesBucket).Bucket([]byte(dir))
+		if bucket == nil {
 			return nil
 		}
 		ok = true
-		info, err = getMailbox(box)
+		record, err = getMailbox(bucket)
 		return err
 	})
-	return info, ok, err
+	return record, ok, err
 }
 
-// Mailboxes returns what is known of every mailbox of an account, by directory.
+// Mailboxes returns the records of the mailboxes of an account, by directory.
 func (db *DB) Mailboxes(account string) (map[string]Mailbox, error) {
 	var out map[string]Mailbox
 	err := db.view(func(tx *bbolt.Tx) (err error) {
-		out, err = mailboxes(tx, account)
+		out, err = readMailboxes(tx, account)
 		return err
 	})
 	return out, err
 }
 
-func mailboxes(tx *bbolt.Tx, account string) (map[string]Mailbox, error) {
+func readMailboxes(tx *bbolt.Tx, account string) (map[string]Mailbox, error) {
 	out := map[string]Mailbox{}
-	boxes := tx.Bucket(mailboxesBucket)
-	err := boxes.ForEachBucket(func(dir []byte) error {
-		info, err := getMailbox(boxes.Bucket(dir))
-		if err == nil && info.Account == account {
-			out[string(dir)] = info
+	buckets := tx.Bucket(mailboxesBucket)
+	err := buckets.ForEachBucket(func(dir []byte) error {
+		record, err := getMailbox(buckets.Bucket(dir))
+		if err == nil && record.Account == account {
+			out[string(dir)] = record
 		}
 		return err
 	})
 	return out, err
 }
 
-// setCursors stores the cursors of mailboxes that a run has completed, by directory.
+// setCursors stores the cursors of mailboxes, by directory.
 func setCursors(tx *bbolt.Tx, cursors map[string]Cursor) error {
 	for dir, c := range cursors {
-		box := tx.Bucket(mailboxesBucket).Bucket([]byte(dir))
-		if box == nil {
+		bucket := tx.Bucket(mailboxesBucket).Bucket([]byte(dir))
+		if bucket == nil {
 			continue
 		}
-		info, err := getMailbox(box)
+		record, err := getMailbox(bucket)
 		if err != nil {
 			return err
 		}
-		info.Cursor = c
-		if err := putMailbox(box, info); err != nil {
+		record.Cursor = c
+		if err := putMailbox(bucket, record); err != nil {
 			return err
 		}
 	}

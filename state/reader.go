@@ -6,11 +6,12 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Reader is a state database opened for reading, while no writer has it.
+// Reader is a state database opened for reading, while no writer has it open. The caller
+// closes it.
 type Reader struct{ bolt *bbolt.DB }
 
-// OpenReader opens the database at path for reading. The error is ErrLocked
-// while a writer has it open.
+// OpenReader opens the database at path for reading. It may have another layout. The error
+// wraps ErrLocked while a writer has it open, and fs.ErrNotExist if there is none.
 func OpenReader(path string) (*Reader, error) {
 	b, err := openBolt(path, true)
 	if err != nil {
@@ -19,7 +20,7 @@ func OpenReader(path string) (*Reader, error) {
 	return &Reader{b}, nil
 }
 
-// LastRuns are the last runs of every account, newest first.
+// LastRuns returns the last runs of every account, newest first.
 func (r *Reader) LastRuns() (map[string][]Run, error) {
 	out := map[string][]Run{}
 	err := viewBolt(r.bolt, func(tx *bbolt.Tx) error {
@@ -36,7 +37,7 @@ func (r *Reader) LastRuns() (map[string][]Run, error) {
 	return out, err
 }
 
-// Traffic is what every account received lately.
+// Traffic returns what every account received lately.
 func (r *Reader) Traffic() (map[string]Traffic, error) {
 	out := map[string]Traffic{}
 	err := viewBolt(r.bolt, func(tx *bbolt.Tx) error {

@@ -12,8 +12,9 @@ import (
 	"archiverd/internal/durable"
 )
 
-// Rebuild makes the database anew from the journals: under another name, so
-// that a crash leaves the old one or none.
+// Rebuild makes the database anew from the journals. It writes another file and renames
+// it, so that a crash leaves the old database or none. The notes are for people. After
+// an error the database is broken.
 func (db *DB) Rebuild() (notes []string, err error) {
 	db.applyMu.Lock()
 	defer db.applyMu.Unlock()
@@ -50,7 +51,8 @@ func (db *DB) Rebuild() (notes []string, err error) {
 	return notes, nil
 }
 
-// create lays out a new database and folds every journal in.
+// create makes the buckets of a new database and applies every journal. It returns notes
+// with its own appended.
 func (db *DB) create(fresh *bbolt.DB, notes []string) ([]string, error) {
 	err := fresh.Update(func(tx *bbolt.Tx) error {
 		for _, name := range topBuckets {
@@ -64,12 +66,12 @@ func (db *DB) create(fresh *bbolt.DB, notes []string) ([]string, error) {
 	if err != nil {
 		return notes, err
 	}
-	boxes, err := db.w.Mailboxes("")
+	dirs, err := db.w.Mailboxes("")
 	if err != nil {
 		return notes, err
 	}
 	r := newIndexBuffer(fresh)
-	for _, b := range boxes {
+	for _, b := range dirs {
 		note, err := db.catchUp(r, b)
 		if err != nil {
 			return notes, err

@@ -8,8 +8,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Run is one run of an account's job: the ledger of what the server has and
-// what became of it.
+// Run is the result of one run of an account: which messages the server has, and what the
+// run did with them.
 type Run struct {
 	Account   string    `json:"account"`
 	Started   time.Time `json:"started"`
@@ -17,54 +17,55 @@ type Run struct {
 	Mailboxes []Ledger  `json:"mailboxes,omitempty"`
 	Sum       Ledger    `json:"sum"`
 	Warnings  []string  `json:"warnings,omitempty"`
-	// Error says why the run as a whole failed; empty when it looked at every
-	// mailbox. Login says that the server refused the credentials.
+	// Error says why the run as a whole failed; empty: it worked on every mailbox.
+	// LoginRefused means that the server refused the credentials.
 	Error        string `json:"error,omitempty"`
 	LoginRefused bool   `json:"login,omitempty"`
-	// Resumes is set when the run ended before its time for a reason that time
-	// mends, which Error names: then the next may go on. DailyLimit is the limit, in octets,
-	// that it came to; 0: the server asked to be left alone.
+	// Resumes is when the next run may continue, if this one ended early for a reason
+	// that passes with time; Error names it. DailyLimit is the limit, in octets, that
+	// it reached; 0: the server asked for a pause.
 	Resumes    time.Time `json:"resumes,omitzero"`
 	DailyLimit int64     `json:"daily_limit,omitempty"`
-	// ImportSources are the sources of an import, nil where the run was a sync. There
-	// Server counts the messages of the sources, and Unread names what could
-	// not be read, the first of it.
+	// ImportSources are the sources of an import; nil: the run was a sync. Of an import,
+	// Ledger.Server counts the messages of the sources, and UnreadSources are the first
+	// sources that could not be read.
 	ImportSources []string `json:"import,omitempty"`
 	UnreadSources []string `json:"unread,omitempty"`
-	// LastOK is when the last run ended that left nothing to be desired, this
-	// one included; zero if there was none. FinishRun sets it.
+	// LastOK is when the last run ended for which OK is true, this one included; zero:
+	// there was none. FinishRun sets it.
 	LastOK time.Time `json:"last_ok,omitzero"`
 }
 
-// Ledger accounts for a mailbox's messages, or in sum for an account's. Where
-// the run was complete, Server = Archived + Failed + Excluded.
+// Ledger counts the messages of a mailbox, or the sum of an account's, by what the run did
+// with them. After a complete run Server = Archived + Failed + Excluded.
 type Ledger struct {
 	Mailbox  string `json:"mailbox,omitempty"`
 	Server   int    `json:"server"`   // UIDs that the server lists
 	Archived int    `json:"archived"` // of those, in the archive
 	Failed   int    `json:"failed"`   // of those, that could not be archived, each with its reason
 	Excluded int    `json:"excluded"` // of those, that the configuration leaves out
-	Missing  int    `json:"missing"`  // of those, that this run did not come to: 0 in a complete run
+	Missing  int    `json:"missing"`  // of those, that this run did not work on: 0 in a complete run
 
 	Added        int   `json:"added"`         // messages that this run archived
-	Linked       int   `json:"linked"`        // of those, whose octets the archive had already
+	Linked       int   `json:"linked"`        // of those, messages whose octets the archive had already
 	Matched      int   `json:"matched"`       // of those, not downloaded
 	FlagsChanged int   `json:"flags_changed"` // messages whose flags this run recorded
 	Gone         int   `json:"gone"`          // messages that the server no longer lists since this run
 	Octets       int64 `json:"octets"`        // of bodies downloaded by this run
 
 	Elapsed   time.Duration     `json:"elapsed_ns"`
-	UIDNext   uint32            `json:"uidnext,omitempty"`   // what came after this run has this UID or a higher one; 0: not known
-	Unchanged bool              `json:"unchanged,omitempty"` // the server's counters said so
-	Rule      string            `json:"rule,omitempty"`      // of the configuration, that leaves the mailbox or messages out
+	UIDNext   uint32            `json:"uidnext,omitempty"`   // messages that arrive after this run have this UID or a higher one; 0: not known
+	Unchanged bool              `json:"unchanged,omitempty"` // the server's counters are those of the cursor: no UID was listed
+	Rule      string            `json:"rule,omitempty"`      // of the configuration, that excludes the mailbox or messages
 	Skipped   string            `json:"skipped,omitempty"`   // why the server has nothing to select under this name
 	Vanished  bool              `json:"vanished,omitempty"`  // the server no longer lists the mailbox
-	Failures  map[uint32]string `json:"failures,omitempty"`  // by UID, the first few
+	Failures  map[uint32]string `json:"failures,omitempty"`  // reasons by UID, the first few
 	Error     string            `json:"error,omitempty"`     // why the mailbox is not complete
-	Postponed string            `json:"left,omitempty"`      // why the run left Missing messages to the next: no error of the mailbox's
+	Postponed string            `json:"left,omitempty"`      // why the run left the Missing messages to the next run; no error of the mailbox
 }
 
-// Balanced is promise and check in one: every UID of the server is accounted for.
+// Balanced reports whether every UID of the server is accounted for: archived, failed with
+// a reason, or excluded by the configuration.
 func (l *Ledger) Balanced() bool { return l.Server == l.Archived+l.Failed+l.Excluded }
 
 // Add adds the counts of m to l.
@@ -82,7 +83,7 @@ func (l *Ledger) Add(m Ledger) {
 	l.Octets += m.Octets
 }
 
-// OK says that the run left nothing to be desired.
+// OK reports whether the run was complete and without errors, and no message failed.
 func (r *Run) OK() bool {
 	if r.Error != "" || len(r.UnreadSources) > 0 || r.Sum.Failed > 0 || !r.Sum.Balanced() {
 		return false
@@ -95,11 +96,11 @@ func (r *Run) OK() bool {
 	return true
 }
 
-// maxRuns is how many runs of an account are kept, the last with its mailboxes.
+// maxRuns is the most runs of an account that are kept, the last one with its mailboxes.
 const maxRuns = 20
 
-// FinishRun stores a run together with the cursors of the mailboxes that it
-// completed: one transaction at the end of each run.
+// FinishRun stores a run and the cursors of the mailboxes that it completed, by
+// directory, in one transaction.
 func (db *DB) FinishRun(r Run, cursors map[string]Cursor) error {
 	return db.update(func(tx *bbolt.Tx) error {
 		if err := setCursors(tx, cursors); err != nil {
@@ -114,9 +115,9 @@ func (db *DB) FinishRun(r Run, cursors map[string]Cursor) error {
 	})
 }
 
-// addRun puts r before the last runs. Of those only the first is more than copied: it
-// alone has its mailboxes. Runs that can't be read are dropped: history of no more
-// than interest.
+// addRun returns the stored runs with r before them. It removes the mailboxes of the run
+// that was the last so far. Runs that can't be decoded are dropped: they are only
+// information.
 func addRun(text []byte, r Run) ([]byte, error) {
 	var runs []json.RawMessage
 	if err := json.Unmarshal(text, &runs); err != nil {
@@ -143,6 +144,7 @@ func addRun(text []byte, r Run) ([]byte, error) {
 	return json.Marshal(append([]json.RawMessage{first}, runs[:min(len(runs), maxRuns-1)]...))
 }
 
+// decodeRuns decodes a value of runsBucket; nil: there are no runs.
 func decodeRuns(text []byte) ([]Run, error) {
 	if text == nil {
 		return nil, nil
@@ -154,7 +156,7 @@ func decodeRuns(text []byte) ([]Run, error) {
 	return runs, nil
 }
 
-// Runs are the last runs of an account, newest first.
+// Runs returns the last runs of an account, newest first.
 func (db *DB) Runs(account string) (runs []Run, err error) {
 	err = db.view(func(tx *bbolt.Tx) error {
 		runs, err = decodeRuns(tx.Bucket(runsBucket).Get([]byte(account)))

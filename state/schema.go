@@ -41,7 +41,8 @@ var (
 	recordKey  = []byte("record")
 )
 
-// checkLayout says whether the open file is a database of this layout and archive.
+// checkLayout returns an error unless the open file has this layout and belongs to the
+// archive.
 func (db *DB) checkLayout() error {
 	return viewBolt(db.bolt, func(tx *bbolt.Tx) error {
 		b := tx.Bucket(metaBucket)
@@ -55,4 +56,5 @@ func (db *DB) checkLayout() error {
 	})
 }
 
+// uidKey is the key of a UID in uidsBucket.
 func uidKey(u uint32) []byte { return binary.BigEndian.AppendUint32(nil, u) }

@@ -9,24 +9,24 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Day is the time over which a daily limit is held: any 24 hours, whatever a
-// provider calls a day.
+// Day is the time for which a daily limit holds: any 24 hours, whatever a provider calls a
+// day.
 const Day = 24 * time.Hour
 
-// Traffic is what an account received lately, by the hour, ascending.
+// Traffic is what an account received from the network lately, by hour, ascending.
 type Traffic []Hour
 
-// Hour is the octets that came from the network in the hour from Start on.
+// Hour is the number of octets received in the hour that begins at Start.
 type Hour struct {
 	Start  time.Time `json:"start"`
 	Octets int64     `json:"octets"`
 }
 
-// countsUntil is when no part of the hour lies in the day before any more.
+// countsUntil is when the last part of the hour is a Day ago.
 func (h Hour) countsUntil() time.Time { return h.Start.Add(time.Hour + Day) }
 
-// OctetsInDay is how many octets came in the 24 hours before now. An hour of which
-// a part lies in them counts whole.
+// OctetsInDay returns how many octets were received in the 24 hours before now. An hour
+// that is partly in them counts whole.
 func (t Traffic) OctetsInDay(now time.Time) (octets int64) {
 	for _, h := range t {
 		if h.countsUntil().After(now) {
@@ -36,24 +36,26 @@ func (t Traffic) OctetsInDay(now time.Time) (octets int64) {
 	return octets
 }
 
-// TimeBelow is when Within will be at most octets, if nothing more comes: now or later.
+// TimeBelow returns when OctetsInDay will be at most octets, if nothing more is received:
+// now or later.
 func (t Traffic) TimeBelow(now time.Time, octets int64) time.Time {
-	left := t.OctetsInDay(now)
+	sum := t.OctetsInDay(now)
 	at := now
 	for _, h := range t {
-		if left <= octets {
+		if sum <= octets {
 			break
 		}
 		if h.countsUntil().After(now) {
-			left -= h.Octets
+			sum -= h.Octets
 			at = h.countsUntil()
 		}
 	}
 	return at
 }
 
-// Add returns t with octets that came at a time, and without what no longer
-// counts. Hours to come are of a clock that was wrong, and would count for ever.
+// Add returns t with octets that were received at a time, and without hours that no longer
+// count. Hours in the future are dropped too: a clock was wrong, and they would count for
+// too long.
 func (t Traffic) Add(at time.Time, octets int64) Traffic {
 	start := at.UTC().Truncate(time.Hour)
 	out := slices.DeleteFunc(slices.Clone(t), func(h Hour) bool { return !h.countsUntil().After(at) || h.Start.After(start) })
@@ -64,14 +66,14 @@ func (t Traffic) Add(at time.Time, octets int64) Traffic {
 	return append(out, Hour{start, octets})
 }
 
-// accountTraffic is an account's in memory.
+// accountTraffic is the traffic of an account in memory.
 type accountTraffic struct {
 	Traffic
-	unsaved bool // not in the database yet
+	unsaved bool // the database has it not yet
 }
 
-// AddTraffic records that an account received octets. They are written with the
-// next Apply or FinishRun, in its transaction; until then they are in memory.
+// AddTraffic records that an account received octets. They are stored by the next Apply or
+// FinishRun, in its transaction; until then they are only in memory.
 func (db *DB) AddTraffic(account string, at time.Time, octets int64) error {
 	if err := db.loadTraffic(account); err != nil {
 		return err
@@ -83,7 +85,7 @@ func (db *DB) AddTraffic(account string, at time.Time, octets int64) error {
 	return nil
 }
 
-// Traffic is what the account received lately, hours that are still to come left out.
+// Traffic returns what the account received lately, as of now.
 func (db *DB) Traffic(account string, now time.Time) (Traffic, error) {
 	if err := db.loadTraffic(account); err != nil {
 		return nil, err
@@ -93,8 +95,8 @@ func (db *DB) Traffic(account string, now time.Time) (Traffic, error) {
 	return db.traffic[account].Add(now, 0), nil
 }
 
-// loadTraffic reads an account's traffic the first time that it is asked for.
-// No transaction runs while spent is held, since one may wait for it.
+// loadTraffic reads an account's traffic from the database, once. It holds trafficMu during
+// no transaction, because a write transaction may wait for that mutex.
 func (db *DB) loadTraffic(account string) error {
 	db.trafficMu.Lock()
 	known := db.traffic[account] != nil
@@ -121,8 +123,8 @@ func (db *DB) loadTraffic(account string) error {
 	return nil
 }
 
-// decodeTraffic reads a value. What can't be read is forgotten: a limit may then
-// be passed once.
+// decodeTraffic decodes a value of trafficBucket. One that can't be decoded is dropped: a
+// daily limit may be exceeded once.
 func decodeTraffic(text []byte) (t Traffic) {
 	if len(text) > 0 && json.Unmarshal(text, &t) != nil {
 		return nil
@@ -130,8 +132,8 @@ func decodeTraffic(text []byte) (t Traffic) {
 	return t
 }
 
-// storeTraffic writes what was spent since the last time. Call done with what
-// became of the transaction.
+// storeTraffic stores the unsaved traffic. The caller then calls done with the result of
+// the transaction.
 func (db *DB) storeTraffic(tx *bbolt.Tx) (done func(error), err error) {
 	db.trafficMu.Lock()
 	defer db.trafficMu.Unlock()
@@ -160,8 +162,8 @@ func (db *DB) storeTraffic(tx *bbolt.Tx) (done func(error), err error) {
 	return done, nil
 }
 
-// markTrafficUnsaved has all that is known of traffic written again: the database
-// is another one.
+// markTrafficUnsaved makes the next transaction store all traffic: the database is a new
+// one.
 func (db *DB) markTrafficUnsaved() {
 	db.trafficMu.Lock()
 	defer db.trafficMu.Unlock()

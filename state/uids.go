@@ -10,32 +10,32 @@ import (
 	"archiverd/internal/uid"
 )
 
-// UIDs are the UIDs of a mailbox's current epoch.
+// UIDs are the UIDs of a mailbox's current epoch, each in one of the sets.
 type UIDs struct{ Archived, Failed, Gone uid.Set }
 
-// The kinds of values in a bucket of UIDs, their first octet. Behind it stand
-// the flags, or the reason.
+// The kinds of values in uidsBucket: the first octet. The flags of an archived UID or
+// the reason of a failed one follow.
 const (
 	archivedKind = 'a'
 	failedKind   = 'f'
 	goneKind     = 'g'
 )
 
-// UIDs returns the sets of UIDs of the mailbox in directory dir. The error is
-// ErrDamaged if they are not those that were stored: a UID that only seems
-// archived would never be.
+// UIDs returns the UIDs of the mailbox in directory dir, empty sets if it has no record.
+// The error is ErrDamaged if the stored checksum does not fit: a UID that is archived by
+// mistake would never be downloaded.
 func (db *DB) UIDs(dir string) (u UIDs, err error) {
 	err = db.view(func(tx *bbolt.Tx) error {
-		box := tx.Bucket(mailboxesBucket).Bucket([]byte(dir))
-		if box == nil {
+		bucket := tx.Bucket(mailboxesBucket).Bucket([]byte(dir))
+		if bucket == nil {
 			return nil
 		}
-		info, err := getMailbox(box)
+		record, err := getMailbox(bucket)
 		if err != nil {
 			return err
 		}
-		err = box.Bucket(uidsBucket).ForEach(func(k, v []byte) error {
-			info.UIDChecksum ^= hashUID(k, v)
+		err = bucket.Bucket(uidsBucket).ForEach(func(k, v []byte) error {
+			record.UIDChecksum ^= hashUID(k, v)
 			n := binary.BigEndian.Uint32(k)
 			switch v[0] {
 			case archivedKind:
@@ -47,7 +47,7 @@ func (db *DB) UIDs(dir string) (u UIDs, err error) {
 			}
 			return nil
 		})
-		if err == nil && info.UIDChecksum != 0 {
+		if err == nil && record.UIDChecksum != 0 {
 			err = fmt.Errorf("%w: the UIDs of mailbox %s", ErrDamaged, dir)
 		}
 		return err
@@ -69,14 +69,15 @@ type MessageFlags struct {
 	Flags string
 }
 
-// ChangedFlags returns those of list whose message is archived with other flags.
+// ChangedFlags returns the elements of list whose message is archived with other flags,
+// in their order.
 func (db *DB) ChangedFlags(dir string, list []MessageFlags) (changed []MessageFlags, err error) {
 	err = db.view(func(tx *bbolt.Tx) error {
-		box := tx.Bucket(mailboxesBucket).Bucket([]byte(dir))
-		if box == nil {
+		bucket := tx.Bucket(mailboxesBucket).Bucket([]byte(dir))
+		if bucket == nil {
 			return nil
 		}
-		uids := box.Bucket(uidsBucket)
+		uids := bucket.Bucket(uidsBucket)
 		for _, f := range list {
 			if v := uids.Get(uidKey(f.UID)); v != nil && v[0] == archivedKind && string(v[1:]) != f.Flags {
 				changed = append(changed, f)
@@ -87,15 +88,15 @@ func (db *DB) ChangedFlags(dir string, list []MessageFlags) (changed []MessageFl
 	return changed, err
 }
 
-// Failures are the UIDs that failed in the mailbox, with the reasons.
+// Failures returns the failed UIDs of the mailbox in directory dir, with the reasons.
 func (db *DB) Failures(dir string) (out map[uint32]string, err error) {
 	out = map[uint32]string{}
 	err = db.view(func(tx *bbolt.Tx) error {
-		box := tx.Bucket(mailboxesBucket).Bucket([]byte(dir))
-		if box == nil {
+		bucket := tx.Bucket(mailboxesBucket).Bucket([]byte(dir))
+		if bucket == nil {
 			return nil
 		}
-		return box.Bucket(uidsBucket).ForEach(func(k, v []byte) error {
+		return bucket.Bucket(uidsBucket).ForEach(func(k, v []byte) error {
 			if v[0] == failedKind {
 				out[binary.BigEndian.Uint32(k)] = string(v[1:])
 			}
