@@ -8,6 +8,7 @@ import (
 
 	"archiverd/internal/imapd"
 	"archiverd/internal/session"
+	"archiverd/internal/testing/world"
 	"archiverd/internal/uid"
 	"archiverd/state"
 )
@@ -51,31 +52,31 @@ func BenchmarkJob(b *testing.B) {
 		m.Append(imapd.Message{Body: append(body, bytes.Repeat([]byte("x"), size-len(body))...), InternalDate: time.Unix(int64(1e9+1e5*i), 0)})
 	}
 	for _, connections := range []int{1, 2} {
-		acc := alice(addr)
+		acc := world.Alice(addr)
 		acc.Connections = connections
 		b.Run(fmt.Sprintf("first/%d", connections), func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(messages * size)
 			for b.Loop() {
 				b.StopTimer()
-				h := newHouse(b)
+				h := newTestbed(b)
 				b.StartTimer()
 				h.measured(acc, messages)
 			}
 		})
 	}
-	h := newHouse(b)
-	h.measured(alice(addr), messages)
+	h := newTestbed(b)
+	h.measured(world.Alice(addr), messages)
 	b.Run("again", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			h.measured(alice(addr), messages)
+			h.measured(world.Alice(addr), messages)
 		}
 	})
 }
 
-func (h *house) measured(acc session.Account, messages int) {
-	run, err := (&Job{Account: acc, Policy: h.policy, Committer: h.store, Log: h.log}).Run(h.t.Context())
+func (h *testbed) measured(acc session.Account, messages int) {
+	run, err := (&Job{Account: acc, Policy: h.policy, Committer: h.Committer, Log: h.Log}).Run(h.t.Context())
 	if err != nil || run.Sum.Archived != messages {
 		h.t.Fatal(err, run.Sum)
 	}

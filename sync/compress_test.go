@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 	"archiverd/internal/wire"
 )
 
@@ -33,17 +34,17 @@ func TestCompress(t *testing.T) {
 		{"on, fast", wire.CompressAlways, false, "first"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t)
+			h := newTestbed(t)
 			var boxes []hostile.Mailbox
 			for i, name := range []string{"one", "two", "three"} {
-				m := mail(name, uint32(i+1), 5)
+				m := world.NewMailbox(name, uint32(i+1), 5)
 				for j := range m.Messages {
 					m.Messages[j].Body = append(m.Messages[j].Body, strings.Repeat("text of a long message ", 10_000)...)
 				}
 				boxes = append(boxes, m)
 			}
-			s := serve(t, hostile.Options{Deflate: true, Mailboxes: boxes})
-			acc := alice(s.Address())
+			s := world.Serve(t, hostile.Options{Deflate: true, Mailboxes: boxes})
+			acc := world.Alice(s.Address())
 			acc.Connections, acc.Wire.Compress = 1, c.when
 			if c.slow {
 				acc.Wire.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -53,7 +54,7 @@ func TestCompress(t *testing.T) {
 			}
 			h.clean(acc)
 			for _, m := range boxes {
-				h.holds(m)
+				h.Holds(m)
 			}
 			got, bodies := "", false
 			for _, command := range s.Commands() {

@@ -16,13 +16,14 @@ import (
 	"archiverd/archive"
 	"archiverd/internal/commit"
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 )
 
 var errInjected = errors.New("injected")
 
 // failAt makes the n-th step of that name fail with err, and the later ones too
 // if forever is set.
-func (h *house) failAt(step string, nth int64, forever bool, err error) {
+func (h *testbed) failAt(step string, nth int64, forever bool, err error) {
 	var n atomic.Int64
 	f := func(name string) error {
 		if name != step {
@@ -33,7 +34,7 @@ func (h *house) failAt(step string, nth int64, forever bool, err error) {
 		}
 		return nil
 	}
-	h.step.Store(&f)
+	h.OnStep(f)
 }
 
 // commitSteps are the steps of a commit in their order.
@@ -45,12 +46,12 @@ func TestCommitFails(t *testing.T) {
 	for _, step := range commitSteps {
 		for nth := int64(1); nth <= 4; nth++ {
 			t.Run(fmt.Sprintf("%s %d", step, nth), func(t *testing.T) {
-				h := newHouse(t)
-				boxes := three()
-				s := serve(t, hostile.Options{Mailboxes: boxes})
+				h := newTestbed(t)
+				boxes := world.ThreeMailboxes()
+				s := world.Serve(t, hostile.Options{Mailboxes: boxes})
 				h.failAt(step, nth, false, errInjected)
-				run, err := h.run(alice(s.Address()))
-				h.step.Store(nil)
+				run, err := h.run(world.Alice(s.Address()))
+				h.OnStep(nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -59,8 +60,8 @@ func TestCommitFails(t *testing.T) {
 						t.Errorf("ledger is %+v", l)
 					}
 				}
-				if run.Sum.Archived != h.archived() {
-					t.Errorf("the ledger has %d archived, the journals %d", run.Sum.Archived, h.archived())
+				if run.Sum.Archived != h.Count() {
+					t.Errorf("the ledger has %d archived, the journals %d", run.Sum.Archived, h.Count())
 				}
 				if step == archive.StepDone && !run.OK() {
 					t.Errorf("what is durable failed:\n%s", show(run))
@@ -74,17 +75,17 @@ func TestCommitFails(t *testing.T) {
 // A new epoch that does not come into the journal: the old one's messages are
 // not counted as the new one's.
 func TestNewEpochFails(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	h.completes(boxes)
 	boxes[0].UIDValidity = 70
 	for i := range boxes[0].Messages { // or they would be known
-		boxes[0].Messages[i] = message("another", uint32(i+1))
+		boxes[0].Messages[i] = world.NewMessage("another", uint32(i+1))
 	}
-	s := serve(t, hostile.Options{Mailboxes: boxes})
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
 	h.failAt(archive.StepJournal, 1, true, errInjected)
-	run, err := h.run(alice(s.Address()))
-	h.step.Store(nil)
+	run, err := h.run(world.Alice(s.Address()))
+	h.OnStep(nil)
 	if l := of(t, run, "INBOX"); err != nil || l.Archived != 0 || l.Missing != 9 || l.Error == "" {
 		t.Errorf("%v: ledger is %+v", err, l)
 	}
@@ -94,17 +95,17 @@ func TestNewEpochFails(t *testing.T) {
 // A full or broken disk ends the run at once: going on would only repeat it.
 func TestDiskFails(t *testing.T) {
 	for _, cause := range []error{syscall.ENOSPC, syscall.EIO, syscall.EROFS, syscall.EDQUOT} {
-		h := newHouse(t)
-		boxes := three()
-		s := serve(t, hostile.Options{Mailboxes: boxes})
+		h := newTestbed(t)
+		boxes := world.ThreeMailboxes()
+		s := world.Serve(t, hostile.Options{Mailboxes: boxes})
 		h.failAt(archive.StepNames, 1, true, &os.PathError{Op: "rename", Path: "x", Err: cause})
-		run, err := h.run(alice(s.Address()))
-		h.step.Store(nil)
+		run, err := h.run(world.Alice(s.Address()))
+		h.OnStep(nil)
 		if !errors.Is(err, cause) {
 			t.Errorf("error is %v, want %v", err, cause)
 		}
-		if run.Sum.Missing == 0 || run.Sum.Archived != h.archived() {
-			t.Errorf("%d are archived, ledger\n%s", h.archived(), show(run))
+		if run.Sum.Missing == 0 || run.Sum.Archived != h.Count() {
+			t.Errorf("%d are archived, ledger\n%s", h.Count(), show(run))
 		}
 		h.completes(boxes)
 	}
@@ -115,20 +116,20 @@ func TestStateFails(t *testing.T) {
 	for _, when := range []string{archive.StepData, archive.StepJournal, archive.StepDone} {
 		for _, nth := range []int64{1, 2, 3} {
 			t.Run(fmt.Sprintf("%s %d", when, nth), func(t *testing.T) {
-				h := newHouse(t)
-				boxes := three()
-				s := serve(t, hostile.Options{Mailboxes: boxes})
+				h := newTestbed(t)
+				boxes := world.ThreeMailboxes()
+				s := world.Serve(t, hostile.Options{Mailboxes: boxes})
 				var n atomic.Int64
 				f := func(name string) error {
 					if name == when && n.Add(1) == nth {
-						return h.store.State.Close()
+						return h.Committer.State.Close()
 					}
 					return nil
 				}
-				h.step.Store(&f)
+				h.OnStep(f)
 				// a run ends when it sees the database fail; what is committed stays
-				run, err := h.run(alice(s.Address()))
-				h.step.Store(nil)
+				run, err := h.run(world.Alice(s.Address()))
+				h.OnStep(nil)
 				if err == nil && !run.OK() {
 					t.Errorf("nothing is said:\n%s", show(run))
 				}
@@ -137,25 +138,25 @@ func TestStateFails(t *testing.T) {
 		}
 	}
 	// before the run
-	h := newHouse(t)
-	boxes := three()
-	if err := h.store.State.Close(); err != nil {
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
+	if err := h.Committer.State.Close(); err != nil {
 		t.Fatal(err)
 	}
 	h.completes(boxes)
 	// at its end, when all mailboxes are done: the run is recorded all the same
-	s := serve(t, hostile.Options{Mailboxes: boxes})
-	j := &Job{Account: alice(s.Address()), Committer: h.store, Log: h.log}
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
+	j := &Job{Account: world.Alice(s.Address()), Committer: h.Committer, Log: h.Log}
 	j.Now = func() time.Time {
 		if p := j.Progress(); p.Stage == "fetching" && p.Finished == p.Mailboxes {
-			h.store.State.Close()
+			h.Committer.State.Close()
 		}
 		return time.Now()
 	}
 	if run, err := h.runWith(t.Context(), j); err != nil || !run.OK() {
 		t.Fatalf("run is not clean: %v\n%s", err, show(run))
 	}
-	runs, err := h.store.State.Runs("alice")
+	runs, err := h.Committer.State.Runs("alice")
 	if err != nil || len(runs) != 1 || runs[0].Sum.Archived != count(boxes) {
 		t.Errorf("runs are %+v, %v", runs, err)
 	}
@@ -163,14 +164,14 @@ func TestStateFails(t *testing.T) {
 
 // After the loss of the state database no body is downloaded.
 func TestStateIsLost(t *testing.T) {
-	h := newHouse(t)
+	h := newTestbed(t)
 	boxes := manyBoxes()
 	h.completes(boxes)
-	h.close()
-	if err := os.Remove(h.dir + ".db"); err != nil {
+	h.Close()
+	if err := os.Remove(h.Dir + ".db"); err != nil {
 		t.Fatal(err)
 	}
-	h.open()
+	h.Open()
 	h.completes(boxes)
 }
 
@@ -185,7 +186,7 @@ func TestInterrupted(t *testing.T) {
 	for seed := range rounds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(seed), 2))
-			h := newHouse(t)
+			h := newTestbed(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			at, n := int64(r.IntN(1400)), atomic.Int64{}
@@ -196,16 +197,16 @@ func TestInterrupted(t *testing.T) {
 					cancel()
 				}
 			}
-			s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+			s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 				if at < 12 { // at some command
 					stop()
 					return false
 				}
-				if !wantsBodies(cmd) {
+				if !world.WantsBodies(cmd) {
 					return false
 				}
 				for i, m := range s.Open.Messages {
-					if asked(cmd, m.UID) {
+					if world.Requests(cmd, m.UID) {
 						s.Fetched(i, "UID BODY[]")
 						if stop(); n.Load() == at+1 {
 							s.Send("")
@@ -215,20 +216,20 @@ func TestInterrupted(t *testing.T) {
 				s.Send(cmd.Tag + " OK done\r\n")
 				return true
 			}})
-			acc := alice(s.Address())
+			acc := world.Alice(s.Address())
 			acc.Connections = 1 + seed%4
-			run, err := h.runWith(ctx, &Job{Account: acc, Policy: h.policy, Committer: h.store, Log: h.log})
+			run, err := h.runWith(ctx, &Job{Account: acc, Policy: h.policy, Committer: h.Committer, Log: h.Log})
 			if n.Load() <= at { // it was not that many
 				return
 			}
-			if took := time.Since(time.Unix(0, stopped.Load())); took > patient.Answer/2 {
+			if took := time.Since(time.Unix(0, stopped.Load())); took > world.Patient().Answer/2 {
 				t.Errorf("took %v to stop", took)
 			}
 			if err != nil && !errors.Is(err, commit.ErrInterrupted) || err == nil && !run.OK() {
 				t.Errorf("error is %v\n%s", err, show(run))
 			}
-			if run.LoginRefused || run.Sum.Archived != h.archived() {
-				t.Errorf("%d are archived, ledger %+v", h.archived(), run.Sum)
+			if run.LoginRefused || run.Sum.Archived != h.Count() {
+				t.Errorf("%d are archived, ledger %+v", h.Count(), run.Sum)
 			}
 			h.completes(boxes)
 		})
@@ -237,17 +238,17 @@ func TestInterrupted(t *testing.T) {
 
 // Jobs of many accounts share a store; equal messages are stored once.
 func TestJobsShareAStore(t *testing.T) {
-	h := newHouse(t)
+	h := newTestbed(t)
 	boxes := manyBoxes()
-	s := serve(t, hostile.Options{Mailboxes: boxes})
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
 	var wait gosync.WaitGroup
 	for i := range 3 {
 		wait.Go(func() {
-			acc := alice(s.Address())
+			acc := world.Alice(s.Address())
 			if i > 0 {
 				acc.Name = fmt.Sprintf("alice %d", i)
 			}
-			run, err := (&Job{Account: acc, Policy: h.policy, Committer: h.store, Log: h.log}).Run(t.Context())
+			run, err := (&Job{Account: acc, Policy: h.policy, Committer: h.Committer, Log: h.Log}).Run(t.Context())
 			ledger(t, run, err)
 			if err != nil || !run.OK() {
 				t.Errorf("%v\n%s", err, show(run))
@@ -255,11 +256,11 @@ func TestJobsShareAStore(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	h.check()
+	h.Verify()
 	for _, m := range boxes {
-		h.holds(m)
+		h.Holds(m)
 	}
-	if n := h.archived(); n != 3*count(boxes) {
+	if n := h.Count(); n != 3*count(boxes) {
 		t.Errorf("%d messages are archived, want %d", n, 3*count(boxes))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 )
 
 // cutter stands between a job and its server, cuts connections after some
@@ -113,14 +114,14 @@ func (c *cutter) whole() map[string]int {
 
 // manyBoxes are mailboxes of which one is several pieces.
 func manyBoxes() []hostile.Mailbox {
-	return []hostile.Mailbox{mail("INBOX", 7, 1300), mail("Lists/Go", 8, 40), mail("Archiv", 9, 3), mail("Empty", 10, 0)}
+	return []hostile.Mailbox{world.NewMailbox("INBOX", 7, 1300), world.NewMailbox("Lists/Go", 8, 40), world.NewMailbox("Archiv", 9, 3), world.NewMailbox("Empty", 10, 0)}
 }
 
 // Wherever connections are cut, nothing that came whole is fetched again, and
 // nothing is missing in the end.
 func TestNothingIsFetchedTwice(t *testing.T) {
 	boxes := manyBoxes()
-	s := serve(t, hostile.Options{Mailboxes: boxes})
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
 	rounds := 8
 	if testing.Short() {
 		rounds = 6
@@ -128,13 +129,13 @@ func TestNothingIsFetchedTwice(t *testing.T) {
 	for seed := range rounds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(seed), 1))
-			h := newHouse(t)
+			h := newTestbed(t)
 			var after []int
 			for range 1 + r.IntN(8) {
 				after = append(after, 1+r.IntN([]int{400, 5_000, 100_000, 400_000}[r.IntN(4)]))
 			}
 			c := cut(t, s.Address(), false, after...)
-			acc := alice(c.Addr)
+			acc := world.Alice(c.Addr)
 			acc.Connections = 1 + seed%4
 			acc.Retry.MaxTries = 20
 			if run, err := h.run(acc); err != nil || !run.OK() { // cut in the same place too often
@@ -147,7 +148,7 @@ func TestNothingIsFetchedTwice(t *testing.T) {
 				}
 			}
 			for _, m := range boxes {
-				h.holds(m)
+				h.Holds(m)
 			}
 		})
 	}
@@ -156,21 +157,21 @@ func TestNothingIsFetchedTwice(t *testing.T) {
 // Cut at every octet of a small account's traffic, in one run after the other:
 // each run ends well, for one cut is survived by it.
 func TestCutAtEachOctet(t *testing.T) {
-	boxes := []hostile.Mailbox{mail("INBOX", 7, 3), mail("x", 8, 1)}
-	s := serve(t, hostile.Options{Mailboxes: boxes})
+	boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 3), world.NewMailbox("x", 8, 1)}
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
 	step := 23
 	if testing.Short() {
 		step = 97
 	}
-	h := newHouse(t)
+	h := newTestbed(t)
 	c := cut(t, s.Address(), false)
-	acc := alice(c.Addr)
+	acc := world.Alice(c.Addr)
 	acc.Connections = 1
 	h.clean(acc)
 	c.close()
 	all := c.passed[0].Len()
 	for at := 1; at < all; at += step {
-		h := newHouse(t)
+		h := newTestbed(t)
 		c := cut(t, s.Address(), at%2 == 0, at)
 		acc.Wire.Address = c.Addr
 		run, err := h.run(acc)
@@ -184,7 +185,7 @@ func TestCutAtEachOctet(t *testing.T) {
 			}
 		}
 		for _, m := range boxes {
-			h.holds(m)
+			h.Holds(m)
 		}
 	}
 }

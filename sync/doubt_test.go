@@ -8,16 +8,17 @@ import (
 	"testing"
 
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 )
 
 // sized answers metadata with sizes of its own: those of estimate.
 func sized(estimate func(u uint32, size int) int) lie {
 	return func(s *hostile.Session, cmd hostile.Command) bool {
-		if !wantsMeta(cmd) || !strings.Contains(cmd.Args, "RFC822.SIZE") {
+		if !world.WantsMetadata(cmd) || !strings.Contains(cmd.Args, "RFC822.SIZE") {
 			return false
 		}
 		for i, m := range s.Open.Messages {
-			if asked(cmd, m.UID) {
+			if world.Requests(cmd, m.UID) {
 				s.Send(fmt.Sprintf("* %d FETCH (UID %d FLAGS (%s) INTERNALDATE %q RFC822.SIZE %d)\r\n", i+1, m.UID, m.Flags, m.Date, estimate(m.UID, len(m.Body))))
 			}
 		}
@@ -29,18 +30,18 @@ func sized(estimate func(u uint32, size int) int) lie {
 // A server that estimates sizes costs a few messages a second download, of the
 // first run.
 func TestEstimatedSizes(t *testing.T) {
-	h := newHouse(t)
-	j := &Job{Committer: h.store, Log: h.log}
+	h := newTestbed(t)
+	j := &Job{Committer: h.Committer, Log: h.Log}
 	for i, n := range []int{60, 400} {
-		boxes := []hostile.Mailbox{mail("INBOX", 7, n)}
-		s := serve(t, hostile.Options{Mailboxes: boxes, Script: sized(func(_ uint32, size int) int { return size + 17 })})
-		j.Account = alice(s.Address())
+		boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, n)}
+		s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: sized(func(_ uint32, size int) int { return size + 17 })})
+		j.Account = world.Alice(s.Address())
 		if run, err := h.runWith(t.Context(), j); err != nil || !run.OK() {
 			t.Fatalf("%v\n%s", err, show(run))
 		}
-		h.holds(boxes[0])
-		if want := []int{60 + minDifferent, 340}[i]; s.total() != want {
-			t.Errorf("%d bodies were fetched, want %d", s.total(), want)
+		h.Holds(boxes[0])
+		if want := []int{60 + minDifferent, 340}[i]; s.TotalSent() != want {
+			t.Errorf("%d bodies were fetched, want %d", s.TotalSent(), want)
 		}
 	}
 }
@@ -48,12 +49,12 @@ func TestEstimatedSizes(t *testing.T) {
 // Two bodies come under each other's UID once, as of a server that mixes up its
 // replies: they are fetched again, and archived as what they are.
 func TestSwappedBodies(t *testing.T) {
-	h := newHouse(t)
-	boxes := []hostile.Mailbox{mail("INBOX", 7, 9)}
+	h := newTestbed(t)
+	boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 9)}
 	var once gosync.Once
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 		lied := false
-		if wantsBodies(cmd) {
+		if world.WantsBodies(cmd) {
 			once.Do(func() {
 				lied = true
 				all := slices.Clone(s.Open.Messages)
@@ -66,30 +67,30 @@ func TestSwappedBodies(t *testing.T) {
 		}
 		return lied
 	}})
-	h.clean(alice(s.Address()))
-	h.holds(boxes[0])
-	if n := s.total(); n != 2 {
+	h.clean(world.Alice(s.Address()))
+	h.Holds(boxes[0])
+	if n := s.TotalSent(); n != 2 {
 		t.Errorf("%d bodies were fetched again, want 2", n)
 	}
 }
 
 // A body that is another each time is no message: it fails, and says so.
 func TestOtherOctetsEachTime(t *testing.T) {
-	h := newHouse(t)
+	h := newTestbed(t)
 	n := 0
-	boxes := three()
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: poison(func(s *hostile.Session, _ hostile.Command, seq int) told {
+	boxes := world.ThreeMailboxes()
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: poison(func(s *hostile.Session, _ hostile.Command, seq int) told {
 		n++
 		s.Send(fmt.Sprintf("* %d FETCH (UID 5 BODY[] {3}\r\n%03d)\r\n", seq, n))
 		return lied
 	}, 5)()})
-	acc := alice(s.Address())
+	acc := world.Alice(s.Address())
 	acc.Connections = 1
 	run, err := h.run(acc)
 	if l := of(t, run, "INBOX"); err != nil || !strings.Contains(l.Failures[5], "other octets each time") || l.Failed != 1 {
 		t.Errorf("%v, %+v", err, l)
 	}
-	h.holds(boxes[0], 5)
+	h.Holds(boxes[0], 5)
 	h.completes(boxes)
 }
 
@@ -100,21 +101,21 @@ func TestDateMissedOnce(t *testing.T) {
 		"", "* SEQ FETCH (UID 5 FLAGS (\\Flag\r\n", "* SEQ FETCH (UID 5 FLAGS () RFC822.SIZE 9)\r\n",
 		"* SEQ FETCH (UID 6 FLAGS () INTERNALDATE \"01-Jan-2001 00:00:00 +0000\" RFC822.SIZE 9)\r\n",
 	} {
-		h := newHouse(t)
-		boxes := three()
-		s := serve(t, hostile.Options{Mailboxes: boxes, Script: poisonMeta(times(1, says(reply)), 5)()})
-		h.clean(alice(s.Address()))
-		h.holds(boxes[0])
+		h := newTestbed(t)
+		boxes := world.ThreeMailboxes()
+		s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: poisonMeta(times(1, says(reply)), 5)()})
+		h.clean(world.Alice(s.Address()))
+		h.Holds(boxes[0])
 	}
 }
 
 // A UID in the place of another's in the list: the count is right, and a message
 // would be missed. The second list, for the one that can't be fetched, tells.
 func TestSearchListsAnotherInItsPlace(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	n := 0
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 		if cmd.Name != "UID SEARCH" || !inbox(s) {
 			return false
 		}
@@ -124,7 +125,7 @@ func TestSearchListsAnotherInItsPlace(t *testing.T) {
 		s.Send("* SEARCH 1 2 3 4 6 7 8 9 77\r\n" + cmd.Tag + " OK done\r\n")
 		return true
 	}})
-	acc := alice(s.Address())
+	acc := world.Alice(s.Address())
 	acc.Connections = 1
 	run, err := h.run(acc)
 	if l := of(t, run, "INBOX"); err != nil || !strings.Contains(l.Error, "did not list all messages at first: UIDs 5") {
@@ -136,11 +137,11 @@ func TestSearchListsAnotherInItsPlace(t *testing.T) {
 // A message is left out of FETCH, and then of the list that would tell whether
 // it is still there: it is not taken for expunged.
 func TestSecondSearchLeavesOneOut(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	n := 0
 	silent := poison(says(""), 5)()
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 		if cmd.Name == "UID SEARCH" && inbox(s) {
 			if n++; n > 1 {
 				s.Send("* SEARCH 1 2 3 4 6 7 8 9 77\r\n" + cmd.Tag + " OK done\r\n")
@@ -149,7 +150,7 @@ func TestSecondSearchLeavesOneOut(t *testing.T) {
 		}
 		return silent(s, cmd)
 	}})
-	acc := alice(s.Address())
+	acc := world.Alice(s.Address())
 	acc.Connections = 1
 	run, err := h.run(acc)
 	if l := of(t, run, "INBOX"); err != nil || l.Failures[5] == "" && l.Error == "" {

@@ -10,23 +10,24 @@ import (
 	"archiverd/internal/progress"
 	"archiverd/internal/quota"
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 )
 
 // A run under way says what is left as soon as its speed is known, and a run that
 // ended early what that will take.
 func TestEstimateOfARun(t *testing.T) {
-	h := newHouse(t)
+	h := newTestbed(t)
 	boxes := []hostile.Mailbox{heavy("INBOX", 7, alike(40, 20_000)...)}
 	clock := newCalendar()
 	var j *Job
 	var early, late atomic.Pointer[progress.Estimate]
 	var n atomic.Int64
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
-		if !wantsBodies(cmd) {
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		if !world.WantsBodies(cmd) {
 			return false
 		}
 		for i, m := range s.Open.Messages {
-			if !asked(cmd, m.UID) {
+			if !world.Requests(cmd, m.UID) {
 				continue
 			}
 			s.Fetched(i, "UID BODY[]")
@@ -43,9 +44,9 @@ func TestEstimateOfARun(t *testing.T) {
 		s.Send(cmd.Tag + " OK done\r\n")
 		return true
 	}})
-	acc := alice(s.Address())
+	acc := world.Alice(s.Address())
 	acc.Connections, acc.DailyLimit = 1, 500_000
-	j = &Job{Account: acc, Committer: h.store, Log: h.log, Now: clock.now}
+	j = &Job{Account: acc, Committer: h.Committer, Log: h.Log, Now: clock.now}
 	if j.Progress().Estimate != nil || j.Progress().DailyLimit != 500_000 {
 		t.Errorf("before it: %+v", j.Progress())
 	}
@@ -64,7 +65,7 @@ func TestEstimateOfARun(t *testing.T) {
 	if e := j.Progress().Estimate; e != nil {
 		t.Errorf("after it: %v", e)
 	}
-	tr, err := h.store.State.Traffic("alice", clock.now())
+	tr, err := h.Committer.State.Traffic("alice", clock.now())
 	if err != nil {
 		t.Fatal(err)
 	}

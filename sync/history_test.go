@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,7 +18,7 @@ import (
 	"archiverd/archive/history"
 	"archiverd/internal/commit"
 	"archiverd/internal/imapd"
-	"archiverd/internal/testing/process"
+	"archiverd/internal/testing/world"
 	"archiverd/state"
 )
 
@@ -39,7 +38,7 @@ type moment map[string]stay
 
 type stay struct {
 	uidValidity uint32
-	messages    map[uint32]letter
+	messages    map[uint32]world.Message
 }
 
 // began is the time of the first round; each is two days after the one before, so
@@ -124,9 +123,9 @@ func (p *past) now() moment {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		s := stay{m.UIDValidity(), map[uint32]letter{}}
+		s := stay{m.UIDValidity(), map[uint32]world.Message{}}
 		for _, msg := range m.Messages() {
-			s.messages[msg.UID] = letter{sum(msg.Body), strings.Join(slices.Sorted(slices.Values(msg.Flags)), " "), ""}
+			s.messages[msg.UID] = world.Message{Body: sum(msg.Body), Flags: strings.Join(slices.Sorted(slices.Values(msg.Flags)), " "), Date: ""}
 		}
 		out[name] = s
 	}
@@ -147,7 +146,7 @@ func (m moment) bodies() map[string]where {
 	out := map[string]where{}
 	for name, s := range m {
 		for u, l := range s.messages {
-			out[l.body] = where{name, u, l.flags}
+			out[l.Body] = where{name, u, l.Flags}
 		}
 	}
 	return out
@@ -166,7 +165,7 @@ func happened(before, after moment, seen map[string]bool) (out []string) {
 			}
 			shared := 0
 			for _, l := range before[v].messages {
-				if w, ok := is[l.body]; ok && w.mailbox == o {
+				if w, ok := is[l.Body]; ok && w.mailbox == o {
 					shared++
 				}
 			}
@@ -186,7 +185,7 @@ func happened(before, after moment, seen map[string]bool) (out []string) {
 		case ok && was.uidValidity != s.uidValidity:
 			kept := 0
 			for _, l := range s.messages {
-				if w, ok := old[l.body]; ok && w.mailbox == o {
+				if w, ok := old[l.Body]; ok && w.mailbox == o {
 					kept++
 				}
 			}
@@ -267,7 +266,7 @@ func testHistory(t *testing.T, seed uint64, rounds int) {
 	}
 	p := &past{t: t, r: rand.New(rand.NewPCG(seed, 7)), user: s.AddUser("alice", "secret")}
 	n := 0 // the round
-	dir := inMemory(t)
+	dir := world.InMemory(t)
 	w, err := archive.OpenWriter(filepath.Join(dir, "archive"), archive.Options{Now: func() time.Time { return roundTime(n) }})
 	if err != nil {
 		t.Fatal(err)
@@ -280,7 +279,7 @@ func testHistory(t *testing.T, seed uint64, rounds int) {
 		t.Fatal(err)
 	}
 	store := commit.New(w, db, slog.New(slog.DiscardHandler))
-	acc := alice(addr)
+	acc := world.Alice(addr)
 	acc.Connections = 1
 	for ; n < rounds; n++ {
 		for range 1 + p.r.IntN(6) {
@@ -302,22 +301,6 @@ func testHistory(t *testing.T, seed uint64, rounds int) {
 	if err := errors.Join(db.Close(), w.Close(), s.Close()); err != nil {
 		t.Error(err)
 	}
-}
-
-// inMemory is a directory in memory where there is room: what is tested is not
-// durability, which costs time.
-func inMemory(t testing.TB) string {
-	t.Helper()
-	dir, err := process.Scratch("archiverd-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
 }
 
 func mustBoxes(t testing.TB, a *archive.Archive) []archive.MailboxDir {
@@ -382,12 +365,12 @@ func (p *past) then(a *archive.Archive, n int, want moment) {
 			}
 			continue
 		}
-		s := stay{want[sel.Name.Mailbox].uidValidity, map[uint32]letter{}}
+		s := stay{want[sel.Name.Mailbox].uidValidity, map[uint32]world.Message{}}
 		for _, m := range sel.Messages {
 			if m.UIDValidity != s.uidValidity {
 				p.t.Errorf("round %d: %s has UIDVALIDITY %d, want %d", n, sel.Name.Mailbox, m.UIDValidity, s.uidValidity)
 			}
-			s.messages[m.UID] = letter{m.Sum.String(), strings.Join(m.Flags, " "), ""}
+			s.messages[m.UID] = world.Message{Body: m.Sum.String(), Flags: strings.Join(m.Flags, " "), Date: ""}
 		}
 		got[sel.Name.Mailbox] = s
 	}

@@ -13,6 +13,7 @@ import (
 
 	"archiverd/internal/session"
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 	"archiverd/internal/wire"
 )
 
@@ -35,10 +36,10 @@ func (c trap) spring(t *testing.T) {
 }
 
 func (c trap) springInBubble(t *testing.T) {
-	h := newHouseInBubble(t)
-	boxes := three()
+	h := newTestbedInBubble(t)
+	boxes := world.ThreeMailboxes()
 	o := hostile.Options{Mailboxes: boxes, Capabilities: "IMAP4rev1 AUTH=PLAIN SASL-IR LIST-STATUS CONDSTORE", InMemory: true}
-	acc := alice("")
+	acc := world.Alice("")
 	acc.Wire.Timeouts = quick
 	if c.lie != nil {
 		o.Script = c.lie()
@@ -46,7 +47,7 @@ func (c trap) springInBubble(t *testing.T) {
 	if c.adjust != nil {
 		c.adjust(&o, &acc)
 	}
-	s := serve(t, o)
+	s := world.Serve(t, o)
 	acc.Wire.Address, acc.Wire.Dial = s.Address(), s.Dial
 	if o.TLS {
 		acc.Wire.Security, acc.Wire.TLS = wire.TLS, s.ClientTLS()
@@ -79,7 +80,7 @@ func (c trap) springInBubble(t *testing.T) {
 			if l.Failed != len(but) {
 				t.Errorf("ledger of %s has %d failed, want %d: %v", m.Name, l.Failed, len(but), l.Failures)
 			}
-			h.holds(m, but...)
+			h.Holds(m, but...)
 		}
 	}
 	h.completes(boxes)
@@ -102,7 +103,7 @@ type evil = func(s *hostile.Session, cmd hostile.Command, seq int) told
 func poison(e evil, uids ...uint32) func() lie {
 	return func() lie {
 		return func(s *hostile.Session, cmd hostile.Command) bool {
-			return wantsBodies(cmd) && inbox(s) && answer(s, cmd, "UID BODY[]", e, uids...)
+			return world.WantsBodies(cmd) && inbox(s) && answer(s, cmd, "UID BODY[]", e, uids...)
 		}
 	}
 }
@@ -111,7 +112,7 @@ func poison(e evil, uids ...uint32) func() lie {
 func poisonMeta(e evil, uids ...uint32) func() lie {
 	return func() lie {
 		return func(s *hostile.Session, cmd hostile.Command) bool {
-			return wantsMeta(cmd) && inbox(s) && answer(s, cmd, "UID FLAGS INTERNALDATE RFC822.SIZE", e, uids...)
+			return world.WantsMetadata(cmd) && inbox(s) && answer(s, cmd, "UID FLAGS INTERNALDATE RFC822.SIZE", e, uids...)
 		}
 	}
 }
@@ -121,7 +122,7 @@ func inbox(s *hostile.Session) bool { return s.Open != nil && s.Open.Name == "IN
 // answer answers a FETCH, with evil for the UIDs.
 func answer(s *hostile.Session, cmd hostile.Command, items string, e evil, uids ...uint32) bool {
 	for i, m := range s.Open.Messages {
-		if !asked(cmd, m.UID) {
+		if !world.Requests(cmd, m.UID) {
 			continue
 		}
 		result := truth
@@ -243,7 +244,7 @@ func TestBodies(t *testing.T) {
 
 // What is odd, but tells the message, costs nothing.
 func TestOddBodies(t *testing.T) {
-	body := string(message("INBOX", 5).Body)
+	body := string(world.NewMessage("INBOX", 5).Body)
 	literal := fmt.Sprintf("{%d}\r\n%s", len(body), body)
 	for _, c := range []trap{
 		{name: "UID behind the body", lie: poison(says("* SEQ FETCH (BODY[] "+literal+" UID 5)\r\n"), 5)},
@@ -264,27 +265,27 @@ func TestOddBodies(t *testing.T) {
 // A body as a quoted string is taken, also an empty one.
 func TestQuotedBody(t *testing.T) {
 	for _, body := range []string{"", `Subject: x \"y\"`} {
-		h := newHouse(t)
-		boxes := []hostile.Mailbox{mail("INBOX", 7, 3)}
+		h := newTestbed(t)
+		boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 3)}
 		boxes[0].Messages[1].Body = []byte(body)
 		text := `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(body) + `"`
-		s := serve(t, hostile.Options{Mailboxes: boxes, Script: poison(says("* SEQ FETCH (UID 2 BODY[] "+text+")\r\n"), 2)()})
-		h.clean(alice(s.Address()))
-		h.holds(boxes[0])
+		s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: poison(says("* SEQ FETCH (UID 2 BODY[] "+text+")\r\n"), 2)()})
+		h.clean(world.Alice(s.Address()))
+		h.Holds(boxes[0])
 	}
 }
 
 // A server that loses the connection in the same place of the answer, not at the
 // same message, makes progress.
 func TestEachConnectionBringsOne(t *testing.T) {
-	h := newHouse(t)
-	boxes := []hostile.Mailbox{mail("INBOX", 7, 60)}
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
-		if !wantsBodies(cmd) {
+	h := newTestbed(t)
+	boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 60)}
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		if !world.WantsBodies(cmd) {
 			return false
 		}
 		for i, m := range s.Open.Messages {
-			if asked(cmd, m.UID) {
+			if world.Requests(cmd, m.UID) {
 				s.Fetched(i, "UID BODY[]")
 				s.Send("")
 				s.HangUp()
@@ -293,22 +294,22 @@ func TestEachConnectionBringsOne(t *testing.T) {
 		}
 		return false
 	}})
-	h.clean(alice(s.Address()))
-	h.holds(boxes[0])
+	h.clean(world.Alice(s.Address()))
+	h.Holds(boxes[0])
 }
 
 // What goes wrong when all bodies have come costs nothing: neither is the
 // mailbox surveyed anew nor said to have failed.
 func TestEndsBadlyBehindTheLastBody(t *testing.T) {
 	for _, end := range []string{"TAG NO some of them\r\n", "TAG BAD x\r\n", "* BYE x\r\n", "", "nonsense\r\n"} {
-		h := newHouse(t)
-		boxes := three()
-		s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
-			if !wantsBodies(cmd) || !inbox(s) {
+		h := newTestbed(t)
+		boxes := world.ThreeMailboxes()
+		s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+			if !world.WantsBodies(cmd) || !inbox(s) {
 				return false
 			}
 			for i, m := range s.Open.Messages {
-				if asked(cmd, m.UID) {
+				if world.Requests(cmd, m.UID) {
 					s.Fetched(i, "UID BODY[]")
 				}
 			}
@@ -318,7 +319,7 @@ func TestEndsBadlyBehindTheLastBody(t *testing.T) {
 			}
 			return true
 		}})
-		h.clean(alice(s.Address()))
+		h.clean(world.Alice(s.Address()))
 		searches := 0
 		for _, c := range s.Commands() {
 			if strings.HasPrefix(c, "UID SEARCH") {
@@ -329,7 +330,7 @@ func TestEndsBadlyBehindTheLastBody(t *testing.T) {
 			t.Errorf("%q: %d searches for %d mailboxes", end, searches, len(boxes))
 		}
 		for _, m := range boxes {
-			h.holds(m)
+			h.Holds(m)
 		}
 	}
 }
@@ -337,15 +338,15 @@ func TestEndsBadlyBehindTheLastBody(t *testing.T) {
 // More messages at which the connection dies than a run bears connections lost:
 // run by run the good ones are archived all the same.
 func TestManyPoisonedMessages(t *testing.T) {
-	h := newHouse(t)
-	boxes := []hostile.Mailbox{mail("INBOX", 7, 80)}
+	h := newTestbed(t)
+	boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 80)}
 	var bad []uint32
 	for u := uint32(1); u <= 60; u++ {
 		bad = append(bad, u)
 	}
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: poison(dies(""), bad...)()})
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: poison(dies(""), bad...)()})
 	for range 6 {
-		run, err := h.run(alice(s.Address()))
+		run, err := h.run(world.Alice(s.Address()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -353,7 +354,7 @@ func TestManyPoisonedMessages(t *testing.T) {
 			t.Errorf("run is\n%s", show(run))
 		}
 	}
-	h.holds(boxes[0], bad...)
+	h.Holds(boxes[0], bad...)
 	h.completes(boxes)
 }
 
@@ -374,21 +375,21 @@ func TestReasonHasNoPort(t *testing.T) {
 // A message at which connections die costs few of them, and what is known of it
 // is not written again by each run.
 func TestNoRetryStorm(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: poison(dies(""), 5)()})
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: poison(dies(""), 5)()})
 	start := time.Now()
-	if _, err := h.run(alice(s.Address())); err != nil {
+	if _, err := h.run(world.Alice(s.Address())); err != nil {
 		t.Fatal(err)
 	}
-	if n := logins(s.Commands()); n > 10 || time.Since(start) > patient.Answer/2 {
+	if n := logins(s.Commands()); n > 10 || time.Since(start) > world.Patient().Answer/2 {
 		t.Errorf("%d logins for one bad message, in %v", n, time.Since(start))
 	}
-	first := files(t, h.dir)
-	if _, err := h.run(alice(s.Address())); err != nil {
+	first := files(t, h.Dir)
+	if _, err := h.run(world.Alice(s.Address())); err != nil {
 		t.Fatal(err)
 	}
-	for p, size := range files(t, h.dir) {
+	for p, size := range files(t, h.Dir) {
 		if first[p] != size {
 			t.Errorf("a run in which the same message failed again wrote to %s", p)
 		}

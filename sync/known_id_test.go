@@ -8,15 +8,16 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 )
 
 // A label server, in the first run: All Mail and the labels are fetched at once,
 // each message once, and none by its header where there is an id.
 func TestLabelServer(t *testing.T) {
 	for capability, connections := range map[string]int{"X-GM-EXT-1": 4, "OBJECTID": 1, "OBJECTID X-GM-EXT-1": 2} {
-		h := newHouse(t)
-		all := mail("[Gmail]/All Mail", 11, 200)
-		inbox, label := mail("INBOX", 12, 0), mail("Größe", 13, 0)
+		h := newTestbed(t)
+		all := world.NewMailbox("[Gmail]/All Mail", 11, 200)
+		inbox, label := world.NewMailbox("INBOX", 12, 0), world.NewMailbox("Größe", 13, 0)
 		label.Name = "Gr&APYA3w-e"
 		for i := range all.Messages {
 			m := &all.Messages[i]
@@ -31,22 +32,22 @@ func TestLabelServer(t *testing.T) {
 			}
 		}
 		boxes := []hostile.Mailbox{all, inbox, label}
-		s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN LIST-STATUS " + capability, Mailboxes: boxes})
-		acc := alice(s.Address())
+		s := world.Serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN LIST-STATUS " + capability, Mailboxes: boxes})
+		acc := world.Alice(s.Address())
 		acc.Connections = connections
 		run := h.clean(acc)
-		if n := s.total(); n < 200 || n > 205 || len(s.headers()) > 0 {
-			t.Errorf("%s: %d bodies for 200 messages; headers %q", capability, n, s.headers())
+		if n := s.TotalSent(); n < 200 || n > 205 || len(headers(s)) > 0 {
+			t.Errorf("%s: %d bodies for 200 messages; headers %q", capability, n, headers(s))
 		}
 		if run.Sum.Matched < 160 {
 			t.Errorf("%s: %+v", capability, run.Sum)
 		}
-		h.holds(all)
-		h.holds(inbox)
+		h.Holds(all)
+		h.Holds(inbox)
 		label.Name = "Größe"
-		h.holds(label)
-		b, _ := h.mailbox("INBOX")
-		if _, err := h.store.Archive.Replay(b, archive.Position{}, func(e archive.Event) error {
+		h.Holds(label)
+		b, _ := h.Mailbox("INBOX")
+		if _, err := h.Committer.Archive.Replay(b, archive.Position{}, func(e archive.Event) error {
 			if e.Kind == archive.Added {
 				if labels := slices.Equal(e.Labels, []string{"Größe", `\Inbox`}); e.EmailID == "" || labels != strings.Contains(capability, "GM") || e.Matched != "" && e.Matched != "emailid" {
 					t.Errorf("%s: %+v", capability, e)
@@ -61,7 +62,7 @@ func TestLabelServer(t *testing.T) {
 
 // An id means nothing at another server: there the header decides.
 func TestIDOfAnotherServer(t *testing.T) {
-	h := newHouse(t)
+	h := newTestbed(t)
 	was := mails("INBOX", 7, "A: 1\r\n\r\n1111\r\n", "A: 2\r\n\r\n2222\r\n")
 	is := mails("INBOX", 8, "A: 3\r\n\r\n3333\r\n", "A: 2\r\n\r\n2222\r\n", "A: 2\r\n\r\n2222\r\n")
 	for _, m := range []hostile.Mailbox{was, is} {
@@ -69,31 +70,31 @@ func TestIDOfAnotherServer(t *testing.T) {
 			m.Messages[i].ID = fmt.Sprint("M", i)
 		}
 	}
-	s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN OBJECTID", Mailboxes: []hostile.Mailbox{was}})
-	h.clean(alice(s.Address()))
-	s = serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN OBJECTID", Mailboxes: []hostile.Mailbox{is}})
-	run := h.clean(alice(s.Address()))
-	if s.total() != 2 || run.Sum.Matched != 1 || len(s.headers()) != 1 {
-		t.Errorf("%d bodies fetched, %d matched, headers %q", s.total(), run.Sum.Matched, s.headers())
+	s := world.Serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN OBJECTID", Mailboxes: []hostile.Mailbox{was}})
+	h.clean(world.Alice(s.Address()))
+	s = world.Serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN OBJECTID", Mailboxes: []hostile.Mailbox{is}})
+	run := h.clean(world.Alice(s.Address()))
+	if s.TotalSent() != 2 || run.Sum.Matched != 1 || len(headers(s)) != 1 {
+		t.Errorf("%d bodies fetched, %d matched, headers %q", s.TotalSent(), run.Sum.Matched, headers(s))
 	}
-	h.holds(is)
+	h.Holds(is)
 }
 
 // With an id even two contents of one header are told apart, and malformed ones known.
 func TestIDTellsTwinsApart(t *testing.T) {
-	h := newHouse(t)
+	h := newTestbed(t)
 	twins := mails("INBOX", 7, "A: 1\r\n\r\n1111\r\n", "A: 1\r\n\r\n2222\r\n", "A 1\r\n\r\n 3333\r\n")
 	for i := range twins.Messages {
 		twins.Messages[i].ID = fmt.Sprint("M", i)
 	}
 	other := twins
 	other.Name, other.UIDValidity = "Other", 9
-	s := serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN OBJECTID LIST-STATUS", Mailboxes: []hostile.Mailbox{twins}})
-	h.clean(alice(s.Address()))
-	s = serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN OBJECTID LIST-STATUS", Mailboxes: []hostile.Mailbox{twins, other}})
-	run := h.clean(alice(s.Address()))
-	if s.total() != 1 || run.Sum.Matched != 2 {
-		t.Errorf("%d bodies fetched, %d matched", s.total(), run.Sum.Matched)
+	s := world.Serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN OBJECTID LIST-STATUS", Mailboxes: []hostile.Mailbox{twins}})
+	h.clean(world.Alice(s.Address()))
+	s = world.Serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN OBJECTID LIST-STATUS", Mailboxes: []hostile.Mailbox{twins, other}})
+	run := h.clean(world.Alice(s.Address()))
+	if s.TotalSent() != 1 || run.Sum.Matched != 2 {
+		t.Errorf("%d bodies fetched, %d matched", s.TotalSent(), run.Sum.Matched)
 	}
-	h.holds(other)
+	h.Holds(other)
 }

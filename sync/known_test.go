@@ -14,17 +14,18 @@ import (
 	"archiverd/internal/session"
 	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 	"archiverd/state"
 )
 
 // asIs fails unless the archive has alice's mailbox as a real server does.
-func (h *house) asIs(c *dovecot.Client, name string) {
+func (h *testbed) asIs(c *dovecot.Client, name string) {
 	h.t.Helper()
 	got, want := map[uint32]string{}, map[uint32]string{}
 	for _, m := range c.Read(name) {
 		want[m.UID] = fmt.Sprintf("%x %q %v", m.SHA256, m.Flags, m.Date)
 	}
-	if _, v := h.mailbox(name); v.Epoch() != nil {
+	if _, v := h.Mailbox(name); v.Epoch() != nil {
 		for u, m := range v.Epoch().Messages {
 			if m.Listed() {
 				got[u] = fmt.Sprintf("%x %q %v", m.Sum[:], m.Flags, m.InternalDate)
@@ -72,7 +73,7 @@ func weight(boxes []dovecot.Mailbox) (messages int, octets int64) {
 // is compared: after the account moved to another server, with other UIDs; after
 // UIDVALIDITY changed; after a mailbox was renamed; after messages were moved.
 func TestKnownAtDovecot(t *testing.T) {
-	h := newHouse(t)
+	h := newTestbed(t)
 	corpus := dovecot.Corpus(4, 1500)
 	messages, octets := weight(corpus)
 	s := dovecot.Start(t)
@@ -80,7 +81,7 @@ func TestKnownAtDovecot(t *testing.T) {
 	witness := old.Dial(t)
 	witness.Load(corpus)
 	account := func(u *dovecot.User) session.Account {
-		acc := loginAt(s.Addr, u.Name, u.Password, s.TLS)
+		acc := world.Login(s.Addr, u.Name, u.Password, s.TLS)
 		acc.Name = "alice"
 		return acc
 	}
@@ -127,7 +128,7 @@ func TestKnownAtDovecot(t *testing.T) {
 // whichever of them comes first.
 func TestOneMessageInManyMailboxes(t *testing.T) {
 	for _, connections := range []int{1, 4} {
-		h := newHouse(t)
+		h := newTestbed(t)
 		var msgs []dovecot.Msg
 		var octets, octetsAgain int64
 		for i := range 1500 {
@@ -151,7 +152,7 @@ func TestOneMessageInManyMailboxes(t *testing.T) {
 		witness.Do("COPY 1:900 Label")
 		witness.Do("COPY 500:1500 Other")
 		witness.Do("UNSELECT")
-		acc := loginAt(s.Addr, u.Name, u.Password, s.TLS)
+		acc := world.Login(s.Addr, u.Name, u.Password, s.TLS)
 		acc.Connections = connections
 		run := h.clean(acc)
 		again := 1500 + 900 + 1001
@@ -175,31 +176,21 @@ func mails(name string, uidValidity uint32, bodies ...string) hostile.Mailbox {
 	return m
 }
 
-// headers are the commands that asked for headers.
-func (s *server) headers() (out []string) {
-	for _, c := range s.Commands() {
-		if strings.Contains(c, "HEADER") {
-			out = append(out, c)
-		}
-	}
-	return out
-}
-
 // downloads is a run that must archive what the server has, and fetch so many
 // bodies. Of an epoch's matches at least one is compared.
-func (h *house) downloads(is hostile.Mailbox, want int, adjust func(*Policy)) (state.Run, *server) {
+func (h *testbed) downloads(is hostile.Mailbox, want int, adjust func(*Policy)) (state.Run, *world.Server) {
 	h.t.Helper()
-	s := serve(h.t, hostile.Options{Mailboxes: []hostile.Mailbox{is}})
-	acc := alice(s.Address())
+	s := world.Serve(h.t, hostile.Options{Mailboxes: []hostile.Mailbox{is}})
+	acc := world.Alice(s.Address())
 	if adjust != nil {
 		defer func(before Policy) { h.policy = before }(h.policy)
 		adjust(&h.policy)
 	}
 	run := h.clean(acc)
-	if got := s.total(); got != want {
-		h.t.Errorf("%d bodies were fetched, want %d: %v", got, want, s.sent)
+	if got := s.TotalSent(); got != want {
+		h.t.Errorf("%d bodies were fetched, want %d: %v", got, want, s.Sent())
 	}
-	h.holds(is)
+	h.Holds(is)
 	return run, s
 }
 
@@ -232,7 +223,7 @@ func TestKnownOrNot(t *testing.T) {
 		{"malformed beside the same", []string{head + body, strings.Replace(head, "X-A:", "X A:", 1) + body}, []string{head + body}, 1, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t)
+			h := newTestbed(t)
 			h.downloads(mails("INBOX", 7, c.was...), len(c.was), nil)
 			run, _ := h.downloads(mails("INBOX", 8, c.is...), c.bodies, nil)
 			if run.Sum.Matched != c.matched || len(run.Warnings) > 0 {
@@ -244,7 +235,7 @@ func TestKnownOrNot(t *testing.T) {
 
 // The instant of INTERNALDATE counts, not its zone; another instant is another message.
 func TestKnownInAnotherZone(t *testing.T) {
-	h := newHouse(t)
+	h := newTestbed(t)
 	body := "A: 1\r\n\r\ntext\r\n"
 	h.downloads(mails("INBOX", 7, body), 1, nil)
 	is := mails("INBOX", 8, body, body, body)
@@ -257,44 +248,44 @@ func TestKnownInAnotherZone(t *testing.T) {
 
 // An archive of which nothing is known is made without a command for it.
 func TestNothingKnownCostsNothing(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
-	s := serve(t, hostile.Options{Mailboxes: boxes})
-	h.clean(alice(s.Address()))
-	if asked := s.headers(); len(asked) > 0 {
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
+	h.clean(world.Alice(s.Address()))
+	if asked := headers(s); len(asked) > 0 {
 		t.Errorf("it asked %q", asked)
 	}
 	// nor is it for new messages beside known ones
-	boxes[0].Messages = append(boxes[0].Messages, message("INBOX", 99))
+	boxes[0].Messages = append(boxes[0].Messages, world.NewMessage("INBOX", 99))
 	boxes[0].HighestModSeq++
-	s = serve(t, hostile.Options{Mailboxes: boxes})
-	h.clean(alice(s.Address()))
-	if asked := s.headers(); len(asked) > 0 || s.total() != 1 {
-		t.Errorf("it asked %q, and fetched %d bodies", asked, s.total())
+	s = world.Serve(t, hostile.Options{Mailboxes: boxes})
+	h.clean(world.Alice(s.Address()))
+	if asked := headers(s); len(asked) > 0 || s.TotalSent() != 1 {
+		t.Errorf("it asked %q, and fetched %d bodies", asked, s.TotalSent())
 	}
-	h.holds(boxes[0])
+	h.Holds(boxes[0])
 }
 
 // The headers of a piece are one command.
 func TestHeadersOfAPieceAreOneCommand(t *testing.T) {
-	h := newHouse(t)
-	box := mail("INBOX", 7, 300)
+	h := newTestbed(t)
+	box := world.NewMailbox("INBOX", 7, 300)
 	h.downloads(box, 300, nil)
 	box.UIDValidity = 8
-	if run, s := h.downloads(box, 1, func(p *Policy) { p.Matching.Check = -1 }); len(s.headers()) != 1 || run.Sum.Matched < 290 {
-		t.Errorf("%d were matched; it asked %.300q", run.Sum.Matched, s.headers())
+	if run, s := h.downloads(box, 1, func(p *Policy) { p.Matching.Check = -1 }); len(headers(s)) != 1 || run.Sum.Matched < 290 {
+		t.Errorf("%d were matched; it asked %.300q", run.Sum.Matched, headers(s))
 	}
 }
 
 // matching: off downloads all.
 func TestMatchingOff(t *testing.T) {
-	h := newHouse(t)
-	box := mail("INBOX", 7, 30)
+	h := newTestbed(t)
+	box := world.NewMailbox("INBOX", 7, 30)
 	h.downloads(box, 30, nil)
 	off := func(p *Policy) { p.Matching.Off = true }
 	box.UIDValidity = 8
-	if run, s := h.downloads(box, 30, off); run.Sum.Matched != 0 || run.Sum.Linked != 30 || len(s.headers()) > 0 {
-		t.Errorf("%+v, %q", run.Sum, s.headers())
+	if run, s := h.downloads(box, 30, off); run.Sum.Matched != 0 || run.Sum.Linked != 30 || len(headers(s)) > 0 {
+		t.Errorf("%+v, %q", run.Sum, headers(s))
 	}
 	box.UIDValidity = 7 // under which all was there
 	h.downloads(box, 30, off)
@@ -310,24 +301,24 @@ func TestKnownOfADamagedFile(t *testing.T) {
 		"removed":       os.Remove,
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t)
+			h := newTestbed(t)
 			h.downloads(mails("INBOX", 7, body, "A: 2\r\n\r\nother\r\n"), 2, nil)
-			b, v := h.mailbox("INBOX")
-			file := filepath.Join(h.dir, b.ID(v.Epoch().Messages[1]))
+			b, v := h.Mailbox("INBOX")
+			file := filepath.Join(h.Dir, b.ID(v.Epoch().Messages[1]))
 			if err := damage(file); err != nil {
 				t.Fatal(err)
 			}
-			s := serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{mails("INBOX", 8, body)}})
-			if run, err := (&Job{Account: alice(s.Address()), Committer: h.store, Log: h.log}).Run(t.Context()); err != nil || run.Sum.Matched != 0 || s.total() != 1 {
-				t.Errorf("%+v, %v, %d bodies fetched", run.Sum, err, s.total())
+			s := world.Serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{mails("INBOX", 8, body)}})
+			if run, err := (&Job{Account: world.Alice(s.Address()), Committer: h.Committer, Log: h.Log}).Run(t.Context()); err != nil || run.Sum.Matched != 0 || s.TotalSent() != 1 {
+				t.Errorf("%+v, %v, %d bodies fetched", run.Sum, err, s.TotalSent())
 			}
-			h.holds(mails("INBOX", 8, body))
+			h.Holds(mails("INBOX", 8, body))
 			// from here on it is known by the good one
-			s = serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{mails("INBOX", 8, body, body, body)}})
-			if run, err := (&Job{Account: alice(s.Address()), Committer: h.store, Log: h.log}).Run(t.Context()); err != nil || run.Sum.Matched != 1 || s.total() != 1 {
-				t.Errorf("%+v, %v, %d bodies fetched", run.Sum, err, s.total())
+			s = world.Serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{mails("INBOX", 8, body, body, body)}})
+			if run, err := (&Job{Account: world.Alice(s.Address()), Committer: h.Committer, Log: h.Log}).Run(t.Context()); err != nil || run.Sum.Matched != 1 || s.TotalSent() != 1 {
+				t.Errorf("%+v, %v, %d bodies fetched", run.Sum, err, s.TotalSent())
 			}
-			h.holds(mails("INBOX", 8, body, body, body))
+			h.Holds(mails("INBOX", 8, body, body, body))
 			// the archive is put right, as from a backup, for what is checked at the end
 			if err := os.WriteFile(file, []byte(body), 0o600); err != nil {
 				t.Fatal(err)
@@ -355,21 +346,21 @@ func TestKnownWithoutHeaders(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t)
+			h := newTestbed(t)
 			bodies := []string{"A: 1\r\n\r\n1111\r\n", "A: 2\r\n\r\n2222\r\n", "A: 3\r\n\r\n3333\r\n"}
 			h.downloads(mails("INBOX", 7, bodies...), 3, nil)
 			is := mails("INBOX", 8, bodies...)
-			s := serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{is}, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+			s := world.Serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{is}, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 				if !strings.Contains(cmd.Args, "HEADER") {
 					return false
 				}
 				lie(s, cmd)
 				return true
 			}})
-			if run := h.clean(alice(s.Address())); run.Sum.Matched != 0 {
+			if run := h.clean(world.Alice(s.Address())); run.Sum.Matched != 0 {
 				t.Errorf("%+v", run.Sum)
 			}
-			h.holds(is)
+			h.Holds(is)
 		})
 	}
 }

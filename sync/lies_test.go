@@ -17,6 +17,7 @@ import (
 	"archiverd/internal/session"
 	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 	"archiverd/internal/wire"
 	"archiverd/state"
 )
@@ -26,8 +27,8 @@ type honest struct {
 	t    testing.TB
 	addr string
 	user *imapd.User
-	mail map[string]map[uint32]letter // by mailbox and UID
-	ever map[string]map[uint32]string // bodies that it had at any time
+	mail map[string]map[uint32]world.Message // by mailbox and UID
+	ever map[string]map[uint32]string        // bodies that it had at any time
 }
 
 // newHonest makes a server with three mailboxes of some 20 messages. No two have
@@ -45,7 +46,7 @@ func newHonest(t testing.TB, seed uint64) *honest {
 			t.Error(err)
 		}
 	})
-	h := &honest{t: t, addr: addr, user: s.AddUser("alice", "secret"), mail: map[string]map[uint32]letter{}, ever: map[string]map[uint32]string{}}
+	h := &honest{t: t, addr: addr, user: s.AddUser("alice", "secret"), mail: map[string]map[uint32]world.Message{}, ever: map[string]map[uint32]string{}}
 	r := rand.New(rand.NewPCG(seed, 3))
 	for i, name := range []string{"INBOX", "Lists/Go", "Archiv"} {
 		m, err := h.user.Mailbox(name)
@@ -87,12 +88,12 @@ func (h *honest) read() {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		all := map[uint32]letter{}
+		all := map[uint32]world.Message{}
 		if h.ever[name] == nil {
 			h.ever[name] = map[uint32]string{}
 		}
 		for _, msg := range m.Messages() {
-			all[msg.UID] = letter{string(msg.Body), strings.Join(slices.Sorted(slices.Values(msg.Flags)), " "), msg.InternalDate.Format(dateLayout)}
+			all[msg.UID] = world.Message{Body: string(msg.Body), Flags: strings.Join(slices.Sorted(slices.Values(msg.Flags)), " "), Date: msg.InternalDate.Format(dateLayout)}
 			h.ever[name][msg.UID] = string(msg.Body)
 		}
 		h.mail[name] = all
@@ -102,27 +103,27 @@ func (h *honest) read() {
 // recorded is what the archive takes for listed, by mailbox and UID. It fails on
 // a message that was ever recorded and is not the server's, octet for octet, or
 // was recorded twice.
-func (h *honest) recorded(a *house) map[string]map[uint32]letter {
+func (h *honest) recorded(a *testbed) map[string]map[uint32]world.Message {
 	h.t.Helper()
-	out := map[string]map[uint32]letter{}
-	for _, b := range a.boxes() {
-		name, here := "", map[uint32]letter{}
-		_, err := a.store.Archive.Replay(b, archive.Position{}, func(e archive.Event) error {
+	out := map[string]map[uint32]world.Message{}
+	for _, b := range a.Mailboxes() {
+		name, here := "", map[uint32]world.Message{}
+		_, err := a.Committer.Archive.Replay(b, archive.Position{}, func(e archive.Event) error {
 			switch e.Kind {
 			case archive.Opened:
 				name = e.Name.Mailbox
 			case archive.Gone:
-				maps.DeleteFunc(here, func(u uint32, _ letter) bool { return e.UIDs.Contains(u) })
+				maps.DeleteFunc(here, func(u uint32, _ world.Message) bool { return e.UIDs.Contains(u) })
 			case archive.Flags:
 				l := here[e.UID]
-				l.flags = strings.Join(e.Flags, " ")
+				l.Flags = strings.Join(e.Flags, " ")
 				here[e.UID] = l
 			case archive.Added:
 				if _, twice := here[e.UID]; twice {
 					h.t.Errorf("%s: UID %d was recorded twice", name, e.UID)
 				}
-				body, err := os.ReadFile(filepath.Join(a.dir, b.Dir, e.Path))
-				here[e.UID] = letter{string(body), strings.Join(e.Flags, " "), e.InternalDate.Format(dateLayout)}
+				body, err := os.ReadFile(filepath.Join(a.Dir, b.Dir, e.Path))
+				here[e.UID] = world.Message{Body: string(body), Flags: strings.Join(e.Flags, " "), Date: e.InternalDate.Format(dateLayout)}
 				if want, ok := h.ever[name][e.UID]; err != nil || !ok || string(body) != want {
 					h.t.Errorf("%s: UID %d was recorded as %.300q (%d octets), and is %.300q (%d octets) at the server: %v", name, e.UID, body, len(body), want, len(want), err)
 				}
@@ -140,7 +141,7 @@ func (h *honest) recorded(a *house) map[string]map[uint32]letter {
 // accounted fails on a message of the server's that is neither archived nor told
 // of: failed with a reason, larger than the limit, or in a mailbox or run that is
 // said to be incomplete.
-func (h *honest) accounted(here map[string]map[uint32]letter, run state.Run, largest int64) {
+func (h *honest) accounted(here map[string]map[uint32]world.Message, run state.Run, largest int64) {
 	h.t.Helper()
 	for name, all := range h.mail {
 		i := slices.IndexFunc(run.Mailboxes, func(l state.Ledger) bool { return l.Mailbox == name })
@@ -153,7 +154,7 @@ func (h *honest) accounted(here map[string]map[uint32]letter, run state.Run, lar
 			continue
 		}
 		for _, u := range slices.Sorted(maps.Keys(all)) {
-			tooLarge := largest > 0 && int64(len(all[u].body)) > largest
+			tooLarge := largest > 0 && int64(len(all[u].Body)) > largest
 			if _, ok := here[name][u]; !ok && l.Failures[u] == "" && !tooLarge {
 				h.t.Errorf("%s: UID %d is not archived, and nothing says so: %+v", name, u, l)
 			}
@@ -163,16 +164,16 @@ func (h *honest) accounted(here map[string]map[uint32]letter, run state.Run, lar
 
 // whole fails unless the archive has all that the server has, flags and dates as
 // well. A date that was garbled each time it was asked for may be missing.
-func (h *honest) whole(here map[string]map[uint32]letter) {
+func (h *honest) whole(here map[string]map[uint32]world.Message) {
 	h.t.Helper()
 	for name, want := range h.mail {
 		for u, l := range here[name] {
-			if l.date == (time.Time{}).Format(dateLayout) {
-				l.date = want[u].date
+			if l.Date == (time.Time{}).Format(dateLayout) {
+				l.Date = want[u].Date
 				here[name][u] = l
 			}
 		}
-		same(h.t, name, here[name], want)
+		world.Equal(h.t, name, here[name], want)
 	}
 }
 
@@ -213,7 +214,7 @@ func lieAbout(t testing.TB, to string, seed uint64) *hostile.Liar {
 }
 
 // lie archives through a liar, in one run, and checks what holds of any.
-func (h *honest) lie(a *house, acc session.Account, seed uint64) state.Run {
+func (h *honest) lie(a *testbed, acc session.Account, seed uint64) state.Run {
 	h.t.Helper()
 	p := lieAbout(h.t, acc.Wire.Address, seed)
 	h.t.Cleanup(func() {
@@ -248,10 +249,10 @@ func TestLies(t *testing.T) {
 	for house := range houses {
 		t.Run(fmt.Sprint(house), func(t *testing.T) {
 			seed := house * rounds * runs
-			a, h := newHouse(t), newHonest(t, house)
+			a, h := newTestbed(t), newHonest(t, house)
 			for round := range rounds {
 				for range runs {
-					acc := alice(h.addr)
+					acc := world.Alice(h.addr)
 					a.policy.MaxMessage = 0
 					if seed%5 == 4 {
 						a.policy.MaxMessage = 700
@@ -263,14 +264,14 @@ func TestLies(t *testing.T) {
 					tried++
 				}
 				a.policy.MaxMessage = 0
-				a.clean(alice(h.addr))
+				a.clean(world.Alice(h.addr))
 				h.whole(h.recorded(a))
 				if t.Failed() {
 					t.Fatalf("round %d", round)
 				}
 				h.change(seed)
 			}
-			a.clean(alice(h.addr))
+			a.clean(world.Alice(h.addr))
 			h.whole(h.recorded(a))
 		})
 	}
@@ -286,32 +287,32 @@ func TestLiesOverDovecot(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			user := srv.User(t, fmt.Sprintf("alice%d", seed))
 			client := user.Dial(t)
-			a, h := newHouse(t), newHonest(t, seed)
+			a, h := newTestbed(t), newHonest(t, seed)
 			for _, name := range slices.Sorted(maps.Keys(h.mail)) {
 				if name != "INBOX" {
 					client.Create(name)
 				}
-				all := map[uint32]letter{}
+				all := map[uint32]world.Message{}
 				for _, u := range slices.Sorted(maps.Keys(h.mail[name])) {
 					l := h.mail[name][u]
-					date, err := time.Parse(dateLayout, l.date)
+					date, err := time.Parse(dateLayout, l.Date)
 					if err != nil {
 						t.Fatal(err)
 					}
-					l.date = date.UTC().Format(dateLayout) // Dovecot keeps no zones,
-					if strings.HasSuffix(l.body, "\r") {   // no CR without LF,
-						l.body = strings.TrimSuffix(l.body, "\r") + "x"
+					l.Date = date.UTC().Format(dateLayout) // Dovecot keeps no zones,
+					if strings.HasSuffix(l.Body, "\r") {   // no CR without LF,
+						l.Body = strings.TrimSuffix(l.Body, "\r") + "x"
 					}
-					l.flags = strings.ReplaceAll(l.flags, "größe", "$Forwarded") // and no keywords but in ASCII
-					client.Append(name, dovecot.Msg{Flags: strings.Fields(l.flags), Date: date, Body: []byte(l.body)})
+					l.Flags = strings.ReplaceAll(l.Flags, "größe", "$Forwarded") // and no keywords but in ASCII
+					client.Append(name, dovecot.Msg{Flags: strings.Fields(l.Flags), Date: date, Body: []byte(l.Body)})
 					all[uint32(len(all)+1)] = l
 				}
 				h.mail[name], h.ever[name] = all, map[uint32]string{}
 				for u, l := range all {
-					h.ever[name][u] = l.body
+					h.ever[name][u] = l.Body
 				}
 			}
-			acc := alice(srv.PlainAddr)
+			acc := world.Alice(srv.PlainAddr)
 			acc.Auth = func(context.Context) (wire.Auth, error) {
 				return wire.Auth{Username: user.Name, Password: []byte(user.Password)}, nil
 			}

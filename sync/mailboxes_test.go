@@ -7,6 +7,7 @@ import (
 
 	"archiverd/internal/session"
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 )
 
 // replies answers one command in INBOX, or with no mailbox open, with text.
@@ -99,10 +100,10 @@ func TestMailboxes(t *testing.T) {
 // A million messages that nobody has, EXISTS and SEARCH agreeing: the run ends
 // after some of them, and says how many are missing.
 func TestMillionPhantoms(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	phantoms := uids(1_000_000)
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 		switch {
 		case cmd.Name == "EXAMINE" && strings.Contains(cmd.Args, "INBOX"):
 			s.Open = &boxes[0]
@@ -114,7 +115,7 @@ func TestMillionPhantoms(t *testing.T) {
 		}
 		return false
 	}})
-	run, err := h.run(alice(s.Address()))
+	run, err := h.run(world.Alice(s.Address()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +124,7 @@ func TestMillionPhantoms(t *testing.T) {
 		t.Errorf("%d of %d archived, %d failed, error %q", l.Archived, l.Server, l.Failed, l.Error)
 	}
 	for _, m := range boxes {
-		h.holds(m)
+		h.Holds(m)
 	}
 	h.completes(boxes)
 }
@@ -132,33 +133,33 @@ func TestMillionPhantoms(t *testing.T) {
 func TestPoisonedMetadata(t *testing.T) {
 	for _, c := range []struct {
 		name, reply string
-		want        letter // but for the body
+		want        world.Message // but for the body
 	}{
-		{"flags", `* SEQ FETCH (UID 5 FLAGS (foo]bar "\\Deleted" Größe ` + "\x01" + `) INTERNALDATE "17-Jul-1996 02:44:25 -0700" RFC822.SIZE 9)`, letter{flags: `Größe \Deleted foo]bar`, date: "17-Jul-1996 02:44:25 -0700"}},
-		{"NIL for all", `* SEQ FETCH (UID 5 FLAGS NIL INTERNALDATE NIL RFC822.SIZE NIL)`, letter{date: "01-Jan-0001 00:00:00 +0000"}},
-		{"dates", `* SEQ FETCH (UID 5 FLAGS () INTERNALDATE "00-Jan-0000 00:00:60 GMT" RFC822.SIZE -1)`, letter{date: "01-Jan-0001 00:00:00 +0000"}},
-		{"size", `* SEQ FETCH (UID 5 FLAGS () INTERNALDATE "17-Jul-1996 02:44:25 -0700" RFC822.SIZE 99999999999999999999)`, letter{date: "17-Jul-1996 02:44:25 -0700"}},
-		{"deep nesting", `* SEQ FETCH (UID 5 BODYSTRUCTURE ` + strings.Repeat("(", 30000) + `)`, letter{date: "01-Jan-0001 00:00:00 +0000"}},
-		{"nothing", ``, letter{date: "01-Jan-0001 00:00:00 +0000"}},
-		{"NO", `TAG NO no metadata`, letter{date: "01-Jan-0001 00:00:00 +0000"}},
-		{"BAD, and the connection dies", `DIE`, letter{date: "01-Jan-0001 00:00:00 +0000"}},
+		{"flags", `* SEQ FETCH (UID 5 FLAGS (foo]bar "\\Deleted" Größe ` + "\x01" + `) INTERNALDATE "17-Jul-1996 02:44:25 -0700" RFC822.SIZE 9)`, world.Message{Flags: `Größe \Deleted foo]bar`, Date: "17-Jul-1996 02:44:25 -0700"}},
+		{"NIL for all", `* SEQ FETCH (UID 5 FLAGS NIL INTERNALDATE NIL RFC822.SIZE NIL)`, world.Message{Date: "01-Jan-0001 00:00:00 +0000"}},
+		{"dates", `* SEQ FETCH (UID 5 FLAGS () INTERNALDATE "00-Jan-0000 00:00:60 GMT" RFC822.SIZE -1)`, world.Message{Date: "01-Jan-0001 00:00:00 +0000"}},
+		{"size", `* SEQ FETCH (UID 5 FLAGS () INTERNALDATE "17-Jul-1996 02:44:25 -0700" RFC822.SIZE 99999999999999999999)`, world.Message{Date: "17-Jul-1996 02:44:25 -0700"}},
+		{"deep nesting", `* SEQ FETCH (UID 5 BODYSTRUCTURE ` + strings.Repeat("(", 30000) + `)`, world.Message{Date: "01-Jan-0001 00:00:00 +0000"}},
+		{"nothing", ``, world.Message{Date: "01-Jan-0001 00:00:00 +0000"}},
+		{"NO", `TAG NO no metadata`, world.Message{Date: "01-Jan-0001 00:00:00 +0000"}},
+		{"BAD, and the connection dies", `DIE`, world.Message{Date: "01-Jan-0001 00:00:00 +0000"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t)
-			boxes := three()
+			h := newTestbed(t)
+			boxes := world.ThreeMailboxes()
 			e := says(c.reply + "\r\n")
 			if c.reply == "DIE" {
 				e = dies("* BAD nonsense\r\n")
 			}
-			s := serve(t, hostile.Options{Mailboxes: boxes, Script: poisonMeta(e, 5)()})
-			h.clean(alice(s.Address()))
+			s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: poisonMeta(e, 5)()})
+			h.clean(world.Alice(s.Address()))
 			for _, m := range boxes[1:] {
-				h.holds(m)
+				h.Holds(m)
 			}
-			want := listed(boxes[0])
-			c.want.body = want[5].body
+			want := world.MessagesOf(boxes[0])
+			c.want.Body = want[5].Body
 			want[5] = c.want
-			same(t, "INBOX", h.here("INBOX"), want)
+			world.Equal(t, "INBOX", h.Listed("INBOX"), want)
 		})
 	}
 }
@@ -173,19 +174,19 @@ func TestPoisonedNames(t *testing.T) {
 	}
 	var boxes []hostile.Mailbox
 	for i, n := range names {
-		boxes = append(boxes, mail(n, uint32(i+1), 2))
+		boxes = append(boxes, world.NewMailbox(n, uint32(i+1), 2))
 	}
-	h := newHouse(t)
-	s := serve(t, hostile.Options{Mailboxes: boxes})
-	acc := alice(s.Address())
+	h := newTestbed(t)
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
+	acc := world.Alice(s.Address())
 	acc.Connections = 4
 	run := h.clean(acc)
 	if run.Sum.Archived != 2*len(names) {
 		t.Errorf("archived %d of %d:\n%s", run.Sum.Archived, 2*len(names), show(run))
 	}
 	folded := map[string]string{}
-	for _, b := range h.boxes() {
-		v := h.view(b)
+	for _, b := range h.Mailboxes() {
+		v := h.View(b)
 		if v.Epoch() == nil || len(v.Epoch().Messages) != 2 {
 			t.Errorf("%s has no messages", b.Dir)
 			continue
@@ -197,10 +198,10 @@ func TestPoisonedNames(t *testing.T) {
 		folded[strings.ToLower(b.Dir)] = b.Dir
 		if ep := v.Epoch(); ep.UIDValidity == 0 || int(ep.UIDValidity) > len(names) {
 			t.Errorf("%s has UIDVALIDITY %d", b.Dir, ep.UIDValidity)
-		} else if want := listed(boxes[ep.UIDValidity-1]); true {
+		} else if want := world.MessagesOf(boxes[ep.UIDValidity-1]); true {
 			for u, m := range ep.Messages {
-				if int(m.Size) != len(want[u].body) {
-					t.Errorf("%s: UID %d has %d octets, want %d", b.Dir, u, m.Size, len(want[u].body))
+				if int(m.Size) != len(want[u].Body) {
+					t.Errorf("%s: UID %d has %d octets, want %d", b.Dir, u, m.Size, len(want[u].Body))
 				}
 			}
 		}
@@ -208,18 +209,18 @@ func TestPoisonedNames(t *testing.T) {
 	if len(folded) != len(names) {
 		t.Errorf("%d places for %d mailboxes", len(folded), len(names))
 	}
-	s = serve(t, hostile.Options{Mailboxes: boxes})
-	run = h.clean(alice(s.Address()))
-	if s.total() > 0 || len(run.Warnings) > 0 {
-		t.Errorf("a second run fetched %d bodies and warns %q", s.total(), run.Warnings)
+	s = world.Serve(t, hostile.Options{Mailboxes: boxes})
+	run = h.clean(world.Alice(s.Address()))
+	if s.TotalSent() > 0 || len(run.Warnings) > 0 {
+		t.Errorf("a second run fetched %d bodies and warns %q", s.TotalSent(), run.Warnings)
 	}
 }
 
 // LIST as no library would parse it.
 func TestOddList(t *testing.T) {
-	h := newHouse(t)
-	boxes := []hostile.Mailbox{mail("INBOX", 7, 3), mail("Sent Items", 8, 3), mail("x", 9, 3)}
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+	h := newTestbed(t)
+	boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 3), world.NewMailbox("Sent Items", 8, 3), world.NewMailbox("x", 9, 3)}
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 		if cmd.Name != "LIST" {
 			return false
 		}
@@ -227,12 +228,12 @@ func TestOddList(t *testing.T) {
 			"* LIST (\\Noselect) \"/\" nothing\r\n* LIST (\\NonExistent) \"/\" no\r\n* LIST () \"/\" INBOX\r\n* LIST (((\r\n* STATUS \"x\" (MESSAGES x)\r\n" + cmd.Tag + " OK done\r\n")
 		return true
 	}})
-	run, err := h.run(alice(s.Address()))
+	run, err := h.run(world.Alice(s.Address()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range boxes {
-		h.holds(m)
+		h.Holds(m)
 	}
 	for _, name := range []string{"nothing", "no"} {
 		if l := of(t, run, name); l.Skipped == "" || l.Error != "" {
@@ -254,17 +255,17 @@ func TestOddStatus(t *testing.T) {
 		{"too much", "* STATUS INBOX (MESSAGES 4294967295 UIDNEXT 4294967295 UIDVALIDITY 7 HIGHESTMODSEQ 9223372036854775807)\r\nTAG OK done\r\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t)
-			boxes := three()
-			s := serve(t, hostile.Options{Mailboxes: boxes, Capabilities: "IMAP4rev1 CONDSTORE", Script: replies("STATUS", c.reply)()})
+			h := newTestbed(t)
+			boxes := world.ThreeMailboxes()
+			s := world.Serve(t, hostile.Options{Mailboxes: boxes, Capabilities: "IMAP4rev1 CONDSTORE", Script: replies("STATUS", c.reply)()})
 			for range 2 {
-				h.clean(alice(s.Address()))
+				h.clean(world.Alice(s.Address()))
 			}
 			for _, m := range boxes {
-				h.holds(m)
+				h.Holds(m)
 			}
-			if s.total() != count(boxes) {
-				t.Errorf("two runs fetched %d bodies of %d", s.total(), count(boxes))
+			if s.TotalSent() != count(boxes) {
+				t.Errorf("two runs fetched %d bodies of %d", s.TotalSent(), count(boxes))
 			}
 		})
 	}
@@ -272,16 +273,16 @@ func TestOddStatus(t *testing.T) {
 
 // An empty LIST does not end the account.
 func TestEmptyList(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	h.completes(boxes)
-	s := serve(t, hostile.Options{})
-	run, err := h.run(alice(s.Address()))
+	s := world.Serve(t, hostile.Options{})
+	run, err := h.run(world.Alice(s.Address()))
 	if err == nil || !strings.Contains(err.Error(), "no mailbox at all") {
 		t.Errorf("error is %v", err)
 	}
-	for _, b := range h.boxes() {
-		if v := h.view(b); !v.Vanished.IsZero() {
+	for _, b := range h.Mailboxes() {
+		if v := h.View(b); !v.Vanished.IsZero() {
 			t.Errorf("%s is taken for vanished", b.Dir)
 		}
 	}

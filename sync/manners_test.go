@@ -14,13 +14,14 @@ import (
 	"archiverd/internal/session"
 	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 	"archiverd/state"
 )
 
 // dozen are mailboxes enough for several connections.
 func dozen() (boxes []hostile.Mailbox) {
 	for i := range 12 {
-		boxes = append(boxes, mail(fmt.Sprintf("box %d", i), uint32(i+1), 10))
+		boxes = append(boxes, world.NewMailbox(fmt.Sprintf("box %d", i), uint32(i+1), 10))
 	}
 	return boxes
 }
@@ -38,10 +39,10 @@ func TestStatedBackOffEndsTheRun(t *testing.T) {
 	} {
 		for connections := 1; connections <= 4; connections += 3 {
 			t.Run(fmt.Sprintf("%s, %d", c.name, connections), func(t *testing.T) {
-				h := newHouse(t)
+				h := newTestbed(t)
 				boxes := dozen()
 				var n atomic.Int64
-				s := serve(t, hostile.Options{Mailboxes: boxes, Capabilities: "IMAP4rev1 AUTH=PLAIN SASL-IR CONDSTORE", Script: func(s *hostile.Session, cmd hostile.Command) bool {
+				s := world.Serve(t, hostile.Options{Mailboxes: boxes, Capabilities: "IMAP4rev1 AUTH=PLAIN SASL-IR CONDSTORE", Script: func(s *hostile.Session, cmd hostile.Command) bool {
 					after := int64(0)
 					if s.Open != nil { // some of it comes
 						after = 6
@@ -55,10 +56,10 @@ func TestStatedBackOffEndsTheRun(t *testing.T) {
 					}
 					return true
 				}})
-				acc := alice(s.Address())
+				acc := world.Alice(s.Address())
 				acc.Connections = connections
 				clock := newCalendar()
-				run, err := h.runWith(t.Context(), &Job{Account: acc, Committer: h.store, Log: h.log, Now: clock.now})
+				run, err := h.runWith(t.Context(), &Job{Account: acc, Committer: h.Committer, Log: h.Log, Now: clock.now})
 				var away *session.BackoffError
 				if !errors.As(err, &away) || !strings.Contains(run.Error, "stay away for 50m0s") || run.LoginRefused || run.DailyLimit != 0 {
 					t.Fatalf("%v: %+v", err, run)
@@ -86,10 +87,10 @@ func TestStatedBackOffEndsTheRun(t *testing.T) {
 // A server that asks for a short absence gets it within the run, from all
 // connections: none of them is told twice.
 func TestStatedBackOffIsForAll(t *testing.T) {
-	h := newHouse(t)
+	h := newTestbed(t)
 	boxes := dozen()
 	var until, told, riding atomic.Int64 // riding: metadata, behind an EXAMINE in one flight
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 		if cmd.Name != "UID FETCH" && cmd.Name != "EXAMINE" && cmd.Name != "AUTHENTICATE" {
 			return false
 		}
@@ -106,11 +107,11 @@ func TestStatedBackOffIsForAll(t *testing.T) {
 		s.Send(cmd.Tag + " BAD Request is throttled. Suggested Backoff Time: 150 milliseconds\r\n")
 		return true
 	}})
-	acc := alice(s.Address())
+	acc := world.Alice(s.Address())
 	acc.Connections = 4
 	h.clean(acc)
 	for _, m := range boxes {
-		h.holds(m)
+		h.Holds(m)
 	}
 	if n := told.Load(); n < 1 || n-riding.Load() > 4 {
 		t.Errorf("told %d times, %d of them for what rode along", n, riding.Load())
@@ -121,10 +122,10 @@ func TestStatedBackOffIsForAll(t *testing.T) {
 // then left alone for long.
 func TestThrottledWithoutATime(t *testing.T) {
 	for _, reply := range []string{"NO [THROTTLED] slowly", "NO [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)", "NO [ALERT] Too many simultaneous connections. (Failure)"} {
-		h := newHouse(t)
-		s := serve(t, hostile.Options{Mailboxes: three(), Script: replies("AUTHENTICATE", "TAG "+reply+"\r\n")()})
+		h := newTestbed(t)
+		s := world.Serve(t, hostile.Options{Mailboxes: world.ThreeMailboxes(), Script: replies("AUTHENTICATE", "TAG "+reply+"\r\n")()})
 		clock := newCalendar()
-		run, err := h.runWith(t.Context(), &Job{Account: alice(s.Address()), Committer: h.store, Log: h.log, Now: clock.now})
+		run, err := h.runWith(t.Context(), &Job{Account: world.Alice(s.Address()), Committer: h.Committer, Log: h.Log, Now: clock.now})
 		if err == nil || run.LoginRefused || !run.Resumes.Equal(clock.now().Add(30*time.Minute)) {
 			t.Errorf("%s: %v: %+v", reply, err, run)
 		}
@@ -136,28 +137,28 @@ func TestThrottledWithoutATime(t *testing.T) {
 
 // It is not the message's fault that its FETCH is throttled, however often.
 func TestThrottledMessageIsNotFailed(t *testing.T) {
-	h := newHouse(t)
-	boxes := []hostile.Mailbox{mail("INBOX", 7, 1)}
+	h := newTestbed(t)
+	boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 1)}
 	var n atomic.Int64
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
-		if !wantsBodies(cmd) || n.Add(1) > 5 {
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		if !world.WantsBodies(cmd) || n.Add(1) > 5 {
 			return false
 		}
 		s.Send(cmd.Tag + " NO Request is throttled. Suggested Backoff Time: 1 milliseconds\r\n")
 		return true
 	}})
-	acc := alice(s.Address())
+	acc := world.Alice(s.Address())
 	acc.Retry.MaxTries = 20
 	h.clean(acc)
-	h.holds(boxes[0])
+	h.Holds(boxes[0])
 }
 
 // Nobody listens for a second connection.
 func TestSecondConnectionIsRefused(t *testing.T) {
-	h := newHouse(t)
+	h := newTestbed(t)
 	boxes := dozen()
-	s := serve(t, hostile.Options{Mailboxes: boxes})
-	acc := alice(s.Address())
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
+	acc := world.Alice(s.Address())
 	acc.Connections = 4
 	var n atomic.Int64
 	acc.Wire.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -168,7 +169,7 @@ func TestSecondConnectionIsRefused(t *testing.T) {
 	}
 	h.clean(acc)
 	for _, m := range boxes {
-		h.holds(m)
+		h.Holds(m)
 	}
 	if n.Load() > 4 {
 		t.Errorf("%d times dialled", n.Load())
@@ -185,12 +186,12 @@ func TestConnectionIsTakenBack(t *testing.T) {
 		"": "NO [INUSE] no",
 	} {
 		t.Run(bye+login, func(t *testing.T) {
-			h := newHouse(t)
+			h := newTestbed(t)
 			boxes := dozen()
 			var in, killed, refused atomic.Int64
 			var full atomic.Bool
 			second := make(chan struct{})
-			s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+			s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 				switch {
 				case cmd.Name == "AUTHENTICATE" && full.Load():
 					refused.Add(1)
@@ -200,7 +201,7 @@ func TestConnectionIsTakenBack(t *testing.T) {
 					if in.Add(1) == 2 {
 						close(second)
 					}
-				case wantsBodies(cmd) && killed.CompareAndSwap(0, 1):
+				case world.WantsBodies(cmd) && killed.CompareAndSwap(0, 1):
 					select { // so that there are others to go on
 					case <-second:
 					case <-time.After(soon):
@@ -212,12 +213,12 @@ func TestConnectionIsTakenBack(t *testing.T) {
 				}
 				return false
 			}})
-			acc := alice(s.Address())
+			acc := world.Alice(s.Address())
 			acc.Connections = 3
 			acc.Retry.FirstWait, acc.Retry.MaxWait = 20*time.Millisecond, 20*time.Millisecond
 			h.clean(acc)
 			for _, m := range boxes {
-				h.holds(m)
+				h.Holds(m)
 			}
 			if n := refused.Load(); n > 4 {
 				t.Errorf("%d logins are refused", n)
@@ -237,8 +238,8 @@ func TestDovecotTakesFewConnections(t *testing.T) {
 		for n := range 12 {
 			c.Load([]dovecot.Mailbox{{Name: fmt.Sprintf("box %d", n), Msgs: letters(20)}})
 		}
-		h := newHouse(t)
-		acc := loginAt(srv.Addr, u.Name, u.Password, srv.TLS)
+		h := newTestbed(t)
+		acc := world.Login(srv.Addr, u.Name, u.Password, srv.TLS)
 		acc.Name, acc.Connections = "alice", 8
 		if run := h.clean(acc); run.Sum.Archived != 240 { // beside c
 			t.Errorf("%d messages are archived", run.Sum.Archived)

@@ -10,6 +10,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 )
 
 // unlike is the mailbox with other bodies of the same size behind the headers.
@@ -36,7 +37,7 @@ func texts(n int) hostile.Mailbox {
 // that is compared; then all are downloaded, in this run and those to come, until
 // UIDVALIDITY changes.
 func TestMismatch(t *testing.T) {
-	h := newHouse(t)
+	h := newTestbed(t)
 	was := texts(60)
 	h.downloads(was, 60, nil)
 	is := unlike(was, 8)
@@ -45,15 +46,15 @@ func TestMismatch(t *testing.T) {
 		t.Errorf("%+v, warnings %q", run.Sum, run.Warnings)
 	}
 	// remembered, also by a database made anew
-	if _, err := h.store.State.Rebuild(); err != nil {
+	if _, err := h.Committer.State.Rebuild(); err != nil {
 		t.Fatal(err)
 	}
 	more := is
 	more.Messages = append(slices.Clone(is.Messages), was.Messages[5])
 	more.Messages[60].UID = 100
 	more.HighestModSeq++
-	if run, s := h.downloads(more, 1, nil); run.Sum.Matched != 0 || len(run.Warnings) > 0 || len(s.headers()) > 0 {
-		t.Errorf("%+v, warnings %q, headers %q", run.Sum, run.Warnings, s.headers())
+	if run, s := h.downloads(more, 1, nil); run.Sum.Matched != 0 || len(run.Warnings) > 0 || len(headers(s)) > 0 {
+		t.Errorf("%+v, warnings %q, headers %q", run.Sum, run.Warnings, headers(s))
 	}
 	// a new epoch begins anew: known are both contents of each header
 	again := unlike(was, 9)
@@ -64,7 +65,7 @@ func TestMismatch(t *testing.T) {
 // A mismatch that is found late: what was matched before, in this run and earlier
 // ones, is downloaded.
 func TestLateMismatch(t *testing.T) {
-	h := newHouse(t)
+	h := newTestbed(t)
 	was := texts(60)
 	h.downloads(was, 60, nil)
 	is := was
@@ -79,15 +80,15 @@ func TestLateMismatch(t *testing.T) {
 	if l := of(t, run, "INBOX"); l.Matched != 0 || l.Server != 60 || l.Archived != 60 || len(run.Warnings) != 1 {
 		t.Errorf("%+v, warnings %q", l, run.Warnings)
 	}
-	s := serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{is}})
-	if h.clean(alice(s.Address())); s.total() != 0 {
-		t.Errorf("%d bodies are fetched again", s.total())
+	s := world.Serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{is}})
+	if h.clean(world.Alice(s.Address())); s.TotalSent() != 0 {
+		t.Errorf("%d bodies are fetched again", s.TotalSent())
 	}
 }
 
 // A mailbox in doubt is not complete before what was matched in it is downloaded.
 func TestDoubtIsNotComplete(t *testing.T) {
-	h := newHouse(t)
+	h := newTestbed(t)
 	was := texts(60)
 	h.downloads(was, 60, nil)
 	is := was
@@ -95,14 +96,14 @@ func TestDoubtIsNotComplete(t *testing.T) {
 	h.downloads(is, 1, func(p *Policy) { p.Matching.Check = -1 })
 	is.HighestModSeq++
 	is.Messages = append(is.Messages, unlike(was, 8).Messages[30:]...)
-	s := serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{is}, Script: func(s *hostile.Session, cmd hostile.Command) bool {
-		if !wantsBodies(cmd) || !asked(cmd, 2) && !asked(cmd, 3) {
+	s := world.Serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{is}, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		if !world.WantsBodies(cmd) || !world.Requests(cmd, 2) && !world.Requests(cmd, 3) {
 			return false
 		}
 		s.Send(cmd.Tag + " NO not now\r\n")
 		return true
 	}})
-	acc := alice(s.Address())
+	acc := world.Alice(s.Address())
 	h.policy.Matching.Check = 1
 	run, err := h.run(acc)
 	if l := of(t, run, "INBOX"); err != nil || l.Archived != 60 || !strings.Contains(l.Error, "still to be downloaded") {
@@ -117,7 +118,7 @@ func TestDoubtIsNotComplete(t *testing.T) {
 
 // All matches are compared where the configuration says so.
 func TestCheckAll(t *testing.T) {
-	h := newHouse(t)
+	h := newTestbed(t)
 	box := texts(40)
 	h.downloads(box, 40, nil)
 	box.UIDValidity = 8

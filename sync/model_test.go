@@ -12,10 +12,11 @@ import (
 	"time"
 
 	"archiverd/internal/imapd"
+	"archiverd/internal/testing/world"
 )
 
-// world is a server that changes at random, and what it ever had.
-type world struct {
+// model is a server that changes at random, and what it ever had.
+type model struct {
 	t     testing.TB
 	r     *rand.Rand
 	user  *imapd.User
@@ -23,7 +24,7 @@ type world struct {
 	ever  map[string]bool // bodies
 }
 
-func newWorld(t testing.TB, seed uint64) (*world, string) {
+func newModel(t testing.TB, seed uint64) (*model, string) {
 	t.Helper()
 	s := imapd.New(imapd.Options{UIDValidity: 1000})
 	addr, err := s.Listen("127.0.0.1:0")
@@ -35,11 +36,11 @@ func newWorld(t testing.TB, seed uint64) (*world, string) {
 			t.Error(err)
 		}
 	})
-	return &world{t: t, r: rand.New(rand.NewPCG(seed, 5)), user: s.AddUser("alice", "secret"), ever: map[string]bool{}}, addr
+	return &model{t: t, r: rand.New(rand.NewPCG(seed, 5)), user: s.AddUser("alice", "secret"), ever: map[string]bool{}}, addr
 }
 
 // mailbox is one at random.
-func (w *world) mailbox() (string, *imapd.Mailbox) {
+func (w *model) mailbox() (string, *imapd.Mailbox) {
 	names := w.user.Names()
 	name := names[w.r.IntN(len(names))]
 	m, err := w.user.Mailbox(name)
@@ -50,7 +51,7 @@ func (w *world) mailbox() (string, *imapd.Mailbox) {
 }
 
 // change does something to the server.
-func (w *world) change() {
+func (w *model) change() {
 	name, m := w.mailbox()
 	messages := m.Messages()
 	switch k := w.r.IntN(20); {
@@ -80,32 +81,32 @@ func (w *world) change() {
 	}
 }
 
-func (w *world) flags() []string {
+func (w *model) flags() []string {
 	all := []string{`\Seen`, `\Flagged`, `\Answered`, `$Junk`, `NonJunk`, `größe`}
 	return slices.DeleteFunc(all[:5], func(string) bool { return w.r.IntN(2) == 0 })
 }
 
 // agrees fails unless the archive has of each mailbox what the server has now,
 // and nothing that the server never had.
-func (w *world) agrees(h *house) {
+func (w *model) agrees(h *testbed) {
 	w.t.Helper()
 	for _, name := range w.user.Names() {
 		m, err := w.user.Mailbox(name)
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		want := map[uint32]letter{}
+		want := map[uint32]world.Message{}
 		for _, msg := range m.Messages() {
 			flags := slices.Sorted(slices.Values(msg.Flags))
-			want[msg.UID] = letter{string(msg.Body), strings.Join(flags, " "), msg.InternalDate.Format(dateLayout)}
+			want[msg.UID] = world.Message{Body: string(msg.Body), Flags: strings.Join(flags, " "), Date: msg.InternalDate.Format(dateLayout)}
 		}
-		same(w.t, name, h.here(name), want)
-		if _, v := h.mailbox(name); v.Epoch() != nil && (v.Epoch().UIDValidity != m.UIDValidity() || !v.Vanished.IsZero()) {
+		world.Equal(w.t, name, h.Listed(name), want)
+		if _, v := h.Mailbox(name); v.Epoch() != nil && (v.Epoch().UIDValidity != m.UIDValidity() || !v.Vanished.IsZero()) {
 			w.t.Errorf("%s: UIDVALIDITY %d, want %d; vanished %v", name, v.Epoch().UIDValidity, m.UIDValidity(), v.Vanished)
 		}
 	}
-	for _, b := range h.boxes() {
-		v := h.view(b)
+	for _, b := range h.Mailboxes() {
+		v := h.View(b)
 		if v.Epoch() == nil {
 			continue
 		}
@@ -113,7 +114,7 @@ func (w *world) agrees(h *house) {
 			w.t.Errorf("%s is not taken for vanished", b.Dir)
 		}
 		for _, m := range v.All() {
-			f, err := h.store.Archive.OpenFile(b.Dir + "/" + m.Path)
+			f, err := h.Committer.Archive.OpenFile(b.Dir + "/" + m.Path)
 			if err != nil {
 				w.t.Error(err)
 				continue
@@ -136,8 +137,8 @@ func TestAgainstModel(t *testing.T) {
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			h := newHouse(t)
-			w, addr := newWorld(t, seed)
+			h := newTestbed(t)
+			w, addr := newModel(t, seed)
 			for range 60 {
 				w.change()
 			}
@@ -145,7 +146,7 @@ func TestAgainstModel(t *testing.T) {
 				for range 1 + w.r.IntN(2) {
 					w.turmoil(h, addr)
 				}
-				acc := alice(addr)
+				acc := world.Alice(addr)
 				acc.Connections = 1 + w.r.IntN(4)
 				h.clean(acc)
 				w.agrees(h)
@@ -158,7 +159,7 @@ func TestAgainstModel(t *testing.T) {
 }
 
 // turmoil is a run in which everything happens.
-func (w *world) turmoil(h *house, addr string) {
+func (w *model) turmoil(h *testbed, addr string) {
 	h.t.Helper()
 	var after []int
 	for range w.r.IntN(6) {
@@ -171,7 +172,7 @@ func (w *world) turmoil(h *house, addr string) {
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(w.r.IntN(30))*time.Millisecond)
 		defer cancel()
 	}
-	acc := alice(c.Addr)
+	acc := world.Alice(c.Addr)
 	acc.Connections = 1 + w.r.IntN(4)
 	changes := w.r.IntN(60)
 	var wait gosync.WaitGroup
@@ -182,7 +183,7 @@ func (w *world) turmoil(h *house, addr string) {
 		}
 	})
 	// what becomes of it does not matter: its ledger adds up, and it ends
-	_, _ = h.runWith(ctx, &Job{Account: acc, Policy: h.policy, Committer: h.store, Log: h.log})
+	_, _ = h.runWith(ctx, &Job{Account: acc, Policy: h.policy, Committer: h.Committer, Log: h.Log})
 	wait.Wait()
 	c.close()
 }

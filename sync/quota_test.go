@@ -18,6 +18,7 @@ import (
 	"archiverd/internal/quota"
 	"archiverd/internal/session"
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 	"archiverd/state"
 )
 
@@ -69,7 +70,7 @@ func (c *tappedConn) Read(p []byte) (int, error) {
 func heavy(name string, uidValidity uint32, sizes ...int) hostile.Mailbox {
 	m := hostile.Mailbox{Name: name, UIDValidity: uidValidity, HighestModSeq: uint64(len(sizes) + 1)}
 	for i, size := range sizes {
-		msg := message(name, uint32(i+1))
+		msg := world.NewMessage(name, uint32(i+1))
 		msg.Body = append(msg.Body, bytes.Repeat([]byte{'x'}, size)...)
 		m.Messages = append(m.Messages, msg)
 	}
@@ -85,14 +86,14 @@ func alike(n, size int) (sizes []int) {
 
 // days runs an account against a server until all is archived, each time when
 // the run before says that it goes on. It checks every run, and returns what came in each.
-func (h *house) days(s *server, acc session.Account, most int) (octets []int64) {
+func (h *testbed) days(s *world.Server, acc session.Account, most int) (octets []int64) {
 	h.t.Helper()
 	clock, tap := newCalendar(), &wireTap{}
 	tap.tap(&acc)
 	began := clock.now()
 	for day := range most {
 		before := tap.octets.Load()
-		run, err := h.runWith(h.t.Context(), &Job{Account: acc, Committer: h.store, Log: h.log, Now: clock.now})
+		run, err := h.runWith(h.t.Context(), &Job{Account: acc, Committer: h.Committer, Log: h.Log, Now: clock.now})
 		octets = append(octets, tap.octets.Load()-before)
 		if err == nil {
 			if !run.OK() || !run.Resumes.IsZero() {
@@ -116,8 +117,8 @@ func (h *house) days(s *server, acc session.Account, most int) (octets []int64) 
 		h.refuses(s, acc, clock, run)
 		clock.set(run.Resumes)
 		if day%2 == 0 { // another process
-			h.close()
-			h.open()
+			h.Close()
+			h.Open()
 		}
 	}
 	h.t.Fatalf("not complete after %d runs: %v octets", most, octets)
@@ -126,12 +127,12 @@ func (h *house) days(s *server, acc session.Account, most int) (octets []int64) 
 
 // refuses fails unless a run before it may go on asks the server nothing, and
 // leaves the ledger of the last one where it is.
-func (h *house) refuses(s *server, acc session.Account, clock *calendar, last state.Run) {
+func (h *testbed) refuses(s *world.Server, acc session.Account, clock *calendar, last state.Run) {
 	h.t.Helper()
 	now, commands := clock.now(), len(s.Commands())
 	clock.set(last.Resumes.Add(-time.Second))
 	defer clock.set(now)
-	run, err := (&Job{Account: acc, Committer: h.store, Log: h.log, Now: clock.now}).Run(h.t.Context())
+	run, err := (&Job{Account: acc, Committer: h.Committer, Log: h.Log, Now: clock.now}).Run(h.t.Context())
 	var spent *quota.ExceededError
 	if !errors.As(err, &spent) || !run.Resumes.Equal(last.Resumes) || run.OK() || len(run.Mailboxes) > 0 {
 		h.t.Errorf("a run too early: %v, %+v, want to go on at %v", err, run, last.Resumes)
@@ -141,7 +142,7 @@ func (h *house) refuses(s *server, acc session.Account, clock *calendar, last st
 	if len(sent) > 0 {
 		h.t.Errorf("a run too early sent %q", sent)
 	}
-	runs, err := h.store.State.Runs(acc.Name)
+	runs, err := h.Committer.State.Runs(acc.Name)
 	if err != nil || len(runs) == 0 || len(runs[0].Mailboxes) != len(last.Mailboxes) {
 		h.t.Errorf("a run too early is stored: %+v, %v", runs, err)
 	}
@@ -153,10 +154,10 @@ func TestDailyLimit(t *testing.T) {
 	const limit = 400_000
 	for connections := 1; connections <= 4; connections += 3 {
 		t.Run(fmt.Sprintf("%d connections", connections), func(t *testing.T) {
-			h := newHouse(t)
-			boxes := []hostile.Mailbox{heavy("INBOX", 7, alike(40, 30_000)...), heavy("Sent", 8, alike(10, 20_000)...), mail("Small", 9, 20)}
-			s := serve(t, hostile.Options{Mailboxes: boxes})
-			acc := alice(s.Address())
+			h := newTestbed(t)
+			boxes := []hostile.Mailbox{heavy("INBOX", 7, alike(40, 30_000)...), heavy("Sent", 8, alike(10, 20_000)...), world.NewMailbox("Small", 9, 20)}
+			s := world.Serve(t, hostile.Options{Mailboxes: boxes})
+			acc := world.Alice(s.Address())
 			acc.Connections, acc.DailyLimit = connections, limit
 			octets := h.days(s, acc, 10)
 			for day, n := range octets { // they are 24 hours apart
@@ -165,10 +166,10 @@ func TestDailyLimit(t *testing.T) {
 				}
 			}
 			for _, m := range boxes {
-				h.holds(m)
+				h.Holds(m)
 			}
-			if n := s.total(); n != count(boxes) {
-				t.Errorf("%d bodies for %d messages: %v", n, count(boxes), s.sent)
+			if n := s.TotalSent(); n != count(boxes) {
+				t.Errorf("%d bodies for %d messages: %v", n, count(boxes), s.Sent())
 			}
 		})
 	}
@@ -178,10 +179,10 @@ func TestDailyLimit(t *testing.T) {
 // 24 hours is within the limit all the same.
 func TestDailyLimitRolls(t *testing.T) {
 	const limit = 100_000
-	h := newHouse(t)
-	s := serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{heavy("INBOX", 7, alike(200, 10_000)...)}})
+	h := newTestbed(t)
+	s := world.Serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{heavy("INBOX", 7, alike(200, 10_000)...)}})
 	clock, tap := newCalendar(), &wireTap{}
-	acc := alice(s.Address())
+	acc := world.Alice(s.Address())
 	acc.DailyLimit = limit
 	tap.tap(&acc)
 	began := clock.now()
@@ -189,7 +190,7 @@ func TestDailyLimitRolls(t *testing.T) {
 	last := 0
 	for ; clock.now().Sub(began) < 6*state.Day; clock.set(clock.now().Add(97 * time.Minute)) {
 		before := tap.octets.Load()
-		_, err := h.runWith(t.Context(), &Job{Account: acc, Committer: h.store, Log: h.log, Now: clock.now})
+		_, err := h.runWith(t.Context(), &Job{Account: acc, Committer: h.Committer, Log: h.Log, Now: clock.now})
 		var spent *quota.ExceededError
 		if err != nil && !errors.As(err, &spent) {
 			t.Fatal(err)
@@ -204,7 +205,7 @@ func TestDailyLimitRolls(t *testing.T) {
 		if sum > limit {
 			t.Errorf("%d octets in the 24 hours before %v", sum, clock.now())
 		}
-		last = h.archived()
+		last = h.Count()
 	}
 	if last < 40 {
 		t.Errorf("%d messages in 6 days", last)
@@ -217,12 +218,12 @@ func TestMessageOverTheDailyLimit(t *testing.T) {
 	const limit = 100_000
 	for _, at := range []int{0, 7, 14} {
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
-			h := newHouse(t)
+			h := newTestbed(t)
 			sizes := alike(15, 20_000)
 			sizes[at] = 3 * limit
 			boxes := []hostile.Mailbox{heavy("INBOX", 7, sizes...), heavy("Sent", 8, alike(3, 20_000)...)}
-			s := serve(t, hostile.Options{Mailboxes: boxes})
-			acc := alice(s.Address())
+			s := world.Serve(t, hostile.Options{Mailboxes: boxes})
+			acc := world.Alice(s.Address())
 			acc.DailyLimit = limit
 			over := 0
 			for _, n := range h.days(s, acc, 12) {
@@ -234,7 +235,7 @@ func TestMessageOverTheDailyLimit(t *testing.T) {
 				t.Errorf("%d days are over the limit", over)
 			}
 			for _, m := range boxes {
-				h.holds(m)
+				h.Holds(m)
 			}
 		})
 	}
@@ -242,14 +243,14 @@ func TestMessageOverTheDailyLimit(t *testing.T) {
 
 // Another limit, or none, holds nobody back; nor does a clock that was wrong.
 func TestDailyLimitIsChanged(t *testing.T) {
-	h := newHouse(t)
+	h := newTestbed(t)
 	boxes := []hostile.Mailbox{heavy("INBOX", 7, alike(20, 30_000)...)}
-	s := serve(t, hostile.Options{Mailboxes: boxes})
-	acc := alice(s.Address())
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
+	acc := world.Alice(s.Address())
 	clock := newCalendar()
 	run := func(limit int64) (state.Run, error) {
 		acc.DailyLimit = limit
-		return h.runWith(t.Context(), &Job{Account: acc, Committer: h.store, Log: h.log, Now: clock.now})
+		return h.runWith(t.Context(), &Job{Account: acc, Committer: h.Committer, Log: h.Log, Now: clock.now})
 	}
 	if r, err := run(200_000); err == nil || r.Sum.Archived == 0 {
 		t.Fatalf("%v: %+v", err, r)
@@ -266,49 +267,49 @@ func TestDailyLimitIsChanged(t *testing.T) {
 		t.Fatalf("in another century: %v: %+v", err, r)
 	}
 	clock.set(back.Add(2 * state.Day))
-	archived := h.archived()
+	archived := h.Count()
 	if r, err := run(150_000); err == nil || r.Sum.Archived <= archived {
 		t.Fatalf("with a clock that is right again: %v: %+v", err, r)
 	}
 	if r, err := run(0); err != nil || r.Sum.Archived != 20 {
 		t.Fatalf("with none: %v: %+v", err, r)
 	}
-	if tr, err := h.store.State.Traffic("alice", clock.now()); err != nil || tr.OctetsInDay(clock.now()) < 30_000*int64(20-archived) {
+	if tr, err := h.Committer.State.Traffic("alice", clock.now()); err != nil || tr.OctetsInDay(clock.now()) < 30_000*int64(20-archived) {
 		t.Errorf("without a limit nothing is counted: %v, %v", tr, err)
 	}
 }
 
 // A kill in the middle of a run forgets at most what came since the last commit.
 func TestDailyLimitAfterAKill(t *testing.T) {
-	h := newHouse(t)
-	s := serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{heavy("INBOX", 7, alike(20, 30_000)...)}})
-	acc := alice(s.Address())
+	h := newTestbed(t)
+	s := world.Serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{heavy("INBOX", 7, alike(20, 30_000)...)}})
+	acc := world.Alice(s.Address())
 	acc.Connections = 1
 	clock := newCalendar()
-	killed := h.dir + ".killed"
+	killed := h.Dir + ".killed"
 	archived := 0
 	step := func(name string) error {
 		if name != archive.StepData || archived > 0 {
 			return nil
 		}
-		if archived = h.archived(); archived == 0 {
+		if archived = h.Count(); archived == 0 {
 			return nil
 		}
-		text, err := os.ReadFile(h.dir + ".db") // without what this commit will put there
+		text, err := os.ReadFile(h.Dir + ".db") // without what this commit will put there
 		return errors.Join(err, os.WriteFile(killed, text, 0o600))
 	}
-	h.step.Store(&step)
+	h.OnStep(step)
 	clock.set(time.Now().Add(time.Hour)) // so that every batch is old
-	if _, err := h.runWith(t.Context(), &Job{Account: acc, Committer: h.store, Log: h.log, Now: clock.now}); err != nil || archived == 0 || archived == 20 {
+	if _, err := h.runWith(t.Context(), &Job{Account: acc, Committer: h.Committer, Log: h.Log, Now: clock.now}); err != nil || archived == 0 || archived == 20 {
 		t.Fatalf("%v, %d messages at the kill", err, archived)
 	}
-	h.step.Store(nil)
-	h.close()
-	if err := os.Rename(killed, h.dir+".db"); err != nil {
+	h.OnStep(nil)
+	h.Close()
+	if err := os.Rename(killed, h.Dir+".db"); err != nil {
 		t.Fatal(err)
 	}
-	h.open()
-	tr, err := h.store.State.Traffic("alice", clock.now())
+	h.Open()
+	tr, err := h.Committer.State.Traffic("alice", clock.now())
 	if n := tr.OctetsInDay(clock.now()); err != nil || n < int64(archived)*30_000 {
 		t.Errorf("%d octets are known for %d messages: %v", n, archived, err)
 	}

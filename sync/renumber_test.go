@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 )
 
 // numbered makes EXAMINE of INBOX, which is the first of boxes, tell another
@@ -40,22 +41,22 @@ func dawdling() time.Time {
 func TestUIDValidityChangesOnce(t *testing.T) {
 	for _, connections := range []int{1, 3} {
 		for range 40 {
-			h := newHouse(t)
-			boxes := []hostile.Mailbox{mail("INBOX", 7, 9)}
-			s := serve(t, hostile.Options{Mailboxes: boxes, Script: numbered(boxes, func(n int) uint32 {
+			h := newTestbed(t)
+			boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 9)}
+			s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: numbered(boxes, func(n int) uint32 {
 				if n == 1 {
 					return 7
 				}
 				return 70
 			}, poison(times(1, dies("")), 5)())})
-			acc := alice(s.Address())
+			acc := world.Alice(s.Address())
 			acc.Connections = connections
-			run, err := h.runWith(t.Context(), &Job{Account: acc, Committer: h.store, Log: h.log, Now: dawdling})
+			run, err := h.runWith(t.Context(), &Job{Account: acc, Committer: h.Committer, Log: h.Log, Now: dawdling})
 			if err != nil || !run.OK() {
 				t.Fatalf("%v\n%s", err, show(run))
 			}
-			h.holds(boxes[0])
-			_, v := h.mailbox("INBOX")
+			h.Holds(boxes[0])
+			_, v := h.Mailbox("INBOX")
 			if len(v.Epochs) != 2 || v.Epoch().UIDValidity != 70 || len(v.Epochs[0].Messages) != 4 {
 				t.Fatalf("epochs are %+v", v.Epochs)
 			}
@@ -71,55 +72,55 @@ func TestUIDValidityChangesOnce(t *testing.T) {
 // although nobody has anything else to do then.
 func TestUIDValidityChangesUnderAnotherWorker(t *testing.T) {
 	for range 2 {
-		h := newHouse(t)
-		boxes := []hostile.Mailbox{mail("INBOX", 7, 3200)}
-		s := serve(t, hostile.Options{Mailboxes: boxes, Script: numbered(boxes, func(n int) uint32 {
+		h := newTestbed(t)
+		boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 3200)}
+		s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: numbered(boxes, func(n int) uint32 {
 			if n == 1 {
 				return 7
 			}
 			return 70
 		}, func(*hostile.Session, hostile.Command) bool { return false })})
-		run, err := h.runWith(t.Context(), &Job{Account: alice(s.Address()), Committer: h.store, Log: h.log, Now: dawdling})
+		run, err := h.runWith(t.Context(), &Job{Account: world.Alice(s.Address()), Committer: h.Committer, Log: h.Log, Now: dawdling})
 		if err != nil || !run.OK() {
 			t.Fatalf("%v\n%s", err, show(run))
 		}
-		h.holds(boxes[0])
+		h.Holds(boxes[0])
 	}
 }
 
 // Renumbered between two runs: a new epoch, the old one as it was.
 func TestUIDValidityChangesBetweenRuns(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	h.completes(boxes)
 	boxes[0].UIDValidity = 70
-	s := serve(t, hostile.Options{Mailboxes: boxes})
-	run := h.clean(alice(s.Address()))
-	if l := of(t, run, "INBOX"); l.Added != 9 || l.Matched != 8 || l.Linked != 9 || l.Gone != 0 || s.total() != 1 {
-		t.Errorf("ledger is %+v, %d bodies fetched", l, s.total())
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
+	run := h.clean(world.Alice(s.Address()))
+	if l := of(t, run, "INBOX"); l.Added != 9 || l.Matched != 8 || l.Linked != 9 || l.Gone != 0 || s.TotalSent() != 1 {
+		t.Errorf("ledger is %+v, %d bodies fetched", l, s.TotalSent())
 	}
-	h.holds(boxes[0])
-	_, v := h.mailbox("INBOX")
+	h.Holds(boxes[0])
+	_, v := h.Mailbox("INBOX")
 	if len(v.Epochs) != 2 || len(v.Epochs[0].Messages) != 9 {
 		t.Errorf("epochs are %+v", v.Epochs)
 	}
 	// and back: what was there under the old one is known
 	boxes[0].UIDValidity = 7
-	s = serve(t, hostile.Options{Mailboxes: boxes})
-	run = h.clean(alice(s.Address()))
-	if l := of(t, run, "INBOX"); l.Matched != 9 || s.total() != 0 {
-		t.Errorf("ledger is %+v, %d bodies fetched", l, s.total())
+	s = world.Serve(t, hostile.Options{Mailboxes: boxes})
+	run = h.clean(world.Alice(s.Address()))
+	if l := of(t, run, "INBOX"); l.Matched != 9 || s.TotalSent() != 0 {
+		t.Errorf("ledger is %+v, %d bodies fetched", l, s.TotalSent())
 	}
-	h.holds(boxes[0])
+	h.Holds(boxes[0])
 }
 
 // A server whose UIDVALIDITY is never the same is given up, and the others are not.
 func TestUIDValidityChangesEndlessly(t *testing.T) {
 	for _, connections := range []int{1, 3} {
-		h := newHouse(t)
-		boxes := three()
-		s := serve(t, hostile.Options{Mailboxes: boxes, Script: numbered(boxes, func(n int) uint32 { return uint32(100 + n) }, poison(dies(""), 1, 2, 3, 4, 5, 6, 7, 8, 9)())})
-		acc := alice(s.Address())
+		h := newTestbed(t)
+		boxes := world.ThreeMailboxes()
+		s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: numbered(boxes, func(n int) uint32 { return uint32(100 + n) }, poison(dies(""), 1, 2, 3, 4, 5, 6, 7, 8, 9)())})
+		acc := world.Alice(s.Address())
 		acc.Connections = connections
 		run, err := h.run(acc)
 		if err != nil {
@@ -128,8 +129,8 @@ func TestUIDValidityChangesEndlessly(t *testing.T) {
 		if l := of(t, run, "INBOX"); !strings.Contains(l.Error, "UIDVALIDITY changed") || l.Missing != 9 {
 			t.Errorf("ledger is %+v", l)
 		}
-		h.holds(boxes[1])
-		h.holds(boxes[2])
+		h.Holds(boxes[1])
+		h.Holds(boxes[2])
 		h.completes(boxes)
 	}
 }

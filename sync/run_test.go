@@ -6,16 +6,17 @@ import (
 	"testing"
 
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 )
 
 // An honest server is archived as it is, and a second run asks for nothing but
 // the list.
 func TestUnchangedMailboxesCostNothing(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	h.completes(boxes)
-	s := serve(t, hostile.Options{Mailboxes: boxes})
-	run := h.clean(alice(s.Address()))
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
+	run := h.clean(world.Alice(s.Address()))
 	for _, m := range boxes {
 		if l := of(t, run, m.Name); !l.Unchanged || l.Archived != len(m.Messages) {
 			t.Errorf("ledger of %s: %+v", m.Name, l)

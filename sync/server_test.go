@@ -15,6 +15,7 @@ import (
 	"archiverd/internal/commit"
 	"archiverd/internal/session"
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 	"archiverd/internal/wire"
 )
 
@@ -32,15 +33,15 @@ func logins(commands []string) int {
 // A refused login is not repeated: servers lock accounts.
 func TestLoginRefused(t *testing.T) {
 	for _, reply := range []string{"NO [AUTHENTICATIONFAILED] no", "NO no", "NO [EXPIRED] change your password", "BAD no"} {
-		h := newHouse(t)
-		s := serve(t, hostile.Options{Mailboxes: three(), Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		h := newTestbed(t)
+		s := world.Serve(t, hostile.Options{Mailboxes: world.ThreeMailboxes(), Script: func(s *hostile.Session, cmd hostile.Command) bool {
 			if cmd.Name == "AUTHENTICATE" {
 				s.Send(cmd.Tag + " " + reply + "\r\n")
 				return true
 			}
 			return false
 		}})
-		run, err := h.run(alice(s.Address()))
+		run, err := h.run(world.Alice(s.Address()))
 		if err == nil || !run.LoginRefused || !strings.Contains(run.Error, reply[:2]) || logins(s.Commands()) != 1 {
 			t.Errorf("%s: %v, %d logins, run %+v", reply, err, logins(s.Commands()), run)
 		}
@@ -53,27 +54,27 @@ func TestLoginRefused(t *testing.T) {
 // The password is changed in the middle of a run: that is the end of it, not of
 // all of its connections one after the other.
 func TestLoginRefusedInMidRun(t *testing.T) {
-	h := newHouse(t)
-	boxes := []hostile.Mailbox{mail("INBOX", 7, 9)}
+	h := newTestbed(t)
+	boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 9)}
 	var refuse atomic.Bool
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 		switch {
 		case cmd.Name == "AUTHENTICATE" && refuse.Load():
 			s.Send(cmd.Tag + " NO [AUTHENTICATIONFAILED] no\r\n")
 			return true
-		case wantsBodies(cmd):
+		case world.WantsBodies(cmd):
 			refuse.Store(true)
 			return answer(s, cmd, "UID BODY[]", dies(""), 5)
 		}
 		return false
 	}})
-	acc := alice(s.Address())
+	acc := world.Alice(s.Address())
 	acc.Connections = 1
 	run, err := h.run(acc)
 	if err == nil || !run.LoginRefused || logins(s.Commands()) != 2 {
 		t.Errorf("%v, %d logins, run %+v", err, logins(s.Commands()), run)
 	}
-	if n := h.archived(); n != 4 {
+	if n := h.Count(); n != 4 {
 		t.Errorf("%d of the 4 messages that had come are archived", n)
 	}
 	h.completes(boxes)
@@ -97,21 +98,21 @@ func TestBusy(t *testing.T) {
 	} {
 		for _, command := range []string{"AUTHENTICATE", "LIST", "EXAMINE", "UID SEARCH", "UID FETCH"} {
 			t.Run(c.name+" at "+command, func(t *testing.T) {
-				h := newHouse(t)
-				boxes := []hostile.Mailbox{mail("INBOX", 7, 9)}
+				h := newTestbed(t)
+				boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 9)}
 				var n atomic.Int64
 				capabilities := "IMAP4rev1 AUTH=PLAIN SASL-IR CONDSTORE LIST-STATUS"
 				if command == "LIST" { // without LIST-STATUS, which is tried without when refused
 					capabilities = strings.TrimSuffix(capabilities, " LIST-STATUS")
 				}
-				s := serve(t, hostile.Options{Mailboxes: boxes, Capabilities: capabilities, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+				s := world.Serve(t, hostile.Options{Mailboxes: boxes, Capabilities: capabilities, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 					if cmd.Name == command && n.Add(1) <= int64(c.times) {
 						s.Send(cmd.Tag + " " + c.reply + "\r\n")
 						return true
 					}
 					return false
 				}})
-				acc := alice(s.Address())
+				acc := world.Alice(s.Address())
 				acc.Connections = 1
 				start := time.Now()
 				run, err := h.run(acc)
@@ -154,10 +155,10 @@ func TestTooManyConnections(t *testing.T) {
 		{"at login, as Dovecot has it", nil, "NO [UNAVAILABLE] Maximum number of connections from user+IP exceeded (mail_max_userip_connections=1)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := newHouse(t)
+			h := newTestbed(t)
 			var boxes []hostile.Mailbox
 			for i := range 12 {
-				boxes = append(boxes, mail(fmt.Sprintf("box %d", i), uint32(i+1), 10))
+				boxes = append(boxes, world.NewMailbox(fmt.Sprintf("box %d", i), uint32(i+1), 10))
 			}
 			var here, in atomic.Int64
 			o := hostile.Options{Mailboxes: boxes}
@@ -178,19 +179,19 @@ func TestTooManyConnections(t *testing.T) {
 				}
 				return false
 			}
-			s := serve(t, o)
-			acc := alice(s.Address())
+			s := world.Serve(t, o)
+			acc := world.Alice(s.Address())
 			acc.Connections = 4
 			start := time.Now()
 			h.clean(acc)
-			if took := time.Since(start); took > patient.Greeting/2 {
+			if took := time.Since(start); took > world.Patient().Greeting/2 {
 				t.Errorf("the run waited %v for connections that it does not need", took)
 			}
 			if n := logins(s.Commands()); n > acc.Connections {
 				t.Errorf("%d logins: it asks over and over", n)
 			}
 			for _, m := range boxes {
-				h.holds(m)
+				h.Holds(m)
 			}
 		})
 	}
@@ -199,30 +200,30 @@ func TestTooManyConnections(t *testing.T) {
 // The server takes back connections in mid-run and gives no new ones: the
 // others go on.
 func TestFewerConnectionsInMidRun(t *testing.T) {
-	h := newHouse(t)
+	h := newTestbed(t)
 	var boxes []hostile.Mailbox
 	for i := range 8 {
-		boxes = append(boxes, mail(fmt.Sprintf("box %d", i), uint32(i+1), 10))
+		boxes = append(boxes, world.NewMailbox(fmt.Sprintf("box %d", i), uint32(i+1), 10))
 	}
 	var in, killed atomic.Int64
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 		switch {
 		case cmd.Name == "AUTHENTICATE" && killed.Load() > 0:
 			s.Send(cmd.Tag + " NO [LIMIT] Too many connections\r\n")
 			return true
 		case cmd.Name == "AUTHENTICATE":
 			in.Add(1)
-		case wantsBodies(cmd) && in.Load() > 1 && killed.Add(1) == 1:
+		case world.WantsBodies(cmd) && in.Load() > 1 && killed.Add(1) == 1:
 			s.HangUp()
 			return true
 		}
 		return false
 	}})
-	acc := alice(s.Address())
+	acc := world.Alice(s.Address())
 	acc.Connections = 4
 	h.clean(acc)
 	for _, m := range boxes {
-		h.holds(m)
+		h.Holds(m)
 	}
 }
 
@@ -232,18 +233,18 @@ func TestPrepare(t *testing.T) {
 	wrong := errors.New("the state can't be brought up to the archive")
 	for name, want := range map[string]error{"done": nil, "failed": wrong} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t)
+			h := newTestbed(t)
 			greeted := make(chan struct{}, 1)
-			boxes := three()
-			s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+			boxes := world.ThreeMailboxes()
+			s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 				if cmd.Name == "AUTHENTICATE" {
 					greeted <- struct{}{}
 				}
 				return false
 			}})
-			acc := alice(s.Address())
+			acc := world.Alice(s.Address())
 			acc.Connections = 1
-			run, err := h.runWith(t.Context(), &Job{Account: acc, Committer: h.store, Slots: semaphore.NewWeighted(1), Log: h.log, Prepare: func() error {
+			run, err := h.runWith(t.Context(), &Job{Account: acc, Committer: h.Committer, Slots: semaphore.NewWeighted(1), Log: h.Log, Prepare: func() error {
 				await(t, "the login beside it", greeted)
 				return want
 			}})
@@ -262,11 +263,11 @@ func TestPrepare(t *testing.T) {
 // The process has fewer connections than its jobs want: each gets at least one
 // in its turn, and gives it back.
 func TestSlots(t *testing.T) {
-	h := newHouse(t)
+	h := newTestbed(t)
 	slots := semaphore.NewWeighted(2)
 	var open, most atomic.Int64
-	boxes := three()
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+	boxes := world.ThreeMailboxes()
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 		switch cmd.Name {
 		case "AUTHENTICATE":
 			most.Store(max(most.Load(), open.Add(1)))
@@ -277,10 +278,10 @@ func TestSlots(t *testing.T) {
 	}})
 	errs := make(chan error, 5)
 	for i := range cap(errs) {
-		acc := alice(s.Address())
+		acc := world.Alice(s.Address())
 		acc.Name, acc.Connections = fmt.Sprintf("account %d", i), 4
 		go func() {
-			run, err := (&Job{Account: acc, Committer: h.store, Slots: slots, Log: h.log}).Run(t.Context())
+			run, err := (&Job{Account: acc, Committer: h.Committer, Slots: slots, Log: h.Log}).Run(t.Context())
 			if err == nil && (!run.OK() || run.Sum.Archived != count(boxes)) {
 				err = errors.New(show(run))
 			}
@@ -301,19 +302,19 @@ func TestSlots(t *testing.T) {
 	// stopped while it waits for a slot
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := h.runWith(ctx, &Job{Account: alice(s.Address()), Committer: h.store, Slots: slots, Log: h.log}); !errors.Is(err, commit.ErrInterrupted) {
+	if _, err := h.runWith(ctx, &Job{Account: world.Alice(s.Address()), Committer: h.Committer, Slots: slots, Log: h.Log}); !errors.Is(err, commit.ErrInterrupted) {
 		t.Errorf("error is %v", err)
 	}
 }
 
 // Nothing listens, the password can't be had, no TLS: errors of the run.
 func TestNoConnection(t *testing.T) {
-	h := newHouse(t)
-	s := serve(t, hostile.Options{TLS: true, Mailboxes: three()})
-	nobody := alice("127.0.0.1:1")
-	keyless := alice(s.Address())
+	h := newTestbed(t)
+	s := world.Serve(t, hostile.Options{TLS: true, Mailboxes: world.ThreeMailboxes()})
+	nobody := world.Alice("127.0.0.1:1")
+	keyless := world.Alice(s.Address())
 	keyless.Auth = func(context.Context) (wire.Auth, error) { return wire.Auth{}, errors.New("pass: no such entry") }
-	stranger := alice(s.Address())
+	stranger := world.Alice(s.Address())
 	stranger.Wire.Security, stranger.Wire.TLS = wire.TLS, s.ClientTLS()
 	stranger.Wire.TLS.RootCAs = nil
 	for _, c := range []struct {
@@ -346,10 +347,10 @@ func TestPanicIsContained(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t)
-			boxes := three()
-			s := serve(t, hostile.Options{Mailboxes: boxes})
-			j := &Job{Account: alice(s.Address()), Committer: h.store, Log: h.log}
+			h := newTestbed(t)
+			boxes := world.ThreeMailboxes()
+			s := world.Serve(t, hostile.Options{Mailboxes: boxes})
+			j := &Job{Account: world.Alice(s.Address()), Committer: h.Committer, Log: h.Log}
 			spoil(j)
 			if _, err := h.runWith(t.Context(), j); err == nil || !strings.Contains(err.Error(), "panic") {
 				t.Errorf("error is %v", err)

@@ -12,6 +12,7 @@ import (
 
 	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 	"archiverd/internal/wire"
 )
 
@@ -85,14 +86,14 @@ func TestRoundTrips(t *testing.T) {
 		{"IMAP4rev1 AUTH=PLAIN SASL-IR CONDSTORE", 1 + 2 + 2*10 + 1 + 1, 1 + 2 + 1, 1 + 2 + 1 + 1 + 1, 1 + 2 + 1 + 1},
 	} {
 		t.Run(c.capabilities, func(t *testing.T) {
-			h := newHouse(t)
+			h := newTestbed(t)
 			var boxes []hostile.Mailbox
 			for i := range 11 {
-				boxes = append(boxes, mail(fmt.Sprintf("box %02d", i), uint32(i+1), 10*i))
+				boxes = append(boxes, world.NewMailbox(fmt.Sprintf("box %02d", i), uint32(i+1), 10*i))
 			}
-			s := serve(t, hostile.Options{Mailboxes: boxes, Capabilities: c.capabilities})
+			s := world.Serve(t, hostile.Options{Mailboxes: boxes, Capabilities: c.capabilities})
 			var r recorder
-			acc := alice(s.Address())
+			acc := world.Alice(s.Address())
 			acc.Connections, acc.Wire.Dial = 1, r.dial
 			flies := func(what string, want int) {
 				t.Helper()
@@ -101,13 +102,13 @@ func TestRoundTrips(t *testing.T) {
 					t.Errorf("%s: %d flights on %d connections, want %d on 1: %q", what, got, lines, want, s.Commands())
 				}
 				for _, m := range boxes {
-					h.holds(m)
+					h.Holds(m)
 				}
 			}
 			flies("first run", c.first)
 			flies("no change", c.again)
 			for i := range 100 {
-				boxes[3].Messages = append(boxes[3].Messages, message("box 03", uint32(31+i)))
+				boxes[3].Messages = append(boxes[3].Messages, world.NewMessage("box 03", uint32(31+i)))
 			}
 			boxes[3].HighestModSeq = 1000
 			flies("100 new", c.fresh)
@@ -125,19 +126,19 @@ func TestNoChange(t *testing.T) {
 		"IMAP4rev1 AUTH=PLAIN SASL-IR LIST-STATUS CONDSTORE": 3,
 		"IMAP4rev1 AUTH=PLAIN SASL-IR CONDSTORE":             4,
 	} {
-		h := newHouse(t)
+		h := newTestbed(t)
 		var boxes []hostile.Mailbox
 		for i := range 200 {
-			boxes = append(boxes, mail(fmt.Sprintf("%03d a mailbox with a name as long as people give them", i), uint32(i+1), 1+i%3))
+			boxes = append(boxes, world.NewMailbox(fmt.Sprintf("%03d a mailbox with a name as long as people give them", i), uint32(i+1), 1+i%3))
 		}
-		s := serve(t, hostile.Options{Mailboxes: boxes, Capabilities: capabilities})
-		h.clean(alice(s.Address()))
+		s := world.Serve(t, hostile.Options{Mailboxes: boxes, Capabilities: capabilities})
+		h.clean(world.Alice(s.Address()))
 		var r recorder
-		acc := alice(s.Address())
+		acc := world.Alice(s.Address())
 		acc.Wire.Dial = r.dial
 		journals := func(from, to string) {
 			n := 0
-			err := filepath.WalkDir(h.dir, func(p string, d fs.DirEntry, err error) error {
+			err := filepath.WalkDir(h.Dir, func(p string, d fs.DirEntry, err error) error {
 				if err == nil && d.Name() == from {
 					n++
 					err = os.Rename(p, filepath.Join(filepath.Dir(p), to))
@@ -149,7 +150,7 @@ func TestNoChange(t *testing.T) {
 			}
 		}
 		journals("journal.jsonl", "elsewhere")
-		run, err := (&Job{Account: acc, Policy: h.policy, Committer: h.store, Log: h.log}).Run(t.Context())
+		run, err := (&Job{Account: acc, Policy: h.policy, Committer: h.Committer, Log: h.Log}).Run(t.Context())
 		if err != nil || !run.OK() || run.Sum.Archived != count(boxes) {
 			t.Errorf("%v\n%s", err, show(run))
 		}
@@ -166,10 +167,10 @@ func TestRoundTripsDovecot(t *testing.T) {
 	u := srv.User(t, "alice")
 	c := u.Dial(t)
 	c.Load(dovecot.Corpus(1, 150))
-	h := newHouse(t)
+	h := newTestbed(t)
 	var r recorder
-	acc := alice(srv.Addr)
-	acc.Wire = wire.Options{Address: srv.Addr, TLS: srv.TLS, Timeouts: patient, Dial: r.dial}
+	acc := world.Alice(srv.Addr)
+	acc.Wire = wire.Options{Address: srv.Addr, TLS: srv.TLS, Timeouts: world.Patient(), Dial: r.dial}
 	acc.Auth = func(context.Context) (wire.Auth, error) {
 		return wire.Auth{Username: u.Name, Password: []byte(u.Password)}, nil
 	}

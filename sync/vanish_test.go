@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"archiverd/internal/testing/hostile"
+	"archiverd/internal/testing/world"
 )
 
 // A message that vanishes is gone and kept; listed again it is known by its UID
 // and nothing is downloaded.
 func TestVanishedAndListedAgain(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	h.completes(boxes)
 	full := boxes[0].Messages
 	boxes[0].Messages = slices.Delete(slices.Clone(full), 3, 5)
@@ -20,19 +21,19 @@ func TestVanishedAndListedAgain(t *testing.T) {
 	if l := of(t, run, "INBOX"); l.Gone != 2 || l.Server != 7 || l.Archived != 7 {
 		t.Errorf("ledger is %+v", l)
 	}
-	_, v := h.mailbox("INBOX")
+	_, v := h.Mailbox("INBOX")
 	if ep := v.Epoch(); len(ep.Messages) != 9 || ep.Messages[4].Listed() || !ep.Messages[3].Listed() {
 		t.Errorf("the archive has %v", ep.Messages)
 	}
 	boxes[0].Messages = slices.Clone(full)
 	boxes[0].Messages[3].Flags = `\Draft`
-	s := serve(t, hostile.Options{Mailboxes: boxes})
-	run = h.clean(alice(s.Address()))
-	if l := of(t, run, "INBOX"); l.Matched != 2 || l.Added != 2 || s.total() != 0 {
-		t.Errorf("ledger is %+v, %d bodies fetched", l, s.total())
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
+	run = h.clean(world.Alice(s.Address()))
+	if l := of(t, run, "INBOX"); l.Matched != 2 || l.Added != 2 || s.TotalSent() != 0 {
+		t.Errorf("ledger is %+v, %d bodies fetched", l, s.TotalSent())
 	}
-	h.holds(boxes[0])
-	_, v = h.mailbox("INBOX")
+	h.Holds(boxes[0])
+	_, v = h.Mailbox("INBOX")
 	if m := v.Epoch().Messages[4]; m.Matched != "uid" {
 		t.Errorf("message 4 is %+v", m)
 	}
@@ -40,56 +41,56 @@ func TestVanishedAndListedAgain(t *testing.T) {
 
 // Another message under the UID of one that vanished is not taken for it.
 func TestAnotherMessageUnderAnOldUID(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	h.completes(boxes)
 	full := boxes[0].Messages
 	boxes[0].Messages = full[:8]
 	h.completes(boxes)
 	boxes[0].Messages = append(slices.Clone(full[:8]), hostile.Message{UID: 9, Date: full[8].Date, Body: []byte("quite another\r\n")})
-	h.clean(alice(serve(t, hostile.Options{Mailboxes: boxes}).Address()))
-	h.holds(boxes[0])
+	h.clean(world.Alice(world.Serve(t, hostile.Options{Mailboxes: boxes}).Address()))
+	h.Holds(boxes[0])
 }
 
 // A mailbox that the server lists no more stays, with a warning; when it comes
 // back nothing is downloaded.
 func TestMailboxVanishesAndComesBack(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	h.completes(boxes)
-	s := serve(t, hostile.Options{Mailboxes: boxes[:2]})
-	run := h.clean(alice(s.Address()))
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes[:2]})
+	run := h.clean(world.Alice(s.Address()))
 	if l := of(t, run, "Archiv"); !l.Vanished || len(run.Warnings) != 1 || !strings.Contains(run.Warnings[0], "Archiv") {
 		t.Errorf("ledger is %+v, warnings %q", l, run.Warnings)
 	}
-	if _, v := h.mailbox("Archiv"); v.Vanished.IsZero() || len(v.Epoch().Messages) != 3 {
+	if _, v := h.Mailbox("Archiv"); v.Vanished.IsZero() || len(v.Epoch().Messages) != 3 {
 		t.Errorf("the archive has %+v", v)
 	}
-	s = serve(t, hostile.Options{Mailboxes: boxes[:2]})
-	if run = h.clean(alice(s.Address())); len(run.Warnings) > 0 {
+	s = world.Serve(t, hostile.Options{Mailboxes: boxes[:2]})
+	if run = h.clean(world.Alice(s.Address())); len(run.Warnings) > 0 {
 		t.Errorf("it warns again: %q", run.Warnings)
 	}
-	s = serve(t, hostile.Options{Mailboxes: boxes})
-	run = h.clean(alice(s.Address()))
-	if l := of(t, run, "Archiv"); l.Matched != 3 || s.total() != 0 {
-		t.Errorf("ledger is %+v, %d bodies fetched", l, s.total())
+	s = world.Serve(t, hostile.Options{Mailboxes: boxes})
+	run = h.clean(world.Alice(s.Address()))
+	if l := of(t, run, "Archiv"); l.Matched != 3 || s.TotalSent() != 0 {
+		t.Errorf("ledger is %+v, %d bodies fetched", l, s.TotalSent())
 	}
-	if _, v := h.mailbox("Archiv"); !v.Vanished.IsZero() {
+	if _, v := h.Mailbox("Archiv"); !v.Vanished.IsZero() {
 		t.Error("the mailbox is still taken for vanished")
 	}
-	h.holds(boxes[2])
+	h.Holds(boxes[2])
 }
 
 // A mailbox that can't be selected any more is as good as vanished, and one that
 // never could is passed over.
 func TestNoselect(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	h.completes(boxes)
 	boxes[2].Attrs = `\Noselect`
 	boxes = append(boxes, hostile.Mailbox{Name: "Above", Attrs: `\NonExistent \HasChildren`})
-	s := serve(t, hostile.Options{Mailboxes: boxes})
-	run := h.clean(alice(s.Address()))
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
+	run := h.clean(world.Alice(s.Address()))
 	if l := of(t, run, "Above"); l.Skipped == "" {
 		t.Errorf("ledger is %+v", l)
 	}
@@ -98,15 +99,15 @@ func TestNoselect(t *testing.T) {
 			t.Errorf("sent %q", c)
 		}
 	}
-	if _, v := h.mailbox("Archiv"); v.Vanished.IsZero() || len(v.Epoch().Messages) != 3 {
+	if _, v := h.Mailbox("Archiv"); v.Vanished.IsZero() || len(v.Epoch().Messages) != 3 {
 		t.Errorf("the archive has %+v", v)
 	}
 }
 
 // When much goes at once that is said; all of it is kept.
 func TestAllGone(t *testing.T) {
-	h := newHouse(t)
-	boxes := []hostile.Mailbox{mail("INBOX", 7, 150)}
+	h := newTestbed(t)
+	boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 150)}
 	h.completes(boxes)
 	full := boxes[0].Messages
 	boxes[0].Messages = nil
@@ -116,27 +117,27 @@ func TestAllGone(t *testing.T) {
 	if len(run.Warnings) != 1 || !strings.Contains(run.Warnings[0], "150 of 150") {
 		t.Errorf("warnings are %q", run.Warnings)
 	}
-	if _, v := h.mailbox("INBOX"); len(v.Epoch().Messages) != 150 {
+	if _, v := h.Mailbox("INBOX"); len(v.Epoch().Messages) != 150 {
 		t.Errorf("the archive has %d messages", len(v.Epoch().Messages))
 	}
 	boxes[0].Messages = full
 	boxes[0].HighestModSeq++
-	s := serve(t, hostile.Options{Mailboxes: boxes})
-	h.clean(alice(s.Address()))
-	if s.total() != 0 {
-		t.Errorf("%d bodies fetched", s.total())
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
+	h.clean(world.Alice(s.Address()))
+	if s.TotalSent() != 0 {
+		t.Errorf("%d bodies fetched", s.TotalSent())
 	}
-	h.holds(boxes[0])
+	h.Holds(boxes[0])
 }
 
 // Expunged between SEARCH and FETCH: neither failed nor archived, and no fault.
 func TestExpungedBeforeFetch(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	after := slices.Clone(boxes)
 	after[0].Messages = slices.Delete(slices.Clone(boxes[0].Messages), 4, 6)
 	searched := false
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 		if inbox(s) && searched {
 			s.Open = &after[0]
 		}
@@ -148,26 +149,26 @@ func TestExpungedBeforeFetch(t *testing.T) {
 		searched = searched || inbox(s) && cmd.Name == "UID SEARCH"
 		return false
 	}})
-	acc := alice(s.Address())
+	acc := world.Alice(s.Address())
 	acc.Connections = 1
 	run := h.clean(acc)
 	if l := of(t, run, "INBOX"); l.Server != 7 || l.Archived != 7 || l.Gone != 0 {
 		t.Errorf("ledger is %+v", l)
 	}
-	h.holds(after[0])
+	h.Holds(after[0])
 	h.completes(after)
 }
 
 // Expunged between EXAMINE and SEARCH: as many are gone as are.
 func TestExpungedBeforeSearch(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	h.completes(boxes)
 	after := slices.Clone(boxes)
 	after[0].Messages = slices.Delete(slices.Clone(boxes[0].Messages), 4, 6)
 	boxes[0].HighestModSeq++
 	examined := 0
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 		if cmd.Name == "EXAMINE" {
 			examined++
 		}
@@ -181,50 +182,50 @@ func TestExpungedBeforeSearch(t *testing.T) {
 		}
 		return false
 	}})
-	acc := alice(s.Address())
+	acc := world.Alice(s.Address())
 	acc.Connections = 1
 	run := h.clean(acc)
 	if l := of(t, run, "INBOX"); l.Server != 7 || l.Archived != 7 || l.Gone != 2 {
 		t.Errorf("ledger is %+v", l)
 	}
-	h.holds(after[0])
+	h.Holds(after[0])
 }
 
 // Above the limit a message is excluded; when the limit rises it is fetched.
 func TestLargestMessage(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	boxes[0].Messages[3].Body = []byte("Subject: big\r\n\r\n" + strings.Repeat("x", 5000))
-	s := serve(t, hostile.Options{Mailboxes: boxes})
-	acc := alice(s.Address())
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
+	acc := world.Alice(s.Address())
 	h.policy.MaxMessage = 1000
 	for i := range 2 {
 		run := h.clean(acc)
 		if l := of(t, run, "INBOX"); l.Excluded != 1 || l.Archived != 8 || !strings.Contains(l.Rule, "1000") || l.Unchanged != (i == 1) {
 			t.Errorf("ledger is %+v", l)
 		}
-		h.holds(boxes[0], 4)
+		h.Holds(boxes[0], 4)
 	}
-	if s.total() != count(boxes)-1 {
-		t.Errorf("%d bodies fetched", s.total())
+	if s.TotalSent() != count(boxes)-1 {
+		t.Errorf("%d bodies fetched", s.TotalSent())
 	}
 	h.policy.MaxMessage = 10000
 	if l := of(t, h.clean(acc), "INBOX"); l.Excluded != 0 || l.Archived != 9 || l.Rule != "" {
 		t.Errorf("ledger is %+v", l)
 	}
-	h.holds(boxes[0])
-	if s.total() != count(boxes) {
-		t.Errorf("%d bodies fetched", s.total())
+	h.Holds(boxes[0])
+	if s.TotalSent() != count(boxes) {
+		t.Errorf("%d bodies fetched", s.TotalSent())
 	}
 }
 
 // A message that failed, and is excluded by a limit set since, is excluded.
 func TestFailedThenExcluded(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	boxes[0].Messages[3].Body = []byte("Subject: big\r\n\r\n" + strings.Repeat("x", 5000))
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: poison(says("* SEQ FETCH (UID 4 BODY[] NIL)\r\n"), 4)()})
-	acc := alice(s.Address())
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: poison(says("* SEQ FETCH (UID 4 BODY[] NIL)\r\n"), 4)()})
+	acc := world.Alice(s.Address())
 	run, err := h.run(acc)
 	if l := of(t, run, "INBOX"); err != nil || l.Failed != 1 {
 		t.Errorf("%v: ledger is %+v", err, l)
@@ -240,17 +241,17 @@ func TestFailedThenExcluded(t *testing.T) {
 // A server that says that a message is small, and sends a large one, is not
 // believed, and what it sends is not taken.
 func TestLyingAboutTheSize(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	boxes[0].Messages[3].Body = []byte("Subject: big\r\n\r\n" + strings.Repeat("x", 5000))
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: poisonMeta(says("* SEQ FETCH (UID 4 FLAGS () RFC822.SIZE 10)\r\n"), 4)()})
-	acc := alice(s.Address())
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: poisonMeta(says("* SEQ FETCH (UID 4 FLAGS () RFC822.SIZE 10)\r\n"), 4)()})
+	acc := world.Alice(s.Address())
 	h.policy.MaxMessage = 1000
 	run, err := h.run(acc)
 	if l := of(t, run, "INBOX"); err != nil || l.Failed != 1 || !strings.Contains(l.Failures[4], "5016 octets, over the limit of 1000") {
 		t.Errorf("%v: ledger is %+v", err, l)
 	}
-	h.holds(boxes[0], 4)
+	h.Holds(boxes[0], 4)
 	h.policy = Policy{}
 	h.completes(boxes)
 }
@@ -259,16 +260,16 @@ func TestLyingAboutTheSize(t *testing.T) {
 // only, without it by asking for all.
 func TestFlagsChange(t *testing.T) {
 	for _, condstore := range []bool{true, false} {
-		h := newHouse(t)
-		boxes := three()
+		h := newTestbed(t)
+		boxes := world.ThreeMailboxes()
 		caps := "IMAP4rev1 AUTH=PLAIN SASL-IR LIST-STATUS"
 		if condstore {
 			caps += " CONDSTORE"
 		} else {
 			boxes[0].HighestModSeq = 0
 		}
-		s := serve(t, hostile.Options{Mailboxes: boxes, Capabilities: caps})
-		h.clean(alice(s.Address()))
+		s := world.Serve(t, hostile.Options{Mailboxes: boxes, Capabilities: caps})
+		h.clean(world.Alice(s.Address()))
 		change := func(i int, flags string) {
 			m := &boxes[0]
 			m.Messages = slices.Clone(m.Messages)
@@ -280,16 +281,16 @@ func TestFlagsChange(t *testing.T) {
 		// a keyword's case is kept, and its change is a change
 		for i, flags := range []string{`$FORWARDED NonJunk \Seen`, `$Forwarded NonJunk \Seen`, `$Forwarded \Seen nonjunk`, ``, `\Recent \Seen`} {
 			change(2, flags)
-			s = serve(t, hostile.Options{Mailboxes: boxes, Capabilities: caps})
-			run := h.clean(alice(s.Address()))
-			if l := of(t, run, "INBOX"); l.FlagsChanged != 1 || s.total() != 0 {
-				t.Errorf("%d: ledger is %+v, %d bodies fetched", i, l, s.total())
+			s = world.Serve(t, hostile.Options{Mailboxes: boxes, Capabilities: caps})
+			run := h.clean(world.Alice(s.Address()))
+			if l := of(t, run, "INBOX"); l.FlagsChanged != 1 || s.TotalSent() != 0 {
+				t.Errorf("%d: ledger is %+v, %d bodies fetched", i, l, s.TotalSent())
 			}
 			changedSince := slices.ContainsFunc(s.Commands(), func(c string) bool { return strings.Contains(c, "CHANGEDSINCE") })
 			if changedSince != condstore {
 				t.Errorf("asked %q", s.Commands())
 			}
-			if _, v := h.mailbox("INBOX"); strings.Join(v.Epoch().Messages[3].Flags, " ") != strings.TrimPrefix(flags, `\Recent `) {
+			if _, v := h.Mailbox("INBOX"); strings.Join(v.Epoch().Messages[3].Flags, " ") != strings.TrimPrefix(flags, `\Recent `) {
 				t.Errorf("flags are %q, want %q", v.Epoch().Messages[3].Flags, flags)
 			}
 		}
@@ -299,8 +300,8 @@ func TestFlagsChange(t *testing.T) {
 // A server put back from a backup has a lower HIGHESTMODSEQ: flags changed there
 // are not asked for by a MODSEQ that it has not reached.
 func TestHighestModSeqFallsBack(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	boxes[0].HighestModSeq = 1000
 	h.completes(boxes)
 	boxes[0].HighestModSeq = 50
@@ -313,20 +314,20 @@ func TestHighestModSeqFallsBack(t *testing.T) {
 
 // Flags that are refused cost no new message, are said, and are asked for again.
 func TestFlagsRefused(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	h.completes(boxes)
-	boxes[0].Messages = append(slices.Clone(boxes[0].Messages), message("INBOX", 20))
+	boxes[0].Messages = append(slices.Clone(boxes[0].Messages), world.NewMessage("INBOX", 20))
 	boxes[0].Messages[2].Flags, boxes[0].Messages[2].ModSeq = `\Draft`, 500
 	boxes[0].HighestModSeq = 500
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
-		if wantsMeta(cmd) && strings.Contains(cmd.Args, "CHANGEDSINCE") {
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		if world.WantsMetadata(cmd) && strings.Contains(cmd.Args, "CHANGEDSINCE") {
 			s.Send(cmd.Tag + " NO not now\r\n")
 			return true
 		}
 		return false
 	}})
-	run, err := h.run(alice(s.Address()))
+	run, err := h.run(world.Alice(s.Address()))
 	if l := of(t, run, "INBOX"); err != nil || !strings.Contains(l.Error, "not now") || l.Added != 1 || l.Missing != 0 {
 		t.Errorf("%v: ledger is %+v", err, l)
 	}
@@ -335,34 +336,34 @@ func TestFlagsRefused(t *testing.T) {
 
 // Flags without end, or of messages that nobody knows, change nothing.
 func TestOddFlags(t *testing.T) {
-	h := newHouse(t)
-	boxes := three()
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()
 	h.completes(boxes)
 	boxes[0].HighestModSeq++
-	s := serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
-		if !wantsMeta(cmd) || !inbox(s) {
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		if !world.WantsMetadata(cmd) || !inbox(s) {
 			return false
 		}
 		s.Send("* 1 FETCH (UID 77 FLAGS (\\Deleted))\r\n* 2 FETCH (FLAGS (\\Deleted))\r\n* 3 FETCH (UID 0 FLAGS (\\Deleted))\r\n* 3 FETCH (UID 3 FLAGS NIL)\r\n" + cmd.Tag + " OK done\r\n")
 		return true
 	}})
-	run := h.clean(alice(s.Address()))
+	run := h.clean(world.Alice(s.Address()))
 	if l := of(t, run, "INBOX"); l.FlagsChanged != 0 {
 		t.Errorf("ledger is %+v", l)
 	}
-	h.holds(boxes[0])
+	h.Holds(boxes[0])
 
 	boxes[0].HighestModSeq++
-	boxes[0].Messages = append(slices.Clone(boxes[0].Messages), message("INBOX", 4294967294))
+	boxes[0].Messages = append(slices.Clone(boxes[0].Messages), world.NewMessage("INBOX", 4294967294))
 	h.completes(boxes)
 	boxes[0].HighestModSeq++
-	s = serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
-		if wantsMeta(cmd) && inbox(s) {
+	s = world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		if world.WantsMetadata(cmd) && inbox(s) {
 			s.Flood("* 1 FETCH (UID 1 FLAGS (\\Seen))\r\n")
 		}
 		return false
 	}})
-	run, err := h.run(alice(s.Address()))
+	run, err := h.run(world.Alice(s.Address()))
 	if l := of(t, run, "INBOX"); err != nil || l.Error == "" {
 		t.Errorf("%v: ledger is %+v", err, l)
 	}

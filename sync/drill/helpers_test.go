@@ -18,6 +18,7 @@ import (
 	"archiverd/archive"
 	"archiverd/internal/imapd"
 	"archiverd/internal/session"
+	"archiverd/internal/testing/world"
 	"archiverd/internal/wire"
 	"archiverd/sync/restore"
 )
@@ -36,8 +37,8 @@ type stock struct {
 
 func newStock(t *testing.T) *stock {
 	t.Helper()
-	noLeak(t)
-	s := &stock{t: t, dir: inMemory(t), names: map[string][]restore.Item{}}
+	world.NoLeak(t)
+	s := &stock{t: t, dir: world.InMemory(t), names: map[string][]restore.Item{}}
 	s.drill = Job{
 		Account: "alice", Named: "all", Scratch: s.scratch, Log: slog.New(slog.DiscardHandler),
 		Open: func(id string) (*os.File, error) { return os.Open(filepath.Join(s.dir, id)) },

@@ -13,6 +13,7 @@ import (
 
 	"archiverd/internal/testing/cyrus"
 	"archiverd/internal/testing/dovecot"
+	"archiverd/internal/testing/world"
 	"archiverd/sync"
 )
 
@@ -25,12 +26,12 @@ func letters(n int) []dovecot.Msg {
 	return out
 }
 
-// archivedBox is a house whose archive has one mailbox, Box, with the messages.
-func archivedBox(t *testing.T, msgs []dovecot.Msg) *house {
+// archivedBox is a testbed whose archive has one mailbox, Box, with the messages.
+func archivedBox(t *testing.T, msgs []dovecot.Msg) *testbed {
 	t.Helper()
-	h := newHouse(t)
-	u, from := emptyServer(t)
-	fill(t, u, []dovecot.Mailbox{{Name: "Box", Msgs: msgs}})
+	h := newTestbed(t)
+	u, from := world.NewIMAPD(t)
+	world.Fill(t, u, []dovecot.Mailbox{{Name: "Box", Msgs: msgs}})
 	h.policy.Select = func(name, _ string, _ []string) (bool, string) { return name == "Box", "" }
 	h.clean(from)
 	h.policy = sync.Policy{}
@@ -58,7 +59,7 @@ func TestRestoreLikeOneFromElsewhere(t *testing.T) {
 		return announced.ReplaceAll(line, []byte("CAPABILITY IMAP4rev1 AUTH=PLAIN"))
 	}}
 	meddle(t, s.PlainAddr, m)
-	out := restored(t, h.restoreOf(plain(loginAt("", user.Name, user.Password, nil), m.Addr)))
+	out := restored(t, h.restoreOf(plain(world.Login("", user.Name, user.Password, nil), m.Addr)))
 	if !out.OK() || out.Sum.Appended != 3 || out.Sum.Changed != 0 || !cut.Load() {
 		t.Errorf("%s", showRestored(out))
 	}
@@ -85,7 +86,7 @@ func TestRestoreLeftOut(t *testing.T) {
 				return line
 			}}
 			meddle(t, s.PlainAddr, m)
-			out := restored(t, h.restoreOf(plain(loginAt("", user.Name, user.Password, nil), m.Addr)))
+			out := restored(t, h.restoreOf(plain(world.Login("", user.Name, user.Password, nil), m.Addr)))
 			if left.Load() == often {
 				t.Fatalf("%s was not asked for", what)
 			}
@@ -121,7 +122,7 @@ func TestRestoreCheckedTwice(t *testing.T) {
 		return line
 	}}
 	meddle(t, s.PlainAddr, m)
-	out := restored(t, h.restoreOf(plain(loginAt("", user.Name, user.Password, nil), m.Addr)))
+	out := restored(t, h.restoreOf(plain(world.Login("", user.Name, user.Password, nil), m.Addr)))
 	if out.OK() || out.Sum.Appended != 4 || out.Sum.Unsent != 1 || out.Sum.Changed != 4 || len(out.Mailboxes[0].Problems) != 5 || metas.Load() < 2 {
 		t.Errorf("%d looks\n%s", metas.Load(), showRestored(out))
 	}
@@ -161,7 +162,7 @@ func TestRestoreAfterOneKilled(t *testing.T) {
 		return line
 	}}
 	meddle(t, s.PlainAddr, m)
-	to := plain(loginAt("", user.Name, user.Password, nil), m.Addr)
+	to := plain(world.Login("", user.Name, user.Password, nil), m.Addr)
 	to.Retry.FirstWait = time.Hour // the time in which it looks again
 	r := h.restoreOf(to)
 	r.sleep = func(context.Context, time.Duration) error { return nil }
@@ -180,7 +181,7 @@ func TestRestoreOverCyrusQuota(t *testing.T) {
 	h := archivedBox(t, msgs)
 	s := cyrus.StartWith(t, cyrus.Options{Settings: map[string]string{"autocreate_quota": "100"}}) // KiB
 	user := s.User(t, "alice")
-	r := h.restoreOf(loginAt(s.Addr, user.Name, user.Password, s.TLS))
+	r := h.restoreOf(world.Login(s.Addr, user.Name, user.Password, s.TLS))
 	out, err := r.Run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "quota is used up") || out.Sum.Refused != 0 || out.Sum.Appended == 0 || out.Sum.Appended+out.Sum.Unsent != 12 {
 		t.Errorf("%v\n%s", err, showRestored(out))

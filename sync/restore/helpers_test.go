@@ -3,9 +3,7 @@ package restore
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"fmt"
-	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -17,71 +15,15 @@ import (
 	"archiverd/archive"
 	"archiverd/archive/history"
 	"archiverd/internal/fingerprint"
-	"archiverd/internal/imapd"
 	"archiverd/internal/session"
-	"archiverd/internal/testing/dovecot"
-	"archiverd/internal/wire"
 )
 
-// loginAt is an account at a server over TLS.
-func loginAt(address, user, password string, t *tls.Config) session.Account {
-	return session.Account{
-		Name: user,
-		Wire: wire.Options{Address: address, TLS: t},
-		Auth: func(context.Context) (wire.Auth, error) {
-			return wire.Auth{Username: user, Password: []byte(password)}, nil
-		},
-		Connections: 3,
-		Retry:       session.Retry{FirstWait: 20 * time.Millisecond, MaxWait: 100 * time.Millisecond},
-	}
-}
-
-// emptyServer is an imapd with one user, who has an empty INBOX.
-func emptyServer(t testing.TB) (*imapd.User, session.Account) {
-	t.Helper()
-	cert, err := imapd.SelfSigned()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := imapd.New(imapd.Options{TLS: cert.Server})
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	u := s.AddUser("alice", "secret")
-	address, err := s.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u, loginAt(address, "alice", "secret", &tls.Config{RootCAs: cert.Roots, ServerName: "localhost"})
-}
-
-// fill puts mailboxes into an imapd.
-func fill(t testing.TB, u *imapd.User, boxes []dovecot.Mailbox) {
-	t.Helper()
-	for _, b := range boxes {
-		m, err := u.Mailbox(b.Name)
-		if err != nil {
-			if m, err = u.Create(b.Name); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for _, msg := range b.Msgs {
-			m.Append(imapd.Message{Flags: msg.Flags, InternalDate: msg.Date, Body: msg.Body})
-		}
-	}
-}
-
-// restoreOf is a restore of all that the house's archive has here.
-func (h *house) restoreOf(to session.Account) *Job {
+// restoreOf is a restore of all that the testbed's archive has here.
+func (h *testbed) restoreOf(to session.Account) *Job {
 	h.t.Helper()
-	r := &Job{Account: to, Log: slog.New(slog.DiscardHandler)}
-	if os.Getenv("SYNC_TEST_LOG") != "" {
-		r.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	}
-	r.Open = func(id string) (*os.File, error) { return h.store.Archive.OpenFile(id) }
-	for sel, err := range history.Select(h.store.Archive.Archive, history.Selection{}) {
+	r := &Job{Account: to, Log: h.Log}
+	r.Open = func(id string) (*os.File, error) { return h.Committer.Archive.OpenFile(id) }
+	for sel, err := range history.Select(h.Committer.Archive.Archive, history.Selection{}) {
 		if err != nil {
 			h.t.Fatal(err)
 		}
@@ -132,10 +74,10 @@ func (c content) take(k string) {
 	}
 }
 
-// each calls fn for each message that the house's archive has here.
-func (h *house) each(fn func(mailbox, id string, m *archive.Message)) {
+// each calls fn for each message that the testbed's archive has here.
+func (h *testbed) each(fn func(mailbox, id string, m *archive.Message)) {
 	h.t.Helper()
-	for sel, err := range history.Select(h.store.Archive.Archive, history.Selection{}) {
+	for sel, err := range history.Select(h.Committer.Archive.Archive, history.Selection{}) {
 		if err != nil {
 			h.t.Fatal(err)
 		}
@@ -146,7 +88,7 @@ func (h *house) each(fn func(mailbox, id string, m *archive.Message)) {
 }
 
 // name is a mailbox's name with "/" between its levels, without the level under.
-func (h *house) name(sel *history.Selected) string {
+func (h *testbed) name(sel *history.Selected) string {
 	name := strings.Join(sel.Name.Levels(), "/")
 	if h.under != "" {
 		name = strings.TrimPrefix(name, h.under+"/")
@@ -154,10 +96,10 @@ func (h *house) name(sel *history.Selected) string {
 	return name
 }
 
-// canon is the canonical form of a message of the house's archive.
-func (h *house) canon(id string) archive.Sum {
+// canon is the canonical form of a message of the testbed's archive.
+func (h *testbed) canon(id string) archive.Sum {
 	h.t.Helper()
-	octets, err := os.ReadFile(filepath.Join(h.dir, id))
+	octets, err := os.ReadFile(filepath.Join(h.Dir, id))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -166,12 +108,12 @@ func (h *house) canon(id string) archive.Sum {
 	return c.Sum()
 }
 
-// contents are those of the house's archive: octets, flags and keywords in lower
+// contents are those of the testbed's archive: octets, flags and keywords in lower
 // case, the instant of INTERNALDATE.
-func (h *house) contents() map[string]content {
+func (h *testbed) contents() map[string]content {
 	h.t.Helper()
 	out := map[string]content{}
-	for sel, err := range history.Select(h.store.Archive.Archive, history.Selection{}) {
+	for sel, err := range history.Select(h.Committer.Archive.Archive, history.Selection{}) {
 		if err != nil {
 			h.t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"archiverd/internal/session"
 	"archiverd/internal/testing/dovecot"
+	"archiverd/internal/testing/world"
 	"archiverd/internal/wire"
 )
 
@@ -21,9 +22,9 @@ func plain(a session.Account, address string) session.Account {
 // A connection that is cut after the message's last octet and before the answer
 // leaves it open whether the server has it. None is there twice, none is missing.
 func TestRestoreCutBeforeTheAnswer(t *testing.T) {
-	h := newHouse(t)
-	u, from := emptyServer(t)
-	fill(t, u, append(dovecot.Corpus(5, 400), dovecot.Mailbox{Name: "Twins", Msgs: twins(60)}))
+	h := newTestbed(t)
+	u, from := world.NewIMAPD(t)
+	world.Fill(t, u, append(dovecot.Corpus(5, 400), dovecot.Mailbox{Name: "Twins", Msgs: twins(60)}))
 	h.clean(from)
 	s := dovecot.Start(t)
 	for seed := range uint64(6) {
@@ -38,14 +39,14 @@ func TestRestoreCutBeforeTheAnswer(t *testing.T) {
 			return line
 		}}
 		meddle(t, s.PlainAddr, m)
-		to := plain(loginAt("", user.Name, user.Password, nil), m.Addr)
+		to := plain(world.Login("", user.Name, user.Password, nil), m.Addr)
 		to.Connections = 1 // random is for one
 		out := restored(t, h.restoreOf(to))
 		if !out.OK() || out.Sum.Selected != out.Sum.Appended || cuts.Load() < 3 {
 			t.Errorf("seed %d: %d cuts\n%s", seed, cuts.Load(), showRestored(out))
 		}
-		h2 := newHouse(t)
-		h2.clean(loginAt(s.Addr, user.Name, user.Password, s.TLS))
+		h2 := newTestbed(t)
+		h2.clean(world.Login(s.Addr, user.Name, user.Password, s.TLS))
 		equalContents(t, h2.contents(), h.contents())
 	}
 }
@@ -62,9 +63,9 @@ func twins(n int) []dovecot.Msg {
 
 // A restore whose connections break anywhere is in the end complete.
 func TestRestoreCutAnywhere(t *testing.T) {
-	h := newHouse(t)
-	u, from := emptyServer(t)
-	fill(t, u, append(dovecot.Corpus(6, 300), dovecot.Mailbox{Name: "Twins", Msgs: twins(60)}))
+	h := newTestbed(t)
+	u, from := world.NewIMAPD(t)
+	world.Fill(t, u, append(dovecot.Corpus(6, 300), dovecot.Mailbox{Name: "Twins", Msgs: twins(60)}))
 	h.clean(from)
 	s := dovecot.Start(t)
 	for seed := range uint64(6) {
@@ -80,15 +81,15 @@ func TestRestoreCutAnywhere(t *testing.T) {
 			return line
 		}}
 		meddle(t, s.PlainAddr, m)
-		to := plain(loginAt("", user.Name, user.Password, nil), m.Addr)
+		to := plain(world.Login("", user.Name, user.Password, nil), m.Addr)
 		to.Connections = 1
 		to.Retry.MaxTries = 30
 		out := restored(t, h.restoreOf(to))
 		if !out.OK() || out.Sum.Selected != out.Sum.Appended {
 			t.Errorf("seed %d:\n%s", seed, showRestored(out))
 		}
-		h2 := newHouse(t)
-		h2.clean(loginAt(s.Addr, user.Name, user.Password, s.TLS))
+		h2 := newTestbed(t)
+		h2.clean(world.Login(s.Addr, user.Name, user.Password, s.TLS))
 		equalContents(t, h2.contents(), h.contents())
 	}
 }
@@ -96,13 +97,13 @@ func TestRestoreCutAnywhere(t *testing.T) {
 // A message that kills the connection whenever it is sent is named; the others
 // are restored.
 func TestRestorePoison(t *testing.T) {
-	h := newHouse(t)
-	u, from := emptyServer(t)
+	h := newTestbed(t)
+	u, from := world.NewIMAPD(t)
 	box := dovecot.Mailbox{Name: "Box", Msgs: twins(40)}
 	for _, i := range []int{7, 8, 30} {
 		box.Msgs[i].Body = []byte("Subject: poison\r\n\r\n" + string(rune('a'+i)) + "\r\n")
 	}
-	fill(t, u, []dovecot.Mailbox{box})
+	world.Fill(t, u, []dovecot.Mailbox{box})
 	h.clean(from)
 	s := dovecot.Start(t)
 	user := s.User(t, "alice")
@@ -113,7 +114,7 @@ func TestRestorePoison(t *testing.T) {
 		return line
 	}}
 	meddle(t, s.PlainAddr, m)
-	out := restored(t, h.restoreOf(plain(loginAt("", user.Name, user.Password, nil), m.Addr)))
+	out := restored(t, h.restoreOf(plain(world.Login("", user.Name, user.Password, nil), m.Addr)))
 	if out.Sum.Refused != 3 || out.Sum.Appended != 37 || out.OK() {
 		t.Errorf("want 3 refused, 37 appended:\n%s", showRestored(out))
 	}

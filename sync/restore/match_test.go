@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"archiverd/internal/imapd"
+	"archiverd/internal/testing/world"
 )
 
 // matched matches messages, as files, with what a mailbox has.
 func matched(t *testing.T, archived, server []string, fields bool) []found {
 	t.Helper()
-	u, acc := emptyServer(t)
+	u, acc := world.NewIMAPD(t)
 	inbox, err := u.Mailbox("INBOX")
 	if err != nil {
 		t.Fatal(err)

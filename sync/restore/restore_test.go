@@ -9,6 +9,7 @@ import (
 	"archiverd/internal/session"
 	"archiverd/internal/testing/cyrus"
 	"archiverd/internal/testing/dovecot"
+	"archiverd/internal/testing/world"
 )
 
 // realMail is the mail of ARCHIVERD_TEST_MAIL.
@@ -23,7 +24,7 @@ func realMail(t testing.TB) []dovecot.Msg {
 // roundTrip restores an archive to an empty account, archives that, and compares:
 // what is not equal must have been named. A second restore appends nothing.
 // In the comparison mailboxes below the level under are as if they were not.
-func roundTrip(t *testing.T, h *house, to session.Account, under ...string) *Result {
+func roundTrip(t *testing.T, h *testbed, to session.Account, under ...string) *Result {
 	t.Helper()
 	r := h.restoreOf(to)
 	plan, err := r.Plan(t.Context())
@@ -37,7 +38,7 @@ func roundTrip(t *testing.T, h *house, to session.Account, under ...string) *Res
 	if s := out.Sum; s.Error != "" || s.Unsent != 0 || s.Selected != s.Appended+s.Refused || plan.Sum.Missing != s.Selected {
 		t.Errorf("plan %+v, restored\n%s", plan.Sum, showRestored(out))
 	}
-	h2 := newHouseAmong(t)
+	h2 := newTestbedAmong(t)
 	h2.clean(to)
 	h2.under = strings.Join(under, "/")
 	want, got := h.contents(), h2.contents()
@@ -64,7 +65,7 @@ func roundTrip(t *testing.T, h *house, to session.Account, under ...string) *Res
 // forgive takes out of want what the restore has named as refused, and out of
 // both what it has named as changed by the server, if what is there instead is
 // the same in canonical form.
-func (h *house) forgive(h2 *house, out *Result, want, got map[string]content) {
+func (h *testbed) forgive(h2 *testbed, out *Result, want, got map[string]content) {
 	h.t.Helper()
 	named := map[string]Problem{}
 	for _, m := range out.Mailboxes {
@@ -108,13 +109,13 @@ func (h *house) forgive(h2 *house, out *Result, want, got map[string]content) {
 // One archive of generated mail and of all real mail there is goes to every server,
 // to some at once.
 func TestRestoreTo(t *testing.T) {
-	h := newHouse(t)
-	u, from := emptyServer(t)
-	fill(t, u, append(dovecot.Corpus(3, 5000), dovecot.Mailbox{Name: "Real", Msgs: realMail(t)}))
+	h := newTestbed(t)
+	u, from := world.NewIMAPD(t)
+	world.Fill(t, u, append(dovecot.Corpus(3, 5000), dovecot.Mailbox{Name: "Real", Msgs: realMail(t)}))
 	h.clean(from)
 	t.Run("own", func(t *testing.T) {
 		t.Parallel()
-		_, to := emptyServer(t)
+		_, to := world.NewIMAPD(t)
 		if out := roundTrip(t, h.in(t), to); out.Sum.Refused+out.Sum.Changed != 0 {
 			t.Errorf("a server that changes nothing:\n%s", showRestored(out))
 		}
@@ -124,7 +125,7 @@ func TestRestoreTo(t *testing.T) {
 			t.Parallel()
 			s := dovecot.StartWith(t, dovecot.Options{Format: format})
 			u := s.User(t, "alice")
-			out := roundTrip(t, h.in(t), loginAt(s.Addr, u.Name, u.Password, s.TLS))
+			out := roundTrip(t, h.in(t), world.Login(s.Addr, u.Name, u.Password, s.TLS))
 			for _, m := range out.Mailboxes {
 				for _, x := range m.Problems {
 					if m.From != "Real" || !slices.ContainsFunc([]string{
@@ -146,7 +147,7 @@ func TestRestoreTo(t *testing.T) {
 			if o.Prefix {
 				under = []string{"INBOX"}
 			}
-			out := roundTrip(t, h.in(t), loginAt(s.Addr, u.Name, u.Password, s.TLS), under...)
+			out := roundTrip(t, h.in(t), world.Login(s.Addr, u.Name, u.Password, s.TLS), under...)
 			for _, m := range out.Mailboxes {
 				for _, x := range m.Problems {
 					if !slices.ContainsFunc([]string{

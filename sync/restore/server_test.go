@@ -15,13 +15,14 @@ import (
 	"archiverd/internal/imapd"
 	"archiverd/internal/session"
 	"archiverd/internal/testing/dovecot"
+	"archiverd/internal/testing/world"
 )
 
 // Whatever a server announces or does not, the result is the same.
 func TestRestoreCapabilities(t *testing.T) {
-	h := newHouse(t)
-	u, from := emptyServer(t)
-	fill(t, u, append(dovecot.Corpus(8, 150), dovecot.Mailbox{Name: "Twins", Msgs: twins(30)}))
+	h := newTestbed(t)
+	u, from := world.NewIMAPD(t)
+	world.Fill(t, u, append(dovecot.Corpus(8, 150), dovecot.Mailbox{Name: "Twins", Msgs: twins(30)}))
 	h.clean(from)
 	for _, caps := range []string{"", "LITERAL+ MULTIAPPEND", "LITERAL+ UIDPLUS", "LITERAL- MULTIAPPEND ESEARCH", "MULTIAPPEND NAMESPACE", "UIDPLUS"} {
 		s := dovecot.Start(t)
@@ -31,7 +32,7 @@ func TestRestoreCapabilities(t *testing.T) {
 			return announced.ReplaceAll(line, []byte("CAPABILITY IMAP4rev1 AUTH=PLAIN "+caps))
 		}}
 		meddle(t, s.PlainAddr, m)
-		if out := roundTrip(t, h, plain(loginAt("", user.Name, user.Password, nil), m.Addr)); !out.OK() || out.Sum.Changed != 0 {
+		if out := roundTrip(t, h, plain(world.Login("", user.Name, user.Password, nil), m.Addr)); !out.OK() || out.Sum.Changed != 0 {
 			t.Errorf("%q:\n%s", caps, showRestored(out))
 		}
 	}
@@ -40,17 +41,17 @@ func TestRestoreCapabilities(t *testing.T) {
 // A quota that is too small is seen before, and in the midst of a restore; what
 // fits is there, and said to be.
 func TestRestoreOverQuota(t *testing.T) {
-	h := newHouse(t)
-	u, from := emptyServer(t)
+	h := newTestbed(t)
+	u, from := world.NewIMAPD(t)
 	var msgs []dovecot.Msg
 	for i := range 30 {
 		msgs = append(msgs, dovecot.Msg{Date: day(i), Body: fmt.Appendf(nil, "Subject: %d\r\n\r\n%s\r\n", i, strings.Repeat("x", 50000))})
 	}
-	fill(t, u, []dovecot.Mailbox{{Name: "A", Msgs: msgs[:15]}, {Name: "B", Msgs: msgs[15:]}})
+	world.Fill(t, u, []dovecot.Mailbox{{Name: "A", Msgs: msgs[:15]}, {Name: "B", Msgs: msgs[15:]}})
 	h.clean(from)
 	s := dovecot.StartWith(t, dovecot.Options{Quota: 1 << 20})
 	user := s.User(t, "alice")
-	to := loginAt(s.Addr, user.Name, user.Password, s.TLS)
+	to := world.Login(s.Addr, user.Name, user.Password, s.TLS)
 	to.Connections = 1 // Dovecot looks at the quota where a transaction begins: two at once may both fit
 	r := h.restoreOf(to)
 	plan, err := r.Plan(t.Context())
@@ -68,10 +69,10 @@ func TestRestoreOverQuota(t *testing.T) {
 
 // A server that can't keep a keyword gets the message without it.
 func TestRestoreRefusedKeywords(t *testing.T) {
-	h := newHouse(t)
-	u, from := emptyServer(t)
+	h := newTestbed(t)
+	u, from := world.NewIMAPD(t)
 	long := "k" + strings.Repeat("x", 200)
-	fill(t, u, []dovecot.Mailbox{{Name: "INBOX", Msgs: []dovecot.Msg{
+	world.Fill(t, u, []dovecot.Mailbox{{Name: "INBOX", Msgs: []dovecot.Msg{
 		{Body: []byte("Subject: 1\r\n\r\none\r\n"), Date: day(1), Flags: []string{`\Seen`, "ok"}},
 		{Body: []byte("Subject: 2\r\n\r\ntwo\r\n"), Date: day(2), Flags: []string{`\Flagged`, long}},
 		{Body: []byte("Subject: 3\r\n\r\nthree\r\n"), Date: day(3), Flags: []string{"ok"}},
@@ -79,7 +80,7 @@ func TestRestoreRefusedKeywords(t *testing.T) {
 	h.clean(from)
 	s := dovecot.Start(t)
 	user := s.User(t, "alice")
-	out := restored(t, h.restoreOf(loginAt(s.Addr, user.Name, user.Password, s.TLS)))
+	out := restored(t, h.restoreOf(world.Login(s.Addr, user.Name, user.Password, s.TLS)))
 	if !out.OK() || out.Sum.Appended != 3 || out.Sum.Changed != 1 || !strings.Contains(showRestored(out), "refused it with its keywords") {
 		t.Errorf("%s", showRestored(out))
 	}
@@ -91,9 +92,9 @@ func TestRestoreRefusedKeywords(t *testing.T) {
 
 // Flags are put back on messages that are there, and on nothing else.
 func TestRestoreFlagsOnly(t *testing.T) {
-	h := newHouse(t)
-	u, from := emptyServer(t)
-	fill(t, u, dovecot.Corpus(9, 200))
+	h := newTestbed(t)
+	u, from := world.NewIMAPD(t)
+	world.Fill(t, u, dovecot.Corpus(9, 200))
 	h.clean(from)
 	inbox, err := u.Mailbox("INBOX")
 	if err != nil {
@@ -141,9 +142,9 @@ func TestRestoreFlagsOnly(t *testing.T) {
 
 // A restore that is interrupted says so, and what is left is done by the next.
 func TestRestoreInterrupted(t *testing.T) {
-	h := newHouse(t)
-	u, from := emptyServer(t)
-	fill(t, u, dovecot.Corpus(10, 600))
+	h := newTestbed(t)
+	u, from := world.NewIMAPD(t)
+	world.Fill(t, u, dovecot.Corpus(10, 600))
 	h.clean(from)
 	s := dovecot.Start(t)
 	user := s.User(t, "alice")
@@ -157,7 +158,7 @@ func TestRestoreInterrupted(t *testing.T) {
 		return line
 	}}
 	meddle(t, s.PlainAddr, m)
-	to := plain(loginAt("", user.Name, user.Password, nil), m.Addr)
+	to := plain(world.Login("", user.Name, user.Password, nil), m.Addr)
 	out, err := h.restoreOf(to).Run(ctx)
 	if err == nil || !strings.Contains(err.Error(), "interrupted") || out.OK() || out.Sum.Unsent == 0 || out.Sum.Selected != out.Sum.Appended+out.Sum.Unsent {
 		t.Errorf("%v\n%s", err, showRestored(out))
@@ -167,16 +168,16 @@ func TestRestoreInterrupted(t *testing.T) {
 	if !out.OK() || out.Sum.Present < there || out.Sum.Present+out.Sum.Appended != 600 {
 		t.Errorf("%d were there:\n%s", there, showRestored(out))
 	}
-	h2 := newHouse(t)
-	h2.clean(loginAt(s.Addr, user.Name, user.Password, s.TLS))
+	h2 := newTestbed(t)
+	h2.clean(world.Login(s.Addr, user.Name, user.Password, s.TLS))
 	equalContents(t, h2.contents(), h.contents())
 }
 
 // A server that says OK and has nothing is found out.
 func TestRestoreVanishes(t *testing.T) {
-	h := newHouse(t)
-	u, from := emptyServer(t)
-	fill(t, u, []dovecot.Mailbox{{Name: "INBOX", Msgs: twins(20)}})
+	h := newTestbed(t)
+	u, from := world.NewIMAPD(t)
+	world.Fill(t, u, []dovecot.Mailbox{{Name: "INBOX", Msgs: twins(20)}})
 	h.clean(from)
 	plainServer := imapd.New(imapd.Options{})
 	defer plainServer.Close()
@@ -197,7 +198,7 @@ func TestRestoreVanishes(t *testing.T) {
 		return line
 	}}
 	meddle(t, address, m)
-	out := restored(t, h.restoreOf(plain(loginAt("", "alice", "secret", nil), m.Addr)))
+	out := restored(t, h.restoreOf(plain(world.Login("", "alice", "secret", nil), m.Addr)))
 	if out.OK() || out.Sum.Unsent != 1 || out.Sum.Appended != 19 || !strings.Contains(showRestored(out), "does not have it") {
 		t.Errorf("%s", showRestored(out))
 	}
@@ -206,9 +207,9 @@ func TestRestoreVanishes(t *testing.T) {
 // The mailbox is made anew in the midst of a restore: what had been appended is
 // appended again.
 func TestRestoreUIDValidityChanges(t *testing.T) {
-	h := newHouse(t)
-	u, from := emptyServer(t)
-	fill(t, u, []dovecot.Mailbox{{Name: "Box", Msgs: twins(250)}})
+	h := newTestbed(t)
+	u, from := world.NewIMAPD(t)
+	world.Fill(t, u, []dovecot.Mailbox{{Name: "Box", Msgs: twins(250)}})
 	h.clean(from)
 	s := dovecot.Start(t)
 	user := s.User(t, "alice")
@@ -223,7 +224,7 @@ func TestRestoreUIDValidityChanges(t *testing.T) {
 		return line
 	}}
 	meddle(t, s.PlainAddr, m)
-	out := restored(t, h.restoreOf(plain(loginAt("", user.Name, user.Password, nil), m.Addr)))
+	out := restored(t, h.restoreOf(plain(world.Login("", user.Name, user.Password, nil), m.Addr)))
 	if !out.OK() || out.Sum.Appended != 250 || len(witness.Read("Box")) != 250 {
 		t.Errorf("%s", showRestored(out))
 	}
@@ -231,9 +232,9 @@ func TestRestoreUIDValidityChanges(t *testing.T) {
 
 // What is damaged in the archive is not restored, and named.
 func TestRestoreDamaged(t *testing.T) {
-	h := newHouse(t)
-	u, from := emptyServer(t)
-	fill(t, u, []dovecot.Mailbox{{Name: "INBOX", Msgs: twins(5)}})
+	h := newTestbed(t)
+	u, from := world.NewIMAPD(t)
+	world.Fill(t, u, []dovecot.Mailbox{{Name: "INBOX", Msgs: twins(5)}})
 	h.clean(from)
 	r := h.restoreOf(session.Account{})
 	items, err := r.Sources[0].Load()
@@ -242,7 +243,7 @@ func TestRestoreDamaged(t *testing.T) {
 	}
 	good := items[2].Sum
 	items[2].Sum[0]++ // as if the file were another
-	_, to := emptyServer(t)
+	_, to := world.NewIMAPD(t)
 	r.Account = to
 	out := restored(t, r)
 	if out.OK() || out.Sum.Refused != 1 || out.Sum.Appended != 4 || !strings.Contains(showRestored(out), "archiverd verify") {
@@ -256,12 +257,12 @@ func TestRestoreDamaged(t *testing.T) {
 
 // What a mailbox can't be is said of it, and the others are restored.
 func TestRestoreMailboxRefused(t *testing.T) {
-	u, to := emptyServer(t)
+	u, to := world.NewIMAPD(t)
 	now := time.Now()
 	if _, err := u.Create("Kept"); err != nil {
 		t.Fatal(err)
 	}
-	r := &Job{Account: to, Log: newHouse(t).log, Open: openFile}
+	r := &Job{Account: to, Log: newTestbed(t).Log, Open: openFile}
 	r.Sources = []Source{
 		fileSource(t, "Good", "Subject: 1\r\n\r\na"), fileSource(t, "Same", "Subject: 2\r\n\r\nb"), fileSource(t, "Same", "Subject: 3\r\n\r\nc"),
 		fileSource(t, "a\nb", "Subject: 4\r\n\r\nd"),

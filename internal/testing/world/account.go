@@ -2,6 +2,7 @@ package world
 
 import (
 	"context"
+	"crypto/tls"
 	"time"
 
 	"archiverd/internal/session"
@@ -29,11 +30,12 @@ func Alice(address string) session.Account {
 	}
 }
 
-// Login returns the account of a user at a real server. It is named for the user.
-func Login(o wire.Options, user, password string) session.Account {
+// Login returns the account of a user at the TLS port of a real server, with the
+// usual timeouts. It is named for the user.
+func Login(address, user, password string, t *tls.Config) session.Account {
 	return session.Account{
 		Name:        user,
-		Wire:        o,
+		Wire:        wire.Options{Address: address, TLS: t},
 		Auth:        Password(user, password),
 		Connections: 3,
 		Retry:       session.Retry{FirstWait: 20 * time.Millisecond, MaxWait: 100 * time.Millisecond},

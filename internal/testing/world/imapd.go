@@ -5,13 +5,13 @@ import (
 	"testing"
 
 	"archiverd/internal/imapd"
+	"archiverd/internal/session"
 	"archiverd/internal/testing/dovecot"
-	"archiverd/internal/wire"
 )
 
 // NewIMAPD starts a server in the process until the test ends. It has the user alice
-// with the password "secret" and an empty INBOX.
-func NewIMAPD(t testing.TB) (*imapd.User, wire.Options) {
+// with an empty INBOX.
+func NewIMAPD(t testing.TB) (*imapd.User, session.Account) {
 	t.Helper()
 	certificate, err := imapd.SelfSigned()
 	if err != nil {
@@ -28,7 +28,7 @@ func NewIMAPD(t testing.TB) (*imapd.User, wire.Options) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return u, wire.Options{Address: address, TLS: &tls.Config{RootCAs: certificate.Roots, ServerName: "localhost"}}
+	return u, Login(address, "alice", "secret", &tls.Config{RootCAs: certificate.Roots, ServerName: "localhost"})
 }
 
 // Fill appends messages to a user's mailboxes, which it creates if need be.
