@@ -8,19 +8,33 @@ import (
 	"time"
 )
 
-// TestPlainAdded reads lines of messages the short way, if they are plain, and the long
-// way, and compares.
-func TestPlainAdded(t *testing.T) {
+// simpleAdded is the event of a message whose line decodeAddedFast decodes.
+func simpleAdded() Event {
 	east := time.Date(2026, 11, 22, 19, 30, 0, 0, time.FixedZone("", 3600))
-	simple := Event{Kind: Added, At: clock, UID: 7, Path: "2026-11/20261122T183000Z.1.7.eml", Size: 4711, Sum: Sum{1, 0xAB}, InternalDate: east, Flags: []string{`\Seen`, "$Forwarded"}}
+	return Event{Kind: Added, At: clock, UID: 7, Path: "2026-11/20261122T183000Z.1.7.eml", Size: 4711, Sum: Sum{1, 0xAB}, InternalDate: east, Flags: []string{`\Seen`, "$Forwarded"}}
+}
+
+// encodedLine is the line of e without its line feed.
+func encodedLine(t *testing.T, e Event) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := e.encodeTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// decodeAddedFast decodes the usual lines, as decodeJSON does, and leaves the others.
+func TestDecodeAddedFast(t *testing.T) {
+	simple := simpleAdded()
 	with := func(change func(*Event)) Event {
 		e := simple
 		change(&e)
 		return e
 	}
 	for name, c := range map[string]struct {
-		e     Event
-		plain bool
+		e    Event
+		fast bool
 	}{
 		"simple":           {simple, true},
 		"UTC":              {with(func(e *Event) { e.InternalDate = clock }), true},
@@ -39,26 +53,22 @@ func TestPlainAdded(t *testing.T) {
 		"flag of octets":   {with(func(e *Event) { e.Flags = []string{"\xff"} }), false},
 		"control flag":     {with(func(e *Event) { e.Flags = []string{"\x01"} }), false},
 	} {
-		var b bytes.Buffer
-		if err := c.e.encodeTo(&b); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		line := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+		line := []byte(encodedLine(t, c.e))
 		e, ok := decodeAddedFast(line)
-		if ok != c.plain {
-			t.Errorf("%s: plain: %v, want %v", name, ok, c.plain)
+		if ok != c.fast {
+			t.Errorf("%s: decoded fast: %v, want %v", name, ok, c.fast)
 		}
-		any, err := decodeJSON(line)
-		if err != nil || ok && !reflect.DeepEqual(e, any) {
-			t.Errorf("%s is read as %+v, and else as %+v, %v", line, e, any, err)
+		want, err := decodeJSON(line)
+		if err != nil || ok && !reflect.DeepEqual(e, want) {
+			t.Errorf("%s: got %+v, want %+v, %v", line, e, want, err)
 		}
 	}
+}
 
-	var b bytes.Buffer
-	if err := simple.encodeTo(&b); err != nil {
-		t.Fatal(err)
-	}
-	line := strings.TrimSuffix(b.String(), "\n")
+// No line that is damaged, or written in another form, is decoded to another event than
+// by decodeJSON.
+func TestDecodeAddedFastOddLines(t *testing.T) {
+	line := encodedLine(t, simpleAdded())
 	for _, change := range [][2]string{
 		{`"uid":7`, `"uid":0`}, {`"uid":7`, `"uid":07`}, {`"uid":7`, `"uid":-7`}, {`"uid":7`, `"uid":4294967296`}, {`"uid":7`, `"uid":`}, {`"uid":7`, `"uid":7e0`},
 		{`"size":4711`, `"size":9223372036854775808`}, {`"size":4711`, `"size":-1`}, {`"size":4711`, `"size":99999999999999999999`},
@@ -72,18 +82,18 @@ func TestPlainAdded(t *testing.T) {
 		}
 		odd := strings.Replace(line, change[0], change[1], 1)
 		e, ok := decodeAddedFast([]byte(odd))
-		any, err := decodeJSON([]byte(odd))
-		if ok && (err != nil || !reflect.DeepEqual(e, any)) {
-			t.Errorf("%s is read as %+v, and else as %+v, %v", odd, e, any, err)
+		want, err := decodeJSON([]byte(odd))
+		if ok && (err != nil || !reflect.DeepEqual(e, want)) {
+			t.Errorf("%s: got %+v, want %+v, %v", odd, e, want, err)
 		}
-		again, err2 := decodeEvent([]byte(odd))
-		if (err == nil) != (err2 == nil) || !reflect.DeepEqual(again, any) {
-			t.Errorf("%s is read as %+v, %v, want %+v, %v", odd, again, err2, any, err)
+		got, err2 := decodeEvent([]byte(odd))
+		if (err == nil) != (err2 == nil) || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, %v, want %+v, %v", odd, got, err2, want, err)
 		}
 	}
 	for n := range len(line) {
 		if e, ok := decodeAddedFast([]byte(line[:n])); ok {
-			t.Errorf("%s is read as %+v", line[:n], e)
+			t.Errorf("%s: got %+v, want nothing", line[:n], e)
 		}
 	}
 }

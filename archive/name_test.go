@@ -254,11 +254,10 @@ func FuzzNames(f *testing.F) {
 	})
 }
 
-// All of a hostile server's mailboxes get directories of their own, below the
-// archive, which a second look finds again.
-func TestPlace(t *testing.T) {
+// hostileNames are names of mailboxes that could meet on disk or leave the archive.
+func hostileNames() []Name {
 	long := strings.Repeat("長い名前", 25) // 300 octets
-	names := []Name{
+	return []Name{
 		{"INBOX", "/", false}, {"INBOX/Lists", "/", false}, {"INBOX/lists", "/", false}, {"INBOX/LISTS", "/", false},
 		{"Lists", "/", false}, {"lists", "/", false}, {"Lists/a", "/", false}, {"lists/a", "/", false},
 		{"&Jjo", "/", true}, {"%26Jjo", "/", false}, {"☺", "/", false}, {"&Jjo-", "/", true},
@@ -270,41 +269,21 @@ func TestPlace(t *testing.T) {
 		{"c.d", ".", false}, {"..", "/", false}, {"..", ".", false}, {"\x00", "/", false}, {"", "/", false}, {"no/levels", "", false},
 		{"INBOX/tmp", "/", false}, {"tmp/journal.jsonl", "/", false}, {"2026-11/2026-11", "/", false},
 	}
-	dir := t.TempDir()
-	w := open(t, dir, Options{})
-	places := map[string]Name{}
-	var order []MailboxDir
-	for _, n := range names {
-		b, err := w.DirectoryOf("alice", n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if other, ok := places[b.Dir]; ok {
-			t.Errorf("%+v and %+v are both placed in %q", n, other, b.Dir)
-		}
-		places[b.Dir] = n
-		for _, part := range strings.Split(b.Dir, "/") {
-			checkFileName(t, part)
-		}
-		m, err := w.Mailbox(b, "", Position{})
-		if err != nil {
-			t.Fatalf("%+v in %q: %v", n, b.Dir, err)
-		}
-		batch := begin(t, m)
-		batch.Record(Event{Kind: Opened, Name: n, UIDValidity: 1})
-		add(t, batch, 1, "octets of "+n.Mailbox)
-		commit(t, w, batch)
-		order = append(order, b)
-	}
+}
+
+// All of a hostile server's mailboxes get directories of their own, below the archive,
+// and get the same ones again later.
+func TestDirectoryOf(t *testing.T) {
+	names, dir := hostileNames(), t.TempDir()
+	places := makeMailboxes(t, open(t, dir, Options{}), names)
 	folded := map[string]string{}
-	for d := range places {
-		if other, ok := folded[foldKey(d)]; ok {
-			t.Errorf("%q and %q are one where case folds", d, other)
+	for _, b := range places {
+		if other, ok := folded[foldKey(b.Dir)]; ok {
+			t.Errorf("%q and %q are one directory where case folds", b.Dir, other)
 		}
-		folded[foldKey(d)] = d
+		folded[foldKey(b.Dir)] = b.Dir
 	}
-	shut(t, w)
-	w = open(t, dir, Options{})
+	w := open(t, dir, Options{})
 	all := w.Directories()
 	for i, n := range names {
 		b, err := w.DirectoryOf("alice", n)
@@ -314,8 +293,8 @@ func TestPlace(t *testing.T) {
 		if again, err := all.For("alice", n); err != nil || again != b {
 			t.Errorf("%+v is in %q, and among all in %q, %v", n, b.Dir, again.Dir, err)
 		}
-		if b != order[i] {
-			t.Errorf("%+v moved from %q to %q", n, order[i].Dir, b.Dir)
+		if b != places[i] {
+			t.Errorf("%+v moved from %q to %q", n, places[i].Dir, b.Dir)
 		}
 		v, _, err := w.Fold(b)
 		if err != nil {
@@ -336,6 +315,37 @@ func TestPlace(t *testing.T) {
 	if err != nil || len(outside) != 1 {
 		t.Errorf("beside the archive lie %q, %v", outside, err)
 	}
+}
+
+// makeMailboxes archives a message in a mailbox of each name, and closes the archive. It
+// fails if two have the same directory.
+func makeMailboxes(t *testing.T, w *Writer, names []Name) (places []MailboxDir) {
+	t.Helper()
+	nameOf := map[string]Name{}
+	for _, n := range names {
+		b, err := w.DirectoryOf("alice", n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, ok := nameOf[b.Dir]; ok {
+			t.Errorf("%+v and %+v are both placed in %q", n, other, b.Dir)
+		}
+		nameOf[b.Dir] = n
+		for _, part := range strings.Split(b.Dir, "/") {
+			checkFileName(t, part)
+		}
+		m, err := w.Mailbox(b, "", Position{})
+		if err != nil {
+			t.Fatalf("%+v in %q: %v", n, b.Dir, err)
+		}
+		batch := begin(t, m)
+		batch.Record(Event{Kind: Opened, Name: n, UIDValidity: 1})
+		add(t, batch, 1, "octets of "+n.Mailbox)
+		commit(t, w, batch)
+		places = append(places, b)
+	}
+	shut(t, w)
+	return places
 }
 
 // RFC 9051 5.1: INBOX is one mailbox in any case, and so are its children's.

@@ -106,29 +106,42 @@ func TestNoNewArchive(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.dir(t, dir)
-			a, err := Open(dir)
-			if !matches(err, c.reader) {
-				t.Errorf("a reader: %v, want %v", err, c.reader)
-			}
-			if err == nil {
-				if err := a.Close(); err != nil {
-					t.Error(err)
-				}
-			}
-			before, _ := os.ReadDir(dir)
-			w, err := OpenWriter(dir, Options{KnownID: c.known, Now: now})
-			if !matches(err, c.writer) {
-				t.Errorf("a writer: %v, want %v", err, c.writer)
-			}
-			if err == nil {
-				shut(t, w)
-				return
-			}
-			after, _ := os.ReadDir(dir)
-			if len(after) > len(before)+1 || len(after) > len(before) && after[len(after)-1].Name() != lockName {
-				t.Errorf("the refused writer left %v", after)
-			}
+			checkReader(t, dir, c.reader)
+			checkWriter(t, dir, c.known, c.writer)
 		})
+	}
+}
+
+// checkReader opens the archive in dir for reading, which must fail with want.
+func checkReader(t *testing.T, dir string, want error) {
+	t.Helper()
+	a, err := Open(dir)
+	if !matches(err, want) {
+		t.Errorf("a reader: %v, want %v", err, want)
+	}
+	if err == nil {
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// checkWriter opens the archive in dir for writing, which must fail with want and then
+// leave nothing but the lock file.
+func checkWriter(t *testing.T, dir, knownID string, want error) {
+	t.Helper()
+	before, _ := os.ReadDir(dir)
+	w, err := OpenWriter(dir, Options{KnownID: knownID, Now: now})
+	if !matches(err, want) {
+		t.Errorf("a writer: %v, want %v", err, want)
+	}
+	if err == nil {
+		shut(t, w)
+		return
+	}
+	after, _ := os.ReadDir(dir)
+	if len(after) > len(before)+1 || len(after) > len(before) && after[len(after)-1].Name() != lockName {
+		t.Errorf("the refused writer left %v", after)
 	}
 }
 

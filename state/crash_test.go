@@ -182,27 +182,46 @@ func TestCrashAtEachStep(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a process for each step")
 	}
-	// without a crash, counting the steps of the first round and of both
-	whole := newHouse(t)
-	whole.close()
+	want := withoutCrash(t)
+	for n := range want.ends[1] {
+		for _, keep := range []bool{true, false} {
+			t.Run(fmt.Sprintf("step=%d,database=%v", n, keep), func(t *testing.T) {
+				t.Parallel()
+				crashAt(t, n, keep, want)
+			})
+		}
+	}
+}
+
+// outcome is what two rounds end in.
+type outcome struct {
+	ends   [2]int // steps up to the end of each round
+	views  string
+	events int
+}
+
+// withoutCrash runs both rounds and counts their steps.
+func withoutCrash(t *testing.T) (o outcome) {
+	t.Helper()
+	h := newHouse(t)
+	h.close()
 	counted := make(chan int, 1)
 	counted <- 0
-	whole.step = func(string) error { counted <- <-counted + 1; return nil }
-	whole.open()
-	ends := [2]int{}
+	h.step = func(string) error { counted <- <-counted + 1; return nil }
+	h.open()
 	for i, server := range rounds() {
-		whole.sync(server)
-		ends[i] = <-counted
-		counted <- ends[i]
+		h.sync(server)
+		o.ends[i] = <-counted
+		counted <- o.ends[i]
 	}
-	whole.step = nil
-	want, entries := whole.views(), whole.once()
-	if got := strings.Count(want, "here false"); got != 2 {
-		t.Fatalf("the work without a crash ends in\n%s", want)
+	h.step = nil
+	o.views, o.events = h.views(), h.once()
+	if got := strings.Count(o.views, "here false"); got != 2 {
+		t.Fatalf("the work without a crash ends in\n%s", o.views)
 	}
 	matched := 0
-	for _, b := range whole.boxes() {
-		_, err := whole.w.Replay(b, archive.Position{}, func(e archive.Event) error {
+	for _, b := range h.boxes() {
+		_, err := h.w.Replay(b, archive.Position{}, func(e archive.Event) error {
 			if e.Matched != "" {
 				matched++
 			}
@@ -215,46 +234,45 @@ func TestCrashAtEachStep(t *testing.T) {
 	if matched < 2 {
 		t.Fatalf("%d messages are linked without a crash", matched)
 	}
+	return o
+}
 
-	for n := range ends[1] {
-		for _, keep := range []bool{true, false} {
-			t.Run(fmt.Sprintf("step=%d,database=%v", n, keep), func(t *testing.T) {
-				t.Parallel()
-				h := &house{t: t, dir: filepath.Join(t.TempDir(), "archive")}
-				child := exec.Command(os.Args[0], "-test.run=^TestCrashChild$")
-				child.Env = append(os.Environ(), "ARCHIVERD_CRASH_DIR="+h.dir, "ARCHIVERD_CRASH_STEP="+strconv.Itoa(n))
-				out, err := child.CombinedOutput()
-				if status, ok := child.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-					t.Fatalf("the child was not killed: %v\n%s", err, out)
-				}
-				if !keep {
-					if err := os.Remove(h.path()); err != nil {
-						t.Fatal(err)
-					}
-				}
-				h.readable()
-				h.open()
-				if h.db.Broken() {
-					t.Error("the database is broken")
-				}
-				for i, server := range rounds() {
-					if n < ends[i] { // that round was not at its end
-						h.sync(server)
-					}
-				}
-				if got := h.views(); got != want {
-					t.Errorf("the archive is\n%swant\n%s", got, want)
-				}
-				if got := h.once(); got != entries {
-					t.Errorf("%d events, want %d", got, entries)
-				}
-				h.verify()
-				h.sameRebuilt()
-				h.shared()
-				h.close()
-			})
+// crashAt kills a process at a step, then completes both rounds: the outcome must be the
+// one without a crash. keep says whether the database outlives the crash.
+func crashAt(t *testing.T, step int, keep bool, want outcome) {
+	t.Helper()
+	h := &house{t: t, dir: filepath.Join(t.TempDir(), "archive")}
+	child := exec.Command(os.Args[0], "-test.run=^TestCrashChild$")
+	child.Env = append(os.Environ(), "ARCHIVERD_CRASH_DIR="+h.dir, "ARCHIVERD_CRASH_STEP="+strconv.Itoa(step))
+	out, err := child.CombinedOutput()
+	if status, ok := child.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+		t.Fatalf("the child was not killed: %v\n%s", err, out)
+	}
+	if !keep {
+		if err := os.Remove(h.path()); err != nil {
+			t.Fatal(err)
 		}
 	}
+	h.readable()
+	h.open()
+	if h.db.Broken() {
+		t.Error("the database is broken")
+	}
+	for i, server := range rounds() {
+		if step < want.ends[i] { // that round had not ended
+			h.sync(server)
+		}
+	}
+	if got := h.views(); got != want.views {
+		t.Errorf("the archive is\n%swant\n%s", got, want.views)
+	}
+	if got := h.once(); got != want.events {
+		t.Errorf("%d events, want %d", got, want.events)
+	}
+	h.verify()
+	h.sameRebuilt()
+	h.shared()
+	h.close()
 }
 
 // readable fails on damage in an archive that nobody has opened since a crash.

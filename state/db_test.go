@@ -222,45 +222,52 @@ func TestArchivePutBack(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t)
-			h.simple()
-			h.close()
-			old := t.TempDir()
-			copyTree(t, h.dir, old)
-			h.open()
-			b := h.batch("INBOX")
-			h.add(b, 1, 3, "three")
-			h.apply(h.commit(b))
-			h.close()
-			copyTree(t, old, h.dir)
-			// the copy lives on with a database of its own, which is lost
-			db, err := os.ReadFile(h.path())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Remove(h.path()); err != nil {
-				t.Fatal(err)
-			}
-			if c.name == "another journal" {
-				if err := os.RemoveAll(filepath.Join(h.dir, "alice/INBOX")); err != nil {
-					t.Fatal(err)
-				}
-			}
-			h.open()
-			c.after(h)
-			h.close()
-			if err := os.WriteFile(h.path(), db, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			h.putBack(c.name == "another journal", c.after)
 			noted(t, h.open(), "mailbox alice/INBOX: the journal is not the one that the state database knows")
 			h.sameRebuilt()
 			// and the message that was lost with the copy can come again
-			b = h.batch("INBOX")
+			b := h.batch("INBOX")
 			h.add(b, 1, 30, "three")
 			h.apply(h.commit(b))
 			if notes := h.reopen(); len(notes) > 0 {
 				t.Errorf("the next start notes %q", notes)
 			}
 		})
+	}
+}
+
+// putBack archives three messages in INBOX and replaces the archive with a copy of before
+// the third, without INBOX if remove is set. The copy is used with a database of its own,
+// in which after is done; then the first database is put in its place. All is closed.
+func (h *house) putBack(remove bool, after func(*house)) {
+	h.t.Helper()
+	h.simple()
+	h.close()
+	old := h.t.TempDir()
+	copyTree(h.t, h.dir, old)
+	h.open()
+	b := h.batch("INBOX")
+	h.add(b, 1, 3, "three")
+	h.apply(h.commit(b))
+	h.close()
+	copyTree(h.t, old, h.dir)
+	db, err := os.ReadFile(h.path())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := os.Remove(h.path()); err != nil {
+		h.t.Fatal(err)
+	}
+	if remove {
+		if err := os.RemoveAll(filepath.Join(h.dir, "alice/INBOX")); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	h.open()
+	after(h)
+	h.close()
+	if err := os.WriteFile(h.path(), db, 0o600); err != nil {
+		h.t.Fatal(err)
 	}
 }
 

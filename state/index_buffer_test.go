@@ -14,15 +14,13 @@ func (h *house) recents() int {
 	h.t.Helper()
 	n := 0
 	err := h.db.view(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(bufferBucket)
-		if b == nil {
-			return nil
-		}
-		return b.ForEach(func(_, rest []byte) error {
-			for ok := true; len(rest) > 0; n++ {
-				if _, rest, ok = decodeEntry(rest); !ok {
+		return tx.Bucket(bufferBucket).ForEach(func(_, rest []byte) error {
+			for ; len(rest) > 0; n++ {
+				_, after, ok := decodeEntry(rest)
+				if !ok {
 					return errors.New("an entry that can't be read")
 				}
+				rest = after
 			}
 			return nil
 		})
