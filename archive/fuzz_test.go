@@ -63,8 +63,8 @@ func FuzzDecodeEvent(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
 		if e, ok := decodeAddedFast(line); ok {
-			if any, err := decodeJSON(line); err != nil || !reflect.DeepEqual(e, any) {
-				t.Fatalf("%s is read as %+v, and else as %+v, %v", line, e, any, err)
+			if want, err := decodeJSON(line); err != nil || !reflect.DeepEqual(e, want) {
+				t.Fatalf("%s is read as %+v, and else as %+v, %v", line, e, want, err)
 			}
 		}
 		e, err := decodeEvent(line)
