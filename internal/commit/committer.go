@@ -1,6 +1,16 @@
-// Package commit is the one way by which batches get into an archive and its state
-// database. A Committer serves all jobs of a process; each producer of batches has
-// a Queue in front of it.
+// Package commit writes batches to an archive and applies them to its state database.
+// Every job that adds to an archive does so through one Committer; each producer of
+// batches has a Queue in front of it, which bounds what is in flight.
+//
+// Guarantees:
+//
+//   - Batches are committed in the order in which they were submitted. Batches that
+//     wait at the same time share one commit, whatever their mailboxes.
+//   - done of a batch is called once: after the batch is durable, or with its Err set.
+//   - A failed state database fails no batch. It is rebuilt from the journals; a batch
+//     has an error only if that fails too.
+//
+// The package neither fills batches nor opens and closes the archive and the database.
 package commit
 
 import (
@@ -29,7 +39,7 @@ type Committer struct {
 	done        chan struct{} // closed when the goroutine has ended
 	startedAt   atomic.Int64  // start of the commit under way, Unix nanoseconds; 0: none
 
-	mu sync.Mutex // locked by a commit, and while the state database is rebuilt
+	mu sync.Mutex // locked during a commit, and while the state database is rebuilt
 }
 
 // submission is a batch to be committed.
@@ -41,7 +51,7 @@ type submission struct {
 // maxGroup is how many batches share a commit.
 const maxGroup = 64
 
-// minSlow is how long a commit takes that is logged as slow.
+// minSlow is the time from which on a commit is logged as slow.
 const minSlow = 5 * time.Second
 
 // New starts the committer of an open archive and its database. The caller closes
@@ -52,15 +62,17 @@ func New(w *archive.Writer, db *state.DB, log *slog.Logger) *Committer {
 	return c
 }
 
-// Close waits for the commit under way. Nothing may be submitted any more.
+// Close commits what was submitted and ends the committer. Submit must not be called
+// afterwards.
 func (c *Committer) Close() {
 	close(c.submissions)
 	<-c.done
 }
 
-// Submit hands a batch over; it may block while others are being committed. done is
-// called once, on the committer's goroutine, when the batch is durable or its Err
-// says why not; it must not block.
+// Submit hands over a batch, which the committer owns until it calls done. Submit may
+// block while other batches are committed. done is called once, on the committer's
+// goroutine, when the batch is durable or its Err says why it is not. done must not
+// block.
 func (c *Committer) Submit(b *archive.Batch, done func(*archive.Batch)) {
 	c.submissions <- submission{b, done}
 }
@@ -74,7 +86,7 @@ func (c *Committer) Commit(b *archive.Batch) error {
 	return b.Err
 }
 
-// CommittingFor returns how long the commit under way has taken so far; 0: none is
+// CommittingFor returns the time since the start of the commit under way; 0: none is
 // under way.
 func (c *Committer) CommittingFor() time.Duration {
 	started := c.startedAt.Load()
@@ -91,7 +103,7 @@ func (c *Committer) run() {
 	}
 }
 
-// group returns first and what else has been submitted already.
+// group returns first and the batches that wait behind it, maxGroup at most.
 func (c *Committer) group(first submission) []submission {
 	group := []submission{first}
 	for len(group) < maxGroup {
@@ -126,8 +138,9 @@ func (c *Committer) commit(group []submission) {
 	}
 }
 
-// write is the part of a commit that excludes RebuildState: a rebuild in between
-// would read events of a journal that are written and not synced yet.
+// write commits the batches and applies them to the database. It excludes
+// RebuildState: a rebuild in between would read events that are written to a journal
+// and not synced yet.
 func (c *Committer) write(batches []*archive.Batch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -147,8 +160,8 @@ func (c *Committer) write(batches []*archive.Batch) {
 }
 
 // RebuildState rebuilds the state database from the journals after it failed with
-// cause, unless that was done meanwhile. Such an error does not touch what is in
-// the archive.
+// cause. It does nothing if another goroutine has rebuilt it already. The archive is
+// only read.
 func (c *Committer) RebuildState(cause error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -171,8 +184,9 @@ func (c *Committer) rebuildState(cause error) error {
 	return nil
 }
 
-// FinishRun stores a finished run and the cursors of its mailboxes, by directory.
-// An error is added to the run's Error as well, since only the run is reported.
+// FinishRun stores a run that has ended and the cursors of its mailboxes, by directory.
+// A broken database is rebuilt first. If the run can't be stored, the error is also
+// the run's Error, unless the run has one: the run is what users read.
 func (c *Committer) FinishRun(run *state.Run, cursors map[string]state.Cursor) error {
 	err := c.State.FinishRun(*run, cursors)
 	if err != nil {
@@ -181,7 +195,7 @@ func (c *Committer) FinishRun(run *state.Run, cursors map[string]state.Cursor) e
 		}
 	}
 	if err != nil {
-		err = fmt.Errorf("store what became of the run: %w", err)
+		err = fmt.Errorf("store the result of the run: %w", err)
 		run.Error = cmp.Or(run.Error, err.Error())
 	}
 	return err

@@ -6,7 +6,7 @@ import (
 	"archiverd/archive"
 )
 
-// A batch is full at one of these.
+// A batch is full when it reaches one of these.
 const (
 	MaxMessages = 1000 // events that are messages
 	MaxOctets   = 64 << 20
@@ -14,7 +14,7 @@ const (
 	MaxEvents   = 10000 // events without octets, such as flags
 )
 
-// IsFull reports whether a batch that receives messages is to be committed.
+// IsFull reports whether a batch that receives messages must be committed.
 func IsFull(b *archive.Batch, now time.Time) bool {
 	return b.Len() >= MaxMessages || b.Octets() >= MaxOctets || now.Sub(b.Started()) >= MaxAge
 }

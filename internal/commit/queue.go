@@ -2,34 +2,35 @@ package commit
 
 import "archiverd/archive"
 
-// MaxInFlight is how many batches of a producer may be in flight. While they are
-// committed the producer fills the next one.
+// MaxInFlight is how many batches of a producer may be in flight: submitted and not
+// committed yet. The producer fills the next one meanwhile.
 const MaxInFlight = 3
 
 // maxOctetsInFlight bounds the octets of the batches of a producer in flight.
 const maxOctetsInFlight = 2 * MaxOctets
 
-// Queue is the batches of one producer that are being committed, in order. It
-// is owned by the producer's goroutine.
+// Queue bounds the batches of one producer that are in flight, in number and octets.
+// It is owned by the producer's goroutine.
 type Queue struct {
 	committer  *Committer
 	maxBatches int
 	inFlight   []inFlight // oldest first
 }
 
-// inFlight is a batch that is being committed.
+// inFlight is a batch that is submitted.
 type inFlight struct {
 	octets    int64
 	committed chan struct{} // closed when its done has returned
 }
 
-// NewQueue returns an empty queue that allows at most maxBatches in flight.
+// NewQueue returns an empty queue that allows at most maxBatches batches in flight.
 func (c *Committer) NewQueue(maxBatches int) *Queue {
 	return &Queue{committer: c, maxBatches: maxBatches}
 }
 
-// Submit hands a batch to the committer once there is room for it. done is called as
-// by [Committer.Submit].
+// Submit waits until the batch is within the bounds and hands it to the committer.
+// done is called as by [Committer.Submit]. A batch that is over the bounds by itself is
+// submitted when no other one is in flight.
 func (q *Queue) Submit(b *archive.Batch, done func(*archive.Batch)) {
 	octets := b.Octets()
 	for _, f := range q.inFlight {

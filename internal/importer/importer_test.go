@@ -177,7 +177,7 @@ func TestRunIsNotStored(t *testing.T) {
 		return time.Now()
 	}}
 	run, err := j.Run(t.Context(), nil, &source.Found{})
-	if err == nil || run.OK() || !strings.Contains(run.Error, "store what became of the run") {
+	if err == nil || run.OK() || !strings.Contains(run.Error, "store the result of the run") {
 		t.Errorf("%v, %+v", err, run)
 	}
 }

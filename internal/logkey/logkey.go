@@ -1,5 +1,5 @@
-// Package logkey names the keys of log records, so that every package writes the
-// same key for the same thing.
+// Package logkey has the keys of log records, so that all packages write the same key
+// for the same thing. It logs nothing itself.
 package logkey
 
 // Keys of log records. An account is the configured name, a mailbox the name that

@@ -8,9 +8,9 @@ import (
 	"github.com/dustin/go-humanize/english"
 )
 
-// Estimate is how much is still to be fetched, and when the archive may be
-// complete. It assumes that the server's counters are right, that the speed of the
-// run and the mean size of its messages stay as they are, and counts in the limits.
+// Estimate is how much is still to be fetched, and when the archive may be complete. It
+// includes the account's limits, and assumes that the server's counters are right and
+// that the speed and the mean size of the messages do not change.
 type Estimate struct {
 	Messages int           `json:"messages"`        // still to be fetched
 	Octets   int64         `json:"octets"`          // of those messages
@@ -26,11 +26,10 @@ const MaxTime = 10 * 365 * 24 * time.Hour
 // String returns how long it takes and why: "about 3 days, at 2.5 GB a day".
 func (e *Estimate) String() string { return e.Time() + ", at " + e.Pace() }
 
-// Remaining returns how long it takes and why, of a run under way: "about 3 days left, at
-// 2.5 GB a day".
+// Remaining is String for a run under way: "about 3 days left, at 2.5 GB a day".
 func (e *Estimate) Remaining() string { return e.Time() + " left, at " + e.Pace() }
 
-// Pace returns the speed or the daily limit, whichever decides.
+// Pace returns the daily limit if that decides how long it takes, else the speed.
 func (e *Estimate) Pace() string {
 	if e.Daily > 0 {
 		return humanize.Bytes(uint64(e.Daily)) + " a day"
@@ -38,7 +37,7 @@ func (e *Estimate) Pace() string {
 	return humanize.IBytes(uint64(e.Speed)) + "/s"
 }
 
-// Time returns how long it takes, in a unit that fits.
+// Time returns how long it takes, in minutes, hours, days or "years".
 func (e *Estimate) Time() string {
 	about := func(unit time.Duration, word string) string {
 		return "about " + english.Plural(int(math.Round(float64(e.Takes)/float64(unit))), word, "")

@@ -1,4 +1,6 @@
-// Package progress says how far a running job is and how long the rest may take.
+// Package progress holds how far a running job is and how long the rest may take. A
+// Meter is the Progress of one job, which several goroutines change and read. Package
+// quota computes the Estimate; this package puts it into words.
 package progress
 
 import (
@@ -11,9 +13,9 @@ type Progress struct {
 	Account   string `json:"account"`
 	Stage     string `json:"stage"`     // "waiting", "connecting", "listing", "fetching", "done"
 	Mailbox   string `json:"mailbox"`   // one of those being worked on
-	Mailboxes int    `json:"mailboxes"` // mailboxes that changed
+	Mailboxes int    `json:"mailboxes"` // mailboxes with changes
 	Finished  int    `json:"finished"`  // of those, mailboxes that are done
-	Messages  int    `json:"messages"`  // messages known to be missing so far
+	Messages  int    `json:"messages"`  // messages found missing so far
 	Received  int    `json:"received"`  // of those, messages received
 	Octets    int64  `json:"octets"`    // octets of bodies received
 
@@ -24,8 +26,8 @@ type Progress struct {
 	firstOctets int64     // Octets at firstAt
 }
 
-// AddReceived counts a received message with a body of so many octets, 0 if the
-// body was not downloaded.
+// AddReceived counts a received message. octets is the size of its body, 0 if the body
+// was not downloaded.
 func (p *Progress) AddReceived(octets int64, now time.Time) {
 	p.Received++
 	p.Octets += octets
@@ -34,11 +36,11 @@ func (p *Progress) AddReceived(octets int64, now time.Time) {
 	}
 }
 
-// minMeasured is how long a run receives before its speed is known.
+// minMeasured is how long a run must receive before its speed is measured.
 const minMeasured = 3 * time.Second
 
-// Speed returns the octets per second since the first body. ok is false if the
-// run is done, or has not received for long enough to know.
+// Speed returns the octets per second since the first body. ok is false if the run is
+// done, or has not received for minMeasured.
 func (p *Progress) Speed(now time.Time) (octets int64, ok bool) {
 	if p.firstAt.IsZero() || p.Stage == "done" || p.Octets == p.firstOctets {
 		return 0, false

@@ -7,14 +7,14 @@ import (
 	"archiverd/state"
 )
 
-// Limits are the limits of an account that an estimate counts in; 0: no limit.
+// Limits are the limits of an account that an estimate takes into account; 0: no limit.
 type Limits struct {
 	Rate  int64 // octets per second
 	Daily int64 // octets in any 24 hours
 }
 
-// EstimateRun returns the estimate for a run under way, t being the account's
-// traffic. nil: its speed is not known yet, or nothing is missing.
+// EstimateRun returns the estimate for a run under way. t is the account's traffic so
+// far. nil: the speed is not known yet, or no message is missing.
 func EstimateRun(p progress.Progress, t state.Traffic, limits Limits, now time.Time) *progress.Estimate {
 	speed, ok := p.Speed(now)
 	if !ok {
@@ -25,7 +25,7 @@ func EstimateRun(p progress.Progress, t state.Traffic, limits Limits, now time.T
 	return complete(e, now, now, t, limits)
 }
 
-// EstimateRest returns the estimate for what a finished run has left missing, at
+// EstimateRest returns the estimate for the messages that are missing after a run, at
 // the speed of that run. nil: the run will not be resumed, or received nothing to
 // measure by.
 func EstimateRest(run *state.Run, t state.Traffic, limits Limits, now time.Time) *progress.Estimate {
@@ -42,14 +42,14 @@ func EstimateRest(run *state.Run, t state.Traffic, limits Limits, now time.Time)
 	return complete(e, now, start, t, limits)
 }
 
-// extrapolate returns the octets of n messages that have the mean size of these.
+// extrapolate returns the octets of n messages whose mean size is octets/messages.
 func extrapolate(octets int64, messages, n int) int64 {
 	return int64(float64(octets) / float64(max(1, messages)) * float64(n))
 }
 
-// complete sets the times of an estimate if fetching goes on at start: it plays
-// the traffic of the coming days, hour by hour. t is the traffic so far. nil:
-// nothing is missing, or the speed is not known.
+// complete sets the times of an estimate for a run that continues at start. It
+// simulates the traffic of the coming days hour by hour. t is the traffic so far. nil:
+// no message is missing, or the speed is not known.
 func complete(e *progress.Estimate, now, start time.Time, t state.Traffic, limits Limits) *progress.Estimate {
 	if limits.Rate > 0 {
 		e.Speed = min(e.Speed, limits.Rate)
@@ -63,7 +63,7 @@ func complete(e *progress.Estimate, now, start time.Time, t state.Traffic, limit
 		if limits.Daily > 0 {
 			bodies := maxBodies(limits.Daily)
 			free := bodies - t.OctetsInDay(at)
-			if free <= bodies/20 && free < missing { // as freeAt has it
+			if free <= bodies/20 && free < missing { // freeAt waits until as much is free
 				e.Daily = limits.Daily
 				at = t.TimeBelow(at, bodies-bodies/20-1)
 				continue

@@ -1,6 +1,7 @@
-// Package quota counts the octets that an account receives, and enforces a limit
-// on those of any 24 hours. The counts are kept in the state database, so that
-// the limit holds over runs and processes.
+// Package quota counts the octets that an account receives, and limits those of any 24
+// hours. The state database stores the counts, so that the limit holds across runs
+// and restarts. The package estimates from them when a run ends. It does not limit the
+// rate of a connection.
 package quota
 
 import (
@@ -16,8 +17,9 @@ import (
 	"archiverd/state"
 )
 
-// Quota is the octets that one account may receive in 24 hours. All connections
-// of a run share it. Without a limit it only counts.
+// Quota is how many octets one account may receive in any 24 hours. All connections of
+// a run share it; its methods may be called from several goroutines. Without a limit
+// it only counts.
 type Quota struct {
 	// Received counts octets from the network that Flush has not stored yet.
 	// Connections add to it.
@@ -25,13 +27,13 @@ type Quota struct {
 
 	account   string
 	limit     int64 // octets in any 24 hours; 0: no limit
-	maxBodies int64 // of them, the octets that bodies may fill
+	maxBodies int64 // the part of limit that bodies may use
 	db        *state.DB
 	now       func() time.Time
 
 	mu       sync.Mutex
-	cond     *sync.Cond // a reservation ended
-	reserved int64      // under mu: octets of bodies that are being fetched
+	cond     *sync.Cond // on mu; signalled when reserved octets are given back
+	reserved int64      // under mu: octets of all reservations
 }
 
 // New returns the quota of an account. limit is in octets; 0: no limit.
@@ -41,22 +43,22 @@ func New(account string, limit int64, db *state.DB, now func() time.Time) *Quota
 	return q
 }
 
-// maxBodies returns how many octets of a daily limit bodies may fill. The rest is
-// for replies whose length is not known before they arrive: flags and sizes.
+// maxBodies returns how many octets of a daily limit bodies may use. The rest is for
+// replies whose length is not known before they arrive: flags and sizes.
 func maxBodies(limit int64) int64 { return limit - limit/20 }
 
-// ExceededError is returned when the quota of the day is used up.
+// ExceededError is returned when the octets of the last 24 hours reach the limit.
 type ExceededError struct {
 	Limit int64 // octets in any 24 hours
-	Need  int64 // octets that must be free to go on; 0: not known
+	Need  int64 // octets that must be free before the run continues; 0: not known
 }
 
 func (e *ExceededError) Error() string {
 	return fmt.Sprintf("daily limit of %s reached", humanize.Bytes(uint64(e.Limit)))
 }
 
-// Flush moves what was received into the database's counters, which the next
-// commit makes durable, and returns the traffic of the account.
+// Flush adds the octets in Received to the database's counters, which the next commit
+// makes durable, and returns the traffic of the account.
 func (q *Quota) Flush() (state.Traffic, error) {
 	now := q.now()
 	n := q.Received.Swap(0)
@@ -67,7 +69,7 @@ func (q *Quota) Flush() (state.Traffic, error) {
 	return q.db.Traffic(q.account, now)
 }
 
-// Check returns an [*ExceededError] if nothing may be received now.
+// Check returns an [*ExceededError] if the account may receive nothing now.
 func (q *Quota) Check() error {
 	until, err := q.ExceededUntil()
 	if err == nil && !until.IsZero() {
@@ -85,9 +87,9 @@ func (q *Quota) ExceededUntil() (time.Time, error) {
 	return q.freeAt(t, 0), nil
 }
 
-// FreeAt returns when need octets may be received: a twentieth of a day's octets
-// at least, so that runs do not start for a few messages, and at most what is
-// free after a day without traffic.
+// FreeAt returns when need octets may be received. It counts need as a twentieth of the
+// limit at least, so that no run starts for a few messages, and as nine tenths at most,
+// which are free after a day without traffic.
 func (q *Quota) FreeAt(need int64) (time.Time, error) {
 	t, err := q.Flush()
 	if err != nil {
@@ -101,20 +103,20 @@ func (q *Quota) freeAt(t state.Traffic, need int64) time.Time {
 	return t.TimeBelow(q.now(), q.maxBodies-need)
 }
 
-// Reservation is the octets reserved for one FETCH. One goroutine uses it. It
-// must be released, which gives back what was not used.
+// Reservation is the octets reserved for one FETCH. It is owned by one goroutine, which
+// calls Release at the end.
 type Reservation struct {
 	quota  *Quota
 	octets int64 // still reserved
 }
 
-// Reserve reserves octets for the first messages of set, as many as fit, and
-// returns those messages. cost returns the octets that a message takes. If none
-// fits it waits while other reservations exist, and then returns an
-// [*ExceededError]; it waits until a reservation ends, also after ctx is done.
+// Reserve reserves octets for the first messages of set, as many as fit, and returns
+// those messages. cost returns the octets that a message takes. If none fits, Reserve
+// waits for other reservations to end; without any it returns an [*ExceededError]. It
+// notices that ctx is done only when a reservation ends.
 //
-// A message larger than the limit is allowed by itself when half of a day is
-// free: otherwise it would never be fetched.
+// A message larger than the limit is allowed by itself when half of the limit is free:
+// otherwise it would never be fetched.
 func (q *Quota) Reserve(ctx context.Context, set uid.Set, cost func(uint32) int64) (part uid.Set, r *Reservation, err error) {
 	r = &Reservation{quota: q}
 	if q.limit == 0 {
@@ -142,8 +144,8 @@ func (q *Quota) Reserve(ctx context.Context, set uid.Set, cost func(uint32) int6
 	}
 }
 
-// fitting returns the first messages of set that take at most free octets, what
-// they take together, and what the first of all takes.
+// fitting returns the first messages of set that take at most free octets together,
+// the octets that they take, and the octets that the first message of set takes.
 func (q *Quota) fitting(set uid.Set, cost func(uint32) int64, free int64) (part uid.Set, octets, first int64) {
 	for u := range set.All() {
 		c := cost(u)
@@ -160,8 +162,8 @@ func (q *Quota) fitting(set uid.Set, cost func(uint32) int64, free int64) (part 
 	return part, octets, first
 }
 
-// Use gives back the octets reserved for a message that has been received: they
-// are counted in Received now.
+// Use gives back the octets reserved for a message that has been received: Received
+// counts them now.
 func (r *Reservation) Use(octets int64) { r.giveBack(min(octets, r.octets)) }
 
 // Release gives back all octets that were not used.

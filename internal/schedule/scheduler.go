@@ -1,4 +1,7 @@
-// Package schedule starts runs of accounts when they are due.
+// Package schedule starts the runs of accounts when they are due. It guarantees that an
+// account has one run at a time, that a missed run is started afterwards, and that
+// accounts with the same schedule do not start at the same moment. It stores nothing:
+// the caller says when an account ran last.
 package schedule
 
 import (
@@ -14,25 +17,24 @@ import (
 	"archiverd/internal/logkey"
 )
 
-// Plan is when an account is due, and what runs then.
+// Plan is when an account is due, and the run that is started then.
 type Plan struct {
 	Account string
 	Spec    string                    // five fields, @every, @daily …, CRON_TZ= (robfig/cron)
 	Last    time.Time                 // start of the last run; zero: there was none
-	Resumes time.Time                 // if in the future, one more run starts then, beside the schedule
+	Resumes time.Time                 // if in the future, one additional run starts then
 	Run     func(ctx context.Context) // one run; ctx is done when the scheduler stops
 }
 
-// Accounts that share a schedule start startInterval apart, or closer if that
-// would take longer than maxSpread for all of them.
+// Accounts with the same schedule start startInterval apart, or at shorter intervals so
+// that all of them start within maxSpread.
 const (
 	startInterval = 5 * time.Second
 	maxSpread     = 50 * time.Second
 )
 
-// Scheduler runs plans when they are due, never two runs of one account at a
-// time. A run that was missed is made up for. Stop ends it. Its methods may be
-// called from several goroutines.
+// Scheduler starts the runs of its plans when they are due. New makes it, Stop ends it.
+// Its methods may be called from several goroutines.
 type Scheduler struct {
 	run  func(Plan) // runs a plan, unless the context of New is done
 	log  *slog.Logger
@@ -40,7 +42,7 @@ type Scheduler struct {
 	cron *cron.Cron
 	runs sync.WaitGroup // runs under way
 
-	mu      sync.Mutex          // guards all below
+	mu      sync.Mutex          // guards the fields below
 	plans   map[string]planned  // by account
 	extra   map[string]extraRun // by account
 	running map[string]bool     // by account
@@ -54,13 +56,13 @@ type planned struct {
 	entry    cron.EntryID
 }
 
-// extraRun is one more run of an account, beside its schedule.
+// extraRun is an additional run of an account.
 type extraRun struct {
 	at    time.Time
 	entry cron.EntryID
 }
 
-// once is a schedule of a single time.
+// once is a schedule with a single time.
 type once time.Time
 
 // Next returns the time if it is after t, else the zero time.
@@ -71,8 +73,8 @@ func (o once) Next(t time.Time) time.Time {
 	return time.Time{}
 }
 
-// New starts a scheduler without plans. ctx is passed to the runs; once it is done
-// no run starts.
+// New starts a scheduler without plans. ctx is passed to the runs. No run starts after
+// it is done.
 func New(ctx context.Context, log *slog.Logger, now func() time.Time) *Scheduler {
 	run := func(p Plan) {
 		if ctx.Err() == nil {
@@ -84,9 +86,9 @@ func New(ctx context.Context, log *slog.Logger, now func() time.Time) *Scheduler
 	return s
 }
 
-// Set replaces all plans. Runs under way go on. An account without a plan so far,
-// of which a run was due since its Last, is run at once. An error means that a Spec
-// is not valid; the plans are unchanged then.
+// Set replaces all plans. Runs under way continue. An account that had no plan before
+// runs at once if a run was due since its Last. An error means that a Spec is not
+// valid; the plans are unchanged then.
 func (s *Scheduler) Set(plans []Plan) error {
 	next := map[string]planned{}
 	withSpec := map[string]int{}
@@ -128,9 +130,8 @@ func (s *Scheduler) Set(plans []Plan) error {
 	return nil
 }
 
-// RunAt has an account run once more at a time in the future, beside its schedule.
-// It replaces an earlier RunAt of the account. If the account has no plan at that
-// time, nothing runs.
+// RunAt starts an additional run of an account at a time in the future. It replaces an
+// earlier RunAt of the account. If the account has no plan at that time, nothing runs.
 func (s *Scheduler) RunAt(account string, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,15 +155,15 @@ func (p *planned) isOverdue(now time.Time) bool {
 	return !due.IsZero() && due.Before(now)
 }
 
-// offsetSchedule is a schedule whose times are moved forward by an offset.
+// offsetSchedule is a schedule whose times are all later by an offset.
 type offsetSchedule struct {
 	cron.Schedule
 	offset time.Duration
 }
 
 // Next returns the first time after t. The times of @every are multiples of its
-// interval, not counted from when the plan was set: a plan that is replaced often
-// would never be due otherwise, and many accounts would be due at the same moment.
+// interval since the zero time. If they counted from Set, a plan that is replaced often
+// would never be due.
 func (s offsetSchedule) Next(t time.Time) time.Time {
 	t = t.Add(-s.offset)
 	next := s.Schedule.Next(t)
@@ -175,8 +176,8 @@ func (s offsetSchedule) Next(t time.Time) time.Time {
 	return next.Add(s.offset)
 }
 
-// start runs an account's plan, unless it is running. A panic of the run is logged
-// and contained: cron would let it end the process.
+// start runs an account's plan, unless a run of the account is under way. It recovers
+// and logs a panic of the run, which would end the process otherwise.
 func (s *Scheduler) start(account string) {
 	s.mu.Lock()
 	p, ok := s.plans[account]
@@ -224,11 +225,11 @@ func (s *Scheduler) Next(account string) time.Time {
 	return next
 }
 
-// CheckAlive returns once the scheduler's loop has answered, for a watchdog.
+// CheckAlive returns when the scheduler's loop has replied. A watchdog calls it.
 func (s *Scheduler) CheckAlive() { s.cron.Entries() }
 
-// Stop prevents further starts and waits for the runs under way. They end early
-// only if the context given to New is done.
+// Stop starts no more runs and waits for those under way. They are not cancelled: that
+// is for the context of New.
 func (s *Scheduler) Stop() {
 	s.mu.Lock()
 	s.stopped = true

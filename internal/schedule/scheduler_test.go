@@ -17,25 +17,25 @@ import (
 // soon is how long a test waits for an event that is due within a second or two.
 const soon = 2 * time.Minute
 
-// heard is a log whose warnings and errors a test can wait for.
-type heard chan string
+// logMessages is a log handler that sends the messages of warnings and errors.
+type logMessages chan string
 
-func (heard) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
-func (h heard) WithAttrs([]slog.Attr) slog.Handler         { return h }
-func (h heard) WithGroup(string) slog.Handler              { return h }
-func (h heard) Handle(_ context.Context, r slog.Record) error {
+func (logMessages) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
+func (m logMessages) WithAttrs([]slog.Attr) slog.Handler         { return m }
+func (m logMessages) WithGroup(string) slog.Handler              { return m }
+func (m logMessages) Handle(_ context.Context, r slog.Record) error {
 	select {
-	case h <- r.Message:
+	case m <- r.Message:
 	default:
 	}
 	return nil
 }
 
-// newScheduler starts a scheduler that stops at the end of the test, which runs in a
-// bubble of synctest: time passes only while everybody waits.
-func newScheduler(t *testing.T) (*Scheduler, heard) {
+// newScheduler starts a scheduler that stops at the end of the test. The test must run
+// in a bubble of synctest, where time passes only while every goroutine waits.
+func newScheduler(t *testing.T) (*Scheduler, logMessages) {
 	t.Helper()
-	log := make(heard, 100)
+	log := make(logMessages, 100)
 	ctx, cancel := context.WithCancel(t.Context())
 	s := New(ctx, slog.New(log), time.Now)
 	t.Cleanup(func() {
@@ -52,7 +52,7 @@ func (s *Scheduler) mustSet(t *testing.T, plans ...Plan) {
 	}
 }
 
-// await fails the test if nothing comes.
+// await receives from c. It fails the test if nothing is sent in time.
 func await[T any](t *testing.T, what string, c <-chan T) T {
 	t.Helper()
 	select {
@@ -64,53 +64,54 @@ func await[T any](t *testing.T, what string, c <-chan T) T {
 	}
 }
 
-// counts is a run that says that it began.
-func counts(c chan<- time.Time) func(context.Context) {
+// reportStart returns a run that sends the time of its start.
+func reportStart(c chan<- time.Time) func(context.Context) {
 	return func(context.Context) { c <- time.Now() }
 }
 
-func TestDue(t *testing.T) {
+// TestRunsWhenDue runs an account every second.
+func TestRunsWhenDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := newScheduler(t)
-		began := make(chan time.Time, 100)
-		s.mustSet(t, Plan{Account: "alice", Spec: "@every 1s", Last: time.Now().Add(time.Hour), Run: counts(began)})
-		first := await(t, "the first run", began)
-		if second := await(t, "the second run", began); second.Sub(first) < 500*time.Millisecond {
-			t.Errorf("the second run began %v after the first", second.Sub(first))
+		started := make(chan time.Time, 100)
+		s.mustSet(t, Plan{Account: "alice", Spec: "@every 1s", Last: time.Now().Add(time.Hour), Run: reportStart(started)})
+		first := await(t, "the first run", started)
+		if second := await(t, "the second run", started); second.Sub(first) < 500*time.Millisecond {
+			t.Errorf("the second run started %v after the first", second.Sub(first))
 		}
 	})
 }
 
-// A run that was missed is made up for at once; one that was not is not.
-func TestMissed(t *testing.T) {
+// TestMissedRunStartsAtOnce sets a plan: a run starts if one was due since the last.
+func TestMissedRunStartsAtOnce(t *testing.T) {
 	const never = 1000 * time.Hour
 	for _, c := range []struct {
 		name, spec string
 		last       time.Duration // from now
-		begins     bool
+		starts     bool
 	}{
-		{"never begun", "@yearly", never, true},
+		{"never run", "@yearly", never, true},
 		{"missed", "@hourly", -2 * time.Hour, true},
 		{"missed by @every", "@every 1h", -2 * time.Hour, true},
 		{"not missed", "@yearly", 0, false},
 		{"not missed by @every", "@every 8760h", 0, false},
-		{"begun in the future", "@hourly", 48 * time.Hour, false},
+		{"last run in the future", "@hourly", 48 * time.Hour, false},
 		{"never due", "0 0 30 2 *", never, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, _ := newScheduler(t)
-				began := make(chan time.Time, 10)
-				plan := Plan{Account: "alice", Spec: c.spec, Run: counts(began)}
+				started := make(chan time.Time, 10)
+				plan := Plan{Account: "alice", Spec: c.spec, Run: reportStart(started)}
 				if c.last != never {
 					plan.Last = time.Now().Add(c.last)
 				}
 				s.mustSet(t, plan)
-				if c.begins {
-					await(t, "the run", began)
+				if c.starts {
+					await(t, "the run", started)
 				}
 				s.Stop()
-				if n := len(began); n > 0 {
+				if n := len(started); n > 0 {
 					t.Errorf("%d runs too many", n)
 				}
 			})
@@ -118,38 +119,39 @@ func TestMissed(t *testing.T) {
 	}
 }
 
-// Set again, as a reload of the configuration does, catches nothing up for
-// accounts that were there.
-func TestSetAgainBeginsNothing(t *testing.T) {
+// TestSetAgainStartsNoRun sets the plans twice, as a reload of the configuration does:
+// accounts that had a plan do not run at once.
+func TestSetAgainStartsNoRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := newScheduler(t)
-		began := make(chan time.Time, 10)
-		plan := Plan{Account: "alice", Spec: "@yearly", Run: counts(began)}
+		started := make(chan time.Time, 10)
+		plan := Plan{Account: "alice", Spec: "@yearly", Run: reportStart(started)}
 		s.mustSet(t, plan)
-		await(t, "the run", began)
+		await(t, "the run", started)
 		s.mustSet(t, plan)
-		s.mustSet(t, plan, Plan{Account: "bob", Spec: "@yearly", Run: counts(began)})
-		await(t, "bob's run", began)
+		s.mustSet(t, plan, Plan{Account: "bob", Spec: "@yearly", Run: reportStart(started)})
+		await(t, "bob's run", started)
 		s.Stop()
-		if n := len(began); n > 0 {
+		if n := len(started); n > 0 {
 			t.Errorf("%d runs too many", n)
 		}
 	})
 }
 
-// Set more often than @every would fire, runs begin all the same.
-func TestSetOftenStarvesNobody(t *testing.T) {
+// TestFrequentSetDelaysNoRun sets the plans at shorter intervals than those of @every:
+// the account runs all the same.
+func TestFrequentSetDelaysNoRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := newScheduler(t)
-		began := make(chan time.Time, 100)
+		started := make(chan time.Time, 100)
 		again := time.NewTicker(100 * time.Millisecond)
 		defer again.Stop()
 		for end := time.After(soon); ; {
 			select {
 			case <-again.C:
-				s.mustSet(t, Plan{Account: "alice", Spec: "@every 2s", Last: time.Now().Add(time.Hour), Run: counts(began)})
+				s.mustSet(t, Plan{Account: "alice", Spec: "@every 2s", Last: time.Now().Add(time.Hour), Run: reportStart(started)})
 				continue
-			case <-began:
+			case <-started:
 			case <-end:
 				t.Error("never due")
 			}
@@ -158,45 +160,46 @@ func TestSetOftenStarvesNobody(t *testing.T) {
 	})
 }
 
-// Never two runs of one account at once, also over a Set that takes it out and
-// puts it back; another account is not kept waiting.
-func TestNeverTwoOfOneAccount(t *testing.T) {
+// TestOneRunAtATime: an account has no second run at the same time, even if Set removes
+// and adds its plan meanwhile. Another account does not wait for it.
+func TestOneRunAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, log := newScheduler(t)
-		var running, most atomic.Int64
-		began, others, end := make(chan time.Time, 100), make(chan time.Time, 100), make(chan bool)
+		var running, maxRunning atomic.Int64
+		started, others, end := make(chan time.Time, 100), make(chan time.Time, 100), make(chan bool)
 		alice := Plan{Account: "alice", Spec: "@every 1s", Run: func(context.Context) {
-			most.Store(max(most.Load(), running.Add(1)))
-			began <- time.Now()
+			maxRunning.Store(max(maxRunning.Load(), running.Add(1)))
+			started <- time.Now()
 			<-end
 			running.Add(-1)
 		}}
-		bob := Plan{Account: "bob", Spec: "@every 1s", Last: time.Now().Add(time.Hour), Run: counts(others)}
+		bob := Plan{Account: "bob", Spec: "@every 1s", Last: time.Now().Add(time.Hour), Run: reportStart(others)}
 		s.mustSet(t, alice, bob)
-		await(t, "the run", began)
+		await(t, "the run", started)
 		await(t, "the warning", log)
 		s.mustSet(t, bob)
 		if next := s.Next("alice"); !next.IsZero() {
-			t.Errorf("an account that is out is due at %v", next)
+			t.Errorf("an account without a plan is due at %v", next)
 		}
 		s.mustSet(t, alice, bob)
 		await(t, "the warning", log)
 		await(t, "bob's run", others)
 		end <- true
-		await(t, "the next run", began)
+		await(t, "the next run", started)
 		s.mustSet(t)
 		close(end)
 		s.Stop()
-		if most.Load() != 1 {
-			t.Errorf("%d runs at once", most.Load())
+		if maxRunning.Load() != 1 {
+			t.Errorf("%d runs at once", maxRunning.Load())
 		}
 	})
 }
 
-// Accounts that share a schedule begin apart, and all within a minute.
-func TestSpread(t *testing.T) {
+// TestStartsAreSpread: accounts with the same schedule start at different times, and
+// all within a minute.
+func TestStartsAreSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		<-time.After(time.Hour) // a bubble begins at midnight, when @daily is due
+		<-time.After(time.Hour) // a bubble starts at midnight, when @daily is due
 		s, _ := newScheduler(t)
 		for _, spec := range []string{"0 3 * * *", "@every 24h", "@daily"} {
 			for _, n := range []int{1, 4, 60} {
@@ -211,7 +214,7 @@ func TestSpread(t *testing.T) {
 				}
 				slices.SortFunc(times, time.Time.Compare)
 				if times[0].IsZero() || times[n-1].Sub(times[0]) > time.Minute {
-					t.Errorf("%d of %s begin from %v to %v", n, spec, times[0], times[n-1])
+					t.Errorf("%d of %s start from %v to %v", n, spec, times[0], times[n-1])
 				}
 				for i := 1; i < n; i++ {
 					if times[i].Sub(times[i-1]) < 500*time.Millisecond {
@@ -223,8 +226,8 @@ func TestSpread(t *testing.T) {
 	})
 }
 
-// Schedules as people write them.
-func TestNext(t *testing.T) {
+// TestNextTime has schedules as people write them.
+func TestNextTime(t *testing.T) {
 	at := func(text string) time.Time {
 		v, err := time.Parse(time.DateTime, text)
 		if err != nil {
@@ -257,75 +260,77 @@ func TestNext(t *testing.T) {
 	}
 }
 
-func TestSetRefuses(t *testing.T) {
+// TestInvalidSpecChangesNothing: after Set failed, the plans of before run.
+func TestInvalidSpecChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := newScheduler(t)
-		began := make(chan time.Time, 100)
-		s.mustSet(t, Plan{Account: "alice", Spec: "@every 1s", Last: time.Now().Add(time.Hour), Run: counts(began)})
+		started := make(chan time.Time, 100)
+		s.mustSet(t, Plan{Account: "alice", Spec: "@every 1s", Last: time.Now().Add(time.Hour), Run: reportStart(started)})
 		err := s.Set([]Plan{{Account: "bob", Spec: "every day"}})
 		if err == nil || !strings.Contains(err.Error(), "bob") {
 			t.Errorf("error is %v", err)
 		}
-		await(t, "the run of the old plan", began)
+		await(t, "the run of the old plan", started)
 	})
 }
 
+// TestPanicInARun: a run that panics is logged, and the account runs again.
 func TestPanicInARun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, log := newScheduler(t)
-		began := make(chan time.Time, 100)
+		started := make(chan time.Time, 100)
 		s.mustSet(t, Plan{Account: "alice", Spec: "@every 1s", Run: func(context.Context) {
-			began <- time.Now()
+			started <- time.Now()
 			panic("of the job")
 		}})
-		await(t, "the run", began)
+		await(t, "the run", started)
 		if text := await(t, "the error", log); !strings.Contains(text, "panic") {
 			t.Errorf("logged %q", text)
 		}
-		await(t, "the next run", began)
+		await(t, "the next run", started)
 	})
 }
 
-// Stop waits for the runs under way, and nothing begins after it.
+// TestStopWaits: Stop returns after the runs under way, and no run starts after it.
 func TestStopWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		s := New(ctx, slog.New(slog.DiscardHandler), time.Now)
-		began, ended := make(chan time.Time, 10), atomic.Bool{}
+		started, ended := make(chan time.Time, 10), atomic.Bool{}
 		s.mustSet(t, Plan{Account: "alice", Spec: "@every 1s", Run: func(ctx context.Context) {
-			began <- time.Now()
+			started <- time.Now()
 			<-ctx.Done()
 			ended.Store(true)
 		}})
-		await(t, "the run", began)
+		await(t, "the run", started)
 		s.CheckAlive()
 		cancel()
 		s.Stop()
 		if !ended.Load() {
 			t.Error("Stop did not wait")
 		}
-		s.mustSet(t, Plan{Account: "bob", Spec: "@every 1s", Run: counts(began)})
+		s.mustSet(t, Plan{Account: "bob", Spec: "@every 1s", Run: reportStart(started)})
 		s.Stop()
-		if n := len(began); n > 0 {
-			t.Errorf("%d runs began after it was stopped", n)
+		if n := len(started); n > 0 {
+			t.Errorf("%d runs started after it was stopped", n)
 		}
 	})
 }
 
-// An account that goes on at a time is begun then, beside its schedule, whether it
-// is set so or asked for; the last time asked for counts.
-func TestRunAt(t *testing.T) {
+// TestAdditionalRun: an account runs at the time in its plan's Resumes and at that of
+// the last RunAt, beside its schedule.
+func TestAdditionalRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := newScheduler(t)
-		began := make(chan time.Time, 10)
+		started := make(chan time.Time, 10)
 		soonest := time.Now().Add(1200 * time.Millisecond)
-		plan := Plan{Account: "alice", Spec: "@yearly", Last: time.Now(), Resumes: soonest, Run: counts(began)}
+		plan := Plan{Account: "alice", Spec: "@yearly", Last: time.Now(), Resumes: soonest, Run: reportStart(started)}
 		s.mustSet(t, plan)
 		if next := s.Next("alice"); !next.Equal(soonest) {
 			t.Errorf("next is %v, want %v", next, soonest)
 		}
-		if at := await(t, "the run", began); at.Before(soonest) {
-			t.Errorf("begun %v too early", soonest.Sub(at))
+		if at := await(t, "the run", started); at.Before(soonest) {
+			t.Errorf("started %v too early", soonest.Sub(at))
 		}
 		if next := s.Next("alice"); !next.After(time.Now()) {
 			t.Errorf("next is %v, which is past", next)
@@ -334,8 +339,8 @@ func TestRunAt(t *testing.T) {
 		s.RunAt("bob", time.Now().Add(time.Second)) // who has no plan
 		again := time.Now().Add(1200 * time.Millisecond)
 		s.RunAt("alice", again)
-		if at := await(t, "the run asked for", began); at.Before(again) {
-			t.Errorf("begun %v too early", again.Sub(at))
+		if at := await(t, "the run asked for", started); at.Before(again) {
+			t.Errorf("started %v too early", again.Sub(at))
 		}
 		plan.Resumes = time.Now().Add(-time.Second)
 		s.mustSet(t, plan)
@@ -343,7 +348,7 @@ func TestRunAt(t *testing.T) {
 			t.Errorf("next is %v", next)
 		}
 		s.Stop()
-		if n := len(began); n > 0 {
+		if n := len(started); n > 0 {
 			t.Errorf("%d runs too many", n)
 		}
 	})
