@@ -32,7 +32,7 @@ func TestExampleLoads(t *testing.T) {
 	}
 }
 
-// uncommented returns the example with all of its keys in force.
+// uncommented returns the example with its commented keys active.
 func uncommented(t *testing.T) []byte {
 	t.Helper()
 	text, err := os.ReadFile(example)
@@ -42,8 +42,8 @@ func uncommented(t *testing.T) []byte {
 	return regexp.MustCompile(`(?m)^( *)#([a-z])`).ReplaceAll(text, []byte("$1$2"))
 }
 
-// TestExampleHasEveryKey asks the decoder which keys it knows, and the example, with all
-// its comments' keys in force, which it has.
+// TestExampleHasEveryKey: the example, with its commented keys active, has every key of
+// the decoder.
 func TestExampleHasEveryKey(t *testing.T) {
 	c := Defaults()
 	r := c.report()
@@ -55,15 +55,15 @@ func TestExampleHasEveryKey(t *testing.T) {
 		t.Fatalf("the decoder knows only %d keys", len(d.known))
 	}
 	for key := range d.known {
-		key = strings.Replace(key, "accounts[1]", "accounts[0]", 1) // the second shows how little one needs
+		key = strings.Replace(key, "accounts[1]", "accounts[0]", 1) // the second account has the required keys only
 		if _, ok := r.lines[key]; !ok {
 			t.Errorf("the example does not show %s", key)
 		}
 	}
 }
 
-// TestExampleTellsTheDefaults compares what the example calls defaults with what they are.
-func TestExampleTellsTheDefaults(t *testing.T) {
+// TestExampleHasTheDefaults compares the defaults in the example with those of the code.
+func TestExampleHasTheDefaults(t *testing.T) {
 	c := Defaults()
 	c.Matching, c.MatchingCheck = "", 0
 	c.Schedule, c.Log.Format, c.Limits.Connections, c.Limits.Message, c.Drill.Sample = "", "", 0, 0, Sample{}

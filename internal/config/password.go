@@ -123,7 +123,7 @@ func checkSecretFile(path string, info fs.FileInfo) error {
 	return nil
 }
 
-// inCredentials tells whether a path is in the directory that systemd made for this
+// inCredentials reports whether a path is in the directory that systemd made for this
 // service's credentials. Only this service reaches it, whatever the modes in it say: what
 // they show as the group is the mask of an access list.
 func inCredentials(path string) bool {

@@ -16,8 +16,8 @@ type profile struct {
 	login       string // what its accounts log in with, for the error after a refused login
 }
 
-// profiles are the providers by their names in the file. None of them leaves
-// out a mailbox: what is archived is for the user to say.
+// profiles returns the providers by their names in the file. None of them excludes a
+// mailbox: the user decides what is archived.
 func profiles() map[string]profile {
 	return map[string]profile{
 		// 2,500 MB in a day and 15 connections, for all programs of the account
@@ -31,7 +31,7 @@ func profiles() map[string]profile {
 	}
 }
 
-// profileNames are the names of the providers.
+// profileNames returns the names of the providers, sorted.
 func profileNames() []string { return slices.Sorted(maps.Keys(profiles())) }
 
 // applyProfile sets the defaults of a provider. It runs before any other key of the
@@ -39,12 +39,12 @@ func profileNames() []string { return slices.Sorted(maps.Keys(profiles())) }
 func (a *Account) applyProfile(name string) {
 	p, ok := profiles()[name]
 	if !ok {
-		return // validate names it
+		return // the setter of profile reports it
 	}
 	a.Profile, a.Host, a.Connections, a.DailyLimit = name, p.host, p.connections, p.dailyLimit
 }
 
-// LoginHint says what the provider requires at the login, "" without a profile.
+// LoginHint returns what the provider requires for a login, "" without a profile.
 func (a *Account) LoginHint() string { return profiles()[a.Profile].login }
 
 // profileOf returns the value of the key profile of an account, which is needed

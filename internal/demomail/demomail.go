@@ -7,7 +7,7 @@
 // with NULs and without a line end at its end, one without a header, and one that is in
 // two mailboxes. All addresses are in example.com, example.net and example.org.
 //
-// The package speaks no IMAP.
+// The package has no server: package imapd serves the messages.
 package demomail
 
 import (
@@ -47,7 +47,7 @@ type entry struct {
 	Mailbox string   `json:"mailbox"`
 	File    string   `json:"file"`
 	Flags   []string `json:"flags"`
-	Date    string   `json:"date"` // as IMAP writes it
+	Date    string   `json:"date"` // RFC 9051 9, date-time
 }
 
 // Mailboxes returns all mailboxes, parents before children.
@@ -56,7 +56,7 @@ func Mailboxes() ([]Mailbox, error) {
 	return x.Mailboxes, err
 }
 
-// Load returns the messages that are there from the start, in the order of their
+// Load returns the messages that the account has at the start, in the order of their
 // UIDs.
 func Load() ([]Item, error) {
 	x, err := read()
@@ -66,7 +66,7 @@ func Load() ([]Item, error) {
 	return items(x.Messages)
 }
 
-// Later returns the messages that arrive later, in their order.
+// Later returns the messages that arrive later, in the order of their arrival.
 func Later() ([]Item, error) {
 	x, err := read()
 	if err != nil {

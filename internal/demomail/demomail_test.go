@@ -23,7 +23,7 @@ func load(t *testing.T) (mailboxes []Mailbox, now, later []Item) {
 	return mailboxes, now, later
 }
 
-// The index and the folder agree: each mailbox is there, each file is used.
+// TestIndex: every message is in a mailbox that exists, and every file is used.
 func TestIndex(t *testing.T) {
 	mailboxes, now, later := load(t)
 	if n := len(now); n < 30 || n > 50 {
@@ -51,10 +51,11 @@ func TestIndex(t *testing.T) {
 	}
 }
 
-// The odd messages stay odd: no editor and no version control has touched their line ends.
+// TestOctets: no editor and no version control has changed the line ends of the unusual
+// messages.
 func TestOctets(t *testing.T) {
 	_, now, later := load(t)
-	var bare, nul, open, high int
+	var bare, nul, unterminated, high int
 	mailboxes := make(map[string][]string)
 	for _, it := range slices.Concat(now, later) {
 		mailboxes[string(it.Body)] = append(mailboxes[string(it.Body)], it.Mailbox)
@@ -68,14 +69,14 @@ func TestOctets(t *testing.T) {
 			nul++
 		}
 		if !bytes.HasSuffix(it.Body, []byte("\n")) {
-			open++
+			unterminated++
 		}
 		if slices.ContainsFunc(it.Body, func(b byte) bool { return b >= 0x80 }) {
 			high++
 		}
 	}
-	if bare != 1 || nul != 1 || open != 1 || high < 3 {
-		t.Errorf("%d with bare LF, %d with NUL, %d without a line end, %d with 8-bit octets; want 1, 1, 1 and some", bare, nul, open, high)
+	if bare != 1 || nul != 1 || unterminated != 1 || high < 3 {
+		t.Errorf("%d with bare LF, %d with NUL, %d without a line end, %d with 8-bit octets; want 1, 1, 1 and some", bare, nul, unterminated, high)
 	}
 	twice := 0
 	for _, in := range mailboxes {
@@ -84,11 +85,11 @@ func TestOctets(t *testing.T) {
 		}
 	}
 	if twice != 1 {
-		t.Errorf("%d messages stand in two mailboxes, want 1", twice)
+		t.Errorf("%d messages are in two mailboxes, want 1", twice)
 	}
 }
 
-// No address of a real person or host: RFC 2606.
+// TestAddresses: every address is in a domain for examples (RFC 2606).
 func TestAddresses(t *testing.T) {
 	_, now, later := load(t)
 	address := regexp.MustCompile(`[\w.+-]+@([\w-]+(?:\.[\w-]+)*)`)
@@ -102,6 +103,7 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+// TestZonesAndMonths: the messages are of several time zones and months.
 func TestZonesAndMonths(t *testing.T) {
 	_, now, later := load(t)
 	zones, months := make(map[int]bool), make(map[string]bool)

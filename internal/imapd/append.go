@@ -12,7 +12,7 @@ import (
 // maxInMemory is the size in octets up to which an APPENDed message stays in memory.
 const maxInMemory = 64 << 10
 
-// Append is APPEND (RFC 9051 6.3.12, RFC 4315 3).
+// Append handles APPEND (RFC 9051 6.3.12, RFC 4315 3).
 func (s *session) Append(name string, r imap.LiteralReader, o *imap.AppendOptions) (*imap.AppendData, error) {
 	m, err := s.user.selectable(name)
 	if err != nil {
@@ -35,14 +35,14 @@ func (s *session) Append(name string, r imap.LiteralReader, o *imap.AppendOption
 	return &imap.AppendData{UID: imap.UID(uid), UIDValidity: uidValidity}, nil
 }
 
-// errFull is the reply for a mailbox whose UIDs are used up, or that was deleted in
+// errFull returns the reply for a mailbox that has no free UIDs, or that was deleted in
 // the meantime.
 func errFull() error {
 	return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeLimit, Text: "Mailbox takes no more messages"}
 }
 
-// spool is a temporary file without a name for the large messages of APPEND, one
-// after the other. The zero value is ready.
+// spool is a temporary file without a name that has the large messages of APPEND, one
+// after the other. The zero value is ready for use.
 type spool struct {
 	dir string
 

@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// Certificate is a throw-away certificate for localhost, 127.0.0.1 and ::1, its own
-// authority, good for a month.
+// Certificate is a temporary certificate for localhost, 127.0.0.1 and ::1. It is its own
+// authority and valid for a month.
 type Certificate struct {
 	Server *tls.Config    // for Options.TLS
 	Roots  *x509.CertPool // for a client's tls.Config.RootCAs
-	PEM    []byte         // the same for a file
+	PEM    []byte         // the certificate, for a file
 }
 
-// SelfSigned makes a new Certificate. Its key never leaves the process.
+// SelfSigned makes a new Certificate. Its key is in memory only.
 func SelfSigned() (*Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 )
 
-// What happens elsewhere is told in sequence numbers as this client counts them.
+// TestUpdates: changes by others are sent with the sequence numbers of this client.
 func TestUpdates(t *testing.T) {
 	r := start(t, Options{})
 	m := r.inbox(t)
@@ -40,7 +40,7 @@ func TestUpdates(t *testing.T) {
 	}
 	m.Expunge(2, 4)
 	m.Append(Message{Body: []byte("new")})
-	// FETCH by sequence number may not tell of EXPUNGE: the numbers still hold.
+	// A FETCH by sequence number may not send EXPUNGE: the numbers do not change.
 	got := fetch(t, c, imap.SeqSetNum(1, 2, 3, 5), &imap.FetchOptions{UID: true})
 	if len(got) != 3 || got[0].UID != 1 || got[1].UID != 3 || got[2].UID != 5 {
 		t.Errorf("FETCH 1:3,5 gives %d messages", len(got))
@@ -72,7 +72,7 @@ func TestUpdates(t *testing.T) {
 	}
 }
 
-// An IDLE that ends in something else than DONE does not disturb the commands after it.
+// TestIdleCutShort: an IDLE that ends without DONE does not disturb later commands.
 func TestIdleCutShort(t *testing.T) {
 	s := New(Options{})
 	defer s.Close()
@@ -110,7 +110,8 @@ func TestIdleCutShort(t *testing.T) {
 	}
 }
 
-// One mailbox, writers and readers at once: no reader sees a wrong octet.
+// TestConcurrentUse has writers and readers of one mailbox at the same time: no reader
+// receives a wrong octet.
 func TestConcurrentUse(t *testing.T) {
 	const writers, each = 3, 60
 	r := start(t, Options{})
@@ -161,7 +162,7 @@ func TestConcurrentUse(t *testing.T) {
 	}
 }
 
-// A client that stops reading in the middle of a message holds up nobody.
+// TestSlowClient: a client that stops reading in the middle of a message delays no other.
 func TestSlowClient(t *testing.T) {
 	r := start(t, Options{})
 	m := r.inbox(t)
@@ -211,7 +212,7 @@ func dialAll(t *testing.T, addr string, cert *Certificate) (clients []*imapclien
 	return clients, conns, cut
 }
 
-// Close cuts every kind of connection and leaves no goroutine behind.
+// TestCloseLeavesNothing: Close ends connections in every state and all goroutines.
 func TestCloseLeavesNothing(t *testing.T) {
 	before := runtime.NumGoroutine()
 	cert, err := SelfSigned()

@@ -5,7 +5,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapserver"
 )
 
-// Copy is COPY (RFC 9051 6.4.7).
+// Copy handles COPY (RFC 9051 6.4.7).
 func (s *session) Copy(set imap.NumSet, name string) (*imap.CopyData, error) {
 	v, err := s.selected()
 	if err != nil {
@@ -15,7 +15,7 @@ func (s *session) Copy(set imap.NumSet, name string) (*imap.CopyData, error) {
 	return data, err
 }
 
-// Move is MOVE (RFC 9051 6.4.8). Poll reports the removed messages.
+// Move handles MOVE (RFC 9051 6.4.8). Poll reports the removed messages.
 func (s *session) Move(w *imapserver.MoveWriter, set imap.NumSet, name string) error {
 	v, err := s.writable()
 	if err != nil {
@@ -29,7 +29,7 @@ func (s *session) Move(w *imapserver.MoveWriter, set imap.NumSet, name string) e
 	return w.WriteCopyData(data)
 }
 
-// copy copies messages. data is nil if the set has no message.
+// copy copies messages and returns which. data is nil if the set has no message.
 func (s *session) copy(v *view, set imap.NumSet, name string) (*imap.CopyData, map[*message]bool, error) {
 	to, err := s.user.selectable(name)
 	if err != nil {

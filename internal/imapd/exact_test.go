@@ -90,7 +90,7 @@ func compare(t *testing.T, got *imapclient.FetchMessageBuffer, want demomail.Ite
 	}
 }
 
-// Real mail, good and broken, comes back as it was put in, whether from Go or by APPEND.
+// TestRealMail: valid and invalid mail has the same octets after Append and APPEND.
 func TestRealMail(t *testing.T) {
 	dir := os.Getenv("ARCHIVERD_TEST_MAIL")
 	if dir == "" {
@@ -182,7 +182,7 @@ func TestAppendRefused(t *testing.T) {
 	}
 }
 
-// An APPEND whose client goes away in the middle leaves nothing.
+// TestAppendCutOff: an APPEND whose client disconnects in the middle adds nothing.
 func TestAppendCutOff(t *testing.T) {
 	r := start(t, Options{})
 	for _, size := range []int64{maxInMemory, maxInMemory * 4} {
@@ -265,7 +265,7 @@ func TestSections(t *testing.T) {
 		}
 	}
 
-	// And once over the wire, where the names of the fields come back with them.
+	// Once through a client: the reply repeats the names of the fields.
 	r := start(t, Options{})
 	r.inbox(t).Append(Message{Body: []byte(mail)})
 	c := r.login(t, nil)
@@ -286,8 +286,8 @@ func TestSections(t *testing.T) {
 	}
 }
 
-// A file that can't be read cuts the connection: the client must not take the
-// piece for the message.
+// TestUnreadableMessage: a file that can't be read ends the connection, so that the
+// client does not take a part for the message.
 func TestUnreadableMessage(t *testing.T) {
 	r := start(t, Options{})
 	r.inbox(t).Append(Message{Large: io.NewSectionReader(bytes.NewReader(make([]byte, 5000)), 0, 6000)})

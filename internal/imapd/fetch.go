@@ -13,7 +13,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapserver"
 )
 
-// Fetch is FETCH (RFC 9051 6.4.5) without the items that need MIME parsing.
+// Fetch handles FETCH (RFC 9051 6.4.5) without the items that need MIME parsing.
 func (s *session) Fetch(w *imapserver.FetchWriter, set imap.NumSet, o *imap.FetchOptions) error {
 	v, err := s.selected()
 	if err != nil {
@@ -46,7 +46,7 @@ func (s *session) Fetch(w *imapserver.FetchWriter, set imap.NumSet, o *imap.Fetc
 func (s *session) send(w *imapserver.FetchResponseWriter, p picked, o *imap.FetchOptions, buf []byte) (err error) {
 	defer func() {
 		if err != nil {
-			s.base.Close() // before what w.Close writes can pass for octets of the message
+			s.base.Close() // first, so that what w.Close writes is not taken for octets of the message
 		}
 		err = errors.Join(err, w.Close()) // always: w holds the lock of the connection
 	}()
@@ -130,8 +130,8 @@ func headerSize(r *io.SectionReader) (int64, error) {
 	}
 }
 
-// headerFields returns the named fields, or all but those not named, byte for byte and in
-// their order, and an empty line (RFC 9051 6.4.5).
+// headerFields returns the fields that are in named, or all that are not in not if named
+// is empty, unchanged and in their order, and an empty line (RFC 9051 6.4.5).
 func headerFields(header []byte, named, not []string) []byte {
 	in := func(names []string, field []byte) bool {
 		name, _, _ := bytes.Cut(field, []byte(":"))

@@ -14,7 +14,7 @@ const (
 	password = "tick, tock"
 )
 
-// rig is a running server with one user, and what a client needs to talk to it.
+// rig is a running server with one user, and what a client needs to connect to it.
 type rig struct {
 	*Server
 	user *User
@@ -43,7 +43,7 @@ func start(t testing.TB, o Options) *rig {
 	return r
 }
 
-// login is a new connection over TLS.
+// login returns a new connection over TLS.
 func (r *rig) login(t testing.TB, o *imapclient.Options) *imapclient.Client {
 	t.Helper()
 	conn, err := tls.Dial("tcp", r.addr, r.tls)
@@ -108,7 +108,7 @@ func fetch(t testing.TB, c *imapclient.Client, set imap.NumSet, o *imap.FetchOpt
 	return got
 }
 
-// body begins a FETCH of everything and returns the first body on its way.
+// body sends a FETCH of all messages and returns the first body while it arrives.
 func body(t testing.TB, c *imapclient.Client) (*imapclient.FetchCommand, imap.LiteralReader) {
 	t.Helper()
 	cmd := c.Fetch(allUIDs, all)

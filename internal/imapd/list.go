@@ -10,30 +10,30 @@ import (
 	"archiverd/internal/pattern"
 )
 
-// Create is CREATE (RFC 9051 6.3.4, RFC 6154 3).
+// Create handles CREATE (RFC 9051 6.3.4, RFC 6154 3).
 func (s *session) Create(name string, o *imap.CreateOptions) error {
 	_, err := s.user.Create(name, o.SpecialUse...)
 	return err
 }
 
-// Delete is DELETE.
+// Delete handles DELETE.
 func (s *session) Delete(name string) error { return s.user.Delete(name) }
 
-// Rename is RENAME.
+// Rename handles RENAME.
 func (s *session) Rename(name, to string, _ *imap.RenameOptions) error {
 	return s.user.Rename(name, to)
 }
 
-// Subscribe is SUBSCRIBE, for mailboxes that exist.
+// Subscribe handles SUBSCRIBE, for mailboxes that exist.
 func (s *session) Subscribe(name string) error { return s.user.subscribe(name, true) }
 
-// Unsubscribe is UNSUBSCRIBE.
+// Unsubscribe handles UNSUBSCRIBE.
 func (s *session) Unsubscribe(name string) error { return s.user.subscribe(name, false) }
 
-// List is LIST and LSUB (RFC 9051 6.3.9, RFC 5819, RFC 6154), without RECURSIVEMATCH.
+// List handles LIST and LSUB (RFC 9051 6.3.9, RFC 5819, RFC 6154), without RECURSIVEMATCH.
 func (s *session) List(w *imapserver.ListWriter, ref string, patterns []string, o *imap.ListOptions) error {
 	delimiter := s.server.options.Delimiter
-	if len(patterns) == 0 { // only the delimiter is asked for
+	if len(patterns) == 0 { // the client wants the delimiter only
 		return w.WriteList(&imap.ListData{Attrs: []imap.MailboxAttr{imap.MailboxAttrNoSelect}, Delim: delimiter})
 	}
 	if o.SelectRecursiveMatch {
@@ -73,7 +73,7 @@ func (s *session) List(w *imapserver.ListWriter, ref string, patterns []string, 
 	return nil
 }
 
-// Status is STATUS (RFC 9051 6.3.11).
+// Status handles STATUS (RFC 9051 6.3.11).
 func (s *session) Status(name string, _ *imap.StatusOptions) (*imap.StatusData, error) {
 	m, err := s.user.selectable(name)
 	if err != nil {
@@ -91,7 +91,7 @@ func matches(name string, delimiter rune, ref string, patterns []string) bool {
 	})
 }
 
-// selectable is Mailbox for a command that needs messages.
+// selectable is Mailbox for a command that needs a mailbox with messages.
 func (u *User) selectable(name string) (*Mailbox, error) {
 	m, err := u.Mailbox(name)
 	if err == nil && !m.selectable() {
@@ -111,7 +111,7 @@ func (u *User) subscribe(name string, on bool) error {
 	return nil
 }
 
-// list is the mailbox's own part of a LIST response, nil when it is not to be listed.
+// list returns the mailbox's part of a LIST response, nil if the options exclude it.
 func (m *Mailbox) list(o *imap.ListOptions) *imap.ListData {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -128,7 +128,7 @@ func (m *Mailbox) list(o *imap.ListOptions) *imap.ListData {
 	return &imap.ListData{Attrs: attrs}
 }
 
-// status is all there is to say; imapserver sends what the client asked for.
+// status returns all items of STATUS; imapserver sends those that the client wants.
 func (m *Mailbox) status(name string) *imap.StatusData {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -152,7 +152,7 @@ func (m *Mailbox) status(name string) *imap.StatusData {
 	}
 }
 
-// notSupported is the clean refusal of what this server does not do.
+// notSupported returns the NO reply for something that this server does not implement.
 func notSupported(text string) error {
 	return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeCannot, Text: text}
 }

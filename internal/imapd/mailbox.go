@@ -10,15 +10,15 @@ import (
 	"github.com/emersion/go-imap/v2"
 )
 
-// Mailbox holds messages in the order of their UIDs. User.Create makes it. Its
-// methods may be called from several goroutines; connected clients learn of
-// changes when they next ask, or at once when they IDLE.
+// Mailbox has messages in the order of their UIDs. User.Create makes it. Its methods may
+// be called from several goroutines. Connected clients are sent the changes with their
+// next command, or at once if they IDLE.
 type Mailbox struct {
 	server *Server
 	attrs  []imap.MailboxAttr
 
-	mu          sync.Mutex
-	uidValidity uint32 // 0: deleted
+	mu          sync.Mutex // guards the fields below
+	uidValidity uint32     // 0: deleted
 	uidNext     uint32
 	messages    []*message
 	subscribed  bool
@@ -36,20 +36,20 @@ func newMailbox(s *Server, attrs ...imap.MailboxAttr) *Mailbox {
 	}
 }
 
-// Append adds a message and returns its UID: that of msg, where it is not below
-// UIDNEXT, else UIDNEXT. The highest UID is 4294967294; after it, and in a deleted
-// mailbox, Append adds nothing and returns 0.
+// Append adds a message and returns its UID: msg.UID, or UIDNEXT if that is higher. The
+// highest UID is 4294967294. Above it, and in a deleted mailbox, Append adds nothing and
+// returns 0.
 func (m *Mailbox) Append(msg Message) uint32 {
 	uid, _ := m.append(msg)
 	return uid
 }
 
-// append is Append, and returns the UIDVALIDITY that the UID belongs to as well.
+// append is Append. It also returns the UIDVALIDITY of the UID.
 func (m *Mailbox) append(msg Message) (uid, uidValidity uint32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	uid = max(msg.UID, m.uidNext)
-	if m.uidValidity == 0 || uid == math.MaxUint32 { // UIDNEXT would have no number
+	if m.uidValidity == 0 || uid == math.MaxUint32 { // UIDNEXT would not fit
 		return 0, 0
 	}
 	m.uidNext = uid + 1
@@ -68,12 +68,12 @@ func (m *Mailbox) append(msg Message) (uid, uidValidity uint32) {
 	return uid, m.uidValidity
 }
 
-// Expunge removes messages, with or without \Deleted, and returns how many there were.
+// Expunge removes messages, with or without \Deleted, and returns how many it removed.
 func (m *Mailbox) Expunge(uids ...uint32) int {
 	return m.expunge(func(msg *message) bool { return slices.Contains(uids, msg.uid) })
 }
 
-// SetFlags replaces the flags of a message and reports whether there is such a message.
+// SetFlags replaces the flags of a message and reports whether the message exists.
 func (m *Mailbox) SetFlags(uid uint32, flags ...string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -102,10 +102,10 @@ func (m *Mailbox) UIDValidity() uint32 {
 	return m.uidValidity
 }
 
-// Renumber gives the mailbox another UIDVALIDITY, or the server's next one where
-// it is 0, and its messages new UIDs, as a server does that lost its index.
-// They count from 2: so most old UIDs still exist, and mean another message.
-// Sessions that have the mailbox selected end with BYE.
+// Renumber gives the mailbox another UIDVALIDITY and its messages new UIDs, as a server
+// does that lost its index. 0 means the server's next UIDVALIDITY. The UIDs start at 2,
+// so that most old UIDs still exist and mean another message. Sessions that have the
+// mailbox selected end with BYE.
 func (m *Mailbox) Renumber(uidValidity uint32) {
 	if uidValidity == 0 {
 		uidValidity = m.server.nextUIDValidity()
@@ -116,7 +116,7 @@ func (m *Mailbox) Renumber(uidValidity uint32) {
 	m.uidNext = 2
 	m.change()
 	for i, old := range m.messages {
-		// A copy: a FETCH under way still sends the old one under its old UID.
+		// Copy it: a FETCH under way sends the message with its old UID.
 		msg := *old
 		msg.uid = m.uidNext
 		m.uidNext++
@@ -137,12 +137,13 @@ func (m *Mailbox) selectable() bool {
 	return !slices.Contains(m.attrs, imap.MailboxAttrNoSelect) && !slices.Contains(m.attrs, imap.MailboxAttrNonExistent)
 }
 
-func (m *Mailbox) expunge(goes func(*message) bool) int {
+// expunge removes the messages that remove selects and returns how many there were.
+func (m *Mailbox) expunge(remove func(*message) bool) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := 0
 	m.messages = slices.DeleteFunc(m.messages, func(msg *message) bool {
-		if !goes(msg) {
+		if !remove(msg) {
 			return false
 		}
 		msg.gone = true
@@ -162,7 +163,8 @@ func (m *Mailbox) nextChange() <-chan struct{} {
 	return m.changed
 }
 
-// change counts a change and wakes the sessions that IDLE. The caller holds m.mu.
+// change counts a change, wakes the sessions that IDLE and returns the new modSeq. m.mu
+// is locked.
 func (m *Mailbox) change() uint64 {
 	m.modSeq++
 	close(m.changed)
@@ -170,7 +172,7 @@ func (m *Mailbox) change() uint64 {
 	return m.modSeq
 }
 
-// setFlags gives msg other flags. The caller holds m.mu.
+// setFlags replaces the flags of msg. m.mu is locked.
 func (m *Mailbox) setFlags(msg *message, flags []string) {
 	if slices.Equal(flags, msg.flags) {
 		return
@@ -179,7 +181,7 @@ func (m *Mailbox) setFlags(msg *message, flags []string) {
 	msg.modSeq = m.change()
 }
 
-// search is slices.BinarySearch for a UID. The caller holds m.mu.
+// search is slices.BinarySearch for a UID. m.mu is locked.
 func (m *Mailbox) search(uid uint32) (int, bool) {
 	return slices.BinarySearchFunc(m.messages, uid, func(msg *message, uid uint32) int { return cmp.Compare(msg.uid, uid) })
 }

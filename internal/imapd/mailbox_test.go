@@ -12,7 +12,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 )
 
-// Names travel in modified UTF-7 and arrive as they are (RFC 3501 5.1.3).
+// TestNames: names are sent in modified UTF-7 and are equal afterwards (RFC 3501 5.1.3).
 func TestNames(t *testing.T) {
 	r := start(t, Options{})
 	c := r.login(t, nil)
@@ -112,7 +112,7 @@ func dialListed(t *testing.T) (ask func(command string) string) {
 	}
 }
 
-// The lines of LIST and STATUS as they stand on the wire.
+// TestListOnTheWire compares the octets of LIST and STATUS replies.
 func TestListOnTheWire(t *testing.T) {
 	ask := dialListed(t)
 	for _, c := range []struct{ command, want string }{

@@ -25,14 +25,15 @@ func (m Message) Reader() *io.SectionReader {
 	return io.NewSectionReader(bytes.NewReader(m.Body), 0, int64(len(m.Body)))
 }
 
-// message is a Message in a Mailbox. What stands first never changes; the rest is
-// guarded by the mailbox's mutex.
+// message is a Message in a Mailbox.
 type message struct {
+	// Never changed.
 	uid  uint32
 	date time.Time
 	body []byte
 	file *io.SectionReader
 
+	// Guarded by the mailbox's mu.
 	flags  []string // replaced, never changed in place
 	modSeq uint64   // the mailbox's modSeq when flags changed last
 	gone   bool     // expunged
@@ -53,11 +54,11 @@ func hasFlag(flags []string, flag string) bool {
 	return slices.ContainsFunc(flags, func(f string) bool { return strings.EqualFold(f, flag) })
 }
 
-// addFlags returns flags and those of more that are not in it, first spelling
-// first. \Recent is nobody's to set (RFC 3501 2.3.2).
-func addFlags(flags, more []string) []string {
+// addFlags returns flags and those of added that are not in it. The first spelling of a
+// flag is kept. \Recent is skipped: no client can set it (RFC 3501 2.3.2).
+func addFlags(flags, added []string) []string {
 	flags = slices.Clone(flags)
-	for _, f := range more {
+	for _, f := range added {
 		if !hasFlag(flags, f) && !strings.EqualFold(f, `\Recent`) {
 			flags = append(flags, f)
 		}
@@ -65,7 +66,7 @@ func addFlags(flags, more []string) []string {
 	return flags
 }
 
-// removeFlags returns flags without those of less.
-func removeFlags(flags, less []string) []string {
-	return slices.DeleteFunc(slices.Clone(flags), func(f string) bool { return hasFlag(less, f) })
+// removeFlags returns flags without those in removed.
+func removeFlags(flags, removed []string) []string {
+	return slices.DeleteFunc(slices.Clone(flags), func(f string) bool { return hasFlag(removed, f) })
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/emersion/go-imap/v2/imapserver"
 )
 
-// Search is SEARCH and its ESEARCH form (RFC 9051 6.4.4). TEXT and BODY look at the
-// octets as they are, undecoded.
+// Search handles SEARCH and its ESEARCH form (RFC 9051 6.4.4). TEXT and BODY search
+// the octets of the message without decoding them.
 func (s *session) Search(kind imapserver.NumKind, c *imap.SearchCriteria, _ *imap.SearchOptions) (*imap.SearchData, error) {
 	v, err := s.selected()
 	if err != nil {
@@ -52,11 +52,12 @@ func (s *session) Search(kind imapserver.NumKind, c *imap.SearchCriteria, _ *ima
 	return data, nil
 }
 
-// criterion is one search key. An error is one of reading the message.
+// criterion reports whether a message matches a search key. The error is of reading the
+// message.
 type criterion func(picked) (bool, error)
 
-// search turns criteria, all of which must hold, into one. The
-// costly ones, which read the message, come last.
+// search returns one criterion that matches if all of c match. Those that read the
+// message are evaluated last.
 func (v *view) search(c *imap.SearchCriteria) criterion {
 	all := []criterion{v.searchState(c)}
 	if len(c.Header) > 0 || !c.SentSince.IsZero() || !c.SentBefore.IsZero() {
@@ -117,14 +118,15 @@ func (v *view) searchState(c *imap.SearchCriteria) criterion {
 	}
 }
 
-// within compares days and disregards time and zone (RFC 9051 6.4.4, BEFORE). A
-// zero bound is none.
+// within reports whether t is between two days. Time of day and zone are ignored (RFC
+// 9051 6.4.4, BEFORE). A zero day is no bound.
 func within(t, since, before time.Time) bool {
 	day := time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
 	return (since.IsZero() || !day.Before(since)) && (before.IsZero() || day.Before(before))
 }
 
-// contains tests a section of the message for a text, in any case.
+// contains returns a criterion that matches if a section of the message has the text,
+// compared without case.
 func contains(part imap.PartSpecifier, text string) criterion {
 	return func(p picked) (bool, error) {
 		r, err := section(p.reader(), &imap.FetchItemBodySection{Specifier: part})
@@ -136,13 +138,14 @@ func contains(part imap.PartSpecifier, text string) criterion {
 	}
 }
 
-// inHeader tests the keys that look at header fields, raw and with RFC 2047 decoded.
+// inHeader reports whether the header has the wanted fields and date. Field values are
+// compared as they are and decoded (RFC 2047).
 func inHeader(r *io.SectionReader, c *imap.SearchCriteria) (bool, error) {
 	r, err := section(r, &imap.FetchItemBodySection{Specifier: imap.PartSpecifierHeader})
 	if err != nil {
 		return false, err
 	}
-	// What is no header field ends the reading; the fields before it count.
+	// Reading ends at a line that is not a header field; the fields before it count.
 	header, _ := textproto.NewReader(bufio.NewReader(r)).ReadMIMEHeader()
 	for _, want := range c.Header {
 		values := header.Values(want.Key)

@@ -1,17 +1,17 @@
-// Package imapd is a small IMAP server inside the process and in memory, for the demo,
-// tests and restore drills. Closing it drops all of its mail.
+// Package imapd is a small IMAP server in the process and in memory, for the demo, tests
+// and restore drills. Closing it drops all of its mail.
 //
 // A Server has Users, a User has Mailboxes, a Mailbox has Messages. All of them can be
-// read and changed from Go while clients are connected, which learn of the changes by
-// IMAP. go-imap's imapserver implements the protocol.
+// read and changed from Go while clients are connected; the clients are sent the
+// changes. go-imap's imapserver implements the protocol.
 //
 // Guarantees:
 //
-//   - A message is octets. FETCH gives exactly those that Append or APPEND took: bare
-//     LFs, NULs, no header, no line end at the end. Nothing is parsed and put together again.
+//   - A message is octets. FETCH returns exactly those of Append or APPEND: bare LFs,
+//     NULs, no header, no line end at the end. No message is parsed and composed again.
 //   - Keywords keep their case, INTERNALDATE its zone, a mailbox its name.
-//   - UIDs ascend and are never used twice under one UIDVALIDITY, UIDVALIDITY values never
-//     twice in one server.
+//   - UIDs ascend and are never used twice under one UIDVALIDITY. A UIDVALIDITY is never
+//     used twice in one server.
 //   - EXAMINE changes nothing.
 //   - No shared lock is held while octets are sent to or received from a client: a slow
 //     client delays no other.
@@ -40,31 +40,31 @@ import (
 type Options struct {
 	Delimiter   rune         // between the levels of mailbox names; 0 means '/'
 	TLS         *tls.Config  // nil: no encryption, LOGIN in the clear
-	StartTLS    bool         // with TLS: begin in the clear, take LOGIN only after STARTTLS
-	UIDValidity uint32       // of the first mailbox, the next ones count on; 0 means the clock's seconds
+	StartTLS    bool         // with TLS: the connection starts in the clear, and LOGIN needs STARTTLS
+	UIDValidity uint32       // of the first mailbox, ascending from there; 0 means Unix time in seconds
 	AppendLimit uint32       // largest message of APPEND in octets (RFC 7889); 0 means 4 GiB
 	SpoolDir    string       // for large messages of APPEND; "" means os.TempDir()
 	Log         *slog.Logger // for the errors of clients, at level debug; nil: none
 }
 
-// Server is an IMAP server. New makes it, the caller closes it. Its methods
-// may be called from several goroutines.
+// Server is an IMAP server. New makes it; the caller closes it. Its methods may be
+// called from several goroutines.
 type Server struct {
 	options Options
 	imap    *imapserver.Server
 	spool   spool
 	running sync.WaitGroup // the accept loops and the sessions
 
-	mu          sync.Mutex
+	mu          sync.Mutex // guards the fields below
 	users       map[string]*User
-	conns       map[net.Conn]struct{}
-	uidValidity uint32 // of the next mailbox
+	conns       map[net.Conn]struct{} // every connection accepted and not ended
+	uidValidity uint32                // of the next mailbox
 	closed      bool
 
-	bodies, octets atomic.Int64
+	bodies, octets atomic.Int64 // sent, see Sent
 }
 
-// ErrClosed is returned when a closed server is asked to listen.
+// ErrClosed is returned by Listen after Close.
 var ErrClosed = errors.New("server closed")
 
 // New returns a server without users that does not listen yet.
@@ -116,8 +116,8 @@ func (s *Server) AddUser(name, password string) *User {
 	return u
 }
 
-// Listen accepts connections at a TCP address such as "127.0.0.1:0" until Close,
-// and returns the address it got.
+// Listen accepts connections at a TCP address such as "127.0.0.1:0" until Close. It
+// returns the address with the real port.
 func (s *Server) Listen(addr string) (string, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -141,8 +141,8 @@ func (s *Server) Listen(addr string) (string, error) {
 	return ln.Addr().String(), nil
 }
 
-// Sent is how many message bodies (BODY[] and the like, whole or in part) and
-// how many octets of them have been sent since New.
+// Sent returns how many message bodies (BODY[], whole or in part) have been sent since
+// New, and how many octets they had.
 func (s *Server) Sent() (bodies, octets int64) { return s.bodies.Load(), s.octets.Load() }
 
 // Close stops listening, closes all connections and waits for their sessions. Large
@@ -155,7 +155,7 @@ func (s *Server) Close() error {
 	}
 	s.closed = true
 	for c := range s.conns {
-		c.Close() // the session sees it, and ends
+		c.Close() // ends the session
 	}
 	s.mu.Unlock()
 	err := s.imap.Close()
@@ -166,7 +166,7 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// nextUIDValidity is a value that no mailbox of this server had before.
+// nextUIDValidity returns a value that no mailbox of this server had before.
 func (s *Server) nextUIDValidity() uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,8 +174,8 @@ func (s *Server) nextUIDValidity() uint32 {
 	return s.uidValidity - 1
 }
 
-// listener remembers the connections it accepts: imapserver.Server.Close
-// neither knows one it has just accepted nor waits for any.
+// listener adds the connections it accepts to the server's: imapserver.Server.Close
+// misses a connection that was just accepted, and waits for none.
 type listener struct {
 	net.Listener
 	server *Server
@@ -197,7 +197,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// logger is where imapserver reports what clients did; some of it quotes them.
+// logger logs what imapserver reports at level debug. The text may quote a client.
 type logger struct{ *slog.Logger }
 
 func (l logger) Printf(format string, args ...any) {

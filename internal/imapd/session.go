@@ -10,16 +10,16 @@ import (
 	"github.com/emersion/go-imap/v2/imapserver"
 )
 
-// session is one connection. imapserver calls its methods one after the other, but
-// for Idle, which runs beside until its stop channel is closed.
+// session is one connection. imapserver calls its methods one after the other. Only Idle
+// runs at the same time as others, until its stop channel is closed.
 type session struct {
 	server *Server
 	conn   *imapserver.Conn
-	base   net.Conn // under TLS, as the listener accepted it
+	base   net.Conn // the connection that the listener accepted, without TLS
 	user   *User    // nil before LOGIN
 	view   *view    // nil when no mailbox is selected
 
-	idle sync.Mutex // held by Idle
+	idle sync.Mutex // locked by Idle; guards view
 }
 
 var (
@@ -46,7 +46,7 @@ func (s *session) Close() error {
 	return nil
 }
 
-// Login is LOGIN and AUTHENTICATE PLAIN.
+// Login handles LOGIN and AUTHENTICATE PLAIN.
 func (s *session) Login(name, password string) error {
 	s.server.mu.Lock()
 	u := s.server.users[name]
@@ -58,7 +58,7 @@ func (s *session) Login(name, password string) error {
 	return nil
 }
 
-// Select is SELECT and EXAMINE (RFC 9051 6.3.2, 6.3.3).
+// Select handles SELECT and EXAMINE (RFC 9051 6.3.2, 6.3.3).
 func (s *session) Select(name string, o *imap.SelectOptions) (*imap.SelectData, error) {
 	m, err := s.user.selectable(name)
 	if err != nil {
@@ -74,7 +74,7 @@ func (s *session) Select(name string, o *imap.SelectOptions) (*imap.SelectData, 
 	return data, nil
 }
 
-// Unselect is UNSELECT, and CLOSE after its EXPUNGE.
+// Unselect handles UNSELECT, and CLOSE after its EXPUNGE.
 func (s *session) Unselect() error {
 	s.idle.Lock()
 	defer s.idle.Unlock()
@@ -90,7 +90,8 @@ func (s *session) selected() (*view, error) {
 	return s.view, s.check()
 }
 
-// writable is selected for a command that changes the mailbox.
+// writable returns the view for a command that changes the mailbox. After EXAMINE it
+// returns an error.
 func (s *session) writable() (*view, error) {
 	v, err := s.selected()
 	if err == nil && v.readOnly {
@@ -99,7 +100,8 @@ func (s *session) writable() (*view, error) {
 	return v, err
 }
 
-// check ends the connection when the selected mailbox was deleted or renumbered.
+// check sends BYE and returns an error if the selected mailbox was deleted or renumbered.
+// s.idle is locked.
 func (s *session) check() error {
 	if s.view == nil {
 		return nil
@@ -111,8 +113,8 @@ func (s *session) check() error {
 	return err
 }
 
-// Poll reports the changes of the selected mailbox to the client. It runs at the
-// end of every command.
+// Poll sends the changes of the selected mailbox to the client. imapserver calls it at
+// the end of every command.
 func (s *session) Poll(w *imapserver.UpdateWriter, allowExpunge bool) error {
 	s.idle.Lock()
 	defer s.idle.Unlock()
@@ -145,7 +147,7 @@ func (s *session) sendUpdates(w *imapserver.UpdateWriter, allowExpunge bool) err
 	return nil
 }
 
-// Idle reports changes to the client as they happen (RFC 9051 6.3.13).
+// Idle handles IDLE (RFC 9051 6.3.13): it sends changes to the client as they happen.
 func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
 	s.idle.Lock()
 	defer s.idle.Unlock()
@@ -170,12 +172,12 @@ func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
 	}
 }
 
-// Namespace is NAMESPACE (RFC 9051 6.3.10): one personal namespace.
+// Namespace handles NAMESPACE (RFC 9051 6.3.10): one personal namespace.
 func (s *session) Namespace() (*imap.NamespaceData, error) {
 	return &imap.NamespaceData{Personal: []imap.NamespaceDescriptor{{Delim: s.server.options.Delimiter}}}, nil
 }
 
-// AppendLimit is APPENDLIMIT in octets (RFC 7889).
+// AppendLimit returns the APPENDLIMIT in octets (RFC 7889).
 func (s *session) AppendLimit() uint32 { return s.server.options.AppendLimit }
 
 func toFlags(flags []string) []imap.Flag {

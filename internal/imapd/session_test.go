@@ -34,7 +34,8 @@ func TestLogin(t *testing.T) {
 	}
 }
 
-// Without TLS there is no LOGIN where STARTTLS is to come first, and LOGIN where there is no TLS at all.
+// TestStartTLS: LOGIN in the clear is refused if the server has STARTTLS, and allowed if
+// it has no TLS.
 func TestStartTLS(t *testing.T) {
 	r := start(t, Options{StartTLS: true})
 	plain, err := imapclient.DialInsecure(r.addr, nil)
@@ -69,7 +70,7 @@ func TestStartTLS(t *testing.T) {
 	loginOn(t, conn, nil)
 }
 
-// Whatever a client sends after EXAMINE, the mailbox stays as it is.
+// TestExamineChangesNothing: no command after EXAMINE changes the mailbox.
 func TestExamineChangesNothing(t *testing.T) {
 	r := start(t, Options{})
 	m := r.inbox(t)

@@ -5,7 +5,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapserver"
 )
 
-// Store is STORE (RFC 9051 6.4.6).
+// Store handles STORE (RFC 9051 6.4.6).
 func (s *session) Store(w *imapserver.FetchWriter, set imap.NumSet, change *imap.StoreFlags, _ *imap.StoreOptions) error {
 	v, err := s.writable()
 	if err != nil {
@@ -36,11 +36,11 @@ func (s *session) Store(w *imapserver.FetchWriter, set imap.NumSet, change *imap
 	return nil
 }
 
-// Expunge is EXPUNGE, UID EXPUNGE and the first half of CLOSE (RFC 9051 6.4.1,
+// Expunge handles EXPUNGE, UID EXPUNGE and the first half of CLOSE (RFC 9051 6.4.1,
 // 6.4.3, 6.4.9). Poll reports the removed messages.
 func (s *session) Expunge(w *imapserver.ExpungeWriter, set *imap.UIDSet) error {
 	v, err := s.writable()
-	if v != nil && v.readOnly && *w == (imapserver.ExpungeWriter{}) { // CLOSE: leaves a mailbox that was EXAMINEd alone
+	if v != nil && v.readOnly && *w == (imapserver.ExpungeWriter{}) { // CLOSE after EXAMINE expunges nothing
 		return nil
 	}
 	if err != nil {

@@ -15,31 +15,31 @@ import (
 
 const inbox = pattern.Inbox
 
-// Errors of a User's methods. Clients get the response code that RFC 5530 has for them.
+// Errors of a User's methods. Clients receive their response code of RFC 5530.
 var (
 	// ErrNotFound is returned when there is no such mailbox.
 	ErrNotFound = &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeNonExistent, Text: "No such mailbox"}
-	// ErrExists is returned when a mailbox of that name is there already.
+	// ErrExists is returned when a mailbox of that name exists.
 	ErrExists = &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeAlreadyExists, Text: "Mailbox exists"}
-	// ErrName is returned when no mailbox can be called that.
+	// ErrName is returned when a name is not valid for a mailbox.
 	ErrName = &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeCannot, Text: "No name for a mailbox"}
 	// ErrChildren is returned when a mailbox with children is to be deleted.
 	ErrChildren = &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeHasChildren, Text: "Mailbox has children"}
 )
 
 // User has a password and mailboxes. Server.AddUser makes it. Its methods may be
-// called from several goroutines. Mailbox names are UTF-8; INBOX is meant in any case.
+// called from several goroutines. Mailbox names are UTF-8; INBOX is compared without case.
 type User struct {
 	server   *Server
 	password string
 
-	mu        sync.Mutex
-	mailboxes map[string]*Mailbox
+	mu        sync.Mutex          // guards mailboxes; locked before a Mailbox's mu
+	mailboxes map[string]*Mailbox // by canonical name
 }
 
 // Create makes an empty mailbox, and those above it that are missing (RFC 9051
-// 6.3.4). The attributes are those that LIST shows, special uses (RFC 6154) and
-// \Noselect; \HasChildren and \HasNoChildren come by themselves.
+// 6.3.4). The attributes are those that LIST returns: special uses (RFC 6154) and
+// \Noselect. LIST adds \HasChildren and \HasNoChildren itself.
 func (u *User) Create(name string, attrs ...imap.MailboxAttr) (*Mailbox, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -70,7 +70,7 @@ func (u *User) Mailbox(name string) (*Mailbox, error) {
 	return u.mailboxes[name], nil
 }
 
-// Names returns the names of all mailboxes, in order.
+// Names returns the names of all mailboxes, sorted.
 func (u *User) Names() []string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -78,7 +78,7 @@ func (u *User) Names() []string {
 }
 
 // Delete removes a mailbox without children and its messages (RFC 9051 6.3.5).
-// Sessions that have it selected end with BYE. INBOX stays.
+// Sessions that have it selected end with BYE. INBOX can't be deleted.
 func (u *User) Delete(name string) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -100,8 +100,9 @@ func (u *User) Delete(name string) error {
 	return nil
 }
 
-// Rename moves a mailbox and its children to another name, UIDs and UIDVALIDITY
-// included. INBOX leaves an empty INBOX behind, and its children (RFC 9051 6.3.6).
+// Rename gives a mailbox and its children another name; UIDs and UIDVALIDITY do not
+// change. Renaming INBOX moves its messages: an empty INBOX and its children remain (RFC
+// 9051 6.3.6).
 func (u *User) Rename(name, to string) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -136,20 +137,20 @@ func (u *User) Rename(name, to string) error {
 	return nil
 }
 
-// canonical is the name as the map of mailboxes has it, or ErrName.
+// canonical returns the name as a key of mailboxes. The error is ErrName.
 func (u *User) canonical(name string) (string, error) {
 	if pattern.IsInbox(name) {
 		return inbox, nil
 	}
 	delimiter := string(u.server.options.Delimiter)
-	name = strings.TrimSuffix(name, delimiter) // RFC 9051 6.3.4: only says that children will follow
+	name = strings.TrimSuffix(name, delimiter) // RFC 9051 6.3.4: it declares that the mailbox will have children
 	if slices.Contains(strings.Split(name, delimiter), "") {
 		return name, ErrName
 	}
 	return name, nil
 }
 
-// createAbove makes the mailboxes that are missing above name. The caller holds u.mu.
+// createAbove makes the mailboxes that are missing above name. u.mu is locked.
 func (u *User) createAbove(name string) {
 	delimiter := string(u.server.options.Delimiter)
 	for {
@@ -164,7 +165,7 @@ func (u *User) createAbove(name string) {
 	}
 }
 
-// below is the names of all children of a mailbox. The caller holds u.mu.
+// below returns the names of all mailboxes below a mailbox. u.mu is locked.
 func (u *User) below(name string) []string {
 	var names []string
 	for n := range u.mailboxes {
@@ -175,8 +176,8 @@ func (u *User) below(name string) []string {
 	return names
 }
 
-// tryCreate turns ErrNotFound into the answer that lets a client CREATE the mailbox
-// and try again (RFC 9051 6.3.12, 6.4.7).
+// tryCreate returns the reply for ErrNotFound that has a client CREATE the mailbox and
+// send its command again (RFC 9051 6.3.12, 6.4.7). Other errors are returned as they are.
 func tryCreate(err error) error {
 	if errors.Is(err, ErrNotFound) {
 		return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeTryCreate, Text: ErrNotFound.Text}

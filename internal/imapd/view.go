@@ -9,41 +9,42 @@ import (
 	"archiverd/internal/uid"
 )
 
-// errRenumbered ends a session: the UIDs that its client knows are no longer valid,
-// and IMAP has no other way to report that.
+// errRenumbered ends a session: the UIDs that its client has are no longer valid, and
+// IMAP has no other way to report that.
 var errRenumbered = errors.New("selected mailbox deleted or renumbered")
 
-// view is a mailbox as the client of one session knows it: message n+1 of the
-// sequence is entries[n]. Only refresh changes it, when the client may be told. A
-// view belongs to its session; it locks the mailbox itself.
+// view is a mailbox as it was reported to the client of one session: entries[n] has the
+// sequence number n+1. Only refresh changes the entries, when the changes may be sent.
+// A view is owned by its session. It locks the mailbox itself.
 type view struct {
 	mailbox     *Mailbox
 	readOnly    bool
 	uidValidity uint32
 	entries     []entry
-	modSeq      uint64 // of the mailbox at the last refresh that reported everything
+	modSeq      uint64 // of the mailbox at the last refresh that reported all changes
 }
 
+// entry is a message of a view.
 type entry struct {
 	*message
-	reported uint64 // the message's modSeq when the client last heard of its flags
+	reported uint64 // the message's modSeq when its flags were last sent to the client
 }
 
-// picked is a message of a view with the flags it had when it was picked.
+// picked is a message of a view with its flags at the time of pick.
 type picked struct {
 	*message
 	seq   uint32
 	flags []string
 }
 
-// updates is what a client has to be told, in this order.
+// updates are the changes to send to a client, in this order.
 type updates struct {
-	expunged []uint32 // sequence numbers, from the highest on, so that each is right when it is sent
-	exists   uint32   // 0: as before
+	expunged []uint32 // sequence numbers, descending, so that each is valid when it is sent
+	exists   uint32   // 0: unchanged
 	flags    []picked
 }
 
-// open is the mailbox as SELECT or EXAMINE finds it, and what they say of it.
+// open returns a new view of the mailbox and the reply to SELECT or EXAMINE.
 func (m *Mailbox) open(readOnly bool) (*view, *imap.SelectData) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -76,8 +77,8 @@ func (v *view) valid() error {
 	return nil
 }
 
-// refresh brings the view up to date and returns what is new. Where the client
-// may not hear of EXPUNGE (RFC 9051 7.5.1), expunged messages keep their place.
+// refresh updates the view and returns the changes. If EXPUNGE may not be sent (RFC 9051
+// 7.5.1), expunged messages keep their sequence numbers.
 func (v *view) refresh(allowExpunge bool) updates {
 	m := v.mailbox
 	m.mu.Lock()
@@ -113,6 +114,7 @@ func (v *view) refresh(allowExpunge bool) updates {
 	return n
 }
 
+// add appends new messages to the view.
 func (v *view) add(messages []*message, n *updates) {
 	for _, msg := range messages {
 		v.entries = append(v.entries, entry{msg, msg.modSeq})
@@ -120,7 +122,7 @@ func (v *view) add(messages []*message, n *updates) {
 	}
 }
 
-// highestUID returns the highest UID that the client knows, 0 for an empty mailbox.
+// highestUID returns the highest UID of the view, 0 if it is empty.
 func (v *view) highestUID() uint32 {
 	if len(v.entries) == 0 {
 		return 0
@@ -152,16 +154,16 @@ func (v *view) store(set imap.NumSet, change func(flags []string) []string, sile
 		if e.gone || !in(uint32(i)+1, e.message) {
 			continue
 		}
-		heard := e.modSeq == e.reported // else another client's change is still to be reported
+		isReported := e.modSeq == e.reported // if not, another client's change must be sent
 		v.mailbox.setFlags(e.message, change(e.flags))
-		if silent && heard {
+		if silent && isReported {
 			v.entries[i].reported = e.modSeq
 		}
 	}
 }
 
-// matcher says which messages are in a set of UIDs or sequence numbers, where "*" is
-// the highest that the client knows of.
+// matcher returns a function that reports whether a message is in a set of UIDs or
+// sequence numbers. "*" is the highest one of the view.
 func (v *view) matcher(set imap.NumSet) func(seq uint32, msg *message) bool {
 	var numbers uid.Set
 	add := func(first, last, star uint32) {

@@ -1,5 +1,11 @@
-// Package importer adds the messages of files to an account of the archive that
-// no server has. It commits like a sync, and knows no IMAP.
+// Package importer adds the messages of files to an account of the archive that has no
+// server. Package source reads the files; package commit makes the messages durable.
+//
+// Guarantees: an import only adds. The same import again adds nothing, also after the
+// first one was killed. A message that can't be read, and a mailbox that fails, are
+// named in the run and do not stop the others.
+//
+// It uses no network: it imports neither session nor wire.
 package importer
 
 import (
@@ -19,11 +25,10 @@ import (
 	"archiverd/state"
 )
 
-// Job is one import. It only adds: a message that a source no longer has stays in
-// the archive. Its fields are set before Run.
+// Job is one import. Its exported fields are set before Run, which is called once.
 type Job struct {
 	Account string
-	// Archive is the archive so far; nil: there is none.
+	// Archive is the archive to import into; nil: there is none yet.
 	Archive *archive.Archive
 	// Committer commits to that archive. nil: Run reports what it would do, and
 	// writes nothing.
@@ -32,7 +37,7 @@ type Job struct {
 
 	meter progress.Meter
 
-	// Owned by Run.
+	// Owned by the goroutine of Run.
 	directories *archive.Directories // nil without an archive
 	queue       *commit.Queue        // nil without a committer
 
@@ -40,14 +45,14 @@ type Job struct {
 	committed []committedBatch // under mu: not counted yet
 }
 
-// committedBatch is a batch of a mailbox that is durable, or failed.
+// committedBatch is a batch after its commit, which may have failed.
 type committedBatch struct {
 	mailbox *mailboxImport
 	batch   *archive.Batch
 }
 
-// maxInFlight is how many batches may be in flight: those of small mailboxes share a
-// commit.
+// maxInFlight is how many batches may be in flight. It is more than for other producers
+// because small mailboxes have small batches, which share a commit.
 const maxInFlight = 2 * commit.MaxInFlight
 
 // ErrNotImported is returned when an account, or a mailbox of it, was archived
@@ -57,14 +62,14 @@ var ErrNotImported = errors.New("it was archived from a server, whose UIDs an im
 // Progress returns how far the run is. It may be called at any time.
 func (j *Job) Progress() progress.Progress { return j.meter.Read() }
 
-// Run imports what was found in the sources. It returns the run's ledger, in which
-// Server counts the messages of the sources, and stores it as well, unless the error
-// is [ErrNotImported].
+// Run imports what was found in the sources. It returns the run, in whose ledgers
+// Server counts the messages of the sources, and stores it in the database unless the
+// error is [ErrNotImported].
 //
-// A message that the mailbox has with the same octets and date is not added again;
-// one that a source has twice is archived twice. Once ctx is done nothing more is
-// read; what has been read is committed, and the error is [commit.ErrInterrupted].
-// A mailbox or message that fails is in the ledger only.
+// A message that the mailbox has with the same octets and date is not added again. A
+// message that a source has twice is archived twice. When ctx is done, Run stops
+// reading, commits what it has read and returns [commit.ErrInterrupted]. A mailbox or
+// message that fails is reported in the run only, not as an error.
 func (j *Job) Run(ctx context.Context, sources []string, found *source.Found) (run state.Run, err error) {
 	if j.Now == nil {
 		j.Now = time.Now
@@ -102,11 +107,9 @@ func (j *Job) Run(ctx context.Context, sources []string, found *source.Found) (r
 	return run, errors.Join(err, j.Committer.FinishRun(&run, nil))
 }
 
-// maxUnread is how many sources that could not be read a run names, maxSkipped how
-// many files that hold no mail.
 const (
-	maxUnread  = 1000
-	maxSkipped = 10
+	maxUnread  = 1000 // unread sources that a run names
+	maxSkipped = 10   // files without mail that a run names
 )
 
 // addUnread adds a source that could not be read to the run.
@@ -119,8 +122,8 @@ func addUnread(run *state.Run, err error) {
 	}
 }
 
-// skippedWarnings returns the warning for files that hold no mail; none without such
-// files.
+// skippedWarnings returns the warning for files without mail; none if there are no
+// such files.
 func skippedWarnings(files []string) []string {
 	if len(files) == 0 {
 		return nil
@@ -141,7 +144,7 @@ func (j *Job) importAll(ctx context.Context, run *state.Run, found *source.Found
 		return err
 	}
 	var mailboxes []*mailboxImport
-	var err error // one that every other mailbox would meet too
+	var err error // of the context or the disk: it ends the import
 	for _, from := range found.Mailboxes {
 		if err = ctx.Err(); err != nil {
 			break
@@ -167,7 +170,8 @@ func (j *Job) importAll(ctx context.Context, run *state.Run, found *source.Found
 	return err
 }
 
-// open prepares what the import writes to.
+// open prepares the directories and the queue, and checks that the disk has space. A
+// broken state database is rebuilt.
 func (j *Job) open() error {
 	if j.Archive != nil {
 		j.directories = j.Archive.Directories()
@@ -185,7 +189,7 @@ func (j *Job) open() error {
 	return c.Archive.CheckFreeSpace(0)
 }
 
-// diskError returns the error of a mailbox that is the disk's; nil: there is none.
+// diskError returns the first error of a mailbox that is a disk error; nil: none is.
 func diskError(mailboxes []*mailboxImport) error {
 	for _, m := range mailboxes {
 		if m.err != nil && commit.IsDiskError(m.err) {

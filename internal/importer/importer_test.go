@@ -18,7 +18,7 @@ import (
 	"archiverd/state"
 )
 
-// importTree is a Maildir with two messages in each of its mailboxes.
+// importTree makes a Maildir with two messages in each of its mailboxes.
 func importTree(t *testing.T, mailboxes int) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -109,8 +109,8 @@ func (h *testArchive) importAll(ctx context.Context, account, dir string) (state
 	return j.Run(ctx, []string{dir}, found)
 }
 
-// TestImportStepFails fails each step of a commit once: what it was for is named, and
-// the same import again brings it in.
+// TestImportStepFails fails each step of a commit once. The run names the mailboxes
+// that are not complete, and the next import completes them.
 func TestImportStepFails(t *testing.T) {
 	const mailboxes = 20
 	dir := importTree(t, mailboxes)
@@ -147,6 +147,8 @@ func TestImportStepFails(t *testing.T) {
 	}
 }
 
+// TestImportInterrupted: an import whose context is done adds nothing, and the next one
+// adds everything.
 func TestImportInterrupted(t *testing.T) {
 	dir, h := importTree(t, 3), newTestArchive(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -159,11 +161,11 @@ func TestImportInterrupted(t *testing.T) {
 	}
 }
 
-// A run that can't be stored is no run that went well: whoever looks at status sees
-// the one before.
+// TestRunIsNotStored: a run that can't be stored has an error, because status shows
+// the run before it.
 func TestRunIsNotStored(t *testing.T) {
 	h := newTestArchive(t)
-	breakState := func() { // for good: a new one has no place
+	breakState := func() { // and no new one can be made
 		path := h.dir + ".db"
 		if err := errors.Join(h.committer.State.Close(), os.Remove(path), os.MkdirAll(filepath.Join(path, "in the way"), 0o700)); err != nil {
 			t.Error(err)
@@ -182,7 +184,7 @@ func TestRunIsNotStored(t *testing.T) {
 	}
 }
 
-// TestMailboxName: the delimiter is one that no level has.
+// TestMailboxName: the delimiter is in no level.
 func TestMailboxName(t *testing.T) {
 	for _, c := range []struct {
 		levels []string

@@ -28,18 +28,18 @@ type mailboxImport struct {
 	dir    archive.MailboxDir
 	ledger state.Ledger
 
-	archived    map[content][]archivedMessage // messages that no message of the sources was paired with yet
+	archived    map[content][]archivedMessage // messages that are not paired with one of the sources yet
 	lastUID     uint32                        // the highest UID in use
 	uidValidity uint32
 
 	journal  *archive.Mailbox // nil: not open
 	batch    *archive.Batch   // the open batch; nil: none
-	inFlight int              // batches submitted and not counted
+	inFlight int              // batches submitted and not counted in the ledger
 	allRead  bool             // no more batches will be submitted
 	err      error            // why the mailbox is not complete; the first reason
 }
 
-// content is what two messages of a mailbox have in common that count as one.
+// content is what messages of a mailbox are compared by: equal ones are the same message.
 type content struct {
 	sum  archive.Sum
 	date int64 // Unix seconds; math.MinInt64: none
@@ -58,8 +58,8 @@ func contentOf(s archive.Sum, date time.Time) content {
 	return content{s, date.Unix()}
 }
 
-// importFrom imports the messages of a source's mailbox. What was read before an
-// error is committed. The last batches may be in flight when it returns.
+// importFrom imports the messages of a source's mailbox. Messages read before an error
+// are committed. The last batches may be in flight when it returns.
 func (m *mailboxImport) importFrom(ctx context.Context, from *source.Mailbox) error {
 	exists, err := m.readArchived()
 	if err != nil {
@@ -103,15 +103,14 @@ func (m *mailboxImport) importFrom(ctx context.Context, from *source.Mailbox) er
 	return nil
 }
 
-// fail records why the mailbox is not complete; the first reason stays.
+// fail records why the mailbox is not complete. Only the first error is recorded.
 func (m *mailboxImport) fail(err error) {
 	if m.err == nil {
 		m.err = err
 	}
 }
 
-// releaseIfDone closes the mailbox in the archive when all its batches are
-// committed and counted.
+// releaseIfDone releases the mailbox of the archive when all its batches are counted.
 func (m *mailboxImport) releaseIfDone() {
 	if m.journal == nil || !m.allRead || m.inFlight > 0 {
 		return
@@ -121,7 +120,7 @@ func (m *mailboxImport) releaseIfDone() {
 	m.job.meter.Change(func(p *progress.Progress) { p.Finished++ })
 }
 
-// finalLedger returns the mailbox's ledger once all is counted.
+// finalLedger returns the mailbox's ledger. All its batches must be counted.
 func (m *mailboxImport) finalLedger() state.Ledger {
 	l := m.ledger
 	l.Mailbox, l.Missing = m.name.Mailbox, l.Server-l.Archived-l.Failed
@@ -131,8 +130,8 @@ func (m *mailboxImport) finalLedger() state.Ledger {
 	return l
 }
 
-// readArchived reads which messages the mailbox has. exists is false if it has no
-// journal, or an empty one.
+// readArchived reads which messages the mailbox has in the archive. exists is false if
+// it has no journal or an empty one.
 func (m *mailboxImport) readArchived() (exists bool, err error) {
 	m.archived = map[content][]archivedMessage{}
 	if m.job.Archive == nil {
@@ -170,15 +169,15 @@ func (m *mailboxImport) readArchived() (exists bool, err error) {
 	return true, nil
 }
 
-// newUIDValidity returns the UIDVALIDITY of a new mailbox. It depends on nothing but
-// the archive and the directory: an import that was killed before its first commit
-// gives the files the same names again, and so replaces what it had written.
+// newUIDValidity returns the UIDVALIDITY of a new mailbox. It depends only on the
+// archive and the directory: an import that was killed before its first commit gives
+// the files the same names again, and so replaces what it had written.
 func newUIDValidity(archiveID string, dir archive.MailboxDir) uint32 {
 	sum := sha256.Sum256([]byte(archiveID + "/" + dir.Dir))
 	return max(1, binary.BigEndian.Uint32(sum[:]))
 }
 
-// open opens the mailbox in the archive, and starts its epoch if it is new.
+// open opens the mailbox of the archive and starts its epoch if it is new.
 func (m *mailboxImport) open(exists bool) error {
 	c := m.job.Committer
 	recorded, _, err := c.State.Mailbox(m.dir.Dir)
@@ -199,8 +198,8 @@ func (m *mailboxImport) open(exists bool) error {
 	return nil
 }
 
-// importMessage adds a message, or the changed flags of one that the mailbox has.
-// The error is a [source.Failure] if it is of that message alone.
+// importMessage adds a message, or the changed flags of a message that the mailbox has.
+// The error is a [source.Failure] if it concerns this message only.
 func (m *mailboxImport) importMessage(msg *source.Message) error {
 	sum, size, err := hashMessage(msg)
 	if err != nil {
@@ -231,8 +230,8 @@ func (m *mailboxImport) importMessage(msg *source.Message) error {
 	return m.add(msg, archive.Event{UID: m.lastUID + 1, InternalDate: msg.Date, Flags: flags, Sum: sum, Size: size})
 }
 
-// minLarge is the size of a message from which on it may be larger than what is
-// free on a disk that is not full.
+// minLarge is the size in octets from which on a message may not fit on a disk that has
+// space for smaller ones.
 const minLarge = 1 << 20
 
 // checkSpace returns an error if there is no space for the message: a
@@ -310,7 +309,7 @@ func sortedFlags(flags []string) []string {
 	return slices.Compact(flags)
 }
 
-// openBatch makes a batch if there is none.
+// openBatch makes a batch if none is open.
 func (m *mailboxImport) openBatch() (err error) {
 	if m.batch == nil {
 		m.batch, err = m.journal.Batch()
@@ -318,7 +317,7 @@ func (m *mailboxImport) openBatch() (err error) {
 	return err
 }
 
-// submit hands the open batch to the committer.
+// submit hands the open batch to the committer. Without one it does nothing.
 func (m *mailboxImport) submit() error {
 	batch := m.batch
 	m.batch = nil
@@ -338,8 +337,8 @@ func (m *mailboxImport) submit() error {
 	return nil
 }
 
-// countCommitted adds what has been committed since the last call to the ledgers,
-// and closes the mailboxes that are done with it.
+// countCommitted counts the batches committed since the last call in the ledgers, and
+// releases the mailboxes that are done.
 func (j *Job) countCommitted() {
 	j.mu.Lock()
 	committed := j.committed
@@ -351,7 +350,7 @@ func (j *Job) countCommitted() {
 	}
 }
 
-// count adds what a batch brought to the ledger, or its error.
+// count adds the events of a committed batch to the ledger, or records its error.
 func (m *mailboxImport) count(batch *archive.Batch) {
 	m.inFlight--
 	if batch.Err != nil {

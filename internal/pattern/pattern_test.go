@@ -51,7 +51,7 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-// A backtracking matcher would not return within the age of the universe.
+// TestMatchIsBounded: the time is bounded, where a matcher that backtracks would not end.
 func TestMatchIsBounded(t *testing.T) {
 	if Match(strings.Repeat("*a", 200)+"b", strings.Repeat("a", 2000), "/") {
 		t.Error("matched")

@@ -9,8 +9,8 @@ import (
 	"unicode/utf16"
 )
 
-// WriteJSON writes v to w as indented JSON and a line end, in one write. The text
-// holds no character that could change what a terminal shows.
+// WriteJSON writes v to w as indented JSON and a line end, in one write. The JSON has no
+// character that could change what a terminal shows.
 func WriteJSON(w io.Writer, v any) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -23,9 +23,8 @@ func WriteJSON(w io.Writer, v any) error {
 	return err
 }
 
-// escapeJSON returns an equal JSON text without the characters that Text would
-// escape. encoding/json leaves DEL, C1 and bidirectional controls in its strings
-// unescaped.
+// escapeJSON returns equal JSON without the characters that Text would escape:
+// encoding/json does not escape DEL, C1 and bidirectional controls.
 func escapeJSON(s string) string {
 	i := unsafeAt(s, "\n\t\r")
 	if i < 0 {

@@ -1,29 +1,27 @@
-// Package safetext is the one way by which text from a server, a mail or a file
-// reaches a terminal or a log. Such text can hold escape sequences that rewrite
-// the screen, line ends that forge a log line, bidirectional controls that turn
-// a name around and octets that are no text at all.
+// Package safetext makes text from a server, a mail or a file safe for a terminal or a
+// log. Such text may contain escape sequences that rewrite the screen, line ends that
+// forge a log line, bidirectional controls that reverse a name, and invalid UTF-8.
 //
-// What can be seen stays as it is: letters of every script, combining marks,
-// punctuation, symbols, emoji, spaces. Everything else is written as the escape
-// that Go source would use for it:
+// Visible characters are not changed: letters of every script, combining marks,
+// punctuation, symbols, emoji and spaces. Every other one is written as its escape in Go
+// source:
 //
 //	\n \r \t              line ends and tabs
 //	\x1b                  other C0 controls, DEL, octets that are not UTF-8
 //	\u202e \U000e0041     C1 and bidirectional controls, all other format characters
-//	                      (zero-width joiners too, so joined emoji stand side by
-//	                      side), line and paragraph separators, default-ignorable,
-//	                      private and unassigned code points
+//	                      (zero-width joiners too, so that joined emoji appear side
+//	                      by side), line and paragraph separators,
+//	                      default-ignorable, private and unassigned code points
 //
-// A variation selector for text or emoji (U+FE0E, U+FE0F) stays behind the one
-// visible character that it selects for.
+// A variation selector for text or emoji (U+FE0E, U+FE0F) is not escaped directly after
+// the visible character that it applies to.
 //
-// The output is valid UTF-8, holds no control or format character, and is a
-// fixed point: making it safe again changes nothing. For that, and so that flags
-// and paths read as they are, a backslash is not doubled: the escapes are for
-// the eye and can't be turned back. Right-to-left letters stay too; a terminal
-// that reorders them does so within the one line.
+// The output is valid UTF-8 without control and format characters. Making it safe again
+// changes nothing. A backslash is therefore not doubled, and flags and paths stay
+// readable; in return, the escapes can't be reversed. Right-to-left letters are not
+// escaped: a terminal that reorders them does so within one line.
 //
-// Text that is safe already is returned as it is, without an allocation.
+// Text that is safe already is returned without an allocation. JSON stays equal JSON.
 package safetext
 
 import (
@@ -38,25 +36,24 @@ import (
 // Line returns s as one line: line ends and tabs are escaped as well.
 func Line(s string) string { return safe(s, "") }
 
-// Text returns s with its line feeds and tabs kept. A CRLF becomes a line feed,
-// a CR elsewhere is escaped.
+// Text returns s as text of several lines: line feeds and tabs are not escaped. A CRLF
+// becomes a line feed, any other CR is escaped.
 func Text(s string) string { return safe(s, "\n\t") }
 
-// maxCluster is the octets that one character with all of its combining marks
-// may take in a Cut: the longest in any living language has about 20.
+// maxCluster is how many octets one character with its combining marks may have in the
+// result of Cut. The longest in any living language has about 20.
 const maxCluster = 64
 
-// Cut returns Line(s) cut to at most width columns of a terminal, with "…" as
-// the last of them if something was cut off. Its octets are bounded too, by 64
-// for each column.
+// Cut returns Line(s) cut to at most width columns of a terminal. The last column is "…"
+// if something was cut off. The result has at most 64 octets per column.
 func Cut(s string, width int) string {
 	s = Line(s)
-	width = min(width, 2*len(s)) // no rune is wider: keeps the products below small
+	width = min(width, 2*len(s)) // an upper bound of the columns: the products below do not overflow
 	if width <= 0 {
 		return ""
 	}
 	columns, octets := 0, 0
-	end := 0 // the octets that fit beside an ellipsis
+	end := 0 // octets that fit before an ellipsis
 	for rest, state := s, -1; rest != ""; {
 		var cluster string
 		var w int
@@ -73,7 +70,7 @@ func Cut(s string, width int) string {
 	return s
 }
 
-// safe escapes all that is not visible and not in keep.
+// safe returns s with all runes escaped that are neither visible nor in keep.
 func safe(s, keep string) string {
 	i := unsafeAt(s, keep)
 	if i < 0 {
@@ -98,7 +95,7 @@ func safe(s, keep string) string {
 			// The line feed follows.
 		default:
 			escape(&b, r)
-			r = 0 // no visible character, for a selector behind it
+			r = 0 // a variation selector after it has no visible character
 		}
 		prev = r
 		i += size
@@ -123,7 +120,7 @@ func unsafeAt(s, keep string) int {
 	return -1
 }
 
-// visible says whether r, behind prev, shows as itself.
+// visible reports whether r is a visible character when it follows prev.
 func visible(r, prev rune) bool {
 	switch {
 	case r < utf8.RuneSelf:
@@ -135,6 +132,7 @@ func visible(r, prev rune) bool {
 		!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
+// escape writes the escape of r.
 func escape(b *strings.Builder, r rune) {
 	switch {
 	case r == '\n':

@@ -80,7 +80,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// The JSON that is written reads back as the same value.
+// TestWriteJSON: the JSON is safe, and reads back as the same value.
 func TestWriteJSON(t *testing.T) {
 	for _, in := range []string{"", "plain", "a\nb\t\x1b\x7f\u009b2J", "\u202egpj\u200b\ufeff", "\U000e0041\U000f0000", "日本 ❤\ufe0f \ufe0f", `a\b"c`, "\u2028", "<&>"} {
 		var out bytes.Buffer
@@ -105,6 +105,7 @@ func TestWriteJSONFormat(t *testing.T) {
 	}
 }
 
+// TestSafeTextIsNotCopied: text that needs no escape costs no allocation.
 func TestSafeTextIsNotCopied(t *testing.T) {
 	for _, s := range []string{"plain text of some length", "Grüße 日本語 ❤\ufe0f"} {
 		if n := testing.AllocsPerRun(10, func() { Line(s); Text(s); Cut(s, 80) }); n != 0 {
@@ -140,8 +141,8 @@ func FuzzSafe(f *testing.F) {
 	})
 }
 
-// check fails if s holds anything that must never reach a terminal, by rules
-// written apart from those of the code.
+// check fails the test if s has a character that must not reach a terminal. Its rules
+// are independent of those of the code.
 func check(t *testing.T, s, keep string) {
 	t.Helper()
 	if !utf8.ValidString(s) {
@@ -152,7 +153,7 @@ func check(t *testing.T, s, keep string) {
 			continue
 		}
 		if unicode.In(r, unicode.C, unicode.Zl, unicode.Zp, unicode.Bidi_Control, unicode.Join_Control, unicode.Other_Default_Ignorable_Code_Point) {
-			t.Errorf("%q holds %U", s, r)
+			t.Errorf("%q has %U", s, r)
 		}
 	}
 }

@@ -27,7 +27,7 @@ func ExampleSet() {
 	// in either: 1:5,7,9,12:20
 }
 
-// A fetch asks for a bounded number of messages at a time.
+// A FETCH command names a bounded number of messages.
 func ExampleSet_Split() {
 	rest, err := uid.Parse("3,10:14,20")
 	for err == nil && !rest.Empty() {
@@ -41,7 +41,7 @@ func ExampleSet_Split() {
 	// 1 20
 }
 
-// A server's "1:4294967295" costs no more memory than one UID.
+// The set of all UIDs takes no more memory than the set of one.
 func ExampleSet_Ranges() {
 	all, _ := uid.Parse("7,1:4294967295")
 	for r := range all.Ranges() {

@@ -29,7 +29,7 @@ func TestKeysIn(t *testing.T) {
 			t.Errorf("%v in %s: got %v, want %v", c.keys, c.set, got, c.want)
 		}
 		for range KeysIn(m, c.set) {
-			break // an iteration may be stopped
+			break // the iterator supports an early end
 		}
 	}
 }

@@ -1,9 +1,10 @@
-// Package uid holds sets of message UIDs: 32-bit numbers, never zero, ascending
-// and unique within one UIDVALIDITY of one mailbox (RFC 9051 2.3.1.1).
+// Package uid has sets of message UIDs: 32-bit numbers, never zero, ascending and
+// unique within one UIDVALIDITY of one mailbox (RFC 9051 2.3.1.1).
 //
-// A mailbox's UIDs lie close together, so a Set keeps ranges: a million messages
-// cost some octets, a server's "1:4294967295" as well. Nothing here walks a
-// range number by number unless the caller asks for it.
+// A Set stores ranges, because the UIDs of a mailbox lie close together: a million
+// messages take a few octets, and so does a server's "1:4294967295". The time of every
+// method but All depends on the number of ranges, not of UIDs. A set does not know
+// which UIDs exist, so that "*" is not part of its syntax.
 package uid
 
 import (
@@ -24,10 +25,10 @@ type Range struct{ First, Last uint32 }
 // copied and then changed through both copies.
 type Set struct{ r []Range }
 
-// ErrSyntax is returned when a text is no UID set.
+// ErrSyntax is returned when a text is not a UID set.
 var ErrSyntax = errors.New("invalid UID set")
 
-// Of returns the set of the given UIDs, in any order. Zero is left out.
+// Of returns the set of the given UIDs, in any order. Zero is skipped.
 func Of(uids ...uint32) Set {
 	var s Set
 	for _, u := range uids {
@@ -44,11 +45,11 @@ func Above(u uint32) Set {
 	return Set{[]Range{{u + 1, math.MaxUint32}}}
 }
 
-// Add puts one UID into the set. Adding in ascending order is the fast way.
+// Add adds a UID to the set. It is fastest in ascending order.
 func (s *Set) Add(u uint32) { s.AddRange(u, u) }
 
-// AddRange puts first to last into the set, in whichever order they come
-// (RFC 9051 9, seq-range). Zero is no UID and is left out.
+// AddRange adds all UIDs from first to last, or from last to first if that is the lower
+// one (RFC 9051 9, seq-range). Zero is skipped.
 func (s *Set) AddRange(first, last uint32) {
 	if first > last {
 		first, last = last, first
@@ -62,7 +63,8 @@ func (s *Set) AddRange(first, last uint32) {
 		s.r = append(s.r, Range{first, last})
 		return
 	}
-	// i: the first range that touches or lies behind the new one; j: the first behind it.
+	// i is the first range that overlaps the new one, touches it or lies behind it. j
+	// becomes the first range behind it that does not touch it.
 	i, _ := slices.BinarySearchFunc(s.r, first, func(r Range, u uint32) int {
 		if uint64(r.Last)+1 < uint64(u) {
 			return -1
@@ -77,7 +79,7 @@ func (s *Set) AddRange(first, last uint32) {
 	s.r = slices.Replace(s.r, i, j, Range{first, last})
 }
 
-// Contains says whether u is in the set.
+// Contains reports whether u is in the set.
 func (s Set) Contains(u uint32) bool {
 	_, ok := slices.BinarySearchFunc(s.r, u, func(r Range, u uint32) int {
 		switch {
@@ -91,7 +93,7 @@ func (s Set) Contains(u uint32) bool {
 	return ok
 }
 
-// Len is the number of UIDs in the set.
+// Len returns the number of UIDs in the set.
 func (s Set) Len() int {
 	n := 0
 	for _, r := range s.r {
@@ -100,10 +102,10 @@ func (s Set) Len() int {
 	return n
 }
 
-// Empty says whether no UID is in the set.
+// Empty reports whether the set has no UID.
 func (s Set) Empty() bool { return len(s.r) == 0 }
 
-// Max is the highest UID of the set, 0 of an empty one.
+// Max returns the highest UID of the set, 0 if it is empty.
 func (s Set) Max() uint32 {
 	if s.Empty() {
 		return 0
@@ -163,11 +165,11 @@ func (s Set) Union(t Set) Set {
 	return out
 }
 
-// Split returns the first n UIDs of the set, and the others.
+// Split returns the set of the first n UIDs, and that of the others.
 func (s Set) Split(n int) (head, rest Set) {
 	for i, r := range s.r {
-		if len := int(r.Last-r.First) + 1; len <= n {
-			n -= len
+		if size := int(r.Last-r.First) + 1; size <= n {
+			n -= size
 			continue
 		}
 		head.r = append(head.r, s.r[:i]...)
@@ -181,7 +183,8 @@ func (s Set) Split(n int) (head, rest Set) {
 	return s, Set{}
 }
 
-// String is the set as RFC 9051 writes it: "5,9:12". The empty set is "".
+// String returns the set as a sequence-set of RFC 9051 9, such as "5,9:12". The empty
+// set is "".
 func (s Set) String() string {
 	var b []byte
 	for i, r := range s.r {
@@ -197,11 +200,11 @@ func (s Set) String() string {
 	return string(b)
 }
 
-// MarshalText is String, so that JSON has a set as the journal has it.
+// MarshalText returns String, the form in the journal and in JSON.
 func (s Set) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Parse reads what String writes, and any order or overlap of it. "*" is no
-// UID and an error, as is zero.
+// Parse parses the form that String returns. Ranges may be in any order and overlap. The
+// error is ErrSyntax, also for zero and "*".
 func Parse(text string) (Set, error) {
 	var s Set
 	if text == "" {
@@ -209,10 +212,10 @@ func Parse(text string) (Set, error) {
 	}
 	for part := range strings.SplitSeq(text, ",") {
 		a, b, ranged := strings.Cut(part, ":")
-		first, err := number(a)
+		first, err := parseUID(a)
 		last := first
 		if err == nil && ranged {
-			last, err = number(b)
+			last, err = parseUID(b)
 		}
 		if err != nil {
 			return Set{}, fmt.Errorf("%w: %.40q", ErrSyntax, text)
@@ -222,7 +225,8 @@ func Parse(text string) (Set, error) {
 	return s, nil
 }
 
-func number(text string) (uint32, error) {
+// parseUID parses one UID.
+func parseUID(text string) (uint32, error) {
 	n, err := strconv.ParseUint(text, 10, 32)
 	if err == nil && n == 0 {
 		err = ErrSyntax

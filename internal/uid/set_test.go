@@ -5,6 +5,7 @@ import (
 	"testing"
 )
 
+// TestString: a set has one form, in whatever order it was written.
 func TestString(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"", ""}, {"5", "5"}, {"5,6", "5:6"}, {"7:5", "5:7"}, {"9,1,5:6,2", "1:2,5:6,9"},
@@ -29,7 +30,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// The sets agree with maps of single numbers, whatever is added in whatever order.
+// TestAgainstModel compares random sets and all operations with maps of single UIDs.
 func TestAgainstModel(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	build := func() (Set, map[uint32]bool) {
@@ -89,6 +90,7 @@ func TestAgainstModel(t *testing.T) {
 	}
 }
 
+// TestWholeRangeIsCheap: the set of all UIDs costs no more than that of one.
 func TestWholeRangeIsCheap(t *testing.T) {
 	var s Set
 	s.AddRange(1, 4294967295)

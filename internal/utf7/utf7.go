@@ -1,5 +1,6 @@
-// Package utf7 converts mailbox names from and to modified UTF-7 (RFC 3501
-// 5.1.3), which IMAP4rev1 uses for mailbox names, and Maildir for directories.
+// Package utf7 converts mailbox names from and to modified UTF-7 (RFC 3501 5.1.3), which
+// IMAP4rev1 uses for mailbox names and Maildir for directories. Decoding a name and
+// encoding it again returns the same octets.
 package utf7
 
 import (
@@ -10,15 +11,15 @@ import (
 	"unicode/utf8"
 )
 
-// modified is the base64 of modified UTF-7: "," for "/", no padding. It encodes
-// UTF-16BE between "&" and "-". Printable ASCII is not encoded, but "&" is "&-".
+// modified is the base64 of modified UTF-7, with "," for "/" and without padding. It
+// encodes UTF-16BE between "&" and "-". Printable ASCII is not encoded; "&" is "&-".
 var modified = base64.NewEncoding("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,").WithPadding(base64.NoPadding)
 
 // ErrName is returned when a name is not in modified UTF-7.
 var ErrName = errors.New("name is not in modified UTF-7")
 
-// Decode decodes a name. The error is ErrName unless encoding the result gives the
-// same octets: each name has one form.
+// Decode decodes a name. The error is ErrName, also if Encode would return other octets
+// for the result: a name has only one valid form.
 func Decode(wire string) (string, error) {
 	var b strings.Builder
 	for rest := wire; rest != ""; {

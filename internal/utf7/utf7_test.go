@@ -2,6 +2,7 @@ package utf7
 
 import "testing"
 
+// TestName converts names in both directions, and refuses invalid ones.
 func TestName(t *testing.T) {
 	for name, want := range map[string]string{
 		"INBOX":             "INBOX",
