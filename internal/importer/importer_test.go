@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"archiverd/archive"
 	"archiverd/internal/commit"
 	"archiverd/internal/source"
+	"archiverd/internal/testing/world"
 	"archiverd/state"
 )
 
@@ -43,69 +43,14 @@ func importTree(t *testing.T, mailboxes int) (dir string) {
 	return dir
 }
 
-// testArchive is an archive with its state database and committer, and a hook into
-// the steps of a commit.
-type testArchive struct {
-	t         *testing.T
-	dir       string
-	committer *commit.Committer
-	step      atomic.Pointer[func(string) error]
-}
-
-// newTestArchive makes an empty archive, which is verified at the end of the test.
-func newTestArchive(t *testing.T) *testArchive {
+// importAll imports a Maildir into the account.
+func importAll(ctx context.Context, t *testing.T, w *world.World, account, dir string) (state.Run, error) {
 	t.Helper()
-	h := &testArchive{t: t, dir: filepath.Join(t.TempDir(), "archive")}
-	w, err := archive.OpenWriter(h.dir, archive.Options{Step: func(name string) error {
-		if f := h.step.Load(); f != nil {
-			return (*f)(name)
-		}
-		return nil
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, _, err := state.OpenStale(h.dir+".db", w)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.committer = commit.New(w, db, slog.New(slog.DiscardHandler))
-	t.Cleanup(func() {
-		h.committer.Close()
-		h.verify()
-		if err := errors.Join(h.committer.State.Close(), w.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-	return h
-}
-
-// verify fails the test if the archive is damaged.
-func (h *testArchive) verify() {
-	mailboxes, err := h.committer.Archive.Mailboxes("")
-	if err != nil {
-		h.t.Error(err)
-	}
-	for _, m := range mailboxes {
-		v, err := h.committer.Archive.Verify(context.Background(), m, archive.VerifyOptions{})
-		if err != nil {
-			h.t.Error(err)
-		}
-		for _, f := range v.Findings {
-			if f.Damage {
-				h.t.Errorf("damage: %s: %s", f.Path, f.What)
-			}
-		}
-	}
-}
-
-func (h *testArchive) importAll(ctx context.Context, account, dir string) (state.Run, error) {
-	h.t.Helper()
 	found, err := source.Find(context.Background(), []string{dir}, source.Options{})
 	if err != nil {
-		h.t.Fatal(err)
+		t.Fatal(err)
 	}
-	j := &Job{Account: account, Archive: h.committer.Archive.Archive, Committer: h.committer}
+	j := &Job{Account: account, Archive: w.Committer.Archive.Archive, Committer: w.Committer}
 	return j.Run(ctx, []string{dir}, found)
 }
 
@@ -116,7 +61,7 @@ func TestImportStepFails(t *testing.T) {
 	dir := importTree(t, mailboxes)
 	for _, step := range []string{archive.StepData, archive.StepNames, archive.StepDirs, archive.StepAppend, archive.StepJournal} {
 		t.Run(step, func(t *testing.T) {
-			h := newTestArchive(t)
+			w := world.New(t)
 			broken := errors.New("broken on purpose")
 			var failed atomic.Bool
 			fail := func(name string) error {
@@ -125,8 +70,8 @@ func TestImportStepFails(t *testing.T) {
 				}
 				return nil
 			}
-			h.step.Store(&fail)
-			run, err := h.importAll(t.Context(), "old", dir)
+			w.OnStep(fail)
+			run, err := importAll(t.Context(), t, w, "old", dir)
 			if err != nil || run.OK() {
 				t.Errorf("an import whose commit fails: %v, %+v", err, run.Sum)
 			}
@@ -135,11 +80,11 @@ func TestImportStepFails(t *testing.T) {
 					t.Errorf("%+v", l)
 				}
 			}
-			run, err = h.importAll(t.Context(), "old", dir)
+			run, err = importAll(t.Context(), t, w, "old", dir)
 			if err != nil || !run.OK() || run.Sum.Archived != 2*mailboxes {
 				t.Errorf("the next import: %v, %+v", err, run)
 			}
-			run, err = h.importAll(t.Context(), "old", dir)
+			run, err = importAll(t.Context(), t, w, "old", dir)
 			if err != nil || !run.OK() || run.Sum.Archived != 2*mailboxes || run.Sum.Added != 0 || len(run.Mailboxes) != mailboxes+1 {
 				t.Errorf("the last import: %v, %+v", err, run)
 			}
@@ -150,13 +95,13 @@ func TestImportStepFails(t *testing.T) {
 // TestImportInterrupted: an import whose context is done adds nothing, and the next one
 // adds everything.
 func TestImportInterrupted(t *testing.T) {
-	dir, h := importTree(t, 3), newTestArchive(t)
+	dir, w := importTree(t, 3), world.New(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if run, err := h.importAll(ctx, "old", dir); !errors.Is(err, commit.ErrInterrupted) || run.OK() || run.Sum.Added != 0 {
+	if run, err := importAll(ctx, t, w, "old", dir); !errors.Is(err, commit.ErrInterrupted) || run.OK() || run.Sum.Added != 0 {
 		t.Errorf("%v, %+v", err, run.Sum)
 	}
-	if run, err := h.importAll(t.Context(), "old", dir); err != nil || run.Sum.Added != 6 {
+	if run, err := importAll(t.Context(), t, w, "old", dir); err != nil || run.Sum.Added != 6 {
 		t.Errorf("%v, %+v", err, run.Sum)
 	}
 }
@@ -164,15 +109,15 @@ func TestImportInterrupted(t *testing.T) {
 // TestRunIsNotStored: a run that can't be stored has an error, because status shows
 // the run before it.
 func TestRunIsNotStored(t *testing.T) {
-	h := newTestArchive(t)
+	w := world.New(t)
 	breakState := func() { // and no new one can be made
-		path := h.dir + ".db"
-		if err := errors.Join(h.committer.State.Close(), os.Remove(path), os.MkdirAll(filepath.Join(path, "in the way"), 0o700)); err != nil {
+		path := w.Dir + ".db"
+		if err := errors.Join(w.Committer.State.Close(), os.Remove(path), os.MkdirAll(filepath.Join(path, "in the way"), 0o700)); err != nil {
 			t.Error(err)
 		}
 	}
 	calls := 0
-	j := &Job{Account: "old", Archive: h.committer.Archive.Archive, Committer: h.committer, Now: func() time.Time {
+	j := &Job{Account: "old", Archive: w.Committer.Archive.Archive, Committer: w.Committer, Now: func() time.Time {
 		if calls++; calls == 2 { // when it has ended
 			breakState()
 		}
