@@ -201,7 +201,7 @@ func TestSingle(t *testing.T) {
 	typed := []byte("hunter2")
 	a.SetPassword(typed)
 	clear(typed)
-	for range 2 { // wiping what Password returned must not wipe the account's
+	for range 2 { // to wipe what Password returned must not wipe the account's password
 		secret, err := a.Password(t.Context())
 		if err != nil || string(secret.Bytes()) != "hunter2" {
 			t.Fatalf("%q, %v", secret.Bytes(), err)

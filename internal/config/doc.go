@@ -5,21 +5,22 @@
 // (ports, paths, schedules) and validates the whole. It reports all faults at once,
 // as *Faults, each with file, line and key. config.example.yaml documents every key.
 //
-// Paths in the file are relative to the file's folder, those of a run without a file
-// to the working directory. Nothing is expanded: no $, and a leading ~ is refused with
-// the path to write in its place, because a daemon's home is seldom its user's.
-// Sizes are octets, plainly or with a unit: kB, MB, GB are powers of 1000, KiB, MiB,
-// GiB powers of 1024.
+// Paths in the file are relative to the file's directory, those of a run without a file
+// to the working directory. Nothing is expanded. A leading ~ is refused, because the
+// home of a daemon is seldom that of its user; the error has the path to write instead.
+// Sizes are octets, or have a unit: kB, MB and GB are powers of 1000, KiB, MiB and GiB
+// powers of 1024.
 //
-// Guarantees: a *Config that Load, Parse or Single return is valid, so users of it check
-// nothing again. A password is a Secret, which prints as *** whatever prints it, and is
-// read from its source only when Account.Password is called. Files with passwords that
-// group or others can read are refused. A password never goes over a connection in the
-// clear unless the file says so beside the account. Text of the file is quoted in
-// errors, so it cannot write to a terminal.
+// Guarantees:
 //
-// What it does not do: it opens no archive and no connection, and finds no file (the
-// caller says which). A password file that is missing is no fault of Load but of
-// CheckSecrets and of the account's own run, so that one account's lost secret stops
-// no other account.
+//   - A *Config that Load, Parse or Single return is valid; its users check nothing again.
+//   - A password is a Secret, which is printed as ***. It is read from its source only when
+//     Account.Password is called.
+//   - Files with passwords that group or others can read are refused.
+//   - A connection without encryption is refused unless the account allows it.
+//   - Text of the file is quoted in errors, so that it can't write to a terminal.
+//
+// The package opens no archive and no connection, and does not search for the file. Load
+// accepts a password file that is missing: CheckSecrets and the account's run report it,
+// so that the other accounts still run.
 package config

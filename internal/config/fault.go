@@ -9,7 +9,7 @@ import (
 	"unicode"
 )
 
-// Fault is one thing wrong with a configuration.
+// Fault is one fault of a configuration.
 type Fault struct {
 	File string // as typed by the user, "" without a file
 	Line int    // from 1, 0 without a file
@@ -108,8 +108,8 @@ func printable(s string) string {
 	return s
 }
 
-// nearest returns the known word that is most like the given one, or "" if none is
-// similar.
+// nearest returns the known word with the smallest edit distance to the given one, or ""
+// if none is similar.
 func nearest(word string, known []string) string {
 	best, limit := "", max(1, (len(word)+1)/3)
 	for _, k := range known {

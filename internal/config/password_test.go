@@ -118,7 +118,8 @@ func TestPasswordFaults(t *testing.T) {
 	}
 }
 
-// TestPasswordCommandIsBoundByContext ends a command that never would.
+// TestPasswordCommandIsBoundByContext: a command that does not end is killed with its
+// context.
 func TestPasswordCommandIsBoundByContext(t *testing.T) {
 	a := Account{Name: "work", PasswordCommand: []string{"sh", "-c", "trap '' TERM; echo hunter2; sleep 300; sleep 300"}}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// withProfile is the first account of a configuration with these lines.
+// withProfile returns the first account of a configuration with these lines.
 func withProfile(t *testing.T, lines string) (*Account, error) {
 	t.Helper()
 	c, err := Parse("/etc/archiverd/config.yaml", []byte("archive: {path: mail}\naccounts:\n  - name: home\n    username: me@example.com\n    password_env: PW\n"+lines))
@@ -18,8 +18,8 @@ func withProfile(t *testing.T, lines string) (*Account, error) {
 	return &c.Accounts[0], nil
 }
 
-// A profile is all that an account needs beside its name and login, and leaves
-// nothing out of the archive.
+// TestProfiles: an account needs only a profile, its name and its login, and no profile
+// excludes a mailbox.
 func TestProfiles(t *testing.T) {
 	docs, err := os.ReadFile("../../docs/providers.md")
 	if err != nil {
@@ -46,7 +46,7 @@ func TestProfiles(t *testing.T) {
 	}
 }
 
-// Whatever the file says of a key goes before the profile, in any order.
+// TestKeysGoBeforeTheProfile: a key in the file overrides the profile, in any order.
 func TestKeysGoBeforeTheProfile(t *testing.T) {
 	keys := "    server: localhost:1143\n    tls: starttls\n    connections: 7\n    daily_limit: 0\n    rate: 1MB\n    auth: login\n    mailboxes: {exclude: [Spam]}\n"
 	want, err := withProfile(t, keys)

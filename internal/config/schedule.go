@@ -29,7 +29,7 @@ func checkSchedule(spec string) error {
 			return fmt.Errorf("%q is too often: a run would begin while the last one still asks the server; write '@every 1m' or longer", spec)
 		}
 	case *cron.SpecSchedule:
-		// cron reads a field of commas as empty, and would search minute by minute for years.
+		// cron parses a field of commas as empty; Next would then try every minute of years.
 		if s.Minute == 0 || s.Hour == 0 || s.Dom == 0 || s.Month == 0 || s.Dow == 0 {
 			return fmt.Errorf("%q has an empty field; %s", spec, example)
 		}

@@ -17,8 +17,8 @@ import (
 
 const password = "hunter2-püß"
 
-// TestSecretNeverPrints prints a secret, and what holds one, in every way there is, and
-// looks for it in plain, quoted, hexadecimal, decimal and base64.
+// TestSecretNeverPrints prints a secret, and structs with one, in every way that Go has.
+// The output must not have it in plain, quoted, hexadecimal, decimal or base64 form.
 func TestSecretNeverPrints(t *testing.T) {
 	secret := newSecret([]byte(password))
 	a := defaultAccount()
@@ -77,7 +77,7 @@ func TestSecretHasNoExportedField(t *testing.T) {
 			t.Errorf("fmt would print the octets of a %s inside another struct", f.Type)
 		}
 	}
-	// An exported method that returns the secret otherwise than Bytes would be a second way out.
+	// No exported method but Bytes may return the secret.
 	for i := range typ.NumMethod() {
 		m := reflect.ValueOf(newSecret([]byte(password))).Method(i)
 		name := typ.Method(i).Name

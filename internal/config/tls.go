@@ -16,11 +16,11 @@ import (
 
 // TLSConfig returns the TLS configuration for the account's server, nil for tls: none.
 //
-// With a fingerprint, the server's own certificate must have that SHA-256, and nothing
-// else is checked: neither its signature nor its name and dates. Otherwise it
-// must be valid for the host and signed by an authority of the CA file, or of the system's
-// when there is none. Either failure is a *tls.CertificateVerificationError; that of a
-// fingerprint shows the server's.
+// With a fingerprint, the server's own certificate must have that SHA-256; signature, name
+// and dates are not checked. Without one, the certificate must be valid for the host and
+// signed by an authority of the CA file, or of the system if there is no CA file. A
+// certificate that is refused is a *tls.CertificateVerificationError; with a fingerprint,
+// its text has that of the server.
 func (a *Account) TLSConfig() (*tls.Config, error) {
 	if a.TLS == TLSNone {
 		return nil, nil
@@ -39,7 +39,7 @@ func (a *Account) TLSConfig() (*tls.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("account %s: tls_fingerprint %w", printable(a.Name), err)
 		}
-		// VerifyConnection takes the place of the chain, on resumed connections too.
+		// VerifyConnection replaces the check of the chain, also on resumed connections.
 		c.InsecureSkipVerify = true
 		c.VerifyConnection = func(s tls.ConnectionState) error { return checkPin(pin, s.PeerCertificates) }
 		return c, nil
