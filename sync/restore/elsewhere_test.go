@@ -76,7 +76,7 @@ func TestRestoreLeftOut(t *testing.T) {
 	user := s.User(t, "alice")
 	user.Dial(t).Load([]dovecot.Mailbox{{Name: "Box", Msgs: letters(5)}})
 	for _, what := range []string{"BODY.PEEK[HEADER]", "RFC822.SIZE"} {
-		for _, often := range []int32{looks - 1, 1000} {
+		for _, often := range []int32{maxListings - 1, 1000} {
 			var left atomic.Int32
 			left.Store(often)
 			m := &meddler{client: func(line []byte) []byte {
@@ -90,7 +90,7 @@ func TestRestoreLeftOut(t *testing.T) {
 			if left.Load() == often {
 				t.Fatalf("%s was not asked for", what)
 			}
-			if always := often > looks; out.Sum.Appended != 0 || out.OK() == always || always != strings.Contains(out.Sum.Error, "leaves messages out") {
+			if always := often > maxListings; out.Sum.Appended != 0 || out.OK() == always || always != strings.Contains(out.Sum.Error, "leaves messages out") {
 				t.Errorf("%s, %d times:\n%s", what, often, showRestored(out))
 			}
 		}
@@ -124,7 +124,7 @@ func TestRestoreCheckedTwice(t *testing.T) {
 	meddle(t, s.PlainAddr, m)
 	out := restored(t, h.restoreOf(plain(world.Login("", user.Name, user.Password, nil), m.Addr)))
 	if out.OK() || out.Sum.Appended != 4 || out.Sum.Unsent != 1 || out.Sum.Changed != 4 || len(out.Mailboxes[0].Problems) != 5 || metas.Load() < 2 {
-		t.Errorf("%d looks\n%s", metas.Load(), showRestored(out))
+		t.Errorf("%d listings\n%s", metas.Load(), showRestored(out))
 	}
 	if got := witness.Read("Box"); len(got) != 4 {
 		t.Errorf("the server has %d messages, want 4", len(got))

@@ -16,101 +16,138 @@ import (
 	"archiverd/internal/wire"
 )
 
-// fate is what became of an item.
-type fate byte
+// mailboxRestore is one mailbox on its way from the archive to the server. It
+// belongs to the goroutine of one connection at a time.
+type mailboxRestore struct {
+	source *Source
+	dest   Destination
+	err    error // why it can't be restored; nil: none yet
 
-const (
-	pending  fate = iota
-	unsure        // sent, and no answer came
-	present       // was at the server already
-	appended      // the server has said OK to it, or was found to have it once it was sent
-	refused       // by the server, or not fit to be sent
-)
-
-// work is the state of a mailbox in a Run: what survives a lost connection.
-type work struct {
-	items  []Item
-	loaded bool
-	fates  []fate
-	uids   []uint32 // of the server; 0: not known
-	forms  int      // items that the server holds in another form
-	traits map[int]fingerprint.Traits
-
-	selected wire.Selected
-	looked   bool   // items have been matched with what was there
-	next     uint32 // UIDNEXT before the first was appended
-	newest   uint32 // UID that the server has given last
-	alone    int    // so many are appended one by one: one of them kills the connection
-	deaths   map[int]int
-	reduced  map[int]bool    // appended without their keywords, flags or date
-	bare     map[string]bool // keywords that this mailbox can't keep
-	told     bool            // the ledger is written
+	plan   PlannedMailbox
+	result MailboxResult
+	messages
 }
 
-// load reads what is to be restored to the mailbox.
-func (b *restoreBox) load() error {
-	if b.loaded {
+func newMailboxRestore(source *Source) *mailboxRestore {
+	return &mailboxRestore{
+		source: source,
+		plan:   PlannedMailbox{Account: source.Account, From: source.Name.Mailbox},
+		result: MailboxResult{Account: source.Account, From: source.Name.Mailbox},
+	}
+}
+
+// status is how far an item is.
+type status byte
+
+const (
+	pending  status = iota
+	unsure          // sent, and no answer has arrived
+	present         // at the server already
+	appended        // the server has confirmed it, or has it after it was sent
+	refused         // by the server, or not fit to be sent
+)
+
+// messages are what is known of a mailbox's items during a Plan or a Run. It
+// outlives a lost connection. Slices have one entry for each item, maps one for
+// each item, by its index, to which they apply.
+type messages struct {
+	items  []Item
+	loaded bool
+	status []status
+	uids   []uint32 // at the server; 0: not known
+	traits map[int]fingerprint.Traits
+
+	selected    wire.Selected
+	matched     bool   // the items have been compared with what was there
+	altered     int    // items that the server has in another form
+	firstUID    uint32 // UIDNEXT before the first message was appended
+	lastUID     uint32 // the last that the server has reported for an appended message
+	oneByOne    int    // so many messages are sent singly: one of them loses the connection
+	lost        map[int]int
+	reduced     map[int]bool    // appended by a fallback
+	unkeptFlags map[string]bool // keywords that the mailbox can't keep
+	isReported  bool
+}
+
+// load reads the items, unless they are loaded.
+func (m *mailboxRestore) load() error {
+	if m.loaded {
 		return nil
 	}
-	items, err := b.src.Load()
+	items, err := m.source.Load()
 	if err != nil {
 		return err
 	}
-	b.items, b.loaded = items, true
-	b.fates, b.uids = make([]fate, len(items)), make([]uint32, len(items))
-	b.traits, b.deaths, b.reduced, b.bare = map[int]fingerprint.Traits{}, map[int]int{}, map[int]bool{}, map[string]bool{}
+	m.items, m.loaded = items, true
+	m.status, m.uids = make([]status, len(items)), make([]uint32, len(items))
+	m.traits, m.lost, m.reduced, m.unkeptFlags = map[int]fingerprint.Traits{}, map[int]int{}, map[int]bool{}, map[string]bool{}
 	return nil
 }
 
-// load is the box's, for the progress as well.
-func (s *restoring) load(b *restoreBox) error {
-	if b.loaded {
+// load loads the items of a mailbox and adds them to the progress.
+func (r *run) load(m *mailboxRestore) error {
+	if m.loaded {
 		return nil
 	}
-	err := b.load()
-	s.r.meter.Change(func(m *progress.Progress) { m.Messages += len(b.items) })
+	err := m.load()
+	r.job.meter.Change(func(p *progress.Progress) { p.Messages += len(m.items) })
 	return err
 }
 
-// plan finds out what there is to do in a mailbox.
-func (s *restoring) plan(ctx context.Context, w *session.Session, b *restoreBox) error {
-	err := b.keepError(ctx, w, s.planBox(ctx, w.Conn(), b))
-	if err == nil {
-		b.work = work{} // it is read again by Run: not all mailboxes are held at once
-	}
-	return err
-}
-
-func (s *restoring) planBox(ctx context.Context, c *wire.Conn, b *restoreBox) error {
-	if err := s.load(b); err != nil {
+// keepError stores an error that concerns the mailbox alone in m, and returns any
+// other, or that of ctx. After an error that is no refusal of the server the
+// connection can't be used any more.
+func (m *mailboxRestore) keepError(ctx context.Context, s *session.Session, err error) error {
+	if err == nil || ctx.Err() != nil || !session.IsMailboxError(err) {
 		return err
 	}
-	p := PlannedMailbox{Account: b.plan.Account, From: b.plan.From, To: b.plan.To, Selected: len(b.items)}
-	if p.Create = !b.dest.Selectable(); !p.Create {
-		examined, err := c.Examine(ctx, b.dest.Wire, false)
+	if c := wire.Classify(err); c == wire.ClassUnknown || c == wire.ClassProtocol {
+		s.Drop()
+	}
+	m.err = err
+	return nil
+}
+
+// planMailbox finds out what there is to do in a mailbox. The error is the
+// connection's, or ends the run.
+func (r *run) planMailbox(ctx context.Context, s *session.Session, m *mailboxRestore) error {
+	err := m.keepError(ctx, s, r.plan(ctx, s.Conn(), m))
+	if err == nil {
+		m.messages = messages{} // Run loads them again: not all mailboxes are in memory at once
+	}
+	return err
+}
+
+func (r *run) plan(ctx context.Context, c *wire.Conn, m *mailboxRestore) error {
+	if err := r.load(m); err != nil {
+		return err
+	}
+	p := PlannedMailbox{Account: m.plan.Account, From: m.plan.From, To: m.plan.To, Selected: len(m.items)}
+	if p.Create = !m.dest.Selectable(); !p.Create {
+		examined, err := c.Examine(ctx, m.dest.Wire, false)
 		if err != nil {
 			return err
 		}
-		b.selected = wire.Selected{Examined: examined}
-		if err := s.find(ctx, c, b); err != nil {
+		m.selected = wire.Selected{Examined: examined}
+		if err := r.match(ctx, c, m); err != nil {
 			return err
 		}
 	}
-	for i, it := range b.items {
+	for i, it := range m.items {
 		switch {
-		case b.fates[i] == present:
+		case m.status[i] == present:
 			p.Present++
-		case s.limit > 0 && it.Size > s.limit:
+		case r.appendLimit > 0 && it.Size > r.appendLimit:
 			p.TooBig++
 		default:
 			p.Missing++
 			p.Octets += it.Size
 		}
 	}
-	p.Altered = b.forms
-	if s.r.FlagsOnly {
+	p.Altered = m.altered
+	if r.job.FlagsOnly {
 		p.Create, p.Octets = false, 0
-		differ, err := s.differing(ctx, c, b)
+		differ, err := r.differingFlags(ctx, c, m)
 		if err != nil {
 			return err
 		}
@@ -118,229 +155,240 @@ func (s *restoring) planBox(ctx context.Context, c *wire.Conn, b *restoreBox) er
 			p.Flags += len(list)
 		}
 	}
-	s.r.meter.Change(func(m *progress.Progress) { m.Received += len(b.items) })
-	b.plan = p
+	r.done(len(m.items))
+	m.plan = p
 	return nil
 }
 
-// restore does a mailbox. An error is the connection's: then it is called again
-// and goes on where it was.
-func (s *restoring) restore(ctx context.Context, w *session.Session, b *restoreBox) error {
-	s.r.meter.Change(func(m *progress.Progress) { m.Stage = "appending" })
-	err := b.keepError(ctx, w, s.restoreBox(ctx, w, b))
+// restoreMailbox restores a mailbox. The error is the connection's: the next call
+// goes on where this one ended. Or it ends the run.
+func (r *run) restoreMailbox(ctx context.Context, s *session.Session, m *mailboxRestore) error {
+	r.job.meter.Change(func(p *progress.Progress) { p.Stage = "appending" })
+	err := m.keepError(ctx, s, r.restore(ctx, s, m))
 	if err == nil && ctx.Err() == nil {
-		b.tally(s.r.FlagsOnly)
+		m.report(r.job.FlagsOnly)
 	}
 	return err
 }
 
-func (s *restoring) restoreBox(ctx context.Context, w *session.Session, b *restoreBox) error {
-	if err := s.load(b); err != nil {
+func (r *run) restore(ctx context.Context, s *session.Session, m *mailboxRestore) error {
+	if err := r.load(m); err != nil {
 		return err
 	}
-	if s.r.FlagsOnly && !b.dest.Selectable() {
-		return nil // none of them is there
+	if r.job.FlagsOnly && !m.dest.Selectable() {
+		return nil // no message is there
 	}
-	if err := s.open(ctx, w.Conn(), b); err != nil {
+	if err := r.open(ctx, s.Conn(), m); err != nil {
 		return err
 	}
-	before := b.left()
-	if err := s.find(ctx, w.Conn(), b); err != nil {
+	before := m.unsent()
+	if err := r.match(ctx, s.Conn(), m); err != nil {
 		return err
 	}
-	if n := before - b.left(); n > 0 {
-		s.done(n)
-		w.ResetBackoff() // something came of the connection before
+	if n := before - m.unsent(); n > 0 {
+		r.done(n)
+		s.ResetBackoff() // the connection before has achieved something
 	}
-	if s.r.FlagsOnly {
-		return s.setFlags(ctx, w.Conn(), b)
+	if r.job.FlagsOnly {
+		return r.setFlags(ctx, s.Conn(), m)
 	}
-	if err := s.append(ctx, w, b); err != nil {
+	if err := r.append(ctx, s, m); err != nil {
 		return err
 	}
-	return s.check(ctx, w.Conn(), b)
+	return r.readBack(ctx, s.Conn(), m)
 }
 
-// done moves the progress on by n messages.
-func (s *restoring) done(n int) {
-	s.r.meter.Change(func(m *progress.Progress) { m.Received += n })
+// done adds n messages to the progress.
+func (r *run) done(n int) {
+	r.job.meter.Change(func(p *progress.Progress) { p.Received += n })
 }
 
-func (b *restoreBox) count(f fate) int {
+// count returns how many items have a status.
+func (m *mailboxRestore) count(s status) int {
 	n := 0
-	for _, g := range b.fates {
-		if g == f {
+	for _, other := range m.status {
+		if other == s {
 			n++
 		}
 	}
 	return n
 }
 
-// left is how many have yet to be at the server, as far as is known.
-func (b *restoreBox) left() int { return b.count(pending) + b.count(unsure) }
+// unsent returns how many items are not known to be at the server, and may still be sent.
+func (m *mailboxRestore) unsent() int { return m.count(pending) + m.count(unsure) }
 
-// open opens the mailbox for writing, made if the server does not have it.
-func (s *restoring) open(ctx context.Context, c *wire.Conn, b *restoreBox) error {
+// open opens the mailbox for writing. It creates the mailbox if the server does
+// not have it.
+func (r *run) open(ctx context.Context, c *wire.Conn, m *mailboxRestore) error {
 	var refusal error
-	if !b.dest.Selectable() && !b.looked {
-		if refusal = c.Create(ctx, b.dest.Wire); refusal != nil && !session.IsMailboxError(refusal) {
+	if !m.dest.Selectable() && !m.matched {
+		if refusal = c.Create(ctx, m.dest.Wire); refusal != nil && !session.IsMailboxError(refusal) {
 			return refusal
 		}
 		if refusal == nil {
-			b.done.Created = true
-			// Many programs show subscribed mailboxes only. A server that can't
-			// subscribe has the mailbox all the same.
-			if err := c.Subscribe(ctx, b.dest.Wire); err != nil && !session.IsMailboxError(err) {
+			m.result.Created = true
+			// Many programs show subscribed mailboxes only. The mailbox is of use
+			// also where the server can't subscribe to it.
+			if err := c.Subscribe(ctx, m.dest.Wire); err != nil && !session.IsMailboxError(err) {
 				return err
 			}
 		}
 	}
-	sel, err := c.Select(ctx, b.dest.Wire)
+	selected, err := c.Select(ctx, m.dest.Wire)
 	switch {
 	case err != nil && refusal != nil:
-		return refusal // it may have been there, or been made with one below it; but it was not
+		return refusal // CREATE may fail because the mailbox is there: SELECT says that it is not
 	case err != nil:
 		return err
-	case sel.ReadOnly:
-		return fmt.Errorf("mailbox %s: the server lets this account only read it", b.dest.Name)
+	case selected.ReadOnly:
+		return fmt.Errorf("mailbox %s: the server lets this account only read it", m.dest.Name)
 	}
-	if b.looked && sel.UIDValidity != b.selected.UIDValidity { // what was known of it is void
-		for i, f := range b.fates {
-			if f != refused {
-				b.fates[i] = pending
-			}
-			b.uids[i] = 0
-		}
-		b.looked, b.forms, b.newest = false, 0, 0
+	if m.matched && selected.UIDValidity != m.selected.UIDValidity {
+		m.forgetMatches()
 	}
-	b.selected = sel
+	m.selected = selected
 	return nil
 }
 
-// find matches the items with what is at the server: at first all with all, then
-// those whose fate or UID is not known with what has come since. A server may still
-// be storing what it got on a connection that is gone: ours, or that of a restore
-// which was killed just now, if the newest message there is one that it would have
-// appended. Then it gets a moment, and is looked at again.
-func (s *restoring) find(ctx context.Context, c *wire.Conn, b *restoreBox) error {
-	first := !b.looked
-	newest, err := s.look(ctx, c, b)
+// forgetMatches forgets what is known of the items at the server: its UIDs are others now.
+func (m *mailboxRestore) forgetMatches() {
+	for i, s := range m.status {
+		if s != refused {
+			m.status[i] = pending
+		}
+		m.uids[i] = 0
+	}
+	m.matched, m.altered, m.lastUID = false, 0, 0
+}
+
+// match finds the items that are at the server: the first time it compares all
+// items with all messages, then the items whose status or UID is not known with
+// the messages that have arrived since.
+//
+// A server may still be storing what a lost connection has sent: this run's, or
+// that of a run that was killed just now, if the newest message is one that it
+// would have appended. Then match waits a moment and compares again.
+func (r *run) match(ctx context.Context, c *wire.Conn, m *mailboxRestore) error {
+	first := !m.matched
+	newest, err := r.listMessages(ctx, c, m)
 	if err != nil {
 		return err
 	}
-	moment := 2 * s.r.Account.Retry.WithDefaults().FirstWait
-	if b.count(unsure) == 0 {
-		if !first || b.count(pending) == 0 || newest == 0 || !slices.Contains(b.uids, newest) {
+	moment := 2 * r.job.Account.Retry.WithDefaults().FirstWait
+	if m.count(unsure) == 0 {
+		if !first || m.count(pending) == 0 || newest == 0 || !slices.Contains(m.uids, newest) {
 			return nil
 		}
-		moment = time.Until(s.began.Add(moment))
+		moment = time.Until(r.started.Add(moment))
 	}
 	if moment > 0 {
-		wait := session.Sleep
-		if s.r.sleep != nil {
-			wait = s.r.sleep
+		sleep := session.Sleep
+		if r.job.sleep != nil {
+			sleep = r.job.sleep
 		}
-		if err := wait(ctx, moment); err != nil {
+		if err := sleep(ctx, moment); err != nil {
 			return err
 		}
 		if err := c.Noop(ctx); err != nil {
 			return err
 		}
-		if _, err := s.look(ctx, c, b); err != nil {
+		if _, err := r.listMessages(ctx, c, m); err != nil {
 			return err
 		}
 	}
-	for i, f := range b.fates {
-		if f == unsure {
-			b.fates[i] = pending
+	for i, s := range m.status {
+		if s == unsure {
+			m.status[i] = pending
 		}
 	}
 	return nil
 }
 
-// looks is how often a mailbox is looked at before a server that leaves messages
-// out is believed to do so always.
-const looks = 3
+// maxListings is how often a mailbox is listed before a server that leaves
+// messages out of its replies is believed to do so always.
+const maxListings = 3
 
-// look asks the server what the mailbox has, and compares. It returns the UID of
-// the newest message.
-func (s *restoring) look(ctx context.Context, c *wire.Conn, b *restoreBox) (newest uint32, err error) {
-	for range looks {
+// listMessages asks the server for the messages of the mailbox and compares the
+// items with them. It returns the UID of the newest message, 0 for an empty mailbox.
+func (r *run) listMessages(ctx context.Context, c *wire.Conn, m *mailboxRestore) (newest uint32, err error) {
+	for range maxListings {
 		var set uid.Set
 		if set, err = c.Search(ctx); err != nil {
 			return 0, err
 		}
-		if err = s.compare(ctx, c, b, set); !errors.Is(err, errLeftOut) { // what was left out may be gone by now
+		if err = r.matchMessages(ctx, c, m, set); !errors.Is(err, errLeftOut) { // what was left out may have been expunged
 			return set.Max(), err
 		}
 	}
-	return 0, fmt.Errorf("mailbox %s: %w: nothing is appended to it", b.dest.Name, err)
+	return 0, fmt.Errorf("mailbox %s: %w: nothing is appended to it", m.dest.Name, err)
 }
 
-func (s *restoring) compare(ctx context.Context, c *wire.Conn, b *restoreBox, set uid.Set) error {
-	m := &matcher{c: c, open: s.r.Open}
-	var index []int
+// matchMessages compares the items with the messages that the mailbox has.
+func (r *run) matchMessages(ctx context.Context, c *wire.Conn, m *mailboxRestore, all uid.Set) error {
+	mt := &matcher{c: c, open: r.job.Open}
+	var index []int // of each item of mt
 	var known uid.Set
-	for i, it := range b.items {
+	for i, it := range m.items {
 		switch {
-		case b.uids[i] != 0:
-			known.Add(b.uids[i])
-		case b.fates[i] != refused:
-			index, m.items = append(index, i), append(m.items, it)
+		case m.uids[i] != 0:
+			known.Add(m.uids[i])
+		case m.status[i] != refused:
+			index, mt.items = append(index, i), append(mt.items, it)
 		}
 	}
-	seen := set
-	if b.looked {
-		var since uid.Set
-		since.AddRange(b.next, 1<<32-1)
-		set = set.Intersect(since)
+	set := all
+	if m.matched {
+		set = set.Intersect(uid.Above(m.firstUID - 1))
 	}
-	// What was sent, and has come since, is known by its fields as well: a server
-	// that rewrites messages must not make us send one again. What was not sent is
-	// not: it may be like a message that came from elsewhere.
-	fields := func(k int) bool { f := b.fates[index[k]]; return s.r.MatchFields || f == unsure || f == appended }
-	if err := m.match(ctx, set.Subtract(known), fields); err != nil {
+	// A message that was sent and has arrived since is recognised by its fields as
+	// well: a server that rewrites messages must not make us send it again. One that
+	// was not sent is not: it may be like a message that came from elsewhere.
+	byFields := func(k int) bool {
+		s := m.status[index[k]]
+		return r.job.MatchFields || s == unsure || s == appended
+	}
+	if err := mt.match(ctx, set.Subtract(known), byFields); err != nil {
 		return err
 	}
-	for k, f := range m.found {
-		i := index[k]
+	for k, f := range mt.found {
 		if f.uid == 0 {
 			continue
 		}
-		b.uids[i] = f.uid
-		switch b.fates[i] {
+		i := index[k]
+		m.uids[i] = f.uid
+		switch m.status[i] {
 		case pending:
-			b.fates[i] = present
-			if f.how != equal {
-				b.forms++
+			m.status[i] = present
+			if f.kind != exact {
+				m.altered++
 			}
 		case unsure:
-			b.fates[i] = appended
+			m.status[i] = appended
 		}
 	}
-	if !b.looked {
-		b.next, b.looked = max(b.selected.UIDNext, min(seen.Max(), 1<<32-2)+1), true
+	if !m.matched {
+		m.firstUID, m.matched = max(m.selected.UIDNext, min(all.Max(), 1<<32-2)+1), true
 	}
 	return nil
 }
 
-// tally writes the mailbox's ledger, and lets go of its items.
-func (b *restoreBox) tally(flagsOnly bool) {
-	d := &b.done
-	if b.told {
+// report writes the mailbox's result, once, and frees its items.
+func (m *mailboxRestore) report(flagsOnly bool) {
+	if m.isReported {
 		return
 	}
-	if err := b.load(); err != nil && b.err == nil {
-		b.err = err
+	if err := m.load(); err != nil && m.err == nil {
+		m.err = err
 	}
-	d.Selected, d.Error, b.told = len(b.items), text(b.err), true
-	d.Present, d.Appended, d.Refused, d.Unsent = b.count(present), b.count(appended), b.count(refused), b.left()
-	d.Altered = b.forms
-	if flagsOnly && d.Error == "" {
-		d.NotFound, d.Unsent = d.Unsent, 0
+	res := &m.result
+	res.Selected, res.Error = len(m.items), text(m.err)
+	res.Present, res.Appended, res.Refused, res.Unsent = m.count(present), m.count(appended), m.count(refused), m.unsent()
+	res.Altered = m.altered
+	if flagsOnly && res.Error == "" {
+		res.NotFound, res.Unsent = res.Unsent, 0
 	}
-	if len(b.bare) > 0 {
-		d.Notices = append(d.Notices, "the server can't keep these keywords: "+strings.Join(slices.Sorted(maps.Keys(b.bare)), " "))
+	if len(m.unkeptFlags) > 0 {
+		res.Notices = append(res.Notices, "the server can't keep these keywords: "+strings.Join(slices.Sorted(maps.Keys(m.unkeptFlags)), " "))
 	}
-	b.work = work{told: true}
+	m.messages = messages{isReported: true}
 }

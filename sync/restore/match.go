@@ -17,64 +17,66 @@ import (
 	"archiverd/internal/wire"
 )
 
-// likeness is how a message of the archive was found at a server.
-type likeness byte
+// matchKind is how an item was recognised in a message of the server.
+type matchKind byte
 
 const (
-	absent  likeness = iota // it was not
-	equal                   // by its size and its whole header
-	altered                 // all octets are equal but for line ends, NULs and 8-bit headers, which servers change
-	similar                 // by Message-ID, Date, From and Subject
+	none      matchKind = iota
+	exact               // by its size and its whole header
+	canonical           // by its octets, except line ends, NULs and 8-bit octets of the header, which servers change
+	fields              // by Message-ID, Date, From and Subject
 )
 
 // found is where an item is at the server.
 type found struct {
-	uid uint32 // 0: nowhere
-	how likeness
+	uid  uint32 // 0: nowhere
+	kind matchKind
 }
 
-// matcher finds out which of some items the mailbox that is open on c has. An
-// item is matched to one message and a message to one item: what the archive has
-// twice, the server must have twice.
+// matcher finds out which of some items the mailbox that is open on c has. It
+// matches an item to one message and a message to one item: what the archive has
+// twice, the server must have twice. It is used once, by one goroutine.
 type matcher struct {
 	c     *wire.Conn
 	open  func(id string) (*os.File, error)
 	items []Item
-	found []found // one an item
+	found []found // one for each item
 
-	forms map[int]form // of items that were read
-	there []there      // the server's messages that no item is matched to, by UID
+	forms     map[int]form    // of the items that were read, by index
+	unmatched []serverMessage // messages that no item is matched to, by UID
 }
 
-// there is a message at the server.
-type there struct {
+// serverMessage is a message at the server.
+type serverMessage struct {
 	uid  uint32
 	size int64
 }
 
-// print is what items and messages are compared by.
-type print struct {
+// formKey is what items and messages are compared by: the size, and the sum of
+// the header or of all octets.
+type formKey struct {
 	size int64
 	sum  archive.Sum
 }
 
-// errLeftOut is returned when the server left a message out of its replies: it may
-// be gone meanwhile, but taking it for absent would make a duplicate of it.
+// errLeftOut is returned when the server leaves a message out of its replies. It
+// may have been expunged, but to take it for absent would make a duplicate of it.
 var errLeftOut = errors.New("the server says OK and leaves messages out, so it can't be known what is there")
 
-// match compares the items with the messages in set; by their fields those for
-// whom fields says so. The error is errLeftOut if not all of set was told.
-func (m *matcher) match(ctx context.Context, set uid.Set, fields func(i int) bool) error {
+// match compares the items with the messages in set; by their fields only those
+// for which byFields returns true. The error is errLeftOut if the server has not
+// answered for all of set.
+func (m *matcher) match(ctx context.Context, set uid.Set, byFields func(i int) bool) error {
 	m.found, m.forms = make([]found, len(m.items)), map[int]form{}
 	if set.Empty() || len(m.items) == 0 {
 		return nil
 	}
-	if err := m.look(ctx, set); err != nil {
+	if err := m.fetchSizes(ctx, set); err != nil {
 		return err
 	}
-	byFields := func(ctx context.Context) error { return m.byFields(ctx, fields) }
-	for _, step := range []func(context.Context) error{m.byHeader, m.byCanon, m.byOctets, byFields} {
-		if len(m.there) == 0 {
+	matchFields := func(ctx context.Context) error { return m.matchFields(ctx, byFields) }
+	for _, step := range []func(context.Context) error{m.matchHeaders, m.matchCanonical, m.matchWhole, matchFields} {
+		if len(m.unmatched) == 0 {
 			return nil
 		}
 		if err := step(ctx); err != nil {
@@ -84,32 +86,32 @@ func (m *matcher) match(ctx context.Context, set uid.Set, fields func(i int) boo
 	return nil
 }
 
-// look asks for the sizes of the messages in set.
-func (m *matcher) look(ctx context.Context, set uid.Set) error {
-	told := answered{}
+// fetchSizes asks for the sizes of the messages in set.
+func (m *matcher) fetchSizes(ctx context.Context, set uid.Set) error {
+	replied := replies{}
 	err := m.c.FetchMetadata(ctx, wire.MetadataQuery{Set: set}, func(meta wire.Metadata) error {
-		if set.Contains(meta.UID) && !told[meta.UID] && meta.HasSize {
-			told[meta.UID] = true
-			m.there = append(m.there, there{meta.UID, meta.Size})
+		if set.Contains(meta.UID) && !replied[meta.UID] && meta.HasSize {
+			replied[meta.UID] = true
+			m.unmatched = append(m.unmatched, serverMessage{meta.UID, meta.Size})
 		}
 		return nil
 	})
-	slices.SortFunc(m.there, func(a, b there) int { return cmp.Compare(a.uid, b.uid) })
-	return told.all(set, err)
+	slices.SortFunc(m.unmatched, func(a, b serverMessage) int { return cmp.Compare(a.uid, b.uid) })
+	return replied.check(set, err)
 }
 
-// answered are the messages that a server has told something of.
-type answered map[uint32]bool
+// replies are the messages for which a server has sent a reply.
+type replies map[uint32]bool
 
-// all is err, or errLeftOut if something of set is not among them.
-func (a answered) all(set uid.Set, err error) error {
-	if err == nil && len(a) < set.Len() {
+// check returns err, or errLeftOut if there is a message in set without a reply.
+func (r replies) check(set uid.Set, err error) error {
+	if err == nil && len(r) < set.Len() {
 		return errLeftOut
 	}
 	return err
 }
 
-// missing yields the items that are not found yet.
+// missing yields the items that are not matched yet.
 func (m *matcher) missing(yield func(i int, it *Item) bool) {
 	for i := range m.items {
 		if m.found[i].uid == 0 && !yield(i, &m.items[i]) {
@@ -118,21 +120,21 @@ func (m *matcher) missing(yield func(i int, it *Item) bool) {
 	}
 }
 
-// candidates are the messages that wanted says yes to.
-func (m *matcher) candidates(wanted func(there) bool) uid.Set {
+// candidates returns the unmatched messages for which is returns true.
+func (m *matcher) candidates(is func(serverMessage) bool) uid.Set {
 	var set uid.Set
-	for _, t := range m.there {
-		if wanted(t) {
+	for _, t := range m.unmatched {
+		if is(t) {
 			set.Add(t.uid)
 		}
 	}
 	return set
 }
 
-// byHeader matches by RFC822.SIZE and header.
-func (m *matcher) byHeader(ctx context.Context) error {
+// matchHeaders matches by RFC822.SIZE and header.
+func (m *matcher) matchHeaders(ctx context.Context) error {
 	sizes := map[int64]bool{}
-	for _, t := range m.there {
+	for _, t := range m.unmatched {
 		sizes[t.size] = true
 	}
 	items := groups{}
@@ -146,47 +148,47 @@ func (m *matcher) byHeader(ctx context.Context) error {
 			return err
 		}
 		if plain {
-			items.add(print{it.Size, sha256.Sum256(header)}, i)
+			items.add(formKey{it.Size, sha256.Sum256(header)}, i)
 			wanted[it.Size] = true
 		}
 	}
-	return m.compare(ctx, items, wanted, equal, fingerprint.TrimHeader)
+	return m.compare(ctx, items, wanted, exact, fingerprint.TrimHeader)
 }
 
-// byCanon matches the items that a server may have changed, as the canonical
-// form of their octets.
-func (m *matcher) byCanon(ctx context.Context) error {
-	if err := m.read(); err != nil {
+// matchCanonical matches items that a server may have changed, by the size and
+// the header of their canonical form.
+func (m *matcher) matchCanonical(ctx context.Context) error {
+	if err := m.readForms(); err != nil {
 		return err
 	}
 	items := groups{}
 	sizes := map[int64]bool{}
 	for i, it := range m.missing {
 		if f, ok := m.forms[i]; ok && f.plain && f.size != it.Size {
-			items.add(print{f.size, f.header}, i)
+			items.add(formKey{f.size, f.header}, i)
 			sizes[f.size] = true
 		}
 	}
-	return m.compare(ctx, items, sizes, altered, func(header []byte) []byte {
+	return m.compare(ctx, items, sizes, canonical, func(header []byte) []byte {
 		c := fingerprint.NewCanonical()
 		_, _ = c.Write(header) // never fails
 		return fingerprint.TrimHeader(c.Header())
 	})
 }
 
-// form is an item in canonical form, and what there was to make canonical.
+// form is what is known of an item in canonical form.
 type form struct {
-	print
-	header archive.Sum
-	traits fingerprint.Traits
-	plain  bool // the header, as of headerOf
+	formKey // of all octets
+	header  archive.Sum
+	traits  fingerprint.Traits
+	plain   bool // of the header, see fingerprint.SplitHeader
 }
 
-// read finds the canonical form of the items that are missing, but for those
-// whose size is so far from all that is there that no server has made it so.
-func (m *matcher) read() error {
-	sizes := make([]int64, len(m.there))
-	for i, t := range m.there {
+// readForms reads the items that are not matched yet, except those whose size is
+// too far from that of every unmatched message for a server to have made it so.
+func (m *matcher) readForms() error {
+	sizes := make([]int64, len(m.unmatched))
+	for i, t := range m.unmatched {
 		sizes[i] = t.size
 	}
 	slices.Sort(sizes)
@@ -197,7 +199,7 @@ func (m *matcher) read() error {
 		}
 		c := fingerprint.NewCanonical()
 		var scan fingerprint.TraitScanner
-		err := m.octetsOf(it, func(f io.Reader) error {
+		err := m.withOctets(it, func(f io.Reader) error {
 			_, err := io.Copy(io.MultiWriter(c, &scan), f)
 			return err
 		})
@@ -205,46 +207,46 @@ func (m *matcher) read() error {
 			return err
 		}
 		header, _, plain := fingerprint.SplitHeader(c.Header())
-		m.forms[i] = form{print{c.Size(), c.Sum()}, sha256.Sum256(header), scan.Traits(), plain}
+		m.forms[i] = form{formKey{c.Size(), c.Sum()}, sha256.Sum256(header), scan.Traits(), plain}
 	}
 	return nil
 }
 
-// groups are items that can't be told apart by size and header.
-type groups map[print][]int
+// groups are items, by index, that have the same size and header.
+type groups map[formKey][]int
 
-func (g groups) add(p print, i int) { g[p] = append(g[p], i) }
+func (g groups) add(p formKey, i int) { g[p] = append(g[p], i) }
 
-// compare fetches the headers of the messages of the given sizes and matches
-// them to the items. Where one size and header stand for different octets, all
-// octets are compared.
-func (m *matcher) compare(ctx context.Context, items groups, sizes map[int64]bool, how likeness, form func([]byte) []byte) error {
-	set := m.candidates(func(t there) bool { return sizes[t.size] })
+// compare fetches the headers of the messages of the given sizes, brings them into
+// a form and matches them to the items. Where items of one size and header have
+// different octets, it compares all octets.
+func (m *matcher) compare(ctx context.Context, items groups, sizes map[int64]bool, kind matchKind, form func([]byte) []byte) error {
+	set := m.candidates(func(t serverMessage) bool { return sizes[t.size] })
 	if set.Empty() || len(items) == 0 {
 		return nil
 	}
 	size := map[uint32]int64{}
-	for _, t := range m.there {
+	for _, t := range m.unmatched {
 		size[t.uid] = t.size
 	}
-	told, uids := answered{}, map[print][]uint32{}
+	replied, uids := replies{}, map[formKey][]uint32{}
 	err := m.c.FetchHeaders(ctx, set, func(u uint32, header []byte) error {
-		told[u] = true
-		p := print{size[u], sha256.Sum256(form(header))}
+		replied[u] = true
+		p := formKey{size[u], sha256.Sum256(form(header))}
 		if _, ok := items[p]; ok {
 			uids[p] = append(uids[p], u)
 		}
 		return nil
 	})
-	if err := told.all(set, err); err != nil {
+	if err := replied.check(set, err); err != nil {
 		return err
 	}
 	var unclear []int
 	var bodies uid.Set
 	for p, list := range uids {
 		slices.Sort(list)
-		if m.oneSum(items[p]) {
-			m.pair(items[p], list, how)
+		if m.haveOneSum(items[p]) {
+			m.pair(items[p], list, kind)
 			continue
 		}
 		unclear = append(unclear, items[p]...)
@@ -252,16 +254,16 @@ func (m *matcher) compare(ctx context.Context, items groups, sizes map[int64]boo
 			bodies.Add(u)
 		}
 	}
-	m.settle()
+	m.dropMatched()
 	if len(unclear) == 0 {
 		return nil
 	}
 	slices.Sort(unclear)
-	return m.octets(ctx, unclear, bodies)
+	return m.compareWhole(ctx, unclear, bodies)
 }
 
-// oneSum says whether the items all have the same octets.
-func (m *matcher) oneSum(items []int) bool {
+// haveOneSum reports whether all items have the same octets.
+func (m *matcher) haveOneSum(items []int) bool {
 	for _, i := range items {
 		if m.items[i].Sum != m.items[items[0]].Sum {
 			return false
@@ -270,26 +272,26 @@ func (m *matcher) oneSum(items []int) bool {
 	return true
 }
 
-// pair matches items to messages, in order, as long as there are both.
-func (m *matcher) pair(items []int, uids []uint32, how likeness) {
+// pair matches items to messages in their order, until either are used up.
+func (m *matcher) pair(items []int, uids []uint32, kind matchKind) {
 	for k := range min(len(items), len(uids)) {
-		m.found[items[k]] = found{uids[k], how}
+		m.found[items[k]] = found{uids[k], kind}
 	}
 }
 
-// settle takes the messages that are matched out of those that are there.
-func (m *matcher) settle() {
-	taken := map[uint32]bool{}
+// dropMatched removes the matched messages from unmatched.
+func (m *matcher) dropMatched() {
+	matched := map[uint32]bool{}
 	for _, f := range m.found {
-		taken[f.uid] = true
+		matched[f.uid] = true
 	}
-	m.there = slices.DeleteFunc(m.there, func(t there) bool { return taken[t.uid] })
+	m.unmatched = slices.DeleteFunc(m.unmatched, func(t serverMessage) bool { return matched[t.uid] })
 }
 
-// byOctets compares whole messages where the header does not tell: because it is
-// malformed, so that servers see its end in different places, or because the
-// server has changed octets in ways of its own.
-func (m *matcher) byOctets(ctx context.Context) error {
+// matchWhole compares whole messages where headers are not enough: the header is
+// malformed, so that servers see its end in different places, or the item has
+// traits that servers change in different ways.
+func (m *matcher) matchWhole(ctx context.Context) error {
 	var spans []span
 	var list []int
 	for i, it := range m.missing {
@@ -299,81 +301,82 @@ func (m *matcher) byOctets(ctx context.Context) error {
 			spans = append(spans, span{it.Size - int64(t.BareCR), it.Size + int64(t.BareLF+t.BareCR) + 2})
 		}
 	}
-	spans = merged(spans)
-	set := m.candidates(func(t there) bool {
-		i, _ := slices.BinarySearchFunc(spans, t.size, func(s span, size int64) int { return cmp.Compare(s.most, size) })
-		return i < len(spans) && spans[i].least <= t.size
+	spans = mergeSpans(spans)
+	set := m.candidates(func(t serverMessage) bool {
+		i, _ := slices.BinarySearchFunc(spans, t.size, func(s span, size int64) int { return cmp.Compare(s.max, size) })
+		return i < len(spans) && spans[i].min <= t.size
 	})
 	if set.Empty() {
 		return nil
 	}
-	return m.octets(ctx, list, set)
+	return m.compareWhole(ctx, list, set)
 }
 
-// span is all sizes from least to most.
-type span struct{ least, most int64 }
+// span is all sizes from min to max.
+type span struct{ min, max int64 }
 
-// merged are the spans in order, without overlaps.
-func merged(spans []span) (out []span) {
-	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.least, b.least) })
+// mergeSpans returns the spans in order, without overlaps.
+func mergeSpans(spans []span) (merged []span) {
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.min, b.min) })
 	for _, s := range spans {
-		if n := len(out); n > 0 && s.least <= out[n-1].most {
-			out[n-1].most = max(out[n-1].most, s.most)
+		if n := len(merged); n > 0 && s.min <= merged[n-1].max {
+			merged[n-1].max = max(merged[n-1].max, s.max)
 		} else {
-			out = append(out, s)
+			merged = append(merged, s)
 		}
 	}
-	return out
+	return merged
 }
 
-// octets matches items to messages by all their octets: as they are, else in
-// canonical form.
-func (m *matcher) octets(ctx context.Context, list []int, set uid.Set) error {
-	told, exact, canonical := answered{}, map[archive.Sum][]uint32{}, map[archive.Sum][]uint32{}
+// compareWhole fetches the messages in set and matches items to them by all
+// octets: as they are, else in canonical form.
+func (m *matcher) compareWhole(ctx context.Context, list []int, set uid.Set) error {
+	replied, bySum, byForm := replies{}, map[archive.Sum][]uint32{}, map[archive.Sum][]uint32{}
 	err := m.c.FetchBodies(ctx, set, func(u uint32, _ int64, body io.Reader) error {
-		told[u] = true
+		replied[u] = true
 		c := fingerprint.NewCanonical()
 		sum, _, err := archive.Hash(io.TeeReader(body, c))
 		if err != nil {
 			return err
 		}
-		exact[sum] = append(exact[sum], u)
+		bySum[sum] = append(bySum[sum], u)
 		form := c.Sum()
-		canonical[form] = append(canonical[form], u)
+		byForm[form] = append(byForm[form], u)
 		return nil
 	})
-	if err := told.all(set, err); err != nil {
+	if err := replied.check(set, err); err != nil {
 		return err
 	}
-	taken := map[uint32]bool{}
-	take := func(i int, uids []uint32, how likeness) {
+	used := map[uint32]bool{}
+	match := func(i int, uids []uint32, kind matchKind) {
 		slices.Sort(uids)
 		for _, u := range uids {
-			if !taken[u] {
-				taken[u] = true
-				m.found[i] = found{u, how}
+			if !used[u] {
+				used[u] = true
+				m.found[i] = found{u, kind}
 				return
 			}
 		}
 	}
 	for _, i := range list {
-		take(i, exact[m.items[i].Sum], equal)
+		match(i, bySum[m.items[i].Sum], exact)
 	}
 	for _, i := range list {
 		if m.found[i].uid != 0 {
 			continue
 		}
-		take(i, canonical[m.forms[i].sum], altered)
+		match(i, byForm[m.forms[i].sum], canonical)
 	}
-	m.settle()
+	m.dropMatched()
 	return nil
 }
 
-// byFields matches the items that may be by Message-ID, Date, From and Subject.
-func (m *matcher) byFields(ctx context.Context, may func(i int) bool) error {
+// matchFields matches by Message-ID, Date, From and Subject the items for which
+// allowed returns true.
+func (m *matcher) matchFields(ctx context.Context, allowed func(i int) bool) error {
 	items := map[string][]int{}
 	for i, it := range m.missing {
-		if !may(i) {
+		if !allowed(i) {
 			continue
 		}
 		header, _, err := m.header(it)
@@ -384,41 +387,42 @@ func (m *matcher) byFields(ctx context.Context, may func(i int) bool) error {
 			items[key] = append(items[key], i)
 		}
 	}
-	set := m.candidates(func(there) bool { return true })
+	set := m.candidates(func(serverMessage) bool { return true })
 	if len(items) == 0 || set.Empty() {
 		return nil
 	}
-	told, uids := answered{}, map[string][]uint32{}
+	replied, uids := replies{}, map[string][]uint32{}
 	err := m.c.FetchHeaders(ctx, set, func(u uint32, header []byte) error {
-		told[u] = true
+		replied[u] = true
 		if key := fingerprint.Fields(header); items[key] != nil {
 			uids[key] = append(uids[key], u)
 		}
 		return nil
 	})
-	if err := told.all(set, err); err != nil {
+	if err := replied.check(set, err); err != nil {
 		return err
 	}
 	for key, list := range uids {
 		slices.Sort(list)
-		m.pair(items[key], list, similar)
+		m.pair(items[key], list, fields)
 	}
-	m.settle()
+	m.dropMatched()
 	return nil
 }
 
-// header reads an item's header. What can't be read is not found at the server,
-// and reported when it should be appended.
+// header reads an item's header. A file that can't be read matches nothing, and is
+// reported when it is to be appended.
 func (m *matcher) header(it *Item) (header []byte, plain bool, err error) {
-	err = m.octetsOf(it, func(f io.Reader) (err error) {
+	err = m.withOctets(it, func(f io.Reader) (err error) {
 		header, plain, err = fingerprint.ReadHeader(f)
 		return err
 	})
 	return bytes.Clone(header), plain, err
 }
 
-// octetsOf gives fn the octets of an item. A file that can't be opened has none.
-func (m *matcher) octetsOf(it *Item, fn func(io.Reader) error) error {
+// withOctets calls fn with the octets of an item, and not at all for a file that
+// does not exist or may not be read.
+func (m *matcher) withOctets(it *Item, fn func(io.Reader) error) error {
 	f, err := m.open(it.ID)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {

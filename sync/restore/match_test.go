@@ -86,7 +86,7 @@ func TestMatch(t *testing.T) {
 			if f.uid == 0 {
 				got = append(got, "-")
 			} else {
-				got = append(got, fmt.Sprintf("%d%c", f.uid, "-eas"[f.how]))
+				got = append(got, fmt.Sprintf("%d%c", f.uid, "-eas"[f.kind]))
 			}
 		}
 		if strings.Join(got, " ") != c.want {

@@ -12,154 +12,98 @@ import (
 	"archiverd/internal/wire"
 )
 
-// check looks at what has been appended: is it there, and is it what was sent? It
-// takes nothing down before all is known: after a lost connection it begins anew.
-func (s *restoring) check(ctx context.Context, c *wire.Conn, b *restoreBox) error {
-	if b.count(appended) == 0 {
+// readBack checks that what was appended is there, and is what was sent. It
+// records nothing before all is known: after a lost connection it starts again.
+func (r *run) readBack(ctx context.Context, c *wire.Conn, m *mailboxRestore) error {
+	if m.count(appended) == 0 {
 		return nil
 	}
-	if err := c.Noop(ctx); err != nil { // tells a server to look for what is new
+	if err := c.Noop(ctx); err != nil { // makes a server look for new messages
 		return err
 	}
-	if _, err := s.look(ctx, c, b); err != nil {
+	if _, err := r.listMessages(ctx, c, m); err != nil {
 		return err
 	}
-	byUID := map[uint32]int{}
-	var mine, odd uid.Set
-	for i, f := range b.fates {
-		if u := b.uids[i]; f == appended && u != 0 {
-			byUID[u] = i
-			mine.Add(u)
-			if b.traits[i].Any() {
-				odd.Add(u)
+	indexOf := map[uint32]int{}
+	var uids, changeable uid.Set
+	for i, s := range m.status {
+		if u := m.uids[i]; s == appended && u != 0 {
+			indexOf[u] = i
+			uids.Add(u)
+			if m.traits[i].Any() {
+				changeable.Add(u)
 			}
 		}
 	}
-	octets, err := s.octetsDiffer(ctx, c, b, byUID, odd)
+	changedOctets, err := r.changedOctets(ctx, c, m, indexOf, changeable)
 	if err != nil {
 		return err
 	}
-	there, differ := map[int]bool{}, map[int]string{}
-	err = c.FetchMetadata(ctx, wire.MetadataQuery{Set: mine}, func(m wire.Metadata) error {
-		if i, ok := byUID[m.UID]; ok && !there[i] {
-			there[i] = true
-			differ[i] = b.difference(i, m, octets[i])
+	found, differences := map[int]bool{}, map[int]string{}
+	err = c.FetchMetadata(ctx, wire.MetadataQuery{Set: uids}, func(meta wire.Metadata) error {
+		if i, ok := indexOf[meta.UID]; ok && !found[i] {
+			found[i] = true
+			differences[i] = m.difference(i, meta, changedOctets[i])
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for i, f := range b.fates {
+	for i, s := range m.status {
 		switch {
-		case f != appended:
-		case !there[i]:
-			b.fates[i] = pending
-			b.addProblem(i, false, "the server said OK, but its mailbox does not have it as it was sent")
-		case differ[i] != "" && !b.reduced[i]: // that it is reduced has been said
-			b.addProblem(i, true, differ[i])
+		case s != appended:
+		case !found[i]:
+			m.status[i] = pending
+			m.addProblem(i, false, "the server said OK, but its mailbox does not have it as it was sent")
+		case differences[i] != "" && !m.reduced[i]: // a fallback has been reported already
+			m.addProblem(i, true, differences[i])
 		}
 	}
 	return nil
 }
 
-// difference says how a message at the server is not the archive's. What is known
-// of its octets comes first.
-func (b *restoreBox) difference(i int, m wire.Metadata, octets string) string {
-	it := b.items[i]
-	var out []string
+// difference returns how a message at the server differs from the item, "" if it
+// does not. octets is what is known of its octets.
+func (m *mailboxRestore) difference(i int, meta wire.Metadata, octets string) string {
+	it := m.items[i]
+	var list []string
 	switch {
 	case octets != "":
-		out = append(out, octets)
-	case m.HasSize && m.Size != it.Size:
-		out = append(out, fmt.Sprintf("the server has made %d octets of %d", m.Size, it.Size))
+		list = append(list, octets)
+	case meta.HasSize && meta.Size != it.Size:
+		list = append(list, fmt.Sprintf("the server has made %d octets of %d", meta.Size, it.Size))
 	}
-	if want := b.keep(it.Flags); m.HasFlags && !session.EqualFlags(want, m.Flags) {
-		out = append(out, fmt.Sprintf("the server has the flags (%s), not (%s)", strings.Join(m.Flags, " "), strings.Join(want, " ")))
+	if want := m.keptFlags(it.Flags); meta.HasFlags && !session.EqualFlags(want, meta.Flags) {
+		list = append(list, fmt.Sprintf("the server has the flags (%s), not (%s)", strings.Join(meta.Flags, " "), strings.Join(want, " ")))
 	}
-	if !it.InternalDate.IsZero() && !m.InternalDate.Equal(it.InternalDate) {
-		out = append(out, fmt.Sprintf("the server has the date %s, not %s", m.InternalDate.Format(dateForm), it.InternalDate.Format(dateForm)))
+	if !it.InternalDate.IsZero() && !meta.InternalDate.Equal(it.InternalDate) {
+		list = append(list, fmt.Sprintf("the server has the date %s, not %s", meta.InternalDate.Format(dateLayout), it.InternalDate.Format(dateLayout)))
 	}
-	return strings.Join(out, "; ")
+	return strings.Join(list, "; ")
 }
 
-const dateForm = "2006-01-02 15:04:05 -0700"
+const dateLayout = "2006-01-02 15:04:05 -0700"
 
-// octetsDiffer reads back the messages that a server might have changed.
-func (s *restoring) octetsDiffer(ctx context.Context, c *wire.Conn, b *restoreBox, byUID map[uint32]int, set uid.Set) (map[int]string, error) {
-	out := map[int]string{}
+// changedOctets fetches the messages that a server may have changed, and returns
+// for each item that it has what was changed.
+func (r *run) changedOctets(ctx context.Context, c *wire.Conn, m *mailboxRestore, indexOf map[uint32]int, set uid.Set) (map[int]string, error) {
+	changed := map[int]string{}
 	if set.Empty() {
-		return out, nil
+		return changed, nil
 	}
 	err := c.FetchBodies(ctx, set, func(u uint32, size int64, body io.Reader) error {
 		sum, _, err := archive.Hash(body)
 		if err != nil {
 			return err
 		}
-		if i := byUID[u]; sum != b.items[i].Sum {
-			out[i] = fmt.Sprintf("the server has changed its octets (it has %v)", b.traits[i])
-			if size != b.items[i].Size {
-				out[i] += fmt.Sprintf(" and made %d of %d", size, b.items[i].Size)
+		if i := indexOf[u]; sum != m.items[i].Sum {
+			changed[i] = fmt.Sprintf("the server has changed its octets (it has %v)", m.traits[i])
+			if size != m.items[i].Size {
+				changed[i] += fmt.Sprintf(" and made %d of %d", size, m.items[i].Size)
 			}
 		}
 		return nil
 	})
-	return out, err
-}
-
-// differing are the items at the server whose flags are not the archive's, by
-// the flags that they should have.
-func (s *restoring) differing(ctx context.Context, c *wire.Conn, b *restoreBox) (map[string][]int, error) {
-	byUID := map[uint32]int{}
-	var set uid.Set
-	for i, f := range b.fates {
-		if f == present {
-			byUID[b.uids[i]] = i
-			set.Add(b.uids[i])
-		}
-	}
-	out := map[string][]int{}
-	if set.Empty() {
-		return out, nil
-	}
-	err := c.FetchMetadata(ctx, wire.MetadataQuery{Set: set, FlagsOnly: true}, func(m wire.Metadata) error {
-		i, ok := byUID[m.UID]
-		if !ok || !m.HasFlags {
-			return nil
-		}
-		delete(byUID, m.UID)
-		if want := b.keep(b.items[i].Flags); !session.EqualFlags(want, m.Flags) {
-			key := strings.Join(want, " ")
-			out[key] = append(out[key], i)
-		}
-		return nil
-	})
-	return out, err
-}
-
-// setFlags puts flags back.
-func (s *restoring) setFlags(ctx context.Context, c *wire.Conn, b *restoreBox) error {
-	differ, err := s.differing(ctx, c, b)
-	if err != nil {
-		return err
-	}
-	for key, list := range differ {
-		var set uid.Set
-		for _, i := range list {
-			set.Add(b.uids[i])
-		}
-		err := c.Store(ctx, set, "FLAGS", strings.Fields(key))
-		switch {
-		case err == nil:
-			b.done.Flags += len(list)
-		case session.IsMailboxError(err):
-			for _, i := range list {
-				b.addProblem(i, false, fmt.Sprintf("its flags (%s) were not put back: %v", key, err))
-				b.fates[i] = refused
-			}
-		default:
-			return err
-		}
-	}
-	return nil
+	return changed, err
 }

@@ -1,14 +1,28 @@
+// Package restore appends messages to the mailboxes of an IMAP server.
+//
+// It appends what is not there, and nothing else: it deletes nothing at the server
+// and writes nothing to the archive. Each Plan and each Run asks the server what is
+// there, so a run that ended early is simply started again.
+//
+// Layout: restore.go runs a job over its mailboxes, source.go says what is
+// restored and destination.go where to, mailbox.go does one mailbox, match.go
+// finds out which messages are there, append.go sends the others, fallback.go
+// sends a poorer form of what was refused, readback.go compares what has arrived,
+// flags.go sets flags on messages that are there.
 package restore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"slices"
 	gosync "sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"archiverd/internal/logkey"
 	"archiverd/internal/progress"
@@ -16,239 +30,213 @@ import (
 	"archiverd/internal/wire"
 )
 
-// grace is how long a restore that is told to stop may take to hear what became
-// of the messages it has sent.
-const grace = 10 * time.Second
+// Job restores sources to an account. Its fields are set before Plan and Run,
+// and do not change.
+type Job struct {
+	Account session.Account // the destination
+	Sources []Source
+	// Open opens the file of an item. The job closes it.
+	Open func(id string) (*os.File, error)
+	Into string    // the mailbox below which everything goes, written as Mapping.New; "" for none
+	Map  []Mapping // the longest that fits a mailbox counts
+	// FlagsOnly sets the flags of messages that are at the server, and appends nothing.
+	FlagsOnly bool
+	// MatchFields takes a message for present also if the server has changed its
+	// octets and Message-ID, Date, From and Subject are the same.
+	MatchFields bool
+	Slots       *semaphore.Weighted // the process's connections; nil: unlimited
+	Log         *slog.Logger
 
-// restoring is one Plan or Run of a Restore.
-type restoring struct {
-	r     *Job
-	began time.Time // of a Run; zero: nothing is going to be appended
-	limit int64     // octets that the server takes in a message; 0: it does not say
-	free  int64     // octets that its quota leaves, -1: it does not say
-	boxes []*restoreBox
-	full  atomic.Bool // the server has said that its quota is used up
+	meter progress.Meter
+	sleep func(context.Context, time.Duration) error // nil: session.Sleep
+}
+
+// Mapping gives a mailbox, and those below it, another name.
+type Mapping struct {
+	Old string // in the archive
+	New string // its levels are separated by the server's delimiter, or by "/"
+}
+
+// ackTimeout is how long a run that is told to stop may wait for the server to
+// confirm the messages that were sent.
+const ackTimeout = 10 * time.Second
+
+// run is one Plan or Run of a job. Its connections share it.
+type run struct {
+	job     *Job
+	started time.Time // of a Run; zero for a Plan
+
+	// Set before the mailboxes are worked on, constant after.
+	appendLimit int64             // octets that the server takes in one message; 0: not known
+	freeQuota   int64             // octets that the server's quota leaves; -1: not known
+	mailboxes   []*mailboxRestore // each belongs to one connection at a time
+
+	quotaFull atomic.Bool // the server has refused a message because its quota is used up
 
 	mu      gosync.Mutex
-	notices []string
+	notices []string // under mu
 }
 
-// restoreBox is a mailbox on its way from the archive to the server. One
-// goroutine has it at a time.
-type restoreBox struct {
-	src  *Source
-	dest Destination
-	err  error // why it can't be done
+// Progress returns how far Plan or Run is. It may be called at any time.
+func (j *Job) Progress() progress.Progress { return j.meter.Read() }
 
-	plan PlannedMailbox
-	done MailboxResult
-	work
-}
-
-// Progress is how far Plan or Run has come. It may be called at any time.
-func (r *Job) Progress() progress.Progress { return r.meter.Read() }
-
-// Plan looks at the server and says what Run would do there. It changes nothing.
-// A mailbox that can't be restored is in the plan, with its error.
-func (r *Job) Plan(ctx context.Context) (*Plan, error) {
-	s := &restoring{r: r, free: -1}
-	err := s.session(ctx, s.plan)
-	if err != nil {
+// Plan returns what Run would do. It changes nothing at the server. A mailbox that
+// can't be restored is in the plan with its error.
+func (j *Job) Plan(ctx context.Context) (*Plan, error) {
+	r := &run{job: j, freeQuota: -1}
+	if err := r.do(ctx, r.planMailbox); err != nil {
 		return nil, err
 	}
-	p := &Plan{Account: r.Account.Name, Server: r.Account.Wire.Address, Free: s.free, Notices: s.notices}
-	for _, b := range s.boxes {
-		b.plan.Error = text(b.err)
-		p.Mailboxes = append(p.Mailboxes, b.plan)
-		p.Sum.Selected += b.plan.Selected
-		p.Sum.Present += b.plan.Present
-		p.Sum.Altered += b.plan.Altered
-		p.Sum.Missing += b.plan.Missing
-		p.Sum.TooBig += b.plan.TooBig
-		p.Sum.Flags += b.plan.Flags
-		p.Sum.Octets += b.plan.Octets
+	p := &Plan{Account: j.Account.Name, Server: j.Account.Wire.Address, Free: r.freeQuota, Notices: r.notices}
+	for _, m := range r.mailboxes {
+		m.plan.Error = text(m.err)
+		p.Mailboxes = append(p.Mailboxes, m.plan)
+		p.Sum.add(m.plan)
 	}
 	return p, nil
 }
 
-// Run restores. The ledger says what became of each mailbox, also where the run
-// as a whole broke off with an error. Once ctx is done nothing more is sent, and
-// what has been sent is asked after for some seconds.
-func (r *Job) Run(ctx context.Context) (*Result, error) {
-	out := &Result{Account: r.Account.Name, Started: time.Now().UTC()}
-	s := &restoring{r: r, free: -1, began: time.Now()}
-	err := s.session(ctx, s.restore)
+// Run restores. The result accounts for every mailbox, also if the run ends early
+// with an error. Once ctx is done nothing more is sent, and the server gets
+// ackTimeout to confirm what has been sent.
+func (j *Job) Run(ctx context.Context) (*Result, error) {
+	result := &Result{Account: j.Account.Name, Started: time.Now().UTC()}
+	r := &run{job: j, freeQuota: -1, started: time.Now()}
+	err := r.do(ctx, r.restoreMailbox)
 	if err != nil && ctx.Err() != nil {
 		err = errors.New("interrupted; begin it again, and what is there is not appended again")
 	}
-	if err == nil && s.full.Load() {
+	if err == nil && r.quotaFull.Load() {
 		err = errors.New("the server's quota is used up: make room there and begin again, what is there is not appended again")
 	}
-	out.Ended, out.Notices, out.Error = time.Now().UTC(), s.notices, text(err)
-	for _, b := range s.boxes {
-		b.tally(r.FlagsOnly)
-		out.Mailboxes = append(out.Mailboxes, b.done)
-		out.Sum.add(b.done)
+	result.Ended, result.Notices, result.Error = time.Now().UTC(), r.notices, text(err)
+	for _, m := range r.mailboxes {
+		m.report(j.FlagsOnly)
+		result.Mailboxes = append(result.Mailboxes, m.result)
+		result.Sum.add(m.result)
 	}
-	return out, err
+	return result, err
 }
 
-func text(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}
-
-// connected connects, looks at the server, and has do done for each mailbox.
-func (s *restoring) session(ctx context.Context, do func(context.Context, *session.Session, *restoreBox) error) error {
-	r := s.r
-	w := session.New(&r.Account, r.Slots, r.Log)
-	if err := w.Acquire(ctx); err != nil {
+// do connects, finds the destinations, and calls fn for each mailbox.
+func (r *run) do(ctx context.Context, fn func(context.Context, *session.Session, *mailboxRestore) error) error {
+	j := r.job
+	s := session.New(&j.Account, j.Slots, j.Log)
+	if err := s.Acquire(ctx); err != nil {
 		return err
 	}
-	defer w.Close(ctx)
-	r.meter.Change(func(p *progress.Progress) { *p = progress.Progress{Account: r.Account.Name, Stage: "connecting"} })
-	defer r.meter.Change(func(p *progress.Progress) { p.Stage, p.Mailbox = "done", "" })
-	err := w.Do(ctx, func(c *wire.Conn) error { return s.survey(ctx, c) })
+	defer s.Close(ctx)
+	j.meter.Change(func(p *progress.Progress) { *p = progress.Progress{Account: j.Account.Name, Stage: "connecting"} })
+	defer j.meter.Change(func(p *progress.Progress) { p.Stage, p.Mailbox = "done", "" })
+	if err := s.Do(ctx, func(c *wire.Conn) error { return r.prepare(ctx, c) }); err != nil {
+		return err
+	}
+	j.meter.Change(func(p *progress.Progress) { p.Stage, p.Mailboxes = "matching", len(r.mailboxes) })
+	return r.each(ctx, s, fn)
+}
+
+// prepare asks the server for its mailboxes and limits, and gives each source its
+// destination.
+func (r *run) prepare(ctx context.Context, c *wire.Conn) error {
+	destinations, err := ReadDestinations(ctx, c)
 	if err != nil {
 		return err
 	}
-	r.meter.Change(func(p *progress.Progress) { p.Stage, p.Mailboxes = "matching", len(s.boxes) })
-	return s.each(ctx, w, do)
-}
-
-// survey asks the server what it has and takes, and seats the sources.
-func (s *restoring) survey(ctx context.Context, c *wire.Conn) error {
-	known, err := ReadDestinations(ctx, c)
-	if err != nil {
-		return err
-	}
-	s.boxes, s.notices, s.free = nil, nil, -1
+	r.mailboxes, r.notices, r.freeQuota = nil, nil, -1
 	switch q, err := c.Quota(ctx, "INBOX"); {
-	case wire.Classify(err) == wire.ClassMailbox || wire.Classify(err) == wire.ClassMessage:
-		s.notice(fmt.Sprintf("the server does not tell its quota: %v", err))
+	case isRefusal(err):
+		r.notice(fmt.Sprintf("the server does not tell its quota: %v", err))
 	case err != nil:
 		return err
 	case q.Limit > 0:
-		s.free = max(0, q.Limit-q.Used)
+		r.freeQuota = max(0, q.Limit-q.Used)
 	}
-	switch s.limit, err = c.AppendLimit(ctx, "INBOX"); {
-	case wire.Classify(err) == wire.ClassMailbox || wire.Classify(err) == wire.ClassMessage:
-		s.notice(fmt.Sprintf("the server does not tell how large a message may be: %v", err))
+	switch r.appendLimit, err = c.AppendLimit(ctx, "INBOX"); {
+	case isRefusal(err):
+		r.notice(fmt.Sprintf("the server does not tell how large a message may be: %v", err))
 	case err != nil:
 		return err
 	}
 	if !c.HasCapability("MULTIAPPEND") && !c.HasCapability("LITERAL+") {
-		s.notice("the server has neither MULTIAPPEND nor LITERAL+: it asks for each message by itself, which takes long where it is far away")
+		r.notice("the server has neither MULTIAPPEND nor LITERAL+: it asks for each message by itself, which takes long where it is far away")
 	}
-	taken := map[string]*Source{}
-	for i := range s.r.Sources {
-		src := &s.r.Sources[i]
-		b := &restoreBox{src: src}
-		b.dest, b.err = known.For(src.Name, s.r.Into, s.r.Map)
-		if other := taken[b.dest.Wire]; b.err == nil && other != nil {
-			b.err = fmt.Errorf("%s of account %s would go to %s as well; give one of them another name with --map or --into", other.Name.Mailbox, other.Account, b.dest.Name)
+	sources := map[string]*Source{} // by the destination's name on the wire
+	for i := range r.job.Sources {
+		m := newMailboxRestore(&r.job.Sources[i])
+		m.dest, m.err = destinations.For(m.source.Name, r.job.Into, r.job.Map)
+		if other := sources[m.dest.Wire]; m.err == nil && other != nil {
+			m.err = fmt.Errorf("%s of account %s would go to %s as well; give one of them another name with --map or --into", other.Name.Mailbox, other.Account, m.dest.Name)
 		}
-		taken[b.dest.Wire] = src
-		b.plan = PlannedMailbox{Account: src.Account, From: src.Name.Mailbox, To: b.dest.Name}
-		b.done = MailboxResult{Account: src.Account, From: src.Name.Mailbox, To: b.dest.Name}
-		s.boxes = append(s.boxes, b)
+		sources[m.dest.Wire] = m.source
+		m.plan.To, m.result.To = m.dest.Name, m.dest.Name
+		r.mailboxes = append(r.mailboxes, m)
 	}
 	return nil
 }
 
-func (s *restoring) notice(text string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !slices.Contains(s.notices, text) {
-		s.notices = append(s.notices, text)
+// isRefusal reports whether the server has refused a command and goes on.
+func isRefusal(err error) bool {
+	c := wire.Classify(err)
+	return c == wire.ClassMailbox || c == wire.ClassMessage
+}
+
+// notice adds a text for people, once.
+func (r *run) notice(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Contains(r.notices, text) {
+		r.notices = append(r.notices, text)
 	}
 }
 
-// each has the mailboxes done by as many connections as the account may have.
-// An error is that of the run.
-func (s *restoring) each(ctx context.Context, first *session.Session, do func(context.Context, *session.Session, *restoreBox) error) error {
-	r := s.r
-	var next atomic.Int64
+// each calls fn for every mailbox, over as many connections as the account may
+// have; first is one of them. The error ends the run.
+func (r *run) each(ctx context.Context, first *session.Session, fn func(context.Context, *session.Session, *mailboxRestore) error) error {
+	j := r.job
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	work := func(w *session.Session) {
+	var next atomic.Int64
+	work := func(s *session.Session) {
 		for ctx.Err() == nil {
 			i := int(next.Add(1)) - 1
-			if i >= len(s.boxes) {
+			if i >= len(r.mailboxes) {
 				return
 			}
-			b := s.boxes[i]
-			if b.err == nil {
-				r.meter.Change(func(p *progress.Progress) { p.Mailbox = b.dest.Name })
-				if err := w.Do(ctx, func(*wire.Conn) error { return do(ctx, w, b) }); err != nil {
+			m := r.mailboxes[i]
+			if m.err == nil {
+				j.meter.Change(func(p *progress.Progress) { p.Mailbox = m.dest.Name })
+				if err := s.Do(ctx, func(*wire.Conn) error { return fn(ctx, s, m) }); err != nil {
 					stop(err)
 				}
 			}
-			r.meter.Change(func(p *progress.Progress) { p.Finished++ })
+			j.meter.Change(func(p *progress.Progress) { p.Finished++ })
 		}
 	}
-	var more gosync.WaitGroup
-	for range min(max(r.Account.Connections, 1), len(s.boxes)) - 1 {
-		w := session.New(&r.Account, r.Slots, r.Log)
-		if !w.TryAcquire() {
+	var others gosync.WaitGroup
+	for range min(max(j.Account.Connections, 1), len(r.mailboxes)) - 1 {
+		s := session.New(&j.Account, j.Slots, j.Log)
+		if !s.TryAcquire() {
 			break
 		}
-		more.Go(func() {
-			defer w.Close(ctx)
-			if err := w.Connect(ctx); err != nil {
+		others.Go(func() {
+			defer s.Close(ctx)
+			if err := s.Connect(ctx); err != nil {
 				if ctx.Err() == nil {
-					r.Log.Info("the server takes no further connection; going on with fewer", logkey.Account, r.Account.Name, logkey.Error, err)
+					j.Log.Info("the server takes no further connection; going on with fewer", logkey.Account, j.Account.Name, logkey.Error, err)
 				}
 				return
 			}
-			work(w)
+			work(s)
 		})
 	}
 	work(first)
-	more.Wait()
+	others.Wait()
 	return context.Cause(ctx)
 }
 
-// keepError keeps an error that concerns the mailbox alone in b, and returns any
-// other, or that of ctx. After an error that is no refusal of the server the
-// connection can't be used any more.
-func (b *restoreBox) keepError(ctx context.Context, w *session.Session, err error) error {
-	if err == nil || ctx.Err() != nil || !session.IsMailboxError(err) {
-		return err
-	}
-	if c := wire.Classify(err); c == wire.ClassUnknown || c == wire.ClassProtocol {
-		w.Drop()
-	}
-	b.err = err
-	return nil
-}
-
-// graceful is a context that ends some time after ctx does.
-func graceful(ctx context.Context) (context.Context, context.CancelFunc) {
-	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
-	return late, func() { stop(); cancel() }
-}
-
-// add adds another mailbox's numbers.
-func (m *MailboxResult) add(o MailboxResult) {
-	m.Selected += o.Selected
-	m.Present += o.Present
-	m.Altered += o.Altered
-	m.Appended += o.Appended
-	m.Refused += o.Refused
-	m.Unsent += o.Unsent
-	m.NotFound += o.NotFound
-	m.Changed += o.Changed
-	m.Flags += o.Flags
-	m.Octets += o.Octets
-	m.Error = cmp.Or(m.Error, o.Error)
-}
-
-// OK says whether all that was selected is at the server. That the server holds
-// a message in another form than the archive is no failure of the restore.
-func (r *Result) OK() bool {
-	return r.Error == "" && r.Sum.Error == "" && r.Sum.Refused == 0 && r.Sum.Unsent == 0
+// afterCancel returns a context that is done ackTimeout after ctx is.
+func afterCancel(ctx context.Context) (context.Context, context.CancelFunc) {
+	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(ackTimeout, cancel) })
+	return later, func() { stop(); cancel() }
 }
