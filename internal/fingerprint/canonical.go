@@ -79,7 +79,7 @@ func (c *Canonical) put(b byte) {
 }
 
 func (c *Canonical) flush() {
-	c.sum.Write(c.out)
+	_, _ = c.sum.Write(c.out) // never fails
 	c.size += int64(len(c.out))
 	if c.header.Len() < MaxHeader && len(c.out) > 0 {
 		c.header.Write(c.out)
@@ -119,7 +119,7 @@ func (l *LineEnds) Write(p []byte) (int, error) {
 		l.out = append(l.out, b)
 		l.last = b
 	}
-	l.sum.Write(l.out)
+	_, _ = l.sum.Write(l.out) // never fails
 	return len(p), nil
 }
 

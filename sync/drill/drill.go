@@ -1,3 +1,17 @@
+// Package drill rehearses a restore: it restores a sample of an account's messages
+// with package restore, reads them back over IMAP, and compares them with the
+// archive, octet by octet. It writes nothing to the archive.
+//
+// It lists, fetches and compares in its own way, and relies on nothing that the
+// restore has found out: else it would prove nothing. The sample is done in chunks,
+// and what a chunk leaves at the server is gone before the next one: neither memory
+// nor disk grows with the archive.
+//
+// Layout: drill.go runs a job, source.go and sample.go choose the messages,
+// chunk.go restores and compares some of them, scratch.go starts the server that
+// they go to, readback.go reads what is there, compare.go names the differences,
+// cleanup.go removes what was created in a real account, record.go keeps the last
+// results in a file beside the state database.
 package drill
 
 import (

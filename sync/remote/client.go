@@ -1,3 +1,10 @@
+// Package remote does at an account's server what a person does there by hand:
+// list, create, rename and search mailboxes, read messages, and delete what is
+// proven to be in the archive.
+//
+// Nothing is deleted without proof (proof.go), message by message, and the server
+// is asked once more right before. A mailbox is deleted whole (delete.go) or loses
+// its old messages (purge.go).
 package remote
 
 import (

@@ -7,24 +7,29 @@ import (
 	"archiverd/internal/wire"
 )
 
-func TestDestinations(t *testing.T) {
-	listed := []wire.Mailbox{
-		{Wire: "INBOX", Name: "INBOX", Delimiter: "."}, {Wire: "INBOX.Gr&APw-n", Name: "INBOX.Grün", Delimiter: "."},
-		{Wire: "Caf&AGUDAQ-", Name: "Cafe\u0301", Delimiter: "."}, {Wire: "bad&", Name: "bad&", Raw: true},
-	}
-	server := func(delimiter string, personal ...string) *Destinations {
-		s := &Destinations{delimiter: delimiter, Personal: personal, byName: map[string]*wire.Mailbox{}, Mailboxes: map[string]*wire.Mailbox{}}
-		for i := range listed {
-			s.Mailboxes[listed[i].Wire] = &listed[i]
-			if !listed[i].Raw {
-				s.byName[FoldName(listed[i].Name)] = &listed[i]
-			}
+// listed are the mailboxes of the server of TestDestinations.
+var listed = []wire.Mailbox{
+	{Wire: "INBOX", Name: "INBOX", Delimiter: "."}, {Wire: "INBOX.Gr&APw-n", Name: "INBOX.Grün", Delimiter: "."},
+	{Wire: "Caf&AGUDAQ-", Name: "Cafe\u0301", Delimiter: "."}, {Wire: "bad&", Name: "bad&", Raw: true},
+}
+
+// server returns a server with them.
+func server(delimiter string, personal ...string) *Destinations {
+	d := &Destinations{delimiter: delimiter, Personal: personal, byName: map[string]*wire.Mailbox{}, Mailboxes: map[string]*wire.Mailbox{}}
+	for i := range listed {
+		d.Mailboxes[listed[i].Wire] = &listed[i]
+		if !listed[i].Raw {
+			d.byName[FoldName(listed[i].Name)] = &listed[i]
 		}
-		return s
 	}
-	name := func(mailbox, delimiter string) archive.Name {
-		return archive.Name{Mailbox: mailbox, Delimiter: delimiter}
-	}
+	return d
+}
+
+func name(mailbox, delimiter string) archive.Name {
+	return archive.Name{Mailbox: mailbox, Delimiter: delimiter}
+}
+
+func TestDestinations(t *testing.T) {
 	slash, dot, inbox := server("/"), server("."), server(".", "INBOX")
 	for _, c := range []struct {
 		on   *Destinations
