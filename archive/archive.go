@@ -47,6 +47,7 @@ func Open(dir string) (*Archive, error) {
 	return a, nil
 }
 
+// readInfo reads archive.json. The error is ErrNotArchive if there is none.
 func (a *Archive) readInfo() error {
 	text, err := a.root.ReadFile(infoName)
 	if errors.Is(err, fs.ErrNotExist) {

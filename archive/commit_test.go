@@ -15,7 +15,7 @@ import (
 	"archiverd/internal/uid"
 )
 
-// plain is where message uid of epoch 1 lies, in the mailbox directory.
+// plain is the path of message uid of epoch 1, relative to the mailbox directory.
 func plain(u uint32) string { return fileName(1, u, date(int(u))) }
 
 func sameFile(t testing.TB, a, b string) bool {
@@ -78,7 +78,7 @@ func TestCommit(t *testing.T) {
 	}
 }
 
-// A date that RFC 3339 can't express costs the date, never the message.
+// A message whose date RFC 3339 can't express is archived without the date.
 func TestUnusableInternalDate(t *testing.T) {
 	for name, date := range map[string]time.Time{
 		"none":           {},
@@ -107,7 +107,7 @@ func TestUnusableInternalDate(t *testing.T) {
 	}
 }
 
-// Old and far dates are kept as they are.
+// Dates long ago and far in the future are stored unchanged.
 func TestOddInternalDate(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
@@ -157,8 +157,8 @@ func TestEqualOctetsAreLinked(t *testing.T) {
 	holds(t, dir, "alice/b", map[uint32]string{1: "same", 2: "other", 3: "same"})
 }
 
-// Where a link can't be made the file serves as well: here held names a
-// directory, a file that is gone, and one outside.
+// If no link can be made the received file is used: here pathOf returns a directory, a
+// missing file, and one outside the archive.
 func TestNoLink(t *testing.T) {
 	for _, held := range []string{"alice", "alice/INBOX/gone.eml", "../x", "/etc/passwd", ""} {
 		dir := t.TempDir()
@@ -173,7 +173,7 @@ func TestNoLink(t *testing.T) {
 	}
 }
 
-// EMLINK: ext4 takes 65,000 links of a file. More get a file of their own.
+// EMLINK: ext4 allows 65,000 links to a file. Further messages get a file of their own.
 func TestTooManyLinks(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
@@ -198,8 +198,8 @@ func TestTooManyLinks(t *testing.T) {
 	holds(t, dir, "alice/INBOX", map[uint32]string{1: "same", 2: "same", 3: "same"})
 }
 
-// A damaged file is no place to link good octets to.
-func TestDamagedHeldIsNotLinked(t *testing.T) {
+// Good octets are not replaced with a link to a damaged file.
+func TestDamagedFileIsNotLinked(t *testing.T) {
 	for name, damage := range map[string]string{"other octets": "sane", "cut": "sa", "empty": ""} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -228,7 +228,8 @@ func TestDamagedHeldIsNotLinked(t *testing.T) {
 	}
 }
 
-// A name that is taken: a leftover makes way, a message never does.
+// A file with the name of a new message is replaced if it is a leftover, and kept if it is
+// a message's.
 func TestTakenNames(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
@@ -266,7 +267,7 @@ func TestTakenNames(t *testing.T) {
 	holds(t, dir, "alice/INBOX", map[uint32]string{1: "onest", 2: "two", 3: "tre", 4: "one"})
 }
 
-// The same message again, in this journal's eyes: its file serves.
+// A message that the journal has already uses the same file.
 func TestSameMessageAgain(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
@@ -291,7 +292,7 @@ func TestSameMessageAgain(t *testing.T) {
 	write(t, []byte("one"), dir, "alice/INBOX", plain(1))
 }
 
-// One UID twice in one commit, against all rules: both are kept.
+// One UID twice in one commit, which no server may cause: both are kept.
 func TestOneNameTwiceInACommit(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
@@ -311,7 +312,7 @@ func TestOneNameTwiceInACommit(t *testing.T) {
 	}
 }
 
-// A body that is not what was announced leaves nothing.
+// A body of another size than announced leaves nothing.
 func TestAddRefuses(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
@@ -342,7 +343,7 @@ func TestAddRefuses(t *testing.T) {
 	holds(t, dir, "alice/INBOX", map[uint32]string{1: "good"})
 }
 
-// When the archive can't be written, Add says that it was the archive.
+// If the archive can't be written, the error of Add wraps ErrWrite.
 func TestAddNamesTheArchive(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})

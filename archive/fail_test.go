@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// failAt fails the n-th coming of a step, as the file system would.
+// failAt returns an Options.Step that fails a step the n-th time.
 type failAt struct {
 	step string
 	n    int
@@ -92,7 +92,7 @@ func TestFailureAtEachStep(t *testing.T) {
 	}
 }
 
-// An error at the first commit of a new mailbox leaves one that starts anew.
+// After an error at the first commit of a new mailbox the next one starts it anew.
 func TestFailureOfFirstCommit(t *testing.T) {
 	for _, step := range []string{StepData, StepNames, StepDirs, StepAppend, StepJournal} {
 		t.Run(step, func(t *testing.T) {
@@ -113,8 +113,7 @@ func TestFailureOfFirstCommit(t *testing.T) {
 	}
 }
 
-// In a group a journal that fails takes its mailbox's batches with it and
-// leaves the others.
+// If one journal of a group fails, the batches of its mailbox fail, and no others.
 func TestOneJournalOfAGroupFails(t *testing.T) {
 	for _, step := range []string{StepAppend, StepJournal} {
 		t.Run(step, func(t *testing.T) {
@@ -153,9 +152,9 @@ func TestOneJournalOfAGroupFails(t *testing.T) {
 	}
 }
 
-// What follows a batch that can't be named fails with it: it may rest on its
-// epoch. Other mailboxes go on.
-func TestFollowersOfAFailedBatchFail(t *testing.T) {
+// Batches after one whose files can't be placed fail too: they may depend on its epoch.
+// Those of other mailboxes do not.
+func TestBatchesAfterAFailedOneFail(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
 	a, b := mailbox(t, w, "a"), mailbox(t, w, "b")
@@ -195,7 +194,7 @@ func TestUnwritableEventFailsTheBatch(t *testing.T) {
 }
 
 // The file system is full in the middle of receiving and of committing.
-// Afterwards the archive is valid, and with room it goes on.
+// Afterwards the archive is valid, and with free space commits succeed again.
 func TestFullFileSystem(t *testing.T) {
 	dir := tiny(t)
 	w := open(t, dir, Options{})
@@ -247,7 +246,7 @@ func TestFullFileSystem(t *testing.T) {
 	sealsBy(t, read(t, dir, "alice/INBOX", journalName))
 }
 
-// fill leaves some octets of the file system free.
+// fill fills the file system up to some free octets.
 func fill(t *testing.T, dir string, leave uint64) {
 	t.Helper()
 	f, err := os.Create(filepath.Join(dir, ".fill"))
@@ -273,7 +272,7 @@ func fill(t *testing.T, dir string, leave uint64) {
 	}
 }
 
-// Half of a commit's lines reach the journal, then its write fails.
+// The write of a commit's lines fails after half of them.
 func TestHalfWrittenJournal(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "alice/INBOX", journalName)

@@ -37,4 +37,5 @@ func pathHash(path string) uint64 {
 // messages; before octets are taken for equal by it the file is read.
 type sumHead [8]byte
 
+// head is the beginning of the sum.
 func (s Sum) head() sumHead { return sumHead(s[:8]) }

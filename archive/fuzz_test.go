@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// No octets make a reader panic, or give an event that no seal vouches for.
+// No octets make Replay panic, or return an event that no seal covers.
 func FuzzReplay(f *testing.F) {
 	text, ends := commits(f)
 	f.Add(text)

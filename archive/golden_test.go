@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// golden is what the archive of format version 1 in testdata/v1 holds. Neither
-// that archive nor this text may change: every later version must read it so.
+// golden describes the archive of format version 1 in testdata/v1. Neither that archive
+// nor this text may change: every later version must read it like this.
 const golden = `
 archive nekt22milvyfwvrhxzepuncgdq
 alice: alice/%26Jjo.%FF%~5c9fbb8e4a3502f3 "&Jjo.\xff" "/" [] raw=true vanished=-
@@ -66,7 +66,7 @@ bob: bob/Projekte/Alt "Projekte.Alt" "." [] raw=false vanished=2026-11-23T07:30:
     4294967295 1999-12/19991231T221500Z.3.4294967295.eml 145 96cbae690c4e11055e59f8e3af89f8b2acdd53c8fae44a3adb4d40e3db09e0e8 date=1999-12-31T23:15:00+01:00 flags=[] added=2026-11-23T06:30:00Z gone=- matched=""
 `
 
-// describe tells all that an archive's journals tell.
+// describe prints everything that the journals of an archive say.
 func describe(t testing.TB, a *Archive) string {
 	t.Helper()
 	var b strings.Builder
@@ -139,7 +139,7 @@ bob/INBOX/tmp/1.3.7.part: was being received when a run was interrupted; the nex
 	}
 }
 
-// A writer goes on where the golden archive ends.
+// A writer appends to the golden archive.
 func TestGoldenV1GoesOn(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "v1")
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "v1"))); err != nil {

@@ -58,7 +58,7 @@ func openOnly(t testing.TB, dir string, o Options) *Writer {
 	return w
 }
 
-// shut closes w, which may be closed.
+// shut closes w, which may be closed already.
 func shut(t testing.TB, w *Writer) {
 	t.Helper()
 	if err := w.Close(); err != nil && !errors.Is(err, fs.ErrClosed) {
@@ -155,7 +155,7 @@ func commit(t testing.TB, w *Writer, batches ...*Batch) {
 	}
 }
 
-// known tells where the archive holds a sum, as the state database would.
+// known returns a pathOf for Commit, as the state database would be.
 func known(t testing.TB, w *Writer) func(Sum) (string, bool) {
 	t.Helper()
 	at := map[Sum]string{}
@@ -203,7 +203,7 @@ func fold(t testing.TB, dir, box string) (*View, map[uint32]string) {
 	return v, bodies
 }
 
-// holds fails unless the mailbox's current epoch has just these bodies.
+// holds fails unless the mailbox's current epoch has exactly these bodies.
 func holds(t testing.TB, dir, box string, want map[uint32]string) {
 	t.Helper()
 	if _, got := fold(t, dir, box); !maps.Equal(got, want) {

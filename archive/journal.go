@@ -29,12 +29,14 @@ type Position struct {
 // hexadecimal digits, and of every octet since.
 type sealChain struct{ h hash.Hash }
 
+// newSealChain returns a chain after a seal; "" before the first.
 func newSealChain(seal string) *sealChain {
 	c := &sealChain{sha256.New()}
 	c.reset(seal)
 	return c
 }
 
+// reset starts the chain anew after a seal.
 func (c *sealChain) reset(seal string) {
 	c.h.Reset()
 	c.h.Write([]byte(seal))

@@ -16,7 +16,7 @@ import (
 	"archiverd/internal/uid"
 )
 
-// The octets of every kind of line are law.
+// The octets of every kind of line are fixed by the format.
 func TestLines(t *testing.T) {
 	at := time.Date(2026, 11, 22, 18, 30, 0, 123, time.UTC)
 	zone := time.FixedZone("", 3600)
@@ -71,7 +71,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// What could not be read again is never written.
+// Events whose lines could not be decoded again are not written.
 func TestEncodeRefuses(t *testing.T) {
 	far := time.Date(2026, 1, 1, 0, 0, 0, 0, time.FixedZone("", 24*3600))
 	for name, e := range map[string]Event{
@@ -173,7 +173,7 @@ func before(ends []Position, n int64) (events int, at Position) {
 	return events, at
 }
 
-// A journal cut anywhere holds the commits that are whole.
+// A journal that is cut anywhere has the commits before the cut.
 func TestCutAnywhere(t *testing.T) {
 	text, ends := commits(t)
 	for n := range len(text) + 1 {
@@ -199,7 +199,7 @@ func TestReplayFrom(t *testing.T) {
 	}
 }
 
-// Garbage behind the last seal is no more than a torn write.
+// Garbage after the last seal is a torn write.
 func TestGarbageTail(t *testing.T) {
 	text, ends := commits(t)
 	for name, tail := range map[string]string{
@@ -248,8 +248,8 @@ func TestZerosInLastCommit(t *testing.T) {
 	}
 }
 
-// Any octet changed in the sealed part is found, and the line that is named
-// is the one, or the seal behind it.
+// Every changed octet in the sealed part is found; the error names its line or that of
+// the next seal.
 func TestEveryEditIsFound(t *testing.T) {
 	text, ends := commits(t)
 	for i := range text {
@@ -322,8 +322,8 @@ func TestCorruptNamesFileLineAndRemedy(t *testing.T) {
 	}
 }
 
-// A mailbox whose journal is corrupt behind what the caller knows is not
-// written to: nothing of it is cut off.
+// A mailbox whose journal is corrupt after the position that the caller knows is not
+// written to, and nothing is cut off.
 func TestCorruptIsNotWrittenTo(t *testing.T) {
 	dir := t.TempDir()
 	w := openOnly(t, dir, Options{})
@@ -347,7 +347,7 @@ func TestCorruptIsNotWrittenTo(t *testing.T) {
 	}
 }
 
-// Commits that the caller has not folded in are not taken for a torn tail.
+// Commits that the caller does not know are not taken for a torn tail.
 func TestUnknownCommitsAreNotCutOff(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
@@ -370,8 +370,7 @@ func TestUnknownCommitsAreNotCutOff(t *testing.T) {
 	holds(t, dir, box.Dir, map[uint32]string{1: "a", 2: "b"})
 }
 
-// Whatever of a last commit reached the disk, the next writer cuts it off and
-// goes on.
+// Whatever part of an interrupted commit is in the journal, the next writer cuts it off.
 func TestWriterCutsTornTail(t *testing.T) {
 	dir := t.TempDir()
 	w := openOnly(t, dir, Options{})
@@ -415,8 +414,8 @@ func TestWriterCutsTornTail(t *testing.T) {
 	}
 }
 
-// At says whether a position is one of a journal's, by id, length and seal.
-func TestAt(t *testing.T) {
+// HasPosition compares ID, length and seal.
+func TestHasPosition(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
 	m := mailbox(t, w, "INBOX")
@@ -446,8 +445,8 @@ func TestAt(t *testing.T) {
 	}
 }
 
-// Settle leaves the journal as it was, in a new file.
-func TestSettle(t *testing.T) {
+// EnsureDurable leaves the journal's octets unchanged, in a new file.
+func TestEnsureDurable(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
 	m := mailbox(t, w, "INBOX")
@@ -484,7 +483,7 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// An error of the function that gets the events ends the replay as it is.
+// An error of the function that gets the events ends the replay and is returned.
 func TestReplayPassesErrorsOn(t *testing.T) {
 	text, _ := commits(t)
 	if _, err := replay(bytes.NewReader(text), Position{}, func(Event) error { return io.ErrShortWrite }); !errors.Is(err, io.ErrShortWrite) {

@@ -204,6 +204,7 @@ func (l *jsonLine) decodeFields(e *Event) (err error) {
 	return nil
 }
 
+// nonNil returns list, or an empty list for nil, which JSON would write as null.
 func nonNil(list []string) []string {
 	if list == nil {
 		return []string{}

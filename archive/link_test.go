@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// stat is the file of a message, as who has read it knows it.
+// stat is the FileInfo of a message's file.
 func stat(t testing.TB, dir, file string) fs.FileInfo {
 	t.Helper()
 	st, err := os.Stat(filepath.Join(dir, file))
@@ -24,8 +24,8 @@ func like(u uint32, body string) Event {
 	return Event{UID: u, InternalDate: date(int(u)), Flags: []string{"x"}, Size: int64(len(body)), Sum: sha256.Sum256([]byte(body)), Matched: "header"}
 }
 
-// A message that the archive has gets its name, line and seal like any other,
-// and no octets; those taken back leave nothing.
+// A linked message gets name, line and seal like any other, without more octets. One that
+// is undone leaves nothing.
 func TestLink(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
@@ -80,7 +80,7 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// A batch of links that is dropped leaves the files that they are of.
+// Discarding a batch of links keeps the files that they are links to.
 func TestLinkDiscarded(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
@@ -100,8 +100,8 @@ func TestLinkDiscarded(t *testing.T) {
 	holds(t, dir, "alice/a", map[uint32]string{1: "one"})
 }
 
-// What was read is linked, or nothing is: not what took its place since, nor
-// what is outside.
+// Only the file that was read is linked: not one that replaced it, and none outside the
+// archive.
 func TestLinkOfAnotherFile(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
@@ -122,8 +122,8 @@ func TestLinkOfAnotherFile(t *testing.T) {
 	}
 }
 
-// Where a link can't be made the octets are copied, and are those that were
-// known, or nothing is kept.
+// If no link can be made the octets are copied, and discarded if they are others than
+// expected.
 func TestLinkAsCopy(t *testing.T) {
 	for _, perFile := range []bool{false, true} {
 		dir := t.TempDir()
@@ -151,8 +151,8 @@ func TestLinkAsCopy(t *testing.T) {
 	}
 }
 
-// A commit of links that fails at any step leaves what they are of, and the same
-// links can be made again.
+// A commit of links that fails at any step keeps the files that they are links to, and
+// the same links can be made again.
 func TestLinkFailsAtEachStep(t *testing.T) {
 	for _, at := range steps[:len(steps)-1] {
 		t.Run(at, func(t *testing.T) {

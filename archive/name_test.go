@@ -14,7 +14,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-func TestComponent(t *testing.T) {
+func TestEscapeLevel(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"INBOX", "INBOX"},
 		{"Entwürfe", "Entwürfe"},
@@ -60,11 +60,11 @@ func TestComponent(t *testing.T) {
 		if got := escapeLevel(c.in); got != c.want {
 			t.Errorf("component(%q) = %q, want %q", c.in, got, c.want)
 		}
-		checkComponent(t, c.in)
+		checkLevel(t, c.in)
 	}
 }
 
-func TestRawComponent(t *testing.T) {
+func TestEscapeRawLevel(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"Lists", "Lists"},
 		{"&Jjo", "%26Jjo"},
@@ -81,7 +81,7 @@ func TestRawComponent(t *testing.T) {
 
 func sumOf(c string) string { s := withHash(c, ""); return s[2:] }
 
-// decode undoes component where that left no suffix.
+// decode is the inverse of escapeLevel for names without a hash.
 func decode(t testing.TB, e string) string {
 	t.Helper()
 	var b strings.Builder
@@ -103,8 +103,8 @@ func decode(t testing.TB, e string) string {
 	return b.String()
 }
 
-// checkComponent checks all that holds for a component by itself.
-func checkComponent(t testing.TB, c string) {
+// checkLevel checks what holds for the directory name of one level.
+func checkLevel(t testing.TB, c string) {
 	t.Helper()
 	e := escapeLevel(c)
 	checkFileName(t, e)
@@ -118,8 +118,8 @@ func checkComponent(t testing.TB, c string) {
 	}
 }
 
-// checkFileName checks that every file system takes e, for a directory that is
-// none of the archive's own.
+// checkFileName checks that every file system allows the name e, and that it is not
+// reserved.
 func checkFileName(t testing.TB, e string) {
 	t.Helper()
 	switch {
@@ -176,8 +176,8 @@ func foldings() map[string]func(string) string {
 	return out
 }
 
-// foldKey must hold for one whatever any file system may hold for one: here
-// for every character of Unicode.
+// foldKey is the same for all names that a file system may take for one: for every
+// character of Unicode.
 func TestFoldKeyCoversUnicode(t *testing.T) {
 	all := foldings()
 	for r := rune(0); r <= unicode.MaxRune; r++ {
@@ -194,7 +194,7 @@ func TestFoldKeyCoversUnicode(t *testing.T) {
 	}
 }
 
-// checkBeside places b beside a and checks that they stay two, and where they are.
+// checkBeside checks that a and b get different directories, and keep them.
 func checkBeside(t testing.TB, a, b, plainA, plainB string) {
 	t.Helper()
 	da := newDirectoryNames(nil).choose(a, plainA)
@@ -237,8 +237,8 @@ func FuzzNames(f *testing.F) {
 		if len(a)+len(b) > 2000 {
 			return
 		}
-		checkComponent(t, a)
-		checkComponent(t, b)
+		checkLevel(t, a)
+		checkLevel(t, b)
 		checkFileName(t, escapeRawLevel(a))
 		if a != b {
 			if e := escapeLevel(a); e == escapeLevel(b) {
@@ -349,7 +349,7 @@ func makeMailboxes(t *testing.T, w *Writer, names []Name) (places []MailboxDir) 
 }
 
 // RFC 9051 5.1: INBOX is one mailbox in any case, and so are its children's.
-func TestPlaceOfINBOX(t *testing.T) {
+func TestDirectoryOfINBOX(t *testing.T) {
 	w := open(t, t.TempDir(), Options{})
 	for _, c := range []struct{ name, want string }{
 		{"INBOX", "alice/INBOX"}, {"inbox", "alice/INBOX"}, {"Inbox", "alice/INBOX"}, {"Inbox/a", "alice/INBOX/a"},
@@ -365,8 +365,8 @@ func TestPlaceOfINBOX(t *testing.T) {
 	}
 }
 
-// TestPart undoes what component does.
-func TestPart(t *testing.T) {
+// Unescape is the inverse of Escape.
+func TestUnescape(t *testing.T) {
 	for _, part := range []string{"INBOX", "Entwürfe", "R&D/2026", "tmp", "2026-11", "..", "a b ", "100%", "a%20b", "con", "a\x00b", "\xff", "e\u0301", "a.b", `q"?`, "lost+found"} {
 		if got := Unescape(escapeLevel(part)); got != part {
 			t.Errorf("Part(%q) = %q, want %q", escapeLevel(part), got, part)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// An archive of more mailboxes than a process may have files.
+// An archive may have more mailboxes than a process may have open files.
 func TestReleaseClosesFiles(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})

@@ -65,6 +65,7 @@ type verifier struct {
 	corrupt bool
 }
 
+// verify runs all checks.
 func (v *verifier) verify(ctx context.Context, o VerifyOptions) error {
 	// The directory is read before the journal: files that a writer commits
 	// meanwhile are then named in the journal.

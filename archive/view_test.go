@@ -13,7 +13,7 @@ import (
 	"archiverd/internal/uid"
 )
 
-// What a newer archiverd wrote is read as far as it is known, and said to be newer.
+// Known events of a newer archiverd are applied, and the view says that there are others.
 func TestNewerEvents(t *testing.T) {
 	text := `{"event":"opened","v":2,"at":"2026-11-22T18:30:00Z","journal":"id","mailbox":"INBOX","delimiter":"/","uidvalidity":1,"attrs":[],"new":{"a":1}}
 {"event":"added","at":"2026-11-22T18:30:00Z","uid":1,"path":"2026-11/a.eml","size":1,"sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","flags":[],"labels":["x"]}
@@ -68,8 +68,8 @@ func TestFold(t *testing.T) {
 	}
 }
 
-// A clock that went back shortens no journal, and one that stands at a later time
-// hides what follows it: a view is always one that the mailbox once was.
+// A view is always of a state that the mailbox had, even if the clock was set back: no
+// event is applied without those before it.
 func TestFoldAtOfAClockSetBack(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
@@ -98,7 +98,7 @@ func TestFoldAtOfAClockSetBack(t *testing.T) {
 	}
 }
 
-// A journal that is damaged is whole up to the times before the damage.
+// A damaged journal can be read as of times before the damage.
 func TestFoldAtBeforeADamage(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
@@ -125,7 +125,7 @@ func TestFoldAtBeforeADamage(t *testing.T) {
 	write(t, good, journal)
 }
 
-// A server's "all is gone" costs what is there.
+// A Gone of all possible UIDs takes time in proportion to the messages that there are.
 func TestGoneOfAllUIDsIsCheap(t *testing.T) {
 	v := &View{}
 	all, err := uid.Parse("1:4294967295")

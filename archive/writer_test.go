@@ -48,7 +48,7 @@ func TestNewArchive(t *testing.T) {
 	}
 }
 
-// A new archive is started only where nothing can be meant but that.
+// A new archive is created only in a missing or empty directory, if none is expected.
 func TestNoNewArchive(t *testing.T) {
 	holding := func(name, text string) func(t *testing.T, dir string) {
 		return func(t *testing.T, dir string) { write(t, []byte(text), dir, name) }
@@ -154,7 +154,7 @@ func matches(err, want error) bool {
 	return errors.Is(err, want)
 }
 
-// Nobody else, or only the group, may read what a writer made.
+// Only the owner or, with GroupRead, the group too may read what a writer makes.
 func TestModes(t *testing.T) {
 	old := syscall.Umask(0)
 	defer syscall.Umask(old)
@@ -203,7 +203,7 @@ func TestModes(t *testing.T) {
 	}
 }
 
-func TestReserve(t *testing.T) {
+func TestCheckFreeSpace(t *testing.T) {
 	w := open(t, t.TempDir(), Options{})
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(w.Path(), &st); err != nil {
@@ -253,7 +253,7 @@ func TestNoWayOut(t *testing.T) {
 	}
 }
 
-// Verify names everything that is not as the journal says.
+// Verify finds everything that differs from the journal.
 func TestVerifyFinds(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})

@@ -10,8 +10,8 @@ import (
 	"archiverd/archive"
 )
 
-// filled is a house with so many mailboxes, of so many messages each. Their lines say
-// that they were matched, so that there is no file to write.
+// filled is a house with that many mailboxes of that many messages each. The lines have
+// Matched set: no files are written.
 func filled(t testing.TB, mailboxes, messages int) *house {
 	t.Helper()
 	h := &house{t: t, dir: filepath.Join(t.TempDir(), "archive")}
@@ -41,7 +41,7 @@ func filled(t testing.TB, mailboxes, messages int) *house {
 	return h
 }
 
-// matched is a message like no other.
+// matched is the event of a message with a sum of its own.
 func matched(u uint32) archive.Event {
 	e := archive.Event{Kind: archive.Added, UID: u, Size: 4711, InternalDate: clock.Add(time.Duration(u) * time.Minute), Flags: []string{`\Seen`}, Matched: "uid"}
 	e.Path = fmt.Sprintf("2026-11/20261122T183000Z.1.%d.eml", u)
@@ -51,9 +51,9 @@ func matched(u uint32) archive.Event {
 	return e
 }
 
-// BenchmarkOpen is the start of an archive that is up to date: it costs what the
-// number of mailboxes says, whatever they hold.
-func BenchmarkOpen(b *testing.B) {
+// BenchmarkOpenStale opens a database that is up to date: the time depends on the number
+// of mailboxes, not on their messages.
+func BenchmarkOpenStale(b *testing.B) {
 	for _, size := range []struct{ mailboxes, messages int }{{1, 1}, {1, 100_000}, {1000, 1}, {10_000, 1}} {
 		b.Run(fmt.Sprintf("mailboxes=%d/messages=%d", size.mailboxes, size.messages), func(b *testing.B) {
 			h := filled(b, size.mailboxes, size.messages)
@@ -68,7 +68,7 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
-// BenchmarkApply folds a batch of 1,000 messages into a database of 100,000.
+// BenchmarkApply applies a batch of 1,000 messages to a database of 100,000.
 func BenchmarkApply(b *testing.B) {
 	h := filled(b, 1, 100_000)
 	defer h.close()
@@ -99,8 +99,8 @@ func BenchmarkUIDs(b *testing.B) {
 	}
 }
 
-// Opening looks at a journal's first line and its last seal. What is folded in is
-// not read again: not even damage in the middle is noticed, which is for verify.
+// Opening reads a journal's first line and the last applied seal, no more: damage in the
+// middle is not noticed, verify finds it.
 func TestOpenReadsNoJournal(t *testing.T) {
 	h := newHouse(t)
 	b := h.batch("INBOX")

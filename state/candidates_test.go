@@ -17,8 +17,8 @@ import (
 	"archiverd/archive"
 )
 
-// entries is the whole index of sizes and dates; mailboxes' numbers, which may
-// differ between two databases, are their directories here.
+// entries prints candidatesBucket, with directories instead of DirIDs, which may differ
+// between two databases.
 func (h *house) entries() string {
 	h.t.Helper()
 	if err := h.db.buffer.merge(0, h.db.update); err != nil {
@@ -46,7 +46,7 @@ func (h *house) entries() string {
 	return strings.Join(out, "\n")
 }
 
-func TestKnown(t *testing.T) {
+func TestCandidates(t *testing.T) {
 	h := newHouse(t)
 	h.simple()
 	one := event(1, "one").InternalDate
@@ -105,9 +105,9 @@ func TestKnown(t *testing.T) {
 	}
 }
 
-// Whoever sends mail can make two messages whose sums begin alike: what a server
-// called one of them must not name the other.
-func TestKnownTwins(t *testing.T) {
+// A sender can make two messages whose sums begin alike: the EMAILID of one must not
+// match the other.
+func TestCandidatesWithLikeSums(t *testing.T) {
 	db, apply := index(t)
 	twin := func(u uint32, emailID string, end byte) archive.Event {
 		e := event(u, "")
@@ -133,8 +133,8 @@ func TestKnownTwins(t *testing.T) {
 
 func yes(string, uint32) bool { return true }
 
-// Keys of all dates that a journal can hold, in their order; none of what can
-// stand for no message.
+// Every date that a journal can have gives a key, in the order of the dates; sizes and
+// dates out of range give none.
 func TestKeyOf(t *testing.T) {
 	date := func(text string) time.Time {
 		d, err := time.Parse(time.RFC3339, text)
@@ -164,8 +164,8 @@ func TestKeyOf(t *testing.T) {
 	}
 }
 
-// Contents without number of one size and date are as good as none, and cost no more.
-func TestKnownTooMuch(t *testing.T) {
+// Too many candidates of one size and date are as good as none, and take no more time.
+func TestTooManyCandidates(t *testing.T) {
 	db, apply := index(t)
 	for i := range maxCandidates + 1 {
 		apply(archive.Event{Kind: archive.Added, UID: uint32(i + 1), Path: "x.eml", Size: 2, Sum: archive.Sum{byte(i)}, InternalDate: clock})
@@ -211,8 +211,8 @@ func index(t testing.TB) (*DB, func(...archive.Event)) {
 	return db, apply
 }
 
-// What was compared counts in its epoch; what was unlike is doubt in it.
-func TestDoubt(t *testing.T) {
+// Verified and Mistrusted are counted by epoch.
+func TestMistrusted(t *testing.T) {
 	h := newHouse(t)
 	add := func(b *archive.Batch, u uint32, body string, like archive.Sum) {
 		e := event(u, body)
@@ -244,7 +244,7 @@ func TestDoubt(t *testing.T) {
 	}
 }
 
-// A database of an older archiverd is made anew, and then knows.
+// A database of an older layout is rebuilt.
 func TestOlderSchema(t *testing.T) {
 	h := newHouse(t)
 	h.simple()
@@ -261,7 +261,7 @@ func TestOlderSchema(t *testing.T) {
 }
 
 // A piece of 1,000 messages is looked up among 200,000: none known, all known.
-func BenchmarkKnown(b *testing.B) {
+func BenchmarkCandidates(b *testing.B) {
 	const messages, piece = 200_000, 1000
 	db, apply := index(b)
 	db.bolt.NoSync = true // only the lookups are measured

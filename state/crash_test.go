@@ -43,8 +43,8 @@ func rounds() [2][]served {
 	}
 }
 
-// sync brings the archive to what the server has, two messages of each mailbox
-// a commit, from whatever the database knows.
+// sync archives what the server has and the database has not, two messages per mailbox and
+// commit.
 func (h *house) sync(server []served) {
 	h.t.Helper()
 	for {
@@ -67,7 +67,7 @@ func (h *house) sync(server []served) {
 	}
 }
 
-// compare puts into the batch what the archive lacks, of messages at most two.
+// compare adds to the batch what the archive lacks, at most two messages.
 func (h *house) compare(b *archive.Batch, s served) {
 	h.t.Helper()
 	dir := b.Mailbox().Dir
@@ -122,7 +122,7 @@ func (h *house) compare(b *archive.Batch, s served) {
 	}
 }
 
-// link puts a message into the batch that the database knows by its size and date.
+// link adds to the batch a message that the database has as a candidate.
 func (h *house) link(b *archive.Batch, uidValidity, u uint32, body string, flags ...string) bool {
 	h.t.Helper()
 	e := event(u, body, flags...)
@@ -143,8 +143,8 @@ func (h *house) link(b *archive.Batch, uidValidity, u uint32, body string, flags
 	return false
 }
 
-// TestCrashChild is the process that is killed: it works in the archive that
-// the environment names until the n-th step of its commits.
+// TestCrashChild is the process that is killed: it archives both rounds until the n-th
+// step of its commits. The environment names the archive and the step.
 func TestCrashChild(t *testing.T) {
 	dir, n := os.Getenv("ARCHIVERD_CRASH_DIR"), os.Getenv("ARCHIVERD_CRASH_STEP")
 	if dir == "" {
@@ -175,9 +175,8 @@ func TestCrashChild(t *testing.T) {
 	h.close()
 }
 
-// A process killed before any step of any commit leaves an archive in which
-// nothing is lost and nothing damaged, and the same work, done again, ends
-// where it would have without the crash.
+// A process that is killed before any step of any commit leaves an archive without loss
+// or damage. The same work, done again, ends as it would have without the crash.
 func TestCrashAtEachStep(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a process for each step")

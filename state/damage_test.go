@@ -16,8 +16,8 @@ import (
 	"archiverd/internal/uid"
 )
 
-// Whatever happens to the database's file: it is made anew, with a note, and
-// knows all that it knew.
+// Whatever happens to the database file: it is rebuilt, with a note, and has everything
+// that it had.
 func TestDamagedFile(t *testing.T) {
 	whole := newHouse(t)
 	whole.simple()

@@ -14,7 +14,7 @@ import (
 	"archiverd/internal/uid"
 )
 
-func TestApplyAndAsk(t *testing.T) {
+func TestApply(t *testing.T) {
 	h := newHouse(t)
 	b := h.batch("INBOX")
 	b.Record(opened("INBOX", 7))
@@ -70,7 +70,7 @@ func TestApplyAndAsk(t *testing.T) {
 	}
 }
 
-// All UIDs that can be are gone: that costs what is there.
+// A Gone of all possible UIDs takes time in proportion to the UIDs that there are.
 func TestGoneOfAllUIDsIsCheap(t *testing.T) {
 	h := newHouse(t)
 	h.simple()
@@ -87,7 +87,7 @@ func TestGoneOfAllUIDsIsCheap(t *testing.T) {
 	}
 }
 
-// A change that does not follow is refused, and the database is made anew.
+// A change that does not begin at the applied position breaks the database.
 func TestGap(t *testing.T) {
 	h := newHouse(t)
 	h.simple()
@@ -110,7 +110,8 @@ func TestGap(t *testing.T) {
 	}
 }
 
-// The last transaction is lost, as by a crash: the journal fills the gap in silence.
+// If the last transaction is lost, as by a crash, it is applied from the journal, without
+// a note.
 func TestCatchUpAfterLostTransaction(t *testing.T) {
 	h := newHouse(t)
 	h.simple()
@@ -127,10 +128,8 @@ func TestCatchUpAfterLostTransaction(t *testing.T) {
 	}
 }
 
-// A torn tail is neither folded in nor a mailbox.
-// TestBehind asks a database that was opened as it stood for what it may be asked for,
-// brings it up to the journals, and asks for all else.
-func TestBehind(t *testing.T) {
+// Before CatchUp a database has its runs, afterwards also what journals have more.
+func TestOpenStale(t *testing.T) {
 	h := newHouse(t)
 	h.simple()
 	b := h.batch("INBOX")
@@ -160,6 +159,7 @@ func TestBehind(t *testing.T) {
 	}
 }
 
+// A torn tail is not applied, and a journal that has nothing else is no mailbox.
 func TestTornTail(t *testing.T) {
 	h := newHouse(t)
 	h.simple()
@@ -192,7 +192,7 @@ func TestTornTail(t *testing.T) {
 	h.apply(h.commit(b, c))
 }
 
-// The archive is put back from an older copy: said, and filled anew.
+// If the archive is replaced with an older copy, a note says so and the index is rebuilt.
 func TestArchivePutBack(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -271,8 +271,7 @@ func (h *house) putBack(remove bool, after func(*house)) {
 	}
 }
 
-// A mailbox whose directory is gone is not archived any more, whatever the
-// database thinks.
+// The record of a mailbox whose directory is gone is dropped.
 func TestMailboxGoneFromArchive(t *testing.T) {
 	h := newHouse(t)
 	h.simple()
@@ -290,8 +289,7 @@ func TestMailboxGoneFromArchive(t *testing.T) {
 	}
 }
 
-// A corrupt journal is folded in as far as its seals hold; that is said, and
-// nobody writes to it.
+// A corrupt journal is applied up to its last good seal, with a note, and not written to.
 func TestCorruptJournal(t *testing.T) {
 	h := newHouse(t)
 	h.simple()
@@ -329,7 +327,7 @@ func TestCorruptJournal(t *testing.T) {
 	}
 }
 
-// What a newer archiverd wrote is marked.
+// A mailbox that a newer archiverd wrote to is marked.
 func TestNewer(t *testing.T) {
 	h := newHouse(t)
 	h.simple()
@@ -372,8 +370,8 @@ func TestLocked(t *testing.T) {
 	}
 }
 
-// A random history, with lost transactions and restarts: the database is what
-// the journals say, and what one made anew is.
+// After a random history with lost transactions and restarts the database has what the
+// journals say, and equals a rebuilt one.
 func TestRandomHistory(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 // clock is the time of all tests.
 var clock = time.Date(2026, 11, 22, 18, 30, 0, 0, time.UTC)
 
-// house is an archive with its state database, as a test has them open.
+// house is an archive with its state database, both open for writing.
 type house struct {
 	t    testing.TB
 	dir  string // of the archive; the database is beside it
@@ -29,8 +29,8 @@ type house struct {
 	most int // entries that the indexes have yet to take in; 0: as many as else
 }
 
-// newHouse makes an empty archive. When the test ends the archive is verified,
-// and the database compared with one made anew.
+// newHouse makes an empty archive. When the test ends the archive is verified and the
+// database compared with a rebuilt one.
 func newHouse(t testing.TB) *house {
 	t.Helper()
 	h := &house{t: t, dir: filepath.Join(t.TempDir(), "archive")}
@@ -87,7 +87,7 @@ func (h *house) reopen() []string {
 	return h.open()
 }
 
-// batch begins a batch of a mailbox as the database knows it.
+// batch begins a batch of a mailbox at the position that the database has applied.
 func (h *house) batch(name string) *archive.Batch {
 	h.t.Helper()
 	place, err := h.w.DirectoryOf("alice", archive.Name{Mailbox: name, Delimiter: "/"})
@@ -130,7 +130,7 @@ func opened(name string, uidValidity uint32) archive.Event {
 	return archive.Event{Kind: archive.Opened, Name: archive.Name{Mailbox: name, Delimiter: "/"}, UIDValidity: uidValidity}
 }
 
-// commit commits to the archive alone and returns what the database must learn.
+// commit commits to the archive alone and returns the changes for the database.
 func (h *house) commit(batches ...*archive.Batch) []Change {
 	h.t.Helper()
 	h.w.Commit(h.db.PathOf, batches...)
@@ -161,7 +161,7 @@ func (h *house) simple() {
 	h.apply(h.commit(b))
 }
 
-// uids are the UIDs of a mailbox in short.
+// uids prints the UIDs of a mailbox.
 func (h *house) uids(dir string) string {
 	h.t.Helper()
 	u, err := h.db.UIDs(dir)
@@ -194,7 +194,7 @@ func (h *house) boxes() []archive.MailboxDir {
 	return boxes
 }
 
-// views is everything that the journals tell, with times and journals' ids left out.
+// views prints what the journals say, without times and IDs of journals.
 func (h *house) views() string {
 	h.t.Helper()
 	var b strings.Builder
@@ -214,8 +214,8 @@ func (h *house) views() string {
 	return b.String()
 }
 
-// index is everything that the database knows. Numbers of mailboxes may differ
-// between two databases, and of equal octets either may be the one held.
+// index prints everything in the database but what may differ between two: DirIDs, and
+// which of several files with the same octets is found.
 func (h *house) index() string {
 	h.t.Helper()
 	var b strings.Builder
@@ -270,7 +270,7 @@ func (h *house) index() string {
 	return b.String()
 }
 
-// known is what the database knows by a message's size and date.
+// known returns the candidates for a size and date.
 func (h *house) known(size int64, date time.Time) []Candidate {
 	h.t.Helper()
 	k, ok := KeyOf(size, date)
@@ -284,8 +284,8 @@ func (h *house) known(size int64, date time.Time) []Candidate {
 	return known[7]
 }
 
-// knows says whether the message is found by its size and date, in a file that
-// has its octets.
+// knows reports whether the message is among the candidates for its size and date, with a
+// file that has its octets.
 func (h *house) knows(m *archive.Message) bool {
 	h.t.Helper()
 	return slices.ContainsFunc(h.known(m.Size, m.InternalDate), func(k Candidate) bool {
@@ -302,7 +302,7 @@ func (h *house) read(name string) []byte {
 	return text
 }
 
-// sameRebuilt fails unless a database made anew is the one that is open.
+// sameRebuilt fails unless a rebuilt database equals the open one.
 func (h *house) sameRebuilt() {
 	h.t.Helper()
 	was := h.index()

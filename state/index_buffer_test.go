@@ -9,8 +9,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// recents is how many entries the indexes have yet to take in.
-func (h *house) recents() int {
+// buffered is the number of entries in bufferBucket.
+func (h *house) buffered() int {
 	h.t.Helper()
 	n := 0
 	err := h.db.view(func(tx *bbolt.Tx) error {
@@ -51,9 +51,9 @@ func (h *house) found(n uint32) {
 	}
 }
 
-// TestRecent has messages found that the indexes have yet to take in, that they have taken in, and
-// both; after a start, and when only a part was put in its place before a crash.
-func TestRecent(t *testing.T) {
+// Messages are found while their entries are buffered, after they are merged, after a
+// start, and after a crash in the middle of a merge.
+func TestIndexBuffer(t *testing.T) {
 	h := newHouse(t)
 	h.most = 40
 	h.reopen()
@@ -72,7 +72,7 @@ func TestRecent(t *testing.T) {
 	}
 	for _, c := range []struct{ add, left int }{{10, 20}, {10, 40}, {1, 0}, {5, 10}, {30, 0}, {1, 2}, {4, 10}} {
 		more(c.add)
-		if n := h.recents(); n != c.left {
+		if n := h.buffered(); n != c.left {
 			t.Errorf("after %d messages %d entries are left, want %d", next-1, n, c.left)
 		}
 		h.reopen()
@@ -94,14 +94,14 @@ func TestRecent(t *testing.T) {
 	h.found(next - 1)
 	h.reopen()
 	h.found(next - 1)
-	if err := h.db.buffer.merge(0, h.db.update); err != nil || h.recents() != 0 {
-		t.Errorf("%d entries are left, %v", h.recents(), err)
+	if err := h.db.buffer.merge(0, h.db.update); err != nil || h.buffered() != 0 {
+		t.Errorf("%d entries are left, %v", h.buffered(), err)
 	}
 	h.found(next - 1)
 }
 
-// TestRecentDamage has entries that can't be read: the database is damaged, and made anew.
-func TestRecentDamage(t *testing.T) {
+// With buffered entries that can't be decoded the database is damaged.
+func TestIndexBufferDamage(t *testing.T) {
 	for _, group := range []string{"\x01", "\x00\x10short", "\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"} {
 		h := newHouse(t)
 		h.simple()
@@ -121,9 +121,8 @@ func TestRecentDamage(t *testing.T) {
 	}
 }
 
-// TestSettleInParts puts so many entries in their places that one transaction does not
-// take them all.
-func TestSettleInParts(t *testing.T) {
+// A merge of many entries takes several transactions.
+func TestMergeInParts(t *testing.T) {
 	h := newHouse(t)
 	h.simple()
 	const n = 60_000
@@ -147,7 +146,7 @@ func TestSettleInParts(t *testing.T) {
 	if err != nil || parts < 2 {
 		t.Fatalf("put in their places in %d transactions, %v", parts, err)
 	}
-	if left := h.recents(); left != 0 {
+	if left := h.buffered(); left != 0 {
 		t.Errorf("%d entries are left", left)
 	}
 	err = h.db.view(func(tx *bbolt.Tx) error {

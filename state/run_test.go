@@ -54,8 +54,7 @@ func TestRuns(t *testing.T) {
 	}
 }
 
-// TestRunsThatCannotBeRead stores a run where what stands there is no list of runs, or
-// one whose last is none: those are lost, and the run is not.
+// Stored runs that can't be decoded are dropped; the new run is stored.
 func TestRunsThatCannotBeRead(t *testing.T) {
 	for _, text := range []string{`{`, `{}`, `[{"account":1}]`, `["x"]`, `null`} {
 		h := newHouse(t)

@@ -21,7 +21,7 @@ func (h *house) spend(account string, at time.Time, octets int64) {
 	}
 }
 
-// What was received in an hour counts for 24 hours behind its end.
+// Octets received in an hour count for 24 hours after its end.
 func TestTrafficIsOfTheLastDay(t *testing.T) {
 	at := func(hours float64) time.Time {
 		return clock.Truncate(time.Hour).Add(time.Duration(hours * float64(time.Hour)))
@@ -62,8 +62,8 @@ func TestTrafficIsOfTheLastDay(t *testing.T) {
 	}
 }
 
-// Spent octets are in the database with the next transaction, each account's by
-// themselves, and outlive its being made anew in the process.
+// Traffic is stored by the next transaction, for each account, and survives a rebuild in
+// the same process.
 func TestTrafficIsKept(t *testing.T) {
 	h := newHouse(t)
 	h.spend("alice", clock, 5)
@@ -106,7 +106,7 @@ func TestTrafficIsKept(t *testing.T) {
 	h.open()
 }
 
-// A transaction that fails takes nothing along for good: the next one writes it.
+// Traffic of a failed transaction is stored by the next one.
 func TestTrafficAfterAFailure(t *testing.T) {
 	h := newHouse(t)
 	h.simple()
