@@ -267,7 +267,7 @@ func TestAppendBodyFails(t *testing.T) {
 					t.Errorf("%s, want %s", got, want)
 				}
 				if conn.Noop(t.Context()) == nil {
-					t.Error("the connection goes on")
+					t.Error("the connection is still usable")
 				}
 				conn.Close()
 				for _, line := range s.Commands() {
@@ -293,7 +293,7 @@ func TestAppendBodyPanics(t *testing.T) {
 		_, _ = conn.Append(t.Context(), "INBOX", []AppendMessage{{Size: 10, Body: panicReader{}}})
 	}()
 	if conn.Noop(t.Context()) == nil {
-		t.Error("the connection goes on after a panic in a literal")
+		t.Error("the connection is still usable after a panic in a literal")
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 	"github.com/emersion/go-sasl"
 )
 
-// greet returns a greeting of text. The session goes on if then is nil, and ends with
+// greet returns a greeting of text. The session continues if then is nil, and ends with
 // then otherwise.
 func greet(text string, then func(*hostile.Session)) func(*hostile.Session) bool {
 	return func(s *hostile.Session) bool {
@@ -31,7 +31,7 @@ func greet(text string, then func(*hostile.Session)) func(*hostile.Session) bool
 }
 
 // answerStartTLS returns a script that answers STARTTLS with text, in which TAG stands
-// for the tag, and goes on with then if that is not nil.
+// for the tag, and continues with then if that is not nil.
 func answerStartTLS(text string, then func(*hostile.Session)) func(*hostile.Session, hostile.Command) bool {
 	return func(s *hostile.Session, cmd hostile.Command) bool {
 		if cmd.Name != "STARTTLS" {
