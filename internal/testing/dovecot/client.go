@@ -125,7 +125,9 @@ func (c *Client) send() string {
 // finish ends a command and passes its untagged responses to a function. If body is
 // not nil, literals are written there and left out of the responses.
 func (c *Client) finish(tag string, body io.Writer, untagged func(string) error) error {
-	c.conn.SetDeadline(time.Now().Add(timeout)) // cannot fail on an open connection
+	if err := c.conn.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return err
+	}
 	c.w.WriteString("\r\n")
 	if err := c.w.Flush(); err != nil {
 		return err
@@ -153,7 +155,9 @@ var literalEnd = regexp.MustCompile(`\{(\d+)\}$`)
 // response reads one response. Literals are written to body, or into the text if body
 // is nil.
 func (c *Client) response(body io.Writer) (string, error) {
-	c.conn.SetReadDeadline(time.Now().Add(timeout))
+	if err := c.conn.SetReadDeadline(time.Now().Add(timeout)); err != nil {
+		return "", err
+	}
 	var text strings.Builder
 	for {
 		line, err := c.r.ReadString('\n')

@@ -258,8 +258,11 @@ func (s *Server) dial(ctx context.Context) error {
 		return err
 	}
 	greeting, err := bufio.NewReader(plain).ReadString('\n')
-	if err != nil || !strings.Contains(greeting, s.spec.Greeting) {
-		return fmt.Errorf("%w: greeting %q, %v", errPortTaken, greeting, err)
+	if err != nil {
+		return fmt.Errorf("%w: read the greeting: %w", errPortTaken, err)
+	}
+	if !strings.Contains(greeting, s.spec.Greeting) {
+		return fmt.Errorf("%w: greeting %q", errPortTaken, greeting)
 	}
 	return nil
 }
