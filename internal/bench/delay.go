@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// delayed is the address of a line to the server at to: what goes in at one end
-// comes out of the other half a round trip later, in order, as fast as it came.
-func delayed(t testing.TB, to string, rtt time.Duration) (addr string, err error) {
+// delayedAddress returns the address of a proxy for the server at to. It delivers what it
+// receives half of rtt later, in order and at the same speed. The proxy ends with t.
+func delayedAddress(t testing.TB, to string, rtt time.Duration) (addr string, err error) {
 	if rtt == 0 {
 		return to, nil
 	}
@@ -21,36 +21,36 @@ func delayed(t testing.TB, to string, rtt time.Duration) (addr string, err error
 		for {
 			client, err := l.Accept()
 			if err != nil {
-				return // closed: the measurement is over
+				return // closed by the cleanup
 			}
 			server, err := net.Dial("tcp", to)
 			if err != nil {
 				client.Close()
 				continue
 			}
-			go carry(client, server, rtt/2)
-			go carry(server, client, rtt/2)
+			go forward(client, server, rtt/2)
+			go forward(server, client, rtt/2)
 		}
 	}()
 	return l.Addr().String(), nil
 }
 
-// parcel is what was read, and when it is due at the other end.
-type parcel struct {
+// delayedOctets are octets that a proxy has received, with the time of their delivery.
+type delayedOctets struct {
 	octets []byte
 	due    time.Time
 }
 
-// carry carries one direction until either end hangs up.
-func carry(from, to net.Conn, late time.Duration) {
-	line := make(chan parcel, 4096)
+// forward delivers the octets of one direction after a delay, until either end hangs up.
+func forward(from, to net.Conn, delay time.Duration) {
+	line := make(chan delayedOctets, 4096)
 	go func() {
 		defer close(line)
 		for {
 			buf := make([]byte, 32<<10)
 			n, err := from.Read(buf)
 			if n > 0 {
-				line <- parcel{buf[:n], time.Now().Add(late)}
+				line <- delayedOctets{buf[:n], time.Now().Add(delay)}
 			}
 			if err != nil {
 				return
@@ -65,7 +65,7 @@ func carry(from, to net.Conn, late time.Duration) {
 	}
 	from.Close()
 	to.Close()
-	for range line { // what can't be delivered any more
+	for range line { // the reader must not block on it
 		continue
 	}
 }

@@ -10,15 +10,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// disk is a file system of its own: what others did to the one that it lies on, and
-// the runs before, then count less. On some, files are made ten times as slowly for
+// testDisk is a new file system in a file. Earlier runs and other programs affect it less
+// than the one that it is on: some file systems create files ten times as slowly for
 // minutes after many were deleted.
-type disk struct{ file, dir string }
+type testDisk struct {
+	file string
+	dir  string // where it is mounted
+}
 
-// mountNew makes an ext4 of that many octets in a file below dir and mounts it, which
-// needs root.
-func mountNew(dir string, octets int64) (*disk, error) {
-	d := &disk{filepath.Join(dir, "disk"), filepath.Join(dir, "mounted")}
+// newTestDisk makes an ext4 of so many octets in a file below dir and mounts it, which
+// needs root. The caller removes it.
+func newTestDisk(dir string, octets int64) (*testDisk, error) {
+	d := &testDisk{file: filepath.Join(dir, "disk"), dir: filepath.Join(dir, "mounted")}
 	f, err := os.Create(d.file)
 	if err != nil {
 		return nil, err
@@ -30,23 +33,23 @@ func mountNew(dir string, octets int64) (*disk, error) {
 		{"mkfs.ext4", "-q", "-F", "-i", "8192", "-E", "lazy_itable_init=0,lazy_journal_init=0", d.file},
 		{"mount", "-o", "loop", d.file, d.dir},
 	} {
-		if said, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("%s: %w: %s", command[0], err, said)
+		if output, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("%s: %w: %s", command[0], err, output)
 		}
 	}
 	return d, errors.Join(os.Chmod(dir, 0o755), os.Chmod(d.dir, 0o755))
 }
 
-// remove unmounts it and deletes the file.
-func (d *disk) remove() error {
-	if said, err := exec.Command("umount", d.dir).CombinedOutput(); err != nil {
-		return fmt.Errorf("umount: %w: %s", err, said)
+// remove unmounts the file system and deletes its file.
+func (d *testDisk) remove() error {
+	if output, err := exec.Command("umount", d.dir).CombinedOutput(); err != nil {
+		return fmt.Errorf("umount: %w: %s", err, output)
 	}
 	return os.Remove(d.file)
 }
 
-// settle waits until the file system of dir has nothing left to write.
-func settle(dir string) error {
+// syncFileSystem waits until the file system of dir has written everything.
+func syncFileSystem(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
 		return err

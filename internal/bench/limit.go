@@ -17,31 +17,32 @@ import (
 	"time"
 )
 
-// The first argument that makes this program the limit, or the limit of what lasts.
+// The first argument of this program when it runs as the limit, or as the limit of
+// programs that make what they write durable.
 const (
-	limitWord   = "limit"
-	durableWord = "durable-limit"
+	limitArg        = "limit"
+	durableLimitArg = "durable-limit"
 )
 
-// isLimit says whether this process was started as a limit, which it then has been.
-func isLimit() bool {
-	if len(os.Args) != 7 || os.Args[1] != limitWord && os.Args[1] != durableWord {
+// runAsLimit runs the limit and returns true if this process was started as one.
+func runAsLimit() bool {
+	if len(os.Args) != 7 || os.Args[1] != limitArg && os.Args[1] != durableLimitArg {
 		return false
 	}
-	if err := limit(os.Args[1] == durableWord, os.Args[2], os.Args[3], os.Args[4], os.Args[5], os.Args[6]); err != nil {
+	if err := runLimit(os.Args[1] == durableLimitArg, os.Args[2], os.Args[3], os.Args[4], os.Args[5], os.Args[6]); err != nil {
 		fmt.Fprintln(os.Stderr, "limit:", err)
 		os.Exit(1)
 	}
 	return true
 }
 
-// limit is as fast as a client of one connection can be that only reads and writes:
-// it asks for everything in one flight and writes a file a message. It checks
-// nothing, syncs nothing and keeps no more than UIDNEXT of each mailbox.
+// runLimit copies an account as fast as a client with one connection can: it sends all
+// commands in one write and writes one file per message. It checks nothing, syncs
+// nothing and stores only UIDNEXT of each mailbox.
 //
-// If it is to be durable, it does what an archive's format asks of whoever writes it, and no
-// more: files with their time in tmp, a sync, names in months, a sync.
-func limit(durable bool, addr, ca, username, password, dir string) error {
+// If durable is set, it also does what the format of the archive requires, and no more:
+// it writes files with their date to tmp, syncs, moves them to their months and syncs.
+func runLimit(durable bool, addr, ca, username, password, dir string) error {
 	pem, err := os.ReadFile(ca)
 	if err != nil {
 		return err
@@ -57,60 +58,68 @@ func limit(durable bool, addr, ca, username, password, dir string) error {
 		return err
 	}
 	defer conn.Close()
-	l := limiter{conn: conn, r: bufio.NewReaderSize(conn, 128<<10), dir: dir, durable: durable, next: map[string]int{}}
-	known := map[string]int{}
-	if text, err := os.ReadFile(filepath.Join(dir, "known")); err == nil {
-		err = json.Unmarshal(text, &known)
-		if err != nil {
-			return err
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	l := limitClient{conn: conn, r: bufio.NewReaderSize(conn, 128<<10), dir: dir, durable: durable, uidNext: map[string]int{}}
+	known, err := readKnown(dir)
+	if err != nil {
 		return err
 	}
 	if _, err := l.r.ReadString('\n'); err != nil { // the greeting
 		return err
 	}
-	if err := l.ask(fmt.Sprintf("LOGIN %s %q", username, password)); err != nil {
+	if err := l.run(fmt.Sprintf("LOGIN %s %q", username, password)); err != nil {
 		return err
 	}
-	if err := l.ask(`LIST "" "*" RETURN (STATUS (UIDNEXT))`); err != nil {
+	if err := l.run(`LIST "" "*" RETURN (STATUS (UIDNEXT))`); err != nil {
 		return err
 	}
-	var flight []string
-	for name, next := range l.next {
+	var commands []string
+	for name, next := range l.uidNext {
 		if from := max(known[name], 1); next > from {
-			flight = append(flight, "EXAMINE "+name, fmt.Sprintf("UID FETCH %d:* (UID INTERNALDATE BODY.PEEK[])", from))
+			commands = append(commands, "EXAMINE "+name, fmt.Sprintf("UID FETCH %d:* (UID INTERNALDATE BODY.PEEK[])", from))
 		}
 	}
-	if len(flight) > 0 {
-		if err := l.ask(flight...); err != nil {
+	if len(commands) > 0 {
+		if err := l.run(commands...); err != nil {
 			return err
 		}
 	}
-	if err := l.name(); err != nil {
+	if err := l.moveToMonths(); err != nil {
 		return err
 	}
-	text, err := json.Marshal(l.next)
+	text, err := json.Marshal(l.uidNext)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "known"), text, 0o600)
 }
 
-// limiter is a limit under way.
-type limiter struct {
-	conn  net.Conn
-	r     *bufio.Reader
-	dir   string
-	next  map[string]int // UIDNEXT by mailbox, as the server writes its name
-	boxes int            // opened until now
-
-	durable bool
-	moves   [][2]string // of received files to their names
+// readKnown returns UIDNEXT of each mailbox at the end of the run before, if there was one.
+func readKnown(dir string) (map[string]int, error) {
+	known := map[string]int{}
+	text, err := os.ReadFile(filepath.Join(dir, "known"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return known, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return known, json.Unmarshal(text, &known)
 }
 
-// ask sends commands in one write and reads until all are answered.
-func (l *limiter) ask(commands ...string) error {
+// limitClient is the connection of a limit and what it has received.
+type limitClient struct {
+	conn      net.Conn
+	r         *bufio.Reader
+	dir       string
+	uidNext   map[string]int // UIDNEXT by mailbox, as the server writes its name
+	mailboxes int            // number of those opened so far
+
+	durable bool
+	moves   [][2]string // from tmp to the final name
+}
+
+// run sends commands in one write and reads until all of them are answered.
+func (l *limitClient) run(commands ...string) error {
 	if _, err := l.conn.Write([]byte("a " + strings.Join(commands, "\r\na ") + "\r\n")); err != nil {
 		return err
 	}
@@ -127,16 +136,16 @@ func (l *limiter) ask(commands ...string) error {
 			return errors.New(line)
 		case strings.HasPrefix(line, "* STATUS "):
 			name, items, _ := strings.Cut(line[len("* STATUS "):], " (UIDNEXT ")
-			if l.next[name], err = strconv.Atoi(strings.TrimRight(items, ")")); err != nil {
+			if l.uidNext[name], err = strconv.Atoi(strings.TrimRight(items, ")")); err != nil {
 				return err
 			}
 		case strings.HasPrefix(line, "* FLAGS"): // EXAMINE
-			l.boxes++
-			if err := os.MkdirAll(filepath.Join(l.dir, strconv.Itoa(l.boxes)), 0o700); err != nil {
+			l.mailboxes++
+			if err := os.MkdirAll(filepath.Join(l.dir, strconv.Itoa(l.mailboxes)), 0o700); err != nil {
 				return err
 			}
 		case strings.HasSuffix(line, "}") && strings.Contains(line, "BODY[] {"):
-			if err := l.body(line); err != nil {
+			if err := l.receive(line); err != nil {
 				return err
 			}
 		}
@@ -144,8 +153,8 @@ func (l *limiter) ask(commands ...string) error {
 	return nil
 }
 
-// body writes the message that line announces to a file.
-func (l *limiter) body(line string) error {
+// receive writes the message that line announces to a file.
+func (l *limitClient) receive(line string) error {
 	var number, uid int
 	var size int64
 	head, date, _ := strings.Cut(line, ` INTERNALDATE "`)
@@ -153,11 +162,11 @@ func (l *limiter) body(line string) error {
 	if _, err := fmt.Sscanf(head+tail, "* %d FETCH (UID %d BODY[] {%d}", &number, &uid, &size); err != nil {
 		return fmt.Errorf("%q: %w", line, err)
 	}
-	// By the process, for a later run numbers the mailboxes in another way.
+	// The name has the process ID: a later run numbers the mailboxes differently.
 	name := fmt.Sprintf("%d.%d.eml", os.Getpid(), uid)
-	box := filepath.Join(l.dir, strconv.Itoa(l.boxes))
+	box := filepath.Join(l.dir, strconv.Itoa(l.mailboxes))
 	if !l.durable {
-		return l.write(filepath.Join(box, name), size)
+		return l.copyTo(filepath.Join(box, name), size)
 	}
 	at, err := time.Parse("_2-Jan-2006 15:04:05 -0700", date)
 	if err != nil {
@@ -165,17 +174,17 @@ func (l *limiter) body(line string) error {
 	}
 	tmp := filepath.Join(box, "tmp", name)
 	l.moves = append(l.moves, [2]string{tmp, filepath.Join(box, at.UTC().Format("2006-01"), name)})
-	err = l.write(tmp, size)
-	if errors.Is(err, fs.ErrNotExist) { // the mailbox's first
+	err = l.copyTo(tmp, size)
+	if errors.Is(err, fs.ErrNotExist) { // the first message of the mailbox
 		if err = os.MkdirAll(filepath.Dir(tmp), 0o700); err == nil {
-			err = l.write(tmp, size)
+			err = l.copyTo(tmp, size)
 		}
 	}
 	return errors.Join(err, os.Chtimes(tmp, at, at))
 }
 
-// write copies the next size octets to a file.
-func (l *limiter) write(path string, size int64) error {
+// copyTo copies the next size octets to a file.
+func (l *limitClient) copyTo(path string, size int64) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
@@ -184,25 +193,25 @@ func (l *limiter) write(path string, size int64) error {
 	return errors.Join(err, f.Close())
 }
 
-// name syncs what was received and gives it its names.
-func (l *limiter) name() error {
+// moveToMonths makes the received files durable and moves them to their months.
+func (l *limitClient) moveToMonths() error {
 	if len(l.moves) == 0 {
 		return nil
 	}
-	if err := settle(l.dir); err != nil {
+	if err := syncFileSystem(l.dir); err != nil {
 		return err
 	}
-	made := map[string]bool{}
+	created := map[string]bool{}
 	for _, m := range l.moves {
-		if month := filepath.Dir(m[1]); !made[month] {
+		if month := filepath.Dir(m[1]); !created[month] {
 			if err := os.MkdirAll(month, 0o700); err != nil {
 				return err
 			}
-			made[month] = true
+			created[month] = true
 		}
 		if err := os.Rename(m[0], m[1]); err != nil {
 			return err
 		}
 	}
-	return settle(l.dir)
+	return syncFileSystem(l.dir)
 }

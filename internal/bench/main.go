@@ -1,29 +1,24 @@
-// Command bench measures archiverd against a real Dovecot on this machine: wall
-// time, CPU time and peak memory of a first run, of one without changes and of
-// one with 100 new messages. It is what "make bench" runs.
+// Command bench measures archiverd against a real Dovecot on this machine: wall time,
+// CPU time and peak memory of a first run, of a run without changes and of one with 100
+// new messages. "make bench" runs it.
 //
-// With -peers it compares archiverd with other clients on the same server, and with
-// the limit: a program that only reads and writes. "make bench-peers" runs that.
+//	-peers     compares archiverd with other clients on the same server, and with the
+//	           limit: a program that only reads and writes ("make bench-peers")
+//	-restore   measures archiverd restore into empty accounts, beside the same messages
+//	           appended one by one over one connection, and beside the server's own tool
+//	-search    measures searches of an archive of -messages small messages, with an index
+//	           and without one
+//	-memory    measures the memory that one mailbox of -messages messages takes
 //
-// With -restore it measures the way back: archiverd restore into empty accounts,
-// beside the same messages appended one by one over one connection, and beside the
-// server's own tool.
+// It builds archiverd, loads a corpus into a private Dovecot and archives it over TLS as a
+// person would, into a directory of its own that it removes. Each number is the median of
+// several rounds, each with a new archive. The numbers depend most of all on the disk,
+// because every commit waits for it. The command prints them and judges nothing.
 //
-// With -search it measures searches of an archive of -messages small messages, with an
-// index and without one.
-//
-// With -memory it measures the memory that one mailbox of -messages messages takes.
-//
-// Layout: main.go is the course of it, restore.go that of the way back, peers.go that
-// of the comparison, peer.go the clients, limit.go the limit, search.go the searches, memory.go the mailbox
-// of very many messages, disk.go a new file system, delay.go a line with a round-trip time, measure.go one run of archiverd, tb.go what package dovecot wants
-// to be given.
-//
-// It builds archiverd, loads a corpus into a private Dovecot and archives it over
-// TLS as a person would, into a directory of its own that it removes. Each number
-// is the median of several rounds, each with a new archive. The numbers depend on the
-// disk above all: every commit waits for it. What they are compared with is for
-// whoever compares.
+// Layout: main.go flags and the measurement of sync, restore.go, search.go (its archive
+// in search_archive.go), memory.go and peers.go the other measurements, peer.go the
+// clients and limit.go the limit; measure.go one run of a command, delay.go a round-trip
+// time, disk.go a new file system, tb.go the testing.TB that package dovecot needs.
 package main
 
 import (
@@ -51,27 +46,27 @@ import (
 )
 
 func main() {
-	if isLimit() {
+	if runAsLimit() {
 		return
 	}
-	testing.Init() // package dovecot asks whether tests are to be short
-	messages := flag.Int("messages", 5000, "`messages` of the corpus")
-	rounds := flag.Int("rounds", 3, "`rounds`, of which the median counts")
-	connections := flag.Int("connections", 4, "`connections` of archiverd to the server")
-	dir := flag.String("dir", os.TempDir(), "directory below which the archive is written, on the disk to measure")
-	restore := flag.Bool("restore", false, "measure the way back")
+	testing.Init() // package dovecot calls testing.Short
+	messages := flag.Int("messages", 5000, "number of `messages` in the corpus")
+	rounds := flag.Int("rounds", 3, "number of `rounds`; the median counts")
+	connections := flag.Int("connections", 4, "number of `connections` of archiverd to the server")
+	dir := flag.String("dir", os.TempDir(), "`directory` below which the archive is written, on the disk to measure")
+	restore := flag.Bool("restore", false, "measure restore")
 	search := flag.Bool("search", false, "measure searches, with an index and without one")
-	memory := flag.Bool("memory", false, "measure the memory for one mailbox of so many messages")
-	rtt := flag.Duration("rtt", 0, "round-trip `time` to the server; with -peers: measured besides 0")
+	memory := flag.Bool("memory", false, "measure the memory for one mailbox of -messages messages")
+	rtt := flag.Duration("rtt", 0, "round-trip `time` to the server; with -peers: measured in addition to 0")
 	peers := flag.String("peers", "", "compare with other clients, on the `corpus` small, mid, many or tiny")
-	only := flag.String("only", "", "with -peers and -search: `pattern` of the clients' names, or queries, that are wanted")
-	disk := flag.String("disk", "", "with -peers: a new ext4 of that `size` for each run, which needs root: 3GiB")
-	patience := flag.Duration("patience", 20*time.Minute, "with -peers: longest `time` of one run")
+	only := flag.String("only", "", "with -peers and -search: regular `expression` that selects clients or queries")
+	disk := flag.String("disk", "", "with -peers: make a new ext4 of this `size`, for example 3GiB, for each client and round; needs root")
+	patience := flag.Duration("patience", 20*time.Minute, "with -peers: the longest `time` that a run may take")
 	flag.Parse()
-	// What is mounted and started is undone.
+	// After a signal the cleanups still unmount file systems and stop servers.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
-	t := &tb{ctx: ctx}
+	t := &benchTB{context: func() context.Context { return ctx }}
 	err := t.run(func() error {
 		pattern, err := regexp.Compile(*only)
 		if err != nil {
@@ -82,14 +77,14 @@ func main() {
 			if *rtt > 0 {
 				rtts = append(rtts, *rtt)
 			}
-			c := contest{dir: *dir, corpus: *peers, rounds: max(1, *rounds), connections: *connections,
-				rtts: rtts, only: pattern, patience: *patience, slow: time.Minute}
+			c := comparison{dir: *dir, corpus: *peers, rounds: max(1, *rounds), connections: *connections,
+				rtts: rtts, only: pattern, maxTime: *patience, maxRepeatedTime: time.Minute}
 			if *disk != "" {
 				octets, err := humanize.ParseBytes(*disk)
 				if err != nil {
 					return err
 				}
-				c.disk = int64(octets)
+				c.diskOctets = int64(octets)
 			}
 			return benchPeers(t, os.Stdout, c)
 		}
@@ -111,12 +106,12 @@ func main() {
 	}
 }
 
-// newMessages is how many come in before the third run of a round.
+// newMessages is the number of messages that arrive before the third run of a round.
 const newMessages = 100
 
-// bench is the whole measurement; the table goes to out.
+// bench measures sync and prints the table to out.
 func bench(t testing.TB, out io.Writer, dir string, messages, rounds, connections int) (err error) {
-	dir, program, remove, err := begin(dir)
+	dir, program, remove, err := buildProgram(dir)
 	if err != nil {
 		return err
 	}
@@ -137,9 +132,9 @@ func bench(t testing.TB, out io.Writer, dir string, messages, rounds, connection
 		messages, humanize.IBytes(uint64(octets)), connections, fileSystem(dir), runtime.NumCPU(), rounds)
 
 	kinds := []string{"first run", "no change", "100 new"}
-	results := make([][]measured, len(kinds))
+	results := make([][]measurement, len(kinds))
 	for round := range rounds {
-		s, err := newSite(filepath.Join(dir, fmt.Sprint(round)), program, srv, u, connections)
+		s, err := newInstallation(filepath.Join(dir, fmt.Sprint(round)), program, srv, u, connections)
 		if err != nil {
 			return err
 		}
@@ -169,22 +164,23 @@ func bench(t testing.TB, out io.Writer, dir string, messages, rounds, connection
 	return printTable(out, kinds, results, messages, octets)
 }
 
-// begin makes a directory below another, with archiverd built in it as make build does. remove removes it;
-// what fails then is added to the error that it is given.
-func begin(below string) (dir, program string, remove func(*error), err error) {
+// buildProgram makes a directory below another and builds archiverd in it, as make build
+// does. The caller calls remove, which removes the directory and joins its error to the
+// one that it gets.
+func buildProgram(below string) (dir, program string, remove func(*error), err error) {
 	if dir, err = os.MkdirTemp(below, "archiverd-bench-"); err != nil {
 		return "", "", nil, err
 	}
 	program = filepath.Join(dir, "archiverd")
 	build := exec.Command("go", "build", "-trimpath", "-o", program, "archiverd/cmd/archiverd")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if said, err := build.CombinedOutput(); err != nil {
-		return "", "", nil, errors.Join(fmt.Errorf("go build: %w: %s", err, said), os.RemoveAll(dir))
+	if output, err := build.CombinedOutput(); err != nil {
+		return "", "", nil, errors.Join(fmt.Errorf("go build: %w: %s", err, output), os.RemoveAll(dir))
 	}
 	return dir, program, func(err *error) { *err = errors.Join(*err, os.RemoveAll(dir)) }, nil
 }
 
-// lastUID is the highest UID in INBOX.
+// lastUID returns the highest UID in INBOX.
 func lastUID(c *dovecot.Client) (last uint32) {
 	for _, m := range c.Read("INBOX") {
 		last = max(last, m.UID)
@@ -192,7 +188,9 @@ func lastUID(c *dovecot.Client) (last uint32) {
 	return last
 }
 
-func printTable(out io.Writer, kinds []string, results [][]measured, messages int, octets int64) error {
+// printTable prints the medians of each kind of run. messages and octets are those of the
+// first run.
+func printTable(out io.Writer, kinds []string, results [][]measurement, messages int, octets int64) error {
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\twall\tCPU\tpeak memory\tmessages/s\toctets/s\t")
 	for i, kind := range kinds {
@@ -208,9 +206,9 @@ func printTable(out io.Writer, kinds []string, results [][]measured, messages in
 	return w.Flush()
 }
 
-// median is the median of each number by itself.
-func median(list []measured) (m measured) {
-	by := func(of func(measured) int64) int64 {
+// median returns the median of each number, which may be of different runs.
+func median(list []measurement) (m measurement) {
+	by := func(of func(measurement) int64) int64 {
 		var numbers []int64
 		for _, r := range list {
 			numbers = append(numbers, of(r))
@@ -218,21 +216,21 @@ func median(list []measured) (m measured) {
 		slices.Sort(numbers)
 		return numbers[len(numbers)/2]
 	}
-	return measured{
-		wall: time.Duration(by(func(m measured) int64 { return int64(m.wall) })),
-		cpu:  time.Duration(by(func(m measured) int64 { return int64(m.cpu) })),
-		peak: by(func(m measured) int64 { return m.peak }),
+	return measurement{
+		wall: time.Duration(by(func(m measurement) int64 { return int64(m.wall) })),
+		cpu:  time.Duration(by(func(m measurement) int64 { return int64(m.cpu) })),
+		peak: by(func(m measurement) int64 { return m.peak }),
 	}
 }
 
-// fileSystem names the kind of the file system that dir is on.
+// fileSystem returns the name of the type of file system that dir is on.
 func fileSystem(dir string) string {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err != nil {
 		return "an unknown file system"
 	}
 	names := map[int64]string{unix.EXT4_SUPER_MAGIC: "ext4", unix.XFS_SUPER_MAGIC: "XFS", unix.BTRFS_SUPER_MAGIC: "btrfs",
-		unix.TMPFS_MAGIC: "tmpfs (memory: no disk is waited for)", unix.OVERLAYFS_SUPER_MAGIC: "overlayfs"}
+		unix.TMPFS_MAGIC: "tmpfs (in memory: no run waits for a disk)", unix.OVERLAYFS_SUPER_MAGIC: "overlayfs"}
 	if name, ok := names[int64(fs.Type)]; ok {
 		return name
 	}

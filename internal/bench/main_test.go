@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestBench runs the whole measurement, small.
+// The measurement of sync prints a table with all of its runs.
 func TestBench(t *testing.T) {
 	var out strings.Builder
 	if err := bench(t, &out, t.TempDir(), 60, 1, 2); err != nil {
@@ -22,8 +22,8 @@ func TestBench(t *testing.T) {
 	}
 }
 
-// TestBenchSearch measures searches, small: with the index and without it the answers
-// are the same.
+// The answers with an index and without one are the same, and the table has a row for each
+// query.
 func TestBenchSearch(t *testing.T) {
 	var out strings.Builder
 	if err := benchSearch(&out, t.TempDir(), 300, 1, nil); err != nil {
@@ -36,11 +36,11 @@ func TestBenchSearch(t *testing.T) {
 	}
 }
 
-// TestBenchPeers compares those clients that every machine with Go and Python has.
+// A comparison measures all clients that every machine with Go and Python has.
 func TestBenchPeers(t *testing.T) {
 	var out strings.Builder
-	c := contest{dir: t.TempDir(), corpus: "tiny", rounds: 1, connections: 2, rtts: []time.Duration{5 * time.Millisecond},
-		only: regexp.MustCompile("^archiverd|imaplib|durable"), patience: time.Minute, slow: time.Minute}
+	c := comparison{dir: t.TempDir(), corpus: "tiny", rounds: 1, connections: 2, rtts: []time.Duration{5 * time.Millisecond},
+		only: regexp.MustCompile("^archiverd|imaplib|durable"), maxTime: time.Minute, maxRepeatedTime: time.Minute}
 	if err := benchPeers(t, &out, c); err != nil {
 		t.Fatal(err)
 	}
@@ -54,10 +54,10 @@ func TestBenchPeers(t *testing.T) {
 	}
 }
 
-var messages = flag.Int("messages", 5000, "of the mailbox of TestMemory")
+var messages = flag.Int("messages", 5000, "number of `messages` in the mailbox of TestMemory")
 
-// TestMemory: a mailbox of a million messages takes no more than 64 MiB of the
-// process's own, and one of fewer no more either. The million, on a quiet machine:
+// A mailbox takes at most 64 MiB of private memory, whether it has a few or a million
+// messages. The million, on a quiet machine:
 //
 //	go test -run TestMemory -timeout 1h ./internal/bench -messages 1000000
 func TestMemory(t *testing.T) {
@@ -68,19 +68,19 @@ func TestMemory(t *testing.T) {
 	}
 	t.Log("\n" + out.String())
 	if peak == 0 || peak > 64<<20 {
-		t.Errorf("%d octets of its own", peak)
+		t.Errorf("%d octets of private memory", peak)
 	}
 }
 
-// TestMain: the limit is this program, also under test.
+// TestMain: the limit is this program, also in tests.
 func TestMain(m *testing.M) {
-	if isLimit() {
+	if runAsLimit() {
 		return
 	}
 	os.Exit(m.Run())
 }
 
-// TestBenchRestore runs the measurement of the way back, small.
+// The measurement of restore prints a table with all ways back.
 func TestBenchRestore(t *testing.T) {
 	for rtt, texts := range map[time.Duration][]string{
 		0:                     {"60 messages", "archiverd restore, 2 connections", "again", "one by one", "doveadm import", "MiB"},

@@ -13,51 +13,52 @@ import (
 	"archiverd/internal/testing/dovecot"
 )
 
-// measured is what one run of archiverd took.
-type measured struct {
+// measurement is the cost of one run of a command.
+type measurement struct {
 	wall, cpu time.Duration
-	peak      int64 // octets resident
-	own       int64 // of those, the process's own: not of files, which the kernel may drop
+	peak      int64 // largest resident memory in octets
+	private   int64 // of peak: not pages of files, which the kernel may drop
 }
 
-// site is an archive and the configuration for it.
-type site struct{ dir, program string }
+// installation is a directory with a configuration and its archive.
+type installation struct{ dir, program string }
 
-// newSite writes the configuration, with the account bench. The caller removes dir.
-func newSite(dir, program string, srv *dovecot.Server, u *dovecot.User, connections int) (*site, error) {
+// newInstallation makes dir with the configuration of an account bench. The caller removes
+// dir.
+func newInstallation(dir, program string, srv *dovecot.Server, u *dovecot.User, connections int) (*installation, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	s := &site{dir, program}
-	return s, s.configure("archive:\n  path: archive\naccounts:\n" + entry("bench", srv.Addr, srv.CAFile, u, connections))
+	s := &installation{dir, program}
+	return s, s.configure("archive:\n  path: archive\naccounts:\n" + accountYAML("bench", srv.Addr, srv.CAFile, u, connections))
 }
 
-// entry is an account in a configuration.
-func entry(name, addr, ca string, u *dovecot.User, connections int) string {
+// accountYAML returns an account of a configuration.
+func accountYAML(name, addr, ca string, u *dovecot.User, connections int) string {
 	return fmt.Sprintf("  - name: %s\n    server: %s\n    tls_ca_file: %s\n    username: %s\n    password: %q\n    connections: %d\n",
 		name, addr, ca, u.Name, u.Password, connections)
 }
 
 // configure writes the configuration.
-func (s *site) configure(text string) error {
+func (s *installation) configure(text string) error {
 	return os.WriteFile(filepath.Join(s.dir, "config.yaml"), []byte(text), 0o600)
 }
 
-// run runs archiverd once.
-func (s *site) run(args ...string) (m measured, err error) {
+// run runs archiverd in the directory.
+func (s *installation) run(args ...string) (m measurement, err error) {
 	cmd := exec.Command(s.program, args...)
 	cmd.Dir = s.dir
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if m, err = watch(cmd); err != nil {
-		return m, fmt.Errorf("archiverd %s: %w: %s", args[0], err, said.Bytes())
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if m, err = measureCommand(cmd); err != nil {
+		return m, fmt.Errorf("archiverd %s: %w: %s", args[0], err, output.Bytes())
 	}
 	return m, nil
 }
 
-// watch runs a command and measures it.
-func watch(cmd *exec.Cmd) (m measured, err error) {
-	began := time.Now()
+// measureCommand runs a command and measures it. It reads the memory every 2 ms.
+func measureCommand(cmd *exec.Cmd) (m measurement, err error) {
+	started := time.Now()
 	if err := cmd.Start(); err != nil {
 		return m, err
 	}
@@ -66,11 +67,11 @@ func watch(cmd *exec.Cmd) (m measured, err error) {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		peak, own := resident(cmd.Process.Pid)
-		m.peak, m.own = max(m.peak, peak), max(m.own, own)
+		peak, own := residentMemory(cmd.Process.Pid)
+		m.peak, m.private = max(m.peak, peak), max(m.private, own)
 		select {
 		case err := <-ended:
-			m.wall = time.Since(began)
+			m.wall = time.Since(started)
 			m.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 			return m, err
 		case <-tick.C:
@@ -83,10 +84,10 @@ var (
 	anonymous = regexp.MustCompile(`RssAnon:\s+(\d+) kB`)
 )
 
-// resident is the most octets that a process had resident until now, and how many
-// that are of no file it has now; 0 if it is gone. The maximum that wait4 tells
-// begins with the memory of this program.
-func resident(pid int) (peak, own int64) {
+// residentMemory returns the peak of a process's resident memory until now, and the part
+// of its present memory that is of no file; 0 if the process is gone. The peak of wait4
+// would start with the memory of this program.
+func residentMemory(pid int) (peak, own int64) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, 0

@@ -17,23 +17,23 @@ import (
 	"archiverd/internal/testing/hostile"
 )
 
-// benchMemory measures archiverd's memory for one mailbox of so many small messages,
-// which a scripted server makes up as it is asked for them; the table goes to out. It
-// returns the most memory of the process's own in any of the runs, in octets.
+// benchMemory measures archiverd's memory for one mailbox of so many small messages, which
+// a scripted server generates for each command. It prints the table to out and returns
+// the largest private memory of any run, in octets.
 func benchMemory(t testing.TB, out io.Writer, dir string, messages, connections int) (peak int64, err error) {
-	dir, program, remove, err := begin(dir)
+	dir, program, remove, err := buildProgram(dir)
 	if err != nil {
 		return 0, err
 	}
 	defer remove(&err)
-	var box giant
-	box.messages.Store(int64(messages))
-	srv, err := hostile.New(hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN SASL-IR LIST-STATUS CONDSTORE ESEARCH", Script: box.answer})
+	var mailbox generatedMailbox
+	mailbox.messages.Store(int64(messages))
+	srv, err := hostile.New(hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN SASL-IR LIST-STATUS CONDSTORE ESEARCH", Script: mailbox.answer})
 	if err != nil {
 		return 0, err
 	}
 	defer srv.Close()
-	s := &site{filepath.Join(dir, "site"), program}
+	s := &installation{filepath.Join(dir, "site"), program}
 	if err := os.Mkdir(s.dir, 0o700); err != nil {
 		return 0, err
 	}
@@ -43,37 +43,38 @@ func benchMemory(t testing.TB, out io.Writer, dir string, messages, connections 
 	}
 	fmt.Fprintf(out, "One mailbox of %d messages, %d connections, written to %s\n\n", messages, connections, fileSystem(dir))
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\twall\tCPU\tits own\tresident\t")
-	for _, kind := range []string{"first run", "no change", "100 new, all flags looked at"} {
+	fmt.Fprintln(w, "\twall\tCPU\tprivate\tresident\t")
+	for _, kind := range []string{"first run", "no change", "100 new, all flags compared"} {
 		if strings.HasPrefix(kind, "100 new") {
-			box.messages.Add(newMessages)
+			mailbox.messages.Add(newMessages)
 		}
 		m, err := s.run("sync")
 		if err != nil {
 			return 0, fmt.Errorf("%s: %w", kind, err)
 		}
 		fmt.Fprintf(w, "%s\t%v\t%v\t%s\t%s\t\n", kind, m.wall.Round(time.Millisecond), m.cpu.Round(time.Millisecond),
-			humanize.IBytes(uint64(m.own)), humanize.IBytes(uint64(m.peak)))
-		peak = max(peak, m.own)
+			humanize.IBytes(uint64(m.private)), humanize.IBytes(uint64(m.peak)))
+		peak = max(peak, m.private)
 	}
 	if err := w.Flush(); err != nil {
 		return 0, err
 	}
-	fmt.Fprintln(out, "\nThe rest of what is resident are pages of the program and of the state database, which the kernel may drop.")
+	fmt.Fprintln(out, "\nThe rest of the resident memory are pages of the program and of the state database, which the kernel may drop.")
 	return peak, nil
 }
 
-// giant is a mailbox whose messages are made up. UIDs have gaps, as where people delete.
-type giant struct{ messages atomic.Int64 }
+// generatedMailbox is a mailbox whose messages are generated. One UID in five is missing,
+// as where people delete messages.
+type generatedMailbox struct{ messages atomic.Int64 }
 
-// uid is that of the i-th message, counted from 0.
-func (*giant) uid(i int64) int64 { return i + i/4 + 1 }
+// uid returns the UID of message i, counted from 0.
+func (*generatedMailbox) uid(i int64) int64 { return i + i/4 + 1 }
 
-// index is the first message with that UID, or a higher one.
-func (g *giant) index(uid int64) int64 { return max(0, (uid-1)*4/5-1) }
+// index returns a message at or before the first one with this UID or a higher one.
+func (g *generatedMailbox) index(uid int64) int64 { return max(0, (uid-1)*4/5-1) }
 
-// answer answers all that is about the mailbox.
-func (g *giant) answer(s *hostile.Session, cmd hostile.Command) bool {
+// answer is a script of the server: it answers the commands about the mailmailbox.
+func (g *generatedMailbox) answer(s *hostile.Session, cmd hostile.Command) bool {
 	n := g.messages.Load()
 	next := g.uid(n)
 	switch cmd.Name {
@@ -94,7 +95,7 @@ func (g *giant) answer(s *hostile.Session, cmd hostile.Command) bool {
 		set, items, _ := strings.Cut(cmd.Args, " ")
 		for part := range strings.SplitSeq(set, ",") {
 			a, b, ranged := strings.Cut(part, ":")
-			first, _ := strconv.ParseInt(a, 10, 64) // archiverd writes numbers
+			first, _ := strconv.ParseInt(a, 10, 64) // archiverd sends numbers
 			last := first
 			if ranged {
 				last, _ = strconv.ParseInt(b, 10, 64)
@@ -112,17 +113,18 @@ func (g *giant) answer(s *hostile.Session, cmd hostile.Command) bool {
 	return true
 }
 
-func (g *giant) fetch(s *hostile.Session, i int64, items string) {
+// fetch sends the FETCH reply for message i.
+func (g *generatedMailbox) fetch(s *hostile.Session, i int64, items string) {
 	body := fmt.Sprintf("From: <a@example.org>\r\nSubject: message %d\r\n\r\nText.\r\n", i)
-	said := fmt.Sprintf("* %d FETCH (UID %d", i+1, g.uid(i))
+	reply := fmt.Sprintf("* %d FETCH (UID %d", i+1, g.uid(i))
 	switch {
 	case strings.Contains(items, "BODY"):
-		said += fmt.Sprintf(" BODY[] {%d}\r\n%s", len(body), body)
+		reply += fmt.Sprintf(" BODY[] {%d}\r\n%s", len(body), body)
 	case strings.Contains(items, "RFC822.SIZE"):
 		date := time.Unix(1e9+600*i, 0).UTC().Format("02-Jan-2006 15:04:05 -0700")
-		said += fmt.Sprintf(" FLAGS (\\Seen) INTERNALDATE %q RFC822.SIZE %d", date, len(body))
+		reply += fmt.Sprintf(" FLAGS (\\Seen) INTERNALDATE %q RFC822.SIZE %d", date, len(body))
 	default:
-		said += " FLAGS (\\Seen)"
+		reply += " FLAGS (\\Seen)"
 	}
-	s.Write(said + ")\r\n")
+	s.Write(reply + ")\r\n")
 }

@@ -22,7 +22,7 @@ import (
 	"archiverd/internal/testing/dovecot"
 )
 
-// corpora are the mail that clients are compared with, by name.
+// corpora are the mail that is copied in a comparison, by name.
 var corpora = map[string]struct {
 	messages int
 	sizes    dovecot.Sizes
@@ -33,39 +33,39 @@ var corpora = map[string]struct {
 	"many":  {100_000, dovecot.Sizes{Median: 1800, Max: 100_000, Spread: 0.85}},
 }
 
-// contest is a comparison of clients.
-type contest struct {
-	dir         string
-	corpus      string
-	rounds      int
-	connections int
-	rtts        []time.Duration
-	only        *regexp.Regexp // of the peers' names
-	patience    time.Duration  // for one run
-	slow        time.Duration  // who takes longer runs in the first round only
-	disk        int64          // octets of a new ext4 for each client and round; 0: a directory of the one there is
+// comparison is the configuration of a comparison of clients.
+type comparison struct {
+	dir             string
+	corpus          string
+	rounds          int
+	connections     int
+	rtts            []time.Duration
+	only            *regexp.Regexp // selects peers by name
+	maxTime         time.Duration  // of one run
+	maxRepeatedTime time.Duration  // a client that takes longer runs in the first round only
+	diskOctets      int64          // size of a new ext4 for each client and round; 0: use dir
 }
 
 // phases are the runs of a client in a round.
 var phases = [...]string{"initial", "no change", "100 new"}
 
-// took is what became of one client in one round.
-type took struct {
-	runs  [len(phases)]measured // wall 0: it failed
-	ratio [len(phases)]float64  // to the limit's of the same round
+// roundResult is the result of one client in one round.
+type roundResult struct {
+	runs  [len(phases)]measurement // a wall of 0: the run failed
+	ratio [len(phases)]float64     // to the time of the limit in the same round
 	notes []string
 }
 
-// benchPeers compares the clients on one server; a table in Markdown for each
-// round-trip time goes to out.
-func benchPeers(t testing.TB, out io.Writer, c contest) (err error) {
-	dir, program, remove, err := begin(c.dir)
+// benchPeers compares the clients on one server. It prints a table in Markdown for each
+// round-trip time to out.
+func benchPeers(t testing.TB, out io.Writer, c comparison) (err error) {
+	dir, program, remove, err := buildProgram(c.dir)
 	if err != nil {
 		return err
 	}
 	defer remove(&err)
 	c.dir = dir
-	if err := os.Chmod(c.dir, 0o755); err != nil { // some clients are another user
+	if err := os.Chmod(c.dir, 0o755); err != nil { // some clients run as another user
 		return err
 	}
 	self, err := os.Executable()
@@ -78,7 +78,7 @@ func benchPeers(t testing.TB, out io.Writer, c contest) (err error) {
 	}
 	srv := dovecot.Start(t)
 	u := srv.User(t, "bench")
-	octets := load(u.Dial(t), corpus.messages, corpus.sizes)
+	octets := loadCorpus(u.Dial(t), corpus.messages, corpus.sizes)
 	var list []peer
 	var absent []string
 	for _, p := range peers(program, self, c.connections) {
@@ -92,16 +92,16 @@ func benchPeers(t testing.TB, out io.Writer, c contest) (err error) {
 		list = append(list, p)
 	}
 	on := fileSystem(filepath.Clean(c.dir))
-	if c.disk > 0 {
+	if c.diskOctets > 0 {
 		on = "a new ext4 in a file for each client and round, on " + on
 	}
-	fmt.Fprintf(out, "%s\n", machine(on))
+	fmt.Fprintf(out, "%s\n", describeMachine(on))
 	for _, rtt := range c.rtts {
-		addr, err := delayed(t, srv.Addr, rtt)
+		addr, err := delayedAddress(t, srv.Addr, rtt)
 		if err != nil {
 			return err
 		}
-		l, err := newLine(addr, srv.CAFile, u)
+		l, err := newEndpoint(addr, srv.CAFile, u)
 		if err != nil {
 			return err
 		}
@@ -113,13 +113,14 @@ func benchPeers(t testing.TB, out io.Writer, c contest) (err error) {
 		printPeers(out, list, results)
 	}
 	if len(absent) > 0 {
-		fmt.Fprintf(out, "\nNot installed, and left out: %s.\n", strings.Join(slices.Compact(absent), ", "))
+		fmt.Fprintf(out, "\nNot installed and not measured: %s.\n", strings.Join(slices.Compact(absent), ", "))
 	}
 	return nil
 }
 
-// load fills the account, in parts that fit into memory, and returns the octets.
-func load(c *dovecot.Client, messages int, sizes dovecot.Sizes) (octets int64) {
+// loadCorpus appends the messages of a corpus, in parts that fit into memory, and returns
+// their octets.
+func loadCorpus(c *dovecot.Client, messages int, sizes dovecot.Sizes) (octets int64) {
 	const part = 1000
 	made := map[string]bool{"INBOX": true}
 	for seed := uint64(1); messages > 0; seed++ {
@@ -138,13 +139,13 @@ func load(c *dovecot.Client, messages int, sizes dovecot.Sizes) (octets int64) {
 	return octets
 }
 
-// compare runs all clients, round by round, in turn.
-func (c *contest) compare(t testing.TB, l line, list []peer, messages int) (map[string][]took, error) {
-	results := map[string][]took{}
+// compare runs all clients in turn, round by round.
+func (c *comparison) compare(t testing.TB, l endpoint, list []peer, messages int) (map[string][]roundResult, error) {
+	results := map[string][]roundResult{}
 	for round := range c.rounds {
-		var limit took
+		var limit roundResult
 		for _, p := range list {
-			if before := results[p.name]; len(before) > 0 && slices.ContainsFunc(before[0].runs[:], func(m measured) bool { return m.wall > c.slow }) {
+			if before := results[p.name]; len(before) > 0 && slices.ContainsFunc(before[0].runs[:], func(m measurement) bool { return m.wall > c.maxRepeatedTime }) {
 				continue
 			}
 			fmt.Fprintf(os.Stderr, "%s, round %d: %s\n", c.corpus, round+1, p.name)
@@ -167,23 +168,23 @@ func (c *contest) compare(t testing.TB, l line, list []peer, messages int) (map[
 	return results, nil
 }
 
-// measure is one client's round: a new directory, all phases, and the account as it
+// measure runs all phases of one client in a new directory. Afterwards the account is as it
 // was before.
-func (c *contest) measure(t testing.TB, p peer, l line, messages int) (r took, err error) {
+func (c *comparison) measure(t testing.TB, p peer, l endpoint, messages int) (r roundResult, err error) {
 	dir, err := os.MkdirTemp(c.dir, "peer-")
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if c.disk > 0 {
-		d, err := mountNew(dir, c.disk)
+	if c.diskOctets > 0 {
+		d, err := newTestDisk(dir, c.diskOctets)
 		if err != nil {
 			return r, err
 		}
 		dir = d.dir
 		defer func() { err = cmp.Or(err, d.remove()) }()
 	}
-	s, err := p.ready(l, dir)
+	s, err := p.prepareIn(l, dir)
 	if err != nil {
 		return r, err
 	}
@@ -200,20 +201,20 @@ func (c *contest) measure(t testing.TB, p peer, l line, messages int) (r took, e
 		want := messages
 		switch i {
 		case 1:
-			time.Sleep(p.settle)
+			time.Sleep(p.pause)
 		case 2:
 			on(func(client *dovecot.Client) { client.Append("INBOX", fresh...) })
 			want += newMessages
 		}
-		if err := settle(dir); err != nil { // so that the run does not wait for earlier writes
+		if err := syncFileSystem(dir); err != nil { // the run must not wait for earlier writes
 			return r, err
 		}
 		var failed error
-		r.runs[i], failed = s.run(t.Context(), c.patience)
+		r.runs[i], failed = s.run(t.Context(), c.maxTime)
 		if t.Context().Err() != nil {
 			return r, context.Cause(t.Context())
 		}
-		n, err := s.messages()
+		n, err := s.countMessages()
 		if err != nil {
 			return r, err
 		}
@@ -244,30 +245,31 @@ var uidNextText = regexp.MustCompile(`UIDNEXT (\d+)`)
 func uidNext(c *dovecot.Client) (next uint32) {
 	for _, line := range c.Do("STATUS INBOX (UIDNEXT)") {
 		if found := uidNextText.FindStringSubmatch(line); found != nil {
-			n, _ := strconv.ParseUint(found[1], 10, 32) // digits, by the expression
+			n, _ := strconv.ParseUint(found[1], 10, 32) // the expression matches digits
 			next = uint32(n)
 		}
 	}
 	return next
 }
 
-func printPeers(out io.Writer, list []peer, results map[string][]took) {
+// printPeers prints a table of the medians, and below it the notes.
+func printPeers(out io.Writer, list []peer, results map[string][]roundResult) {
 	fmt.Fprint(out, "| client | runs |")
 	for _, phase := range phases {
-		fmt.Fprintf(out, " %s | x limit (least to most) |", phase)
+		fmt.Fprintf(out, " %s | x limit (minimum to maximum) |", phase)
 	}
-	fmt.Fprint(out, " CPU, initial | resident, peak | of that its own |\n|---|---|", strings.Repeat("---|---|", len(phases)), "---|---|---|\n")
+	fmt.Fprint(out, " CPU, initial | resident, peak | of that private |\n|---|---|", strings.Repeat("---|---|", len(phases)), "---|---|---|\n")
 	var notes []string
 	for _, p := range list {
 		rounds := results[p.name]
 		fmt.Fprintf(out, "| %s | %d |", p.name, len(rounds))
 		var peak, own int64
-		var initial []measured
+		var initial []measurement
 		for i := range phases {
-			var runs []measured
+			var runs []measurement
 			var ratios []float64
 			for _, r := range rounds {
-				peak, own = max(peak, r.runs[i].peak), max(own, r.runs[i].own)
+				peak, own = max(peak, r.runs[i].peak), max(own, r.runs[i].private)
 				if r.runs[i].wall > 0 {
 					runs, ratios = append(runs, r.runs[i]), append(ratios, r.ratio[i])
 				}
@@ -302,8 +304,8 @@ func printPeers(out io.Writer, list []peer, results map[string][]took) {
 	}
 }
 
-// machine describes what all of it ran on.
-func machine(fileSystem string) string {
+// describeMachine returns a line about the machine and its load.
+func describeMachine(fileSystem string) string {
 	model := runtime.GOARCH
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		for line := range strings.Lines(string(text)) {
@@ -312,15 +314,15 @@ func machine(fileSystem string) string {
 			}
 		}
 	}
-	load, _, _ := strings.Cut(read("/proc/loadavg"), " ")
-	said, _ := exec.Command("dovecot", "--version").Output() // not in PATH: unnamed
-	version, _, _ := strings.Cut(string(said), " ")
-	return fmt.Sprintf("%d processors (%s), %s, Linux %s, %s, Dovecot %s; other load when it began: %s.",
-		runtime.NumCPU(), model, fileSystem, strings.TrimSpace(read("/proc/sys/kernel/osrelease")), runtime.Version(), strings.TrimSpace(version), load)
+	load, _, _ := strings.Cut(readProc("/proc/loadavg"), " ")
+	output, _ := exec.Command("dovecot", "--version").Output() // empty if it is not in PATH
+	version, _, _ := strings.Cut(string(output), " ")
+	return fmt.Sprintf("%d processors (%s), %s, Linux %s, %s, Dovecot %s; load at the start: %s.",
+		runtime.NumCPU(), model, fileSystem, strings.TrimSpace(readProc("/proc/sys/kernel/osrelease")), runtime.Version(), strings.TrimSpace(version), load)
 }
 
-// read is the text of a file of /proc, empty where there is none.
-func read(path string) string {
+// readProc returns the text of a file of /proc, "" if there is none.
+func readProc(path string) string {
 	text, _ := os.ReadFile(path)
 	return string(text)
 }

@@ -15,19 +15,18 @@ import (
 	"archiverd/internal/testing/dovecot"
 )
 
-// way is a way to bring the messages back into an account that is empty, but for
-// again, which is given the one of the way before.
-type way struct {
-	name  string
-	again bool
-	take  func(u *dovecot.User) (measured, error)
-	took  []measured
+// restoreWay is a way to bring the messages back into an empty account.
+type restoreWay struct {
+	name        string
+	sameAccount bool // the account of the way before is used, which is full
+	run         func(u *dovecot.User) (measurement, error)
+	results     []measurement
 }
 
-// benchRestore measures the ways back into a Dovecot that writes to the disk as it
-// does by default, over a line with that round-trip time; the table goes to out.
+// benchRestore measures the ways back into a Dovecot that syncs its files as it does by
+// default, over a connection with the round-trip time rtt. It prints the table to out.
 func benchRestore(t testing.TB, out io.Writer, dir string, messages, rounds, connections int, rtt time.Duration) (err error) {
-	dir, program, remove, err := begin(dir)
+	dir, program, remove, err := buildProgram(dir)
 	if err != nil {
 		return err
 	}
@@ -36,59 +35,59 @@ func benchRestore(t testing.TB, out io.Writer, dir string, messages, rounds, con
 	source := srv.User(t, "bench")
 	corpus := dovecot.Corpus(1, messages)
 	source.Dial(t).Load(corpus)
-	s, err := newSite(filepath.Join(dir, "site"), program, srv, source, connections)
+	s, err := newInstallation(filepath.Join(dir, "site"), program, srv, source, connections)
 	if err != nil {
 		return err
 	}
 	if _, err := s.run("sync"); err != nil {
 		return err
 	}
-	addr, err := delayed(t, srv.Addr, rtt)
+	addr, err := delayedAddress(t, srv.Addr, rtt)
 	if err != nil {
 		return err
 	}
 	target := func(u *dovecot.User, connections int) string {
-		return "archive:\n  path: archive\naccounts:\n" + entry("target", addr, srv.CAFile, u, connections)
+		return "archive:\n  path: archive\naccounts:\n" + accountYAML("target", addr, srv.CAFile, u, connections)
 	}
-	restore := func(connections int) func(*dovecot.User) (measured, error) {
-		return func(u *dovecot.User) (measured, error) {
+	restore := func(connections int) func(*dovecot.User) (measurement, error) {
+		return func(u *dovecot.User) (measurement, error) {
 			if err := s.configure(target(u, connections)); err != nil {
-				return measured{}, err
+				return measurement{}, err
 			}
 			return s.run("restore", "--from", "bench", "--to", "target", "--yes")
 		}
 	}
-	ways := []*way{
-		{name: fmt.Sprintf("archiverd restore, %d connections", connections), take: restore(connections)},
-		{name: "the same again: all is there", again: true, take: restore(connections)},
-		{name: "archiverd restore, 1 connection", take: restore(1)},
-		{name: "APPEND one by one, 1 connection", take: func(u *dovecot.User) (measured, error) {
+	ways := []*restoreWay{
+		{name: fmt.Sprintf("archiverd restore, %d connections", connections), run: restore(connections)},
+		{name: "the same again: everything is there", sameAccount: true, run: restore(connections)},
+		{name: "archiverd restore, 1 connection", run: restore(1)},
+		{name: "APPEND one by one, 1 connection", run: func(u *dovecot.User) (measurement, error) {
 			c, err := dovecot.DialAt(t, addr, srv.TLS, u.Name, u.Password)
 			if err != nil {
-				return measured{}, err
+				return measurement{}, err
 			}
 			defer c.Close()
 			return appendAll(c, corpus), nil
 		}},
 	}
 	if rtt == 0 {
-		ways = append(ways, &way{name: "doveadm import, at the server", take: func(u *dovecot.User) (measured, error) {
-			began := time.Now()
+		ways = append(ways, &restoreWay{name: "doveadm import, at the server", run: func(u *dovecot.User) (measurement, error) {
+			started := time.Now()
 			u.ImportFrom(t, source, "mdbox")
-			return measured{wall: time.Since(began)}, nil
+			return measurement{wall: time.Since(started)}, nil
 		}})
 	}
 	if err := measureWays(t, srv, ways, rounds); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d messages back into Dovecot over TLS, %v round-trip time; on %s; %d processors; medians of %d, and the least and the most\n\n",
+	fmt.Fprintf(out, "%d messages back into Dovecot over TLS, %v round-trip time; on %s; %d processors; medians of %d, minimum and maximum\n\n",
 		messages, rtt, fileSystem(dir), runtime.NumCPU(), rounds)
 	return printWays(out, ways)
 }
 
 // appendAll appends the messages one by one, as a simple client does.
-func appendAll(c *dovecot.Client, corpus []dovecot.Mailbox) measured {
-	began := time.Now()
+func appendAll(c *dovecot.Client, corpus []dovecot.Mailbox) measurement {
+	started := time.Now()
 	for _, box := range corpus {
 		if box.Name != "INBOX" {
 			c.Create(box.Name)
@@ -97,40 +96,39 @@ func appendAll(c *dovecot.Client, corpus []dovecot.Mailbox) measured {
 			c.Append(box.Name, m)
 		}
 	}
-	return measured{wall: time.Since(began)}
+	return measurement{wall: time.Since(started)}
 }
 
-// measureWays runs each way in turn, round by round, with a new account for each but
-// those that continue with the account of the way before.
-func measureWays(t testing.TB, srv *dovecot.Server, ways []*way, rounds int) error {
+// measureWays runs each way in turn, round by round, each with a new account unless it has
+// sameAccount.
+func measureWays(t testing.TB, srv *dovecot.Server, ways []*restoreWay, rounds int) error {
 	for round := range rounds {
 		var u *dovecot.User
 		for i, w := range ways {
-			if !w.again {
+			if !w.sameAccount {
 				u = srv.User(t, fmt.Sprintf("r%dw%d", round, i))
 			}
-			m, err := w.take(u)
+			m, err := w.run(u)
 			if err != nil {
 				return fmt.Errorf("%s: %w", w.name, err)
 			}
-			w.took = append(w.took, m)
+			w.results = append(w.results, m)
 		}
 	}
 	return nil
 }
 
-// printWays prints what each way took, and how often that goes into the time of
-// archiverd's first.
-func printWays(out io.Writer, ways []*way) error {
+// printWays prints the times of each way, and their ratio to those of the first.
+func printWays(out io.Writer, ways []*restoreWay) error {
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\twall\tleast\tmost\tto the first\tCPU\tpeak memory\t")
-	first := median(ways[0].took).wall
+	fmt.Fprintln(w, "\twall\tminimum\tmaximum\trelative to the first\tCPU\tpeak memory\t")
+	first := median(ways[0].results).wall
 	for _, way := range ways {
-		walls := make([]time.Duration, len(way.took))
-		for i, m := range way.took {
+		walls := make([]time.Duration, len(way.results))
+		for i, m := range way.results {
 			walls[i] = m.wall
 		}
-		m, cpu, peak := median(way.took), "", ""
+		m, cpu, peak := median(way.results), "", ""
 		if m.peak > 0 {
 			cpu, peak = m.cpu.Round(time.Millisecond).String(), humanize.IBytes(uint64(m.peak))
 		}

@@ -17,19 +17,19 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// searchLimit is how many results the searches ask for.
+// searchLimit is the number of results that the searches request.
 const searchLimit = "20"
 
-// benchSearch measures searches of an archive of so many small messages, with an
-// index and without one, as a person runs them: the whole command. The answers must be
-// equal. only, if it is not nil, selects queries. The table, in Markdown, goes to out.
+// benchSearch measures searches of an archive of small messages, with an index and without
+// one. It runs the whole command, as a person does. Different answers are an error. only,
+// if it is not nil, selects queries. It prints the table, in Markdown, to out.
 func benchSearch(out io.Writer, dir string, messages, rounds int, only *regexp.Regexp) (err error) {
-	dir, program, remove, err := begin(dir)
+	dir, program, remove, err := buildProgram(dir)
 	if err != nil {
 		return err
 	}
 	defer remove(&err)
-	c := &searchContest{program: program, dir: dir, archive: filepath.Join(dir, "archive"), rounds: rounds}
+	c := &searchBench{program: program, dir: dir, archive: filepath.Join(dir, "archive"), rounds: rounds}
 	octets, err := makeArchive(c.archive, messages)
 	if err != nil {
 		return fmt.Errorf("make an archive: %w", err)
@@ -43,10 +43,10 @@ func benchSearch(out io.Writer, dir string, messages, rounds int, only *regexp.R
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d messages, %s, in files on %s; %d processors; medians of %d, --limit %s. The index: %s, %d octets a message, made in %v.\n\n",
+	fmt.Fprintf(out, "%d messages, %s, in files on %s; %d processors; medians of %d, --limit %s. The index: %s, %d octets a message, created in %v.\n\n",
 		messages, humanize.IBytes(uint64(octets)), fileSystem(dir), runtime.NumCPU(), rounds, searchLimit,
 		humanize.IBytes(uint64(st.Size())), st.Size()/int64(messages), indexing.Round(time.Millisecond))
-	queries := slices.DeleteFunc(searches(messages), func(q searched) bool { return only != nil && !only.MatchString(q.String()) })
+	queries := slices.DeleteFunc(searchQueries(messages), func(q searchQuery) bool { return only != nil && !only.MatchString(q.String()) })
 	with, err := c.measureAll(queries)
 	if err != nil {
 		return err
@@ -61,32 +61,33 @@ func benchSearch(out io.Writer, dir string, messages, rounds int, only *regexp.R
 	return printSearches(out, queries, with, without)
 }
 
-// searchContest runs the searches.
-type searchContest struct {
+// searchBench runs archiverd on one archive.
+type searchBench struct {
 	program, dir, archive string
 	rounds                int
 }
 
-// searchResult is what one query took, the median, and what the command printed.
+// searchResult is the median time of a query, and the output of the command.
 type searchResult struct {
 	took   time.Duration
 	answer string
 }
 
-// run runs archiverd once and returns how long it took and what it printed.
-func (c *searchContest) run(args ...string) (took time.Duration, printed string, err error) {
+// run runs archiverd once and returns the time and the output.
+func (c *searchBench) run(args ...string) (took time.Duration, printed string, err error) {
 	cmd := exec.Command(c.program, args...)
 	cmd.Dir = c.dir
 	var answer, notes bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &answer, &notes
-	began := time.Now()
+	started := time.Now()
 	if err := cmd.Run(); err != nil {
 		return 0, "", fmt.Errorf("archiverd %q: %w: %s", args, err, &notes)
 	}
-	return time.Since(began), answer.String() + notes.String(), nil
+	return time.Since(started), answer.String() + notes.String(), nil
 }
 
-func (c *searchContest) measureAll(queries []searched) ([]searchResult, error) {
+// measureAll measures the queries one after the other.
+func (c *searchBench) measureAll(queries []searchQuery) ([]searchResult, error) {
 	results := make([]searchResult, len(queries))
 	for i, q := range queries {
 		var err error
@@ -97,8 +98,8 @@ func (c *searchContest) measureAll(queries []searched) ([]searchResult, error) {
 	return results, nil
 }
 
-// measure runs a query once to fill the kernel's cache, then once a round.
-func (c *searchContest) measure(q searched) (r searchResult, err error) {
+// measure runs a query once to fill the cache of the kernel, and then once for each round.
+func (c *searchBench) measure(q searchQuery) (r searchResult, err error) {
 	var times []time.Duration
 	for i := range c.rounds + 1 {
 		took, printed, err := c.run(slices.Concat([]string{"search", "--archive", c.archive, "--limit", searchLimit, "--json"}, q.options, []string{"--", q.query})...)
@@ -114,8 +115,8 @@ func (c *searchContest) measure(q searched) (r searchResult, err error) {
 	return r, nil
 }
 
-// printSearches prints the table. Different answers are an error.
-func printSearches(out io.Writer, queries []searched, with, without []searchResult) error {
+// printSearches prints the table. The error names a query with different answers.
+func printSearches(out io.Writer, queries []searchQuery, with, without []searchResult) error {
 	fmt.Fprintf(out, "| query | with the index | without | found |\n|---|---|---|---|\n")
 	for i, q := range queries {
 		answer := without[i].answer
@@ -131,23 +132,26 @@ func printSearches(out io.Writer, queries []searched, with, without []searchResu
 	return nil
 }
 
-// The mail of the archive that is searched, and when it was archived.
+// The date of the first message in the archive that is searched, and the time at which all
+// of them were archived.
 var (
-	firstMail = time.Date(2013, 1, 1, 0, 0, 0, 0, time.UTC)
-	archived  = firstMail.AddDate(10, 0, 0)
+	firstMailDate = time.Date(2013, 1, 1, 0, 0, 0, 0, time.UTC)
+	archivedAt    = firstMailDate.AddDate(10, 0, 0)
 )
 
-// searched is a query that is measured, and the options of the command with it.
-type searched struct {
+// searchQuery is a query to measure, with options of the command.
+type searchQuery struct {
 	query   string
 	options []string
 }
 
-func (s searched) String() string { return strings.Join(append(slices.Clone(s.options), s.query), " ") }
+func (s searchQuery) String() string {
+	return strings.Join(append(slices.Clone(s.options), s.query), " ")
+}
 
-// searches are the queries that are measured.
-func searches(messages int) []searched {
-	return []searched{
+// searchQueries returns the queries to measure.
+func searchQueries(messages int) []searchQuery {
+	return []searchQuery{
 		{query: rareWord(messages / 3)},
 		{query: word(0)},
 		{query: word(0) + " " + word(1) + " " + word(2)},
@@ -163,13 +167,13 @@ func searches(messages int) []searched {
 		{query: word(0) + " has:attachment larger:1kB"},
 		{query: "flag:flagged"},
 		{query: "-" + word(0)},
-		{word(0), []string{"--at", archived.Add(time.Hour).Format(time.RFC3339)}},
+		{word(0), []string{"--at", archivedAt.Add(time.Hour).Format(time.RFC3339)}},
 		{word(0), []string{"--gone"}},
 	}
 }
 
-// word is the n-th word of a language, from the most common one on: syllables, so that
-// words begin in as many ways as in a language.
+// word returns word n of a generated language, in which 0 is the most common. It has
+// syllables, so that words begin in as many ways as those of a real language.
 func word(n int) string {
 	const consonants, vowels = "bcdfghjklmnprstvwxyz", "aeiou"
 	s := ""
@@ -182,11 +186,12 @@ func word(n int) string {
 	}
 }
 
-// rareWord is one that seven messages have.
+// rareWord returns a word that seven messages have, message n among them.
 func rareWord(n int) string { return fmt.Sprintf("q%d", n/7) }
 
-// mail is the n-th message: some 60 words, common and rare as in a language.
-func mail(n int) string {
+// generateMail returns message n: some 60 words with the frequencies of a language. One in
+// ten has an attachment.
+func generateMail(n int) string {
 	r := rand.New(rand.NewPCG(uint64(n), 1))
 	common := rand.NewZipf(r, 1.1, 3, 200_000)
 	text := func(words int) string {

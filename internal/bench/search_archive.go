@@ -9,13 +9,13 @@ import (
 	"archiverd/internal/uid"
 )
 
-// batchMessages is how many messages of the archive one commit adds.
+// batchMessages is the number of messages that one commit adds.
 const batchMessages = 5000
 
-// makeArchive makes an archive of so many messages, some of which are gone, and returns
+// makeArchive makes an archive of messages, one in a hundred of which is gone, and returns
 // their octets.
 func makeArchive(dir string, messages int) (octets int64, err error) {
-	a := &archiveMaker{now: archived}
+	a := &archiveMaker{now: archivedAt}
 	a.writer, err = archive.OpenWriter(dir, archive.Options{Now: func() time.Time { return a.now }})
 	if err != nil {
 		return 0, err
@@ -36,14 +36,13 @@ func makeArchive(dir string, messages int) (octets int64, err error) {
 type archiveMaker struct {
 	writer   *archive.Writer
 	now      time.Time // the clock of writer
-	messages int       // so far
-	octets   int64     // of those
+	messages int       // number of those added so far
+	octets   int64     // of those added so far
 }
 
-// mailbox adds a mailbox with count messages, of which every hundredth is gone a day
-// later.
+// mailbox adds a mailbox with count messages. One in a hundred is gone a day later.
 func (a *archiveMaker) mailbox(name archive.Name, count int) error {
-	a.now = archived
+	a.now = archivedAt
 	dir, err := a.writer.DirectoryOf("bench", name)
 	if err != nil {
 		return err
@@ -57,7 +56,7 @@ func (a *archiveMaker) mailbox(name archive.Name, count int) error {
 			return err
 		}
 	}
-	a.now = archived.AddDate(0, 0, 1)
+	a.now = archivedAt.AddDate(0, 0, 1)
 	b, err := m.Batch()
 	if err != nil {
 		return err
@@ -82,8 +81,8 @@ func (a *archiveMaker) batch(m *archive.Mailbox, name archive.Name, first, count
 		b.Record(archive.Event{Kind: archive.Opened, Name: name, UIDValidity: 1})
 	}
 	for u := first; u < min(count+1, first+batchMessages); u++ {
-		text := mail(a.messages)
-		e := archive.Event{UID: uint32(u), Flags: []string{`\Seen`}, InternalDate: firstMail.Add(time.Duration(u) * archived.Sub(firstMail) / time.Duration(count))}
+		text := generateMail(a.messages)
+		e := archive.Event{UID: uint32(u), Flags: []string{`\Seen`}, InternalDate: firstMailDate.Add(time.Duration(u) * archivedAt.Sub(firstMailDate) / time.Duration(count))}
 		if u%1000 == 1 {
 			e.Flags = []string{`\Flagged`, `\Seen`}
 		}

@@ -10,20 +10,21 @@ import (
 	"testing"
 )
 
-// tb is as much of a test as package dovecot needs of one. An error ends run.
-type tb struct {
-	testing.TB // nil: what follows is all there is
+// benchTB implements those methods of testing.TB that package dovecot calls.
+type benchTB struct {
+	testing.TB // nil: the other methods panic
 
-	ctx      context.Context
+	context  func() context.Context // ends when the program is interrupted
 	cleanups []func()
-	err      error
+	err      error // of Errorf and Fatalf
 }
 
-// run calls fn, then what Cleanup was given. The error is fn's, and Fatal's.
-func (t *tb) run(fn func() error) error {
+// run calls fn and then the cleanups, the last first. It returns the errors of fn and of
+// Errorf; Fatalf ends fn.
+func (t *benchTB) run(fn func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		defer close(done) // without a value: Fatal
+		defer close(done) // without a value if Fatalf ended fn
 		done <- fn()
 	}()
 	err := <-done
@@ -35,20 +36,20 @@ func (t *tb) run(fn func() error) error {
 
 // The methods of testing.TB.
 
-func (t *tb) Helper()                  {}
-func (t *tb) Context() context.Context { return t.ctx }
-func (t *tb) Cleanup(fn func())        { t.cleanups = append(t.cleanups, fn) }
-func (t *tb) Failed() bool             { return t.err != nil }
+func (t *benchTB) Helper()                  {}
+func (t *benchTB) Context() context.Context { return t.context() }
+func (t *benchTB) Cleanup(fn func())        { t.cleanups = append(t.cleanups, fn) }
+func (t *benchTB) Failed() bool             { return t.err != nil }
 
-func (t *tb) Logf(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
-func (t *tb) Errorf(format string, args ...any) {
+func (t *benchTB) Logf(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+func (t *benchTB) Errorf(format string, args ...any) {
 	t.err = errors.Join(t.err, fmt.Errorf(format, args...))
 }
 
-func (t *tb) Fatalf(format string, args ...any) {
+func (t *benchTB) Fatalf(format string, args ...any) {
 	t.Errorf(format, args...)
-	runtime.Goexit() // as a test does
+	runtime.Goexit() // as testing.T does
 }
 
-func (t *tb) Fatal(args ...any) { t.Fatalf("%s", fmt.Sprint(args...)) }
-func (t *tb) Skip(args ...any)  { t.Fatal(args...) }
+func (t *benchTB) Fatal(args ...any) { t.Fatalf("%s", fmt.Sprint(args...)) }
+func (t *benchTB) Skip(args ...any)  { t.Fatal(args...) }
