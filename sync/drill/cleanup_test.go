@@ -103,7 +103,7 @@ func TestDrillToRealAccount(t *testing.T) {
 	s := newStock(t)
 	a.into(s, "drill/2026-11-22")
 	var many []restore.Item
-	for i := range portionMessages + 200 {
+	for i := range maxChunk + 200 {
 		many = append(many, s.item(letterOf(i/2), zoned(0), []string{`\Seen`, "$Forwarded"}[i%2]))
 	}
 	s.mailbox(slash("INBOX"), many...)

@@ -24,28 +24,28 @@ const (
 	inError   = "error"
 )
 
-// judge compares what was read back with what was to be restored, mailbox by
+// compareChunk compares what was read back with what was restored, mailbox by
 // mailbox.
-func (r *rehearsal) judge(p portion, restored *restore.Result, back []seenBox) {
+func (r *run) compareChunk(ch chunk, restored *restore.Result, back []serverMailbox) {
 	used := make([]bool, len(back))
-	for i, part := range p.parts {
+	for i, part := range ch.parts {
 		var done restore.MailboxResult
 		if i < len(restored.Mailboxes) {
 			done = restored.Mailboxes[i]
 		}
 		if done.Error != "" {
-			r.differs(Difference{Mailbox: part.Name.Mailbox, In: []string{inError}, What: "the restore could not do this mailbox: " + done.Error})
+			r.addDifference(Difference{Mailbox: part.Name.Mailbox, In: []string{inError}, What: "the restore could not do this mailbox: " + done.Error})
 		}
 		for _, n := range done.Notices {
-			r.note("mailbox %s: %s", part.Name.Mailbox, n)
+			r.addNote("mailbox %s: %s", part.Name.Mailbox, n)
 		}
-		k := slices.IndexFunc(back, func(b seenBox) bool { return slices.Equal(b.levels, part.rehearsed().Levels()) })
+		k := slices.IndexFunc(back, func(b serverMailbox) bool { return slices.Equal(b.levels, part.name().Levels()) })
 		if k < 0 {
-			if k = slices.IndexFunc(back, func(b seenBox) bool { return b.name == done.To }); k >= 0 {
-				r.otherName(part, back[k])
+			if k = slices.IndexFunc(back, func(b serverMailbox) bool { return b.name == done.To }); k >= 0 {
+				r.addOtherName(part, back[k])
 			}
 		}
-		c := comparison{rehearsal: r, part: part, reasons: map[string]string{}}
+		c := comparison{run: r, part: part, reasons: map[string]string{}}
 		for _, t := range done.Problems {
 			if !t.Changed {
 				c.reasons[t.ID] = t.Reason
@@ -53,72 +53,73 @@ func (r *rehearsal) judge(p portion, restored *restore.Result, back []seenBox) {
 		}
 		if k >= 0 && !used[k] {
 			used[k] = true
-			c.copies = back[k].copies
+			c.messages = back[k].messages
 		}
 		c.compare()
 	}
 	for k, b := range back {
-		for _, s := range b.copies {
+		for _, s := range b.messages {
 			r.result.Octets += s.size
 			if !used[k] {
-				r.differs(Difference{Mailbox: b.name, In: []string{inExtra}, What: fmt.Sprintf("UID %d is in a mailbox to which nothing was to be restored", s.uid)})
+				r.addDifference(Difference{Mailbox: b.name, In: []string{inExtra}, What: fmt.Sprintf("UID %d is in a mailbox to which nothing was to be restored", s.uid)})
 			}
 		}
 	}
 }
 
-// otherName records that a mailbox is called otherwise than in the archive.
-func (r *rehearsal) otherName(p part, b seenBox) {
-	r.differs(Difference{
+// addOtherName adds the difference that a mailbox has another name than in the archive.
+func (r *run) addOtherName(p part, b serverMailbox) {
+	r.addDifference(Difference{
 		Mailbox: p.Name.Mailbox, In: []string{inName}, What: fmt.Sprintf("the mailbox is called %q there", b.name),
 		// A level that holds what a real server separates levels with can't keep it.
-		Changed: r.To != nil && b.delimiter != "" && slices.ContainsFunc(p.rehearsed().Levels(), func(l string) bool { return strings.Contains(l, b.delimiter) }),
+		Changed: r.To != nil && b.delimiter != "" && slices.ContainsFunc(p.name().Levels(), func(l string) bool { return strings.Contains(l, b.delimiter) }),
 	})
 }
 
-// comparison compares the messages of one mailbox, as multisets.
+// comparison compares the messages of one mailbox, as multisets: it pairs each item
+// with the server's message that is most like it.
 type comparison struct {
-	*rehearsal
+	*run
 	part
-	copies  []seen
-	reasons map[string]string // why an item was not restored, by its ID
+	messages []serverMessage
+	reasons  map[string]string // why an item was not restored, by its ID
 
-	want []int // items that no copy is found for yet
-	got  []int // copies that no item is found for yet
+	want []int // items, by index, that are not paired yet
+	got  []int // messages, by index, that are not paired yet
 }
 
-// compare pairs each item with the copy most like it, and says what differs.
+// compare pairs items and messages, and adds what differs to the result.
 func (c *comparison) compare() {
 	for i := range c.items {
 		c.want = append(c.want, i)
 	}
-	for i := range c.copies {
+	for i := range c.messages {
 		c.got = append(c.got, i)
 	}
-	known := map[archive.Sum]string{}
+	idOf := map[archive.Sum]string{}
 	for _, it := range c.items {
-		known[it.Sum] = it.ID
+		idOf[it.Sum] = it.ID
 	}
 	if extra := slices.DeleteFunc(slices.Clone(c.items), func(it restore.Item) bool {
 		return len(session.NormalizeFlags(it.Flags)) == len(session.SendableFlags(it.Flags))
 	}); len(extra) > 0 {
-		c.note("mailbox %s: what no server can take for a flag was left out of the comparison: %q", c.Name.Mailbox, extra[0].Flags)
+		c.addNote("mailbox %s: what no server can take for a flag was left out of the comparison: %q", c.Name.Mailbox, extra[0].Flags)
 	}
 	at := func(t time.Time) string { return t.Format(time.RFC3339) }
 	moment := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-	// From the most alike on. A copy is the better the more of it is equal.
+	// The most alike first: a pair is the better the more of it is equal.
 	c.pair(func(it restore.Item) string { return key(it.Sum, session.SendableFlags(it.Flags), at(it.InternalDate)) },
-		func(s seen) string { return key(s.sum, session.NormalizeFlags(s.flags), at(s.date)) })
+		func(s serverMessage) string { return key(s.sum, session.NormalizeFlags(s.flags), at(s.date)) })
 	c.pair(func(it restore.Item) string {
 		return key(it.Sum, session.SendableFlags(it.Flags), moment(it.InternalDate))
 	},
-		func(s seen) string { return key(s.sum, session.NormalizeFlags(s.flags), moment(s.date)) })
-	c.pair(func(it restore.Item) string { return key(it.Sum, session.SendableFlags(it.Flags)) }, func(s seen) string { return key(s.sum, session.NormalizeFlags(s.flags)) })
-	c.pair(func(it restore.Item) string { return key(it.Sum, at(it.InternalDate)) }, func(s seen) string { return key(s.sum, at(s.date)) })
-	c.pair(func(it restore.Item) string { return key(it.Sum) }, func(s seen) string { return key(s.sum) })
+		func(s serverMessage) string { return key(s.sum, session.NormalizeFlags(s.flags), moment(s.date)) })
+	c.pair(func(it restore.Item) string { return key(it.Sum, session.SendableFlags(it.Flags)) }, func(s serverMessage) string { return key(s.sum, session.NormalizeFlags(s.flags)) })
+	c.pair(func(it restore.Item) string { return key(it.Sum, at(it.InternalDate)) }, func(s serverMessage) string { return key(s.sum, at(s.date)) })
+	c.pair(func(it restore.Item) string { return key(it.Sum) }, func(s serverMessage) string { return key(s.sum) })
 	c.pairChanged(at)
-	c.pair(func(it restore.Item) string { return key(session.SendableFlags(it.Flags), moment(it.InternalDate)) }, func(s seen) string {
-		if known[s.sum] != "" {
+	c.pair(func(it restore.Item) string { return key(session.SendableFlags(it.Flags), moment(it.InternalDate)) }, func(s serverMessage) string {
+		if idOf[s.sum] != "" {
 			return "" // another's, once too often
 		}
 		return key(session.NormalizeFlags(s.flags), moment(s.date))
@@ -128,37 +129,37 @@ func (c *comparison) compare() {
 		if reason := c.reasons[c.items[i].ID]; reason != "" {
 			what += ": " + reason
 		}
-		c.differs(Difference{ID: c.items[i].ID, Mailbox: c.Name.Mailbox, In: []string{inMissing}, What: what})
+		c.addDifference(Difference{ID: c.items[i].ID, Mailbox: c.Name.Mailbox, In: []string{inMissing}, What: what})
 	}
 	for _, i := range c.got {
-		s := c.copies[i]
-		d := Difference{ID: known[s.sum], Mailbox: c.Name.Mailbox, In: []string{inExtra}, What: fmt.Sprintf("UID %d is there once too often", s.uid)}
+		s := c.messages[i]
+		d := Difference{ID: idOf[s.sum], Mailbox: c.Name.Mailbox, In: []string{inExtra}, What: fmt.Sprintf("UID %d is there once too often", s.uid)}
 		switch {
-		case s.trouble != "":
-			d.What = fmt.Sprintf("UID %d can't be read: %s", s.uid, s.trouble)
+		case s.problem != "":
+			d.What = fmt.Sprintf("UID %d can't be read: %s", s.uid, s.problem)
 		case d.ID == "":
 			d.What = fmt.Sprintf("UID %d, %d octets with SHA-256 %v, is nothing that was restored", s.uid, s.size, s.sum)
 		}
-		c.differs(d)
+		c.addDifference(d)
 	}
 }
 
-// key is a text that is the same for the same parts.
+// key returns a text that is equal for equal parts.
 func key(parts ...any) string { return fmt.Sprintf("%v", parts) }
 
-// pair pairs items and copies of the same key, in order, and settles each pair.
-// The empty key is nobody's.
-func (c *comparison) pair(ofItem func(restore.Item) string, ofCopy func(seen) string) {
+// pair pairs items and messages of the same key, in their order, and reports each
+// pair. A message with the empty key is not paired.
+func (c *comparison) pair(ofItem func(restore.Item) string, ofMessage func(serverMessage) string) {
 	if len(c.want) == 0 || len(c.got) == 0 {
 		return
 	}
 	byKey := map[string][]int{}
 	for _, i := range c.got {
-		if k := ofCopy(c.copies[i]); k != "" {
+		if k := ofMessage(c.messages[i]); k != "" {
 			byKey[k] = append(byKey[k], i)
 		}
 	}
-	taken := map[int]bool{}
+	paired := map[int]bool{}
 	c.want = slices.DeleteFunc(c.want, func(i int) bool {
 		k := ofItem(c.items[i])
 		list := byKey[k]
@@ -166,14 +167,14 @@ func (c *comparison) pair(ofItem func(restore.Item) string, ofCopy func(seen) st
 			return false
 		}
 		byKey[k] = list[1:]
-		taken[list[0]] = true
-		c.settle(c.items[i], c.copies[list[0]], false)
+		paired[list[0]] = true
+		c.report(c.items[i], c.messages[list[0]], false)
 		return true
 	})
-	c.got = slices.DeleteFunc(c.got, func(i int) bool { return taken[i] })
+	c.got = slices.DeleteFunc(c.got, func(i int) bool { return paired[i] })
 }
 
-// pairChanged pairs the items that are equal to a copy but for their line ends.
+// pairChanged pairs the items that are equal to a message except for its line ends.
 func (c *comparison) pairChanged(at func(time.Time) string) {
 	if len(c.got) == 0 {
 		return
@@ -186,13 +187,13 @@ func (c *comparison) pairChanged(at func(time.Time) string) {
 		c.want = slices.DeleteFunc(c.want, func(i int) bool {
 			it := c.items[i]
 			k := slices.IndexFunc(c.got, func(k int) bool {
-				s := c.copies[k]
-				return s.lines == lines[i] && s.trouble == "" && (!exact || slices.Equal(session.NormalizeFlags(s.flags), session.SendableFlags(it.Flags)) && at(s.date) == at(it.InternalDate))
+				s := c.messages[k]
+				return s.lines == lines[i] && s.problem == "" && (!exact || slices.Equal(session.NormalizeFlags(s.flags), session.SendableFlags(it.Flags)) && at(s.date) == at(it.InternalDate))
 			})
 			if k < 0 {
 				return false
 			}
-			c.settle(it, c.copies[c.got[k]], true)
+			c.report(it, c.messages[c.got[k]], true)
 			c.got = slices.Delete(c.got, k, k+1)
 			return true
 		})
@@ -216,9 +217,9 @@ func (c *comparison) lines(it restore.Item) archive.Sum {
 	return l.Sum()
 }
 
-// settle says what differs between an item and its copy. lines: they are equal
-// but for their line ends.
-func (c *comparison) settle(it restore.Item, s seen, lines bool) {
+// report adds what differs between an item and its message to the result. lines
+// says that they are equal except for their line ends.
+func (c *comparison) report(it restore.Item, s serverMessage, lines bool) {
 	d := Difference{ID: it.ID, Mailbox: c.Name.Mailbox, Changed: true}
 	var what []string
 	say := func(in string, allowed bool, format string, args ...any) {
@@ -227,8 +228,8 @@ func (c *comparison) settle(it restore.Item, s seen, lines bool) {
 		what = append(what, fmt.Sprintf(format, args...))
 	}
 	switch {
-	case s.trouble != "":
-		say(inError, false, "UID %d can't be read: %s", s.uid, s.trouble)
+	case s.problem != "":
+		say(inError, false, "UID %d can't be read: %s", s.uid, s.problem)
 	case lines:
 		say(inOctets, true, "%d octets came back as %d: the server makes every line end CRLF", it.Size, s.size)
 	case s.sum != it.Sum || s.size != it.Size:
@@ -255,5 +256,5 @@ func (c *comparison) settle(it restore.Item, s seen, lines bool) {
 	if d.Changed {
 		c.result.Changed++
 	}
-	c.differs(d)
+	c.addDifference(d)
 }

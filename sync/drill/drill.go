@@ -29,63 +29,59 @@ import (
 	"archiverd/internal/session"
 )
 
-// ErrInterrupted is returned by a drill that was stopped: it says nothing
-// about the archive.
+// ErrInterrupted is returned by a drill that was stopped. It says nothing about
+// the archive.
 var ErrInterrupted = errors.New("the drill was interrupted")
 
-// Job is a restore rehearsal of an account: a sample of its messages is
-// restored, by Restore, read back over IMAP, and compared with the archive, octet
-// by octet. Nothing in the archive is written. Its fields are set before Run.
-//
-// The sample is done in portions, and what a portion has left at the server is
-// gone before the next: neither memory nor disk grows with the archive.
+// Job is a drill of one account. Its fields are set before Run.
 type Job struct {
-	Account string // whose mail it is
+	Account string // of the archive
 	Sources []Source
-	// Open opens an item's octets.
+	// Open opens the file of an item. The job closes it.
 	Open func(id string) (*os.File, error)
-	// Sample is how many of so many messages are taken; nil: all. Named is
-	// how the result calls it.
+	// Sample returns how many of so many messages are taken; nil means all. Named
+	// is what the result calls the sample.
 	Sample func(messages int) int
 	Named  string
 
-	// Scratch makes an empty server that separates levels as that, to be closed
-	// after the portion. Without it the drill goes to To.
+	// Scratch starts an empty server with a delimiter. The job closes it after the
+	// chunk. It is not used if To is set.
 	Scratch func(delimiter string) (Server, error)
-	// To is a real account, in which all goes below the mailbox Into, written as
-	// Mapping.New. No such mailbox may be there; what the drill makes, it removes.
+	// To is a real account, in which everything goes below the mailbox Into, written
+	// as restore.Mapping.New. That mailbox must not exist. The job removes what it
+	// creates there, and nothing else.
 	To    *session.Account
 	Into  string
-	Slots *semaphore.Weighted // connections to To, as of a Job
+	Slots *semaphore.Weighted // the process's connections, for those to To; nil: unlimited
 
 	Log *slog.Logger
 
 	meter progress.Meter
 }
 
-// Progress is how far the drill has come.
-func (d *Job) Progress() progress.Progress { return d.meter.Read() }
+// Progress returns how far the drill is. It may be called at any time.
+func (j *Job) Progress() progress.Progress { return j.meter.Read() }
 
-// rehearsal is a Drill under way.
-type rehearsal struct {
+// run is one Run of a Job. It belongs to one goroutine.
+type run struct {
 	*Job
-	result   Result
-	failures []Difference    // the first few
-	changes  []Difference    // the same, of the server's doing
-	before   map[string]bool // the mailboxes that To had, by their wire names
-	left     error           // what could not be removed from To
+	result    Result
+	failures  []Difference    // the first MaxDifferences
+	changes   []Difference    // the first MaxDifferences that a real server has made
+	before    map[string]bool // the mailboxes that To had, by their names on the wire
+	removeErr error           // why something of the latest chunk is still at To
 }
 
-// Run does the drill. The result has what it found; the error is why it broke
-// off, ErrInterrupted if ctx ended, and stands in the result as well.
-func (d *Job) Run(ctx context.Context) (Result, error) {
-	r := &rehearsal{Job: d, result: Result{Account: d.Account, Started: time.Now().UTC(), Sample: d.Named}}
-	if d.To != nil {
-		r.result.To = d.To.Name + ": " + d.Into
+// Run runs the drill. The result has what was found. The error is why the drill
+// ended early, also in the result: ErrInterrupted if ctx is done.
+func (j *Job) Run(ctx context.Context) (Result, error) {
+	r := &run{Job: j, result: Result{Account: j.Account, Started: time.Now().UTC(), Sample: j.Named}}
+	if j.To != nil {
+		r.result.To = j.To.Name + ": " + j.Into
 	}
-	err := r.run(ctx)
+	err := r.drill(ctx)
 	if ctx.Err() != nil {
-		err = errors.Join(ErrInterrupted, r.left)
+		err = errors.Join(ErrInterrupted, r.removeErr)
 	}
 	r.result.Ended = time.Now().UTC()
 	r.result.Differences = append(r.failures, r.changes...)
@@ -93,24 +89,25 @@ func (d *Job) Run(ctx context.Context) (Result, error) {
 	if err != nil {
 		r.result.Error = err.Error()
 	}
-	d.meter.Change(func(p *progress.Progress) { p.Stage, p.Mailbox = "done", "" })
+	j.meter.Change(func(p *progress.Progress) { p.Stage, p.Mailbox = "done", "" })
 	return r.result, err
 }
 
-func (r *rehearsal) run(ctx context.Context) error {
+// drill shares the sample out to the mailboxes and runs its chunks.
+func (r *run) drill(ctx context.Context) error {
 	sizes := make([]int, len(r.Sources))
 	for i, s := range r.Sources {
 		sizes[i] = s.Messages
 		r.result.Archived += s.Messages
 		if s.Err != nil {
-			r.differs(Difference{Mailbox: s.Name.Mailbox, In: []string{inError}, What: s.Err.Error()})
+			r.addDifference(Difference{Mailbox: s.Name.Mailbox, In: []string{inError}, What: s.Err.Error()})
 		}
 	}
 	n := r.result.Archived
 	if r.Sample != nil {
 		n = min(n, r.Sample(n))
 	}
-	shares := allot(n, sizes)
+	shares := shareOut(n, sizes)
 	r.meter.Change(func(p *progress.Progress) {
 		p.Account, p.Stage, p.Messages = r.Account, "connecting", n
 		for _, k := range shares {
@@ -121,15 +118,15 @@ func (r *rehearsal) run(ctx context.Context) error {
 		return nil
 	}
 	if r.To != nil {
-		if err := r.vacant(ctx); err != nil {
+		if err := r.checkUnused(ctx); err != nil {
 			return err
 		}
 	}
-	return r.portions(ctx, shares)
+	return r.runChunks(ctx, shares)
 }
 
-// differs records a difference.
-func (r *rehearsal) differs(d Difference) {
+// addDifference adds a difference to the result.
+func (r *run) addDifference(d Difference) {
 	list := &r.failures
 	if d.Changed {
 		list = &r.changes
@@ -141,12 +138,13 @@ func (r *rehearsal) differs(d Difference) {
 	}
 }
 
-// notesKept is how many notes a drill makes.
-const notesKept = 20
+// maxNotes is how many notes a result has.
+const maxNotes = 20
 
-func (r *rehearsal) note(format string, args ...any) {
+// addNote adds a note to the result, once.
+func (r *run) addNote(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	if len(r.result.Notes) < notesKept && !slices.Contains(r.result.Notes, text) {
+	if len(r.result.Notes) < maxNotes && !slices.Contains(r.result.Notes, text) {
 		r.result.Notes = append(r.result.Notes, text)
 	}
 }

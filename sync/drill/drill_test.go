@@ -81,7 +81,7 @@ func TestDrillInPortions(t *testing.T) {
 	s := newStock(t)
 	same := s.item(letterOf(0), zoned(0), `\Seen`)
 	var items []restore.Item
-	for i := range 2*portionMessages + 500 {
+	for i := range 2*maxChunk + 500 {
 		it := same
 		it.ID = fmt.Sprintf("copy%d.eml", i)
 		if err := os.Link(filepath.Join(s.dir, same.ID), filepath.Join(s.dir, it.ID)); err != nil {
@@ -310,7 +310,7 @@ func TestAllot(t *testing.T) {
 				continue
 			}
 			sum, of := 0, 0
-			shares := allot(n, sizes)
+			shares := shareOut(n, sizes)
 			for i, share := range shares {
 				if share < 0 || share > sizes[i] {
 					t.Fatalf("%d of %v: %v", n, sizes, shares)
@@ -323,7 +323,7 @@ func TestAllot(t *testing.T) {
 			}
 		}
 	}
-	if got := allot(100, []int{7, 70, 700, 7000}); got[3] < 85 || got[2] < 8 || got[2] > 13 {
+	if got := shareOut(100, []int{7, 70, 700, 7000}); got[3] < 85 || got[2] < 8 || got[2] > 13 {
 		t.Errorf("shares are not by size: %v", got)
 	}
 }

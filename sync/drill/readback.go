@@ -17,62 +17,62 @@ import (
 	"archiverd/sync/restore"
 )
 
-// seenBox is a mailbox as a drill finds it after the restore.
-type seenBox struct {
+// serverMailbox is a mailbox as the drill finds it after the restore.
+type serverMailbox struct {
 	name, delimiter string   // as listed
 	levels          []string // below the mailbox restored into
-	copies          []seen
+	messages        []serverMessage
 }
 
-// seen is a message as a drill reads it back.
-type seen struct {
+// serverMessage is a message as the drill reads it back.
+type serverMessage struct {
 	uid     uint32
-	size    int64 // octets that came
+	size    int64 // octets received
 	sum     archive.Sum
-	lines   archive.Sum // of the octets with CRLF for every line end
+	lines   archive.Sum // see fingerprint.LineEnds
 	flags   []string
 	date    time.Time
-	trouble string // what could not be read
+	problem string // why it could not be read; "" if it was
 }
 
-// excess is how many messages more than were restored are looked at.
-const excess = 1000
+// maxExtra is how many messages more than were restored are read.
+const maxExtra = 1000
 
-// readBack reads all that is at the server, or below Into. It asks in its own
-// way, by LIST, EXAMINE and FETCH, and relies on nothing that the restore has found.
-func (r *rehearsal) readBack(ctx context.Context, a *session.Account, p portion) (back []seenBox, err error) {
+// readBack reads every message at the server, or below Into. It relies on nothing
+// that the restore has found: it lists and fetches by itself.
+func (r *run) readBack(ctx context.Context, a *session.Account, ch chunk) (back []serverMailbox, err error) {
 	err = r.connected(ctx, a, func(c *wire.Conn) error {
 		back = nil
-		t, err := restore.ReadDestinations(ctx, c)
+		d, err := restore.ReadDestinations(ctx, c)
 		if err != nil {
 			return err
 		}
-		for _, m := range t.Mailboxes {
-			levels, ok := r.within(t, m)
+		for _, m := range d.Mailboxes {
+			levels, ok := r.below(d, m)
 			if !ok || !m.Selectable() {
 				continue
 			}
-			box := seenBox{name: m.Name, delimiter: m.Delimiter, levels: levels}
-			if box.copies, err = r.copies(ctx, c, m, p.messages+excess); err != nil {
+			box := serverMailbox{name: m.Name, delimiter: m.Delimiter, levels: levels}
+			if box.messages, err = r.readMailbox(ctx, c, m, ch.messages+maxExtra); err != nil {
 				return fmt.Errorf("mailbox %s: %w", m.Name, err)
 			}
 			back = append(back, box)
 		}
 		return nil
 	})
-	slices.SortFunc(back, func(a, b seenBox) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(back, func(a, b serverMailbox) int { return strings.Compare(a.name, b.name) })
 	return back, err
 }
 
-// within are the levels of a mailbox below the one that is restored into; false
-// if it is another's.
-func (r *rehearsal) within(t *restore.Destinations, m *wire.Mailbox) (levels []string, ok bool) {
+// below returns the levels of a mailbox below the one that is restored into. ok is
+// false for a mailbox that is not below it.
+func (r *run) below(d *restore.Destinations, m *wire.Mailbox) (levels []string, ok bool) {
 	levels = archive.Name{Mailbox: m.Name, Delimiter: m.Delimiter}.Levels()
 	if r.To == nil {
 		return levels, true
 	}
-	into := t.Split(r.Into)
-	if n := len(t.Personal); len(levels) > n && slices.Equal(levels[:n], t.Personal) && !slices.Equal(into[:min(n, len(into))], t.Personal) {
+	into := d.Split(r.Into)
+	if n := len(d.Personal); len(levels) > n && slices.Equal(levels[:n], d.Personal) && !slices.Equal(into[:min(n, len(into))], d.Personal) {
 		levels = levels[n:]
 	}
 	if len(levels) < len(into) || !slices.EqualFunc(levels[:len(into)], into, func(a, b string) bool { return strings.EqualFold(restore.FoldName(a), restore.FoldName(b)) }) {
@@ -81,9 +81,9 @@ func (r *rehearsal) within(t *restore.Destinations, m *wire.Mailbox) (levels []s
 	return levels[len(into):], true
 }
 
-// connected calls fn with a connection to the account, and again with a new one
-// where that is lost.
-func (r *rehearsal) connected(ctx context.Context, a *session.Account, fn func(c *wire.Conn) error) error {
+// connected calls fn with a connection to the account, and again with another one
+// if that is lost.
+func (r *run) connected(ctx context.Context, a *session.Account, fn func(c *wire.Conn) error) error {
 	slots := r.Slots
 	if r.To == nil {
 		slots = nil // a server of our own
@@ -96,8 +96,8 @@ func (r *rehearsal) connected(ctx context.Context, a *session.Account, fn func(c
 	return s.Do(ctx, fn)
 }
 
-// copies reads the messages of a mailbox, at most so many.
-func (r *rehearsal) copies(ctx context.Context, c *wire.Conn, m *wire.Mailbox, most int) ([]seen, error) {
+// readMailbox reads the messages of a mailbox. More than maxMessages are an error.
+func (r *run) readMailbox(ctx context.Context, c *wire.Conn, m *wire.Mailbox, maxMessages int) ([]serverMessage, error) {
 	if _, err := c.Examine(ctx, m.Wire, false); err != nil {
 		return nil, err
 	}
@@ -105,17 +105,17 @@ func (r *rehearsal) copies(ctx context.Context, c *wire.Conn, m *wire.Mailbox, m
 	if err != nil || set.Empty() {
 		return nil, err
 	}
-	if n := set.Len(); n > most {
+	if n := set.Len(); n > maxMessages {
 		return nil, fmt.Errorf("%d messages are there, far more than were restored", n)
 	}
 	r.meter.Change(func(p *progress.Progress) { p.Mailbox = m.Name })
-	found := map[uint32]*seen{}
+	found := map[uint32]*serverMessage{}
 	if err := c.FetchMetadata(ctx, wire.MetadataQuery{Set: set}, func(m wire.Metadata) error {
 		if !set.Contains(m.UID) {
 			return nil
 		}
 		if found[m.UID] == nil {
-			found[m.UID] = &seen{uid: m.UID}
+			found[m.UID] = &serverMessage{uid: m.UID}
 		}
 		s := found[m.UID]
 		if m.HasFlags {
@@ -124,29 +124,30 @@ func (r *rehearsal) copies(ctx context.Context, c *wire.Conn, m *wire.Mailbox, m
 		if !m.InternalDate.IsZero() {
 			s.date = m.InternalDate
 		}
-		if s.trouble == "" {
-			s.trouble = m.Problem
+		if s.problem == "" {
+			s.problem = m.Problem
 		}
 		return nil
 	}); err != nil {
 		return nil, err
 	}
-	if err := r.bodies(ctx, c, set, found); err != nil {
+	if err := r.readBodies(ctx, c, set, found); err != nil {
 		return nil, err
 	}
-	var out []seen
+	var out []serverMessage
 	for u := range set.All() {
 		s := found[u]
 		if s == nil {
-			s = &seen{uid: u, trouble: "the server lists it, and gives nothing of it"}
+			s = &serverMessage{uid: u, problem: "the server lists it, and gives nothing of it"}
 		}
 		out = append(out, *s)
 	}
 	return out, nil
 }
 
-// bodies reads the octets of the messages in set.
-func (r *rehearsal) bodies(ctx context.Context, c *wire.Conn, set uid.Set, found map[uint32]*seen) error {
+// readBodies reads the octets of the messages in set into found. It asks singly for
+// those that are missing in the replies.
+func (r *run) readBodies(ctx context.Context, c *wire.Conn, set uid.Set, found map[uint32]*serverMessage) error {
 	var got uid.Set
 	read := func(u uint32, size int64, body io.Reader) error {
 		lines := fingerprint.NewLineEnds()
@@ -170,7 +171,7 @@ func (r *rehearsal) bodies(ctx context.Context, c *wire.Conn, set uid.Set, found
 			return err
 		}
 		if s := found[u]; s != nil && err != nil {
-			s.trouble = err.Error()
+			s.problem = err.Error()
 		}
 	}
 	return nil

@@ -15,11 +15,10 @@ import (
 	"archiverd/internal/durable"
 )
 
-// Result is what became of a restore rehearsal of an account.
+// Result is the outcome of a drill of an account.
 //
-// The results are no part of the database, which its writer has for itself: they
-// are a file beside it, so that a drill by hand can be recorded while the
-// daemon runs.
+// The last results are in a file beside the state database and not in it, so that
+// a drill by hand can be recorded while the daemon has the database open.
 type Result struct {
 	Account string    `json:"account"`
 	Started time.Time `json:"started"`
@@ -46,28 +45,28 @@ type Result struct {
 	LastOK time.Time `json:"last_ok,omitzero"`
 }
 
-// Difference is what was not equal in one message, or mailbox.
+// Difference is what is not equal in one message, or of one mailbox.
 type Difference struct {
 	ID      string   `json:"id,omitempty"` // the message's path in the archive; empty: the mailbox as a whole
 	Mailbox string   `json:"mailbox"`      // as the archive calls it
 	In      []string `json:"in"`           // "missing", "extra", "octets", "flags", "internaldate", "name" or "error"
 	What    string   `json:"what"`         // for people
-	// Changed says that it is the server's doing, and no failure.
+	// Changed says that the real server has made the difference. It is no failure.
 	Changed bool `json:"changed,omitempty"`
 }
 
-// MaxDifferences is how many differences a drill remembers.
+// MaxDifferences is how many differences a result has.
 const MaxDifferences = 100
 
-// OK says that everything came back as it was.
+// OK reports whether everything came back as it was.
 func (d *Result) OK() bool { return d.Error == "" && d.Differing == 0 }
 
-// drillsPath is the file with the results of the drills.
-func drillsPath(statePath string) string { return statePath + ".drills" }
+// recordPath returns the file with the results of the drills.
+func recordPath(statePath string) string { return statePath + ".drills" }
 
-// Save stores a result in the place of the account's last one. The other
-// accounts' stay, whoever else stores theirs at the same time; a file that can't
-// be read is made anew.
+// Save stores a result in the place of the account's last one, unless the account
+// has nothing archived. The results of other accounts stay, also if they are
+// stored at the same time. A file that can't be read is replaced.
 func Save(statePath string, d Result) (err error) {
 	if d.Archived == 0 && d.OK() {
 		return nil // the account has nothing archived: it has no drill to show
@@ -104,7 +103,7 @@ func Save(statePath string, d Result) (err error) {
 	if err != nil {
 		return err
 	}
-	name := filepath.Base(drillsPath(statePath))
+	name := filepath.Base(recordPath(statePath))
 	// The umask applies to the mode. Replace follows no link that somebody put in
 	// the directory, which matters where root runs the drill.
 	return durable.Replace(root, name, name+".new", 0o640, func(f *os.File) error {
@@ -113,8 +112,8 @@ func Save(statePath string, d Result) (err error) {
 	})
 }
 
-// giveAway gives a file of root's to the owner of the directory: a drill by root
-// must not shut out the daemon.
+// giveAway gives the file to the owner of the directory if root runs the drill: the
+// daemon must be able to read and replace it.
 func giveAway(f, dir *os.File) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -126,13 +125,13 @@ func giveAway(f, dir *os.File) error {
 	return f.Chown(int(st.Uid), int(st.Gid))
 }
 
-// drillsMost is the most octets that are read of the file, far more than it has.
-const drillsMost = 64 << 20
+// maxRecordOctets is how many octets of the file are read, far more than it has.
+const maxRecordOctets = 64 << 20
 
-// Load returns the last drills of every account. It takes no lock, and where
-// there was no drill it is no error.
+// Load returns the last result of every account, by its name. It takes no lock. It
+// is no error if there was no drill.
 func Load(statePath string) (map[string]Result, error) {
-	path := drillsPath(statePath)
+	path := recordPath(statePath)
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return map[string]Result{}, nil
@@ -142,7 +141,7 @@ func Load(statePath string) (map[string]Result, error) {
 	}
 	defer f.Close()
 	drills := map[string]Result{}
-	if err := json.NewDecoder(io.LimitReader(f, drillsMost)).Decode(&drills); err != nil {
+	if err := json.NewDecoder(io.LimitReader(f, maxRecordOctets)).Decode(&drills); err != nil {
 		return nil, fmt.Errorf("read the results of drills in %s: %w; the next drill makes the file anew", path, err)
 	}
 	return drills, nil

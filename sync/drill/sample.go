@@ -7,9 +7,9 @@ import (
 	"archiverd/sync/restore"
 )
 
-// allot shares n messages out to mailboxes of those sizes: one to as many as n
-// allows, chosen by chance, the rest by their sizes.
-func allot(n int, sizes []int) []int {
+// shareOut returns how many of n messages are taken from mailboxes of those sizes:
+// one from each, or from as many by chance as n allows, the rest by their sizes.
+func shareOut(n int, sizes []int) []int {
 	shares := make([]int, len(sizes))
 	total, filled := 0, 0
 	for _, size := range sizes {
@@ -17,7 +17,7 @@ func allot(n int, sizes []int) []int {
 		filled += min(size, 1)
 	}
 	n = min(n, total)
-	order := rand.Perm(len(sizes)) // who comes first where not all can
+	order := rand.Perm(len(sizes)) // decides which come first if not all can
 	for _, i := range order {
 		if n > 0 && sizes[i] > 0 {
 			shares[i]++
@@ -27,30 +27,30 @@ func allot(n int, sizes []int) []int {
 	if n == 0 {
 		return shares
 	}
-	rest, left := total-filled, n
+	rest, remaining := total-filled, n
 	for _, i := range order {
 		if sizes[i] == 0 {
 			continue
 		}
-		// In 128 bits this could not overflow; in floating point it is never
-		// more than one off, which the next loop settles.
-		share := min(int(float64(n)*float64(sizes[i]-1)/float64(rest)), sizes[i]-shares[i], left)
+		// Integers could overflow. Floating point is at most one off, which the
+		// next loop corrects.
+		share := min(int(float64(n)*float64(sizes[i]-1)/float64(rest)), sizes[i]-shares[i], remaining)
 		shares[i] += share
-		left -= share
+		remaining -= share
 	}
-	for left > 0 {
+	for remaining > 0 {
 		for _, i := range order {
-			if left > 0 && shares[i] < sizes[i] {
+			if remaining > 0 && shares[i] < sizes[i] {
 				shares[i]++
-				left--
+				remaining--
 			}
 		}
 	}
 	return shares
 }
 
-// pick returns n of the items, chosen by chance, in their order.
-func pick(items []restore.Item, n int) []restore.Item {
+// sampleItems returns n of the items, chosen by chance, in their order.
+func sampleItems(items []restore.Item, n int) []restore.Item {
 	if n >= len(items) {
 		return items
 	}
