@@ -2,92 +2,37 @@ package commit_test
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"archiverd/archive"
-	"archiverd/internal/commit"
-	"archiverd/internal/testing/process"
-	"archiverd/state"
+	"archiverd/internal/testing/world"
 )
 
-// testArchive is an archive with its state database and a committer.
+// testArchive is an archive whose committer logs to logged.
 type testArchive struct {
-	t         testing.TB
-	dir       string // of the archive; the state database is dir + ".db"
-	writer    *archive.Writer
-	db        *state.DB
-	log       *slog.Logger
-	logged    bytes.Buffer // what the committer logged
-	committer *commit.Committer
-	step      atomic.Pointer[func(string) error] // called at each step of a commit
+	*world.World
+	t      testing.TB
+	logged bytes.Buffer
 }
 
 // newTestArchive makes an empty archive. It is verified at the end of the test.
 func newTestArchive(t testing.TB) *testArchive {
 	t.Helper()
-	dir, err := process.Scratch("archiverd-commit-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := &testArchive{t: t, dir: filepath.Join(dir, "archive")}
-	a.log = slog.New(slog.NewTextHandler(&a.logged, nil))
-	a.writer, err = archive.OpenWriter(a.dir, archive.Options{Step: func(name string) error {
-		if step := a.step.Load(); step != nil {
-			return (*step)(name)
-		}
-		return nil
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if a.db, _, err = state.OpenStale(a.dir+".db", a.writer); err != nil {
-		t.Fatal(err)
-	}
-	a.committer = commit.New(a.writer, a.db, a.log)
-	t.Cleanup(func() {
-		a.committer.Close()
-		a.verify()
-		if err := errors.Join(a.db.Close(), a.writer.Close(), os.RemoveAll(dir)); err != nil {
-			t.Error(err)
-		}
-	})
+	a := &testArchive{World: world.NewUnwatched(t), t: t}
+	a.Close()
+	a.Log = slog.New(slog.NewTextHandler(&a.logged, nil))
+	a.Open()
 	return a
 }
-
-// verify fails the test if the archive is damaged.
-func (a *testArchive) verify() {
-	mailboxes, err := a.writer.Mailboxes("")
-	if err != nil {
-		a.t.Error(err)
-	}
-	for _, m := range mailboxes {
-		v, err := a.writer.Verify(context.Background(), m, archive.VerifyOptions{})
-		if err != nil {
-			a.t.Error(err)
-		}
-		for _, f := range v.Findings {
-			if f.Damage {
-				a.t.Errorf("damage: %s: %s", f.Path, f.What)
-			}
-		}
-	}
-}
-
-// onStep has fn called at each step of a commit. An error of fn fails the step.
-func (a *testArchive) onStep(fn func(name string) error) { a.step.Store(&fn) }
 
 // failOnce fails a step of the next commit.
 func (a *testArchive) failOnce(step string, err error) {
 	var failed atomic.Bool
-	a.onStep(func(name string) error {
+	a.OnStep(func(name string) error {
 		if name == step && !failed.Swap(true) {
 			return err
 		}
@@ -102,7 +47,7 @@ type gate chan struct{}
 // must run in a bubble of synctest.
 func (a *testArchive) stopCommits() gate {
 	g := make(gate)
-	a.onStep(func(name string) error {
+	a.OnStep(func(name string) error {
 		if name == archive.StepData {
 			<-g
 		}
@@ -137,15 +82,15 @@ func (a *testArchive) mailbox(name string) *mailbox {
 
 func (m *mailbox) open() {
 	m.a.t.Helper()
-	dir, err := m.a.writer.DirectoryOf("alice", m.name)
+	dir, err := m.a.Committer.Archive.DirectoryOf("alice", m.name)
 	if err != nil {
 		m.a.t.Fatal(err)
 	}
-	recorded, exists, err := m.a.db.Mailbox(dir.Dir)
+	recorded, exists, err := m.a.Committer.State.Mailbox(dir.Dir)
 	if err != nil {
 		m.a.t.Fatal(err)
 	}
-	if m.Mailbox, err = m.a.writer.Mailbox(dir, recorded.Journal, recorded.Applied); err != nil {
+	if m.Mailbox, err = m.a.Committer.Archive.Mailbox(dir, recorded.Journal, recorded.Applied); err != nil {
 		m.a.t.Fatal(err)
 	}
 	m.isNew, m.lastUID = !exists, m.recordedUIDs().Max()

@@ -21,7 +21,7 @@ import (
 // recordedUIDs returns the UIDs of the mailbox's messages that the state database has.
 func (m *mailbox) recordedUIDs() uid.Set {
 	m.a.t.Helper()
-	uids, err := m.a.db.UIDs(m.Dir)
+	uids, err := m.a.Committer.State.UIDs(m.Dir)
 	if err != nil {
 		m.a.t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func (m *mailbox) holds(want string) {
 	if got := m.recordedUIDs().String(); got != want {
 		m.a.t.Errorf("the database has %s of %s, want %s", got, m.Dir, want)
 	}
-	view, _, err := m.a.writer.Fold(m.MailboxDir)
+	view, _, err := m.a.Committer.Archive.Fold(m.MailboxDir)
 	if err != nil {
 		m.a.t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestGroupsInOrderOfSubmission(t *testing.T) {
 		m := a.mailbox("INBOX")
 		next := make(gate)
 		var groups [][]uint32 // UIDs by commit
-		a.onStep(func(name string) error {
+		a.OnStep(func(name string) error {
 			if name == archive.StepData {
 				groups = append(groups, nil)
 				<-next
@@ -73,11 +73,11 @@ func TestGroupsInOrderOfSubmission(t *testing.T) {
 		for range 70 {
 			batches = append(batches, m.batch())
 		}
-		a.committer.Submit(batches[0], done)
+		a.Committer.Submit(batches[0], done)
 		synctest.Wait()
 		go func() {
 			for _, b := range batches[1:] {
-				a.committer.Submit(b, done)
+				a.Committer.Submit(b, done)
 			}
 		}()
 		for range 3 {
@@ -114,7 +114,7 @@ func TestProducersKeepTheirOrder(t *testing.T) {
 		}
 		wg.Go(func() {
 			var committed []*archive.Batch
-			q := a.committer.NewQueue(commit.MaxInFlight)
+			q := a.Committer.NewQueue(commit.MaxInFlight)
 			for _, b := range batches {
 				q.Submit(b, func(b *archive.Batch) { committed = append(committed, b) })
 			}
@@ -144,16 +144,16 @@ func TestFailedStepReachesTheBatch(t *testing.T) {
 			m := a.mailbox("INBOX")
 			broken := errors.New("broken on purpose")
 			a.failOnce(step, broken)
-			if err := a.committer.Commit(m.batch()); !errors.Is(err, broken) {
+			if err := a.Committer.Commit(m.batch()); !errors.Is(err, broken) {
 				t.Errorf("the error is %v", err)
 			}
 			other := a.mailbox("Other")
-			if err := a.committer.Commit(other.batch()); err != nil {
+			if err := a.Committer.Commit(other.batch()); err != nil {
 				t.Error(err)
 			}
 			other.holds("1")
 			m.reopen()
-			if err := a.committer.Commit(m.batch()); err != nil {
+			if err := a.Committer.Commit(m.batch()); err != nil {
 				t.Error(err)
 			}
 			m.holds("1")
@@ -170,7 +170,7 @@ func TestFailureStaysInItsMailbox(t *testing.T) {
 		next := make(gate)
 		broken := errors.New("broken on purpose")
 		failed := false
-		a.onStep(func(name string) error {
+		a.OnStep(func(name string) error {
 			switch {
 			case name == archive.StepData:
 				<-next
@@ -180,7 +180,7 @@ func TestFailureStaysInItsMailbox(t *testing.T) {
 			}
 			return nil
 		})
-		q := a.committer.NewQueue(commit.MaxInFlight)
+		q := a.Committer.NewQueue(commit.MaxInFlight)
 		done := func(*archive.Batch) {}
 		first, second, third := m.batch(), m.batch(), other.batch()
 		q.Submit(first, done)
@@ -208,17 +208,17 @@ func TestSlowCommitIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTestArchive(t)
 		next := a.stopCommits()
-		if d := a.committer.CommittingFor(); d != 0 {
+		if d := a.Committer.CommittingFor(); d != 0 {
 			t.Errorf("committing for %v before the first batch", d)
 		}
-		a.committer.Submit(a.mailbox("INBOX").batch(), func(*archive.Batch) {})
+		a.Committer.Submit(a.mailbox("INBOX").batch(), func(*archive.Batch) {})
 		<-time.After(time.Minute)
-		if d := a.committer.CommittingFor(); d != time.Minute {
+		if d := a.Committer.CommittingFor(); d != time.Minute {
 			t.Errorf("committing for %v, want a minute", d)
 		}
 		next.passAll()
 		synctest.Wait()
-		if d := a.committer.CommittingFor(); d != 0 {
+		if d := a.Committer.CommittingFor(); d != 0 {
 			t.Errorf("committing for %v after the last batch", d)
 		}
 		if log := a.logged.String(); !strings.Contains(log, "commit was slow") {
@@ -233,7 +233,7 @@ func TestCloseWaitsForTheCommit(t *testing.T) {
 		a := newTestArchive(t)
 		m := a.mailbox("INBOX")
 		next := a.stopCommits()
-		c := commit.New(a.writer, a.db, a.log)
+		c := commit.New(a.Committer.Archive, a.Committer.State, a.Log)
 		committed, closed := 0, false
 		for range 2 {
 			c.Submit(m.batch(), func(*archive.Batch) { committed++ })
@@ -259,14 +259,14 @@ func TestCloseWaitsForTheCommit(t *testing.T) {
 // unblockState.
 func (a *testArchive) blockState() {
 	a.t.Helper()
-	if err := errors.Join(a.db.Close(), os.Remove(a.dir+".db"), os.MkdirAll(filepath.Join(a.dir+".db", "in the way"), 0o700)); err != nil {
+	if err := errors.Join(a.Committer.State.Close(), os.Remove(a.Dir+".db"), os.MkdirAll(filepath.Join(a.Dir+".db", "in the way"), 0o700)); err != nil {
 		a.t.Fatal(err)
 	}
 }
 
 func (a *testArchive) unblockState() {
 	a.t.Helper()
-	if err := os.RemoveAll(a.dir + ".db"); err != nil {
+	if err := os.RemoveAll(a.Dir + ".db"); err != nil {
 		a.t.Fatal(err)
 	}
 }
@@ -276,16 +276,16 @@ func (a *testArchive) unblockState() {
 func TestCommitRebuildsABrokenDatabase(t *testing.T) {
 	a := newTestArchive(t)
 	m := a.mailbox("INBOX")
-	if err := a.committer.Commit(m.batch()); err != nil {
+	if err := a.Committer.Commit(m.batch()); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.committer.RebuildState(errors.New("a cause")); err != nil || a.logged.Len() > 0 {
+	if err := a.Committer.RebuildState(errors.New("a cause")); err != nil || a.logged.Len() > 0 {
 		t.Errorf("rebuild of a good database: %v\n%s", err, a.logged.String())
 	}
-	if err := a.db.Close(); err != nil {
+	if err := a.Committer.State.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.committer.Commit(m.batch()); err != nil {
+	if err := a.Committer.Commit(m.batch()); err != nil {
 		t.Error(err)
 	}
 	if !strings.Contains(a.logged.String(), "state database failed") {
@@ -299,16 +299,16 @@ func TestCommitRebuildsABrokenDatabase(t *testing.T) {
 func TestDatabaseCannotBeRebuilt(t *testing.T) {
 	a := newTestArchive(t)
 	m := a.mailbox("INBOX")
-	if err := a.committer.Commit(m.batch()); err != nil {
+	if err := a.Committer.Commit(m.batch()); err != nil {
 		t.Fatal(err)
 	}
 	a.blockState()
-	err := a.committer.Commit(m.batch())
+	err := a.Committer.Commit(m.batch())
 	if !errors.Is(err, state.ErrDamaged) || !commit.IsDiskError(err) {
 		t.Errorf("the error is %v", err)
 	}
 	a.unblockState()
-	if err := a.committer.RebuildState(err); err != nil {
+	if err := a.Committer.RebuildState(err); err != nil {
 		t.Fatal(err)
 	}
 	m.holds("1:2")
@@ -317,7 +317,7 @@ func TestDatabaseCannotBeRebuilt(t *testing.T) {
 // storedRun returns the newest run of alice in the database.
 func (a *testArchive) storedRun() state.Run {
 	a.t.Helper()
-	runs, err := a.db.Runs("alice")
+	runs, err := a.Committer.State.Runs("alice")
 	if err != nil || len(runs) == 0 {
 		a.t.Fatalf("%d runs are stored: %v", len(runs), err)
 	}
@@ -328,16 +328,16 @@ func TestFinishRun(t *testing.T) {
 	run := state.Run{Account: "alice", Started: time.Unix(1, 0).UTC(), Ended: time.Unix(2, 0).UTC(), Sum: state.Ledger{Added: 7}}
 	t.Run("stores the run", func(t *testing.T) {
 		a, run := newTestArchive(t), run
-		if err := a.committer.FinishRun(&run, nil); err != nil || a.storedRun().Sum.Added != 7 {
+		if err := a.Committer.FinishRun(&run, nil); err != nil || a.storedRun().Sum.Added != 7 {
 			t.Errorf("%+v, %v", a.storedRun(), err)
 		}
 	})
 	t.Run("rebuilds a broken database and stores the run there", func(t *testing.T) {
 		a, run := newTestArchive(t), run
-		if err := a.db.Close(); err != nil {
+		if err := a.Committer.State.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.committer.FinishRun(&run, nil); err != nil || run.Error != "" || a.storedRun().Sum.Added != 7 {
+		if err := a.Committer.FinishRun(&run, nil); err != nil || run.Error != "" || a.storedRun().Sum.Added != 7 {
 			t.Errorf("%+v, %v", a.storedRun(), err)
 		}
 	})
@@ -345,7 +345,7 @@ func TestFinishRun(t *testing.T) {
 		a, run := newTestArchive(t), run
 		a.blockState()
 		defer a.unblockState()
-		err := a.committer.FinishRun(&run, nil)
+		err := a.Committer.FinishRun(&run, nil)
 		if !errors.Is(err, state.ErrDamaged) || run.Error != err.Error() || run.OK() {
 			t.Errorf("%+v, %v", run, err)
 		}
@@ -355,7 +355,7 @@ func TestFinishRun(t *testing.T) {
 		a.blockState()
 		defer a.unblockState()
 		run.Error = "the first reason"
-		if err := a.committer.FinishRun(&run, nil); err == nil || run.Error != "the first reason" {
+		if err := a.Committer.FinishRun(&run, nil); err == nil || run.Error != "the first reason" {
 			t.Errorf("%+v, %v", run, err)
 		}
 	})

@@ -1,147 +1,69 @@
-package commit
+package commit_test
 
 import (
-	"context"
-	"errors"
-	"log/slog"
-	"path/filepath"
-	"slices"
-	"sync/atomic"
+	"io"
 	"testing"
+	"testing/synctest"
 
 	"archiverd/archive"
-	"archiverd/state"
+	"archiverd/internal/commit"
 )
 
-// newCommitter starts the committer of an empty archive with one mailbox, which is
-// verified at the end of the test. step is called at each step of a commit; nil: nothing.
-func newCommitter(t *testing.T, step func(name string) error) (*Committer, *archive.Mailbox) {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "archive")
-	w, err := archive.OpenWriter(dir, archive.Options{Step: step})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, _, err := state.OpenStale(dir+".db", w)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := New(w, db, slog.New(slog.DiscardHandler))
-	at, err := w.Directories().For("alice", archive.Name{Mailbox: "INBOX", Delimiter: "/"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := w.Mailbox(at, "", archive.Position{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		c.Close()
-		if err := m.Release(); err != nil {
-			t.Error(err)
-		}
-		v, err := w.Verify(context.Background(), at, archive.VerifyOptions{})
-		if err != nil || slices.ContainsFunc(v.Findings, func(f archive.Finding) bool { return f.Damage }) {
-			t.Errorf("verify: %+v, %v", v, err)
-		}
-		if err := errors.Join(db.Close(), w.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-	return c, m
-}
-
-// newBatch returns a batch of one event: the first opens the mailbox, the others say
-// that a message failed.
-func newBatch(t *testing.T, m *archive.Mailbox, n int) *archive.Batch {
-	t.Helper()
-	b, err := m.Batch()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n == 0 {
-		b.Record(archive.Event{Kind: archive.Opened, Name: archive.Name{Mailbox: "INBOX", Delimiter: "/"}, UIDValidity: 7})
-	} else {
-		b.Record(archive.Event{Kind: archive.Failed, UID: uint32(n), Reason: "for the test"})
-	}
-	return b
-}
-
-// TestQueueBoundsBatchesInFlight: a producer never has more batches in flight than its
-// queue allows, and they are committed in the order in which it submitted them.
-func TestQueueBoundsBatchesInFlight(t *testing.T) {
-	const batches, maxBatches = 20, 3
-	c, m := newCommitter(t, nil)
-	q := c.NewQueue(maxBatches)
-	var done atomic.Int64
-	for n := range batches {
-		q.Submit(newBatch(t, m, n), func(b *archive.Batch) {
-			if b.Err != nil {
-				t.Errorf("batch %d: %v", n, b.Err)
-			}
-			if before := done.Add(1) - 1; before != int64(n) {
-				t.Errorf("batch %d is committed as number %d", n, before)
-			}
+// TestQueueIsBounded: a third batch waits until the first one of two in flight is
+// committed, and so does a second one if the octets of the first are the most that may
+// be in flight.
+func TestQueueIsBounded(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		octets int64 // of the first batch; 0: a short message
+		want   int   // batches submitted before the first commit
+	}{
+		{"batches", 0, 2},
+		{"octets", 2 * commit.MaxOctets, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newTestArchive(t)
+				m := a.mailbox("INBOX")
+				first := m.batch()
+				if test.octets > 0 {
+					m.lastUID++
+					if err := first.Add(1, archive.Event{UID: m.lastUID}, test.octets, io.LimitReader(zeros{}, test.octets)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				batches := []*archive.Batch{first, m.batch(), m.batch()}
+				next := a.stopCommits()
+				q := a.Committer.NewQueue(2)
+				submitted, committed, allCommitted := 0, 0, false
+				submit := func(b *archive.Batch) {
+					q.Submit(b, func(*archive.Batch) { committed++ })
+					submitted++
+				}
+				submit(batches[0])
+				synctest.Wait() // the first batch has a commit of its own
+				go func() {
+					for _, b := range batches[1:] {
+						submit(b)
+					}
+					q.WaitAll()
+					allCommitted = committed == len(batches)
+				}()
+				synctest.Wait()
+				if submitted != test.want || committed != 0 {
+					t.Errorf("%d submitted and %d committed, want %d and 0", submitted, committed, test.want)
+				}
+				next.passOne()
+				synctest.Wait()
+				if submitted != len(batches) || committed != 1 {
+					t.Errorf("after a commit %d submitted and %d committed, want 3 and 1", submitted, committed)
+				}
+				next.passAll()
+				synctest.Wait()
+				if !allCommitted {
+					t.Errorf("WaitAll waited for %d batches of 3", committed)
+				}
+			})
 		})
-		if inFlight := int64(n+1) - done.Load(); inFlight > maxBatches {
-			t.Errorf("%d batches are in flight, want %d at most", inFlight, maxBatches)
-		}
-	}
-	q.WaitAll()
-	if done.Load() != batches {
-		t.Errorf("%d batches are committed after WaitAll, want %d", done.Load(), batches)
-	}
-	recorded, err := c.State.UIDs(m.Dir)
-	if err != nil || recorded.Failed.Len() != batches-1 {
-		t.Errorf("the database has %d failed messages, want %d: %v", recorded.Failed.Len(), batches-1, err)
-	}
-}
-
-// TestFailedBatchFailsThoseAfterIt: an event stands in the journal only after all that
-// were submitted before it for the same mailbox.
-func TestFailedBatchFailsThoseAfterIt(t *testing.T) {
-	broken := errors.New("broken on purpose")
-	var hasFailed atomic.Bool
-	c, m := newCommitter(t, func(name string) error {
-		if name == archive.StepAppend && !hasFailed.Swap(true) {
-			return broken
-		}
-		return nil
-	})
-	first, second := newBatch(t, m, 0), newBatch(t, m, 1)
-	if err := c.Commit(first); !errors.Is(err, broken) {
-		t.Errorf("first batch: %v, want the failed step", err)
-	}
-	if err := c.Commit(second); err == nil {
-		t.Error("the second batch is committed, and the one before it is not")
-	}
-}
-
-// TestIsFull: a batch is full at each of its limits.
-func TestIsFull(t *testing.T) {
-	c, m := newCommitter(t, nil)
-	if err := c.Commit(newBatch(t, m, 0)); err != nil {
-		t.Fatal(err)
-	}
-	b, err := m.Batch()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := b.Discard(); err != nil {
-			t.Error(err)
-		}
-	}()
-	if IsFull(b, b.Started().Add(MaxAge-1)) {
-		t.Error("a young, empty batch is full")
-	}
-	if !IsFull(b, b.Started().Add(MaxAge)) {
-		t.Error("an old batch is not full")
-	}
-	for u := range uint32(MaxMessages) {
-		b.Record(archive.Event{Kind: archive.Failed, UID: u + 1, Reason: "for the test"})
-	}
-	if !IsFull(b, b.Started()) {
-		t.Error("a batch of MaxMessages events is not full")
 	}
 }
