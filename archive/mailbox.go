@@ -88,11 +88,11 @@ func (m *Mailbox) open() (err error) {
 	if m.tmpDir, err = m.tmp.Open("."); err != nil {
 		return err
 	}
-	left, err := m.tmpDir.Readdirnames(-1)
+	leftovers, err := m.tmpDir.Readdirnames(-1)
 	if err != nil {
 		return err
 	}
-	for _, name := range left {
+	for _, name := range leftovers {
 		if err := m.tmp.Remove(name); err != nil {
 			return err
 		}

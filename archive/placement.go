@@ -72,36 +72,34 @@ func (n *placement) nameTaken(m *Mailbox, name string) (sumHead, bool, error) {
 // with the error. Mailboxes are worked on at the same time; files that are equal to an
 // earlier one of the group come last, when that has its name and can be linked.
 func (n *placement) place(batches []*Batch) map[*Batch]error {
-	twins := map[*Batch]map[int]bool{}
+	repeated := map[*Batch]map[int]bool{} // by index in Batch.files: equal to an earlier file of the group
 	seen := map[Sum]bool{}
-	of := map[*Mailbox][]*Batch{}
+	byMailbox := map[*Mailbox][]*Batch{}
 	for _, b := range batches {
-		twins[b] = map[int]bool{}
-		of[b.mailbox] = append(of[b.mailbox], b)
+		repeated[b] = map[int]bool{}
+		byMailbox[b.mailbox] = append(byMailbox[b.mailbox], b)
 		for i, f := range b.files {
 			sum := b.Events[f.event].Sum
-			if seen[sum] {
-				twins[b][i] = true
-			}
+			repeated[b][i] = seen[sum]
 			seen[sum] = true
 		}
 	}
+	var mu gosync.Mutex // guards failed
 	failed := map[*Batch]error{}
-	var mu gosync.Mutex
-	one := func(list []*Batch, twin bool) {
-		var before error // batches after a failed one of the mailbox fail too
+	placeIn := func(list []*Batch, again bool) {
+		var previous error // batches after a failed one of the mailbox fail too
 		for _, b := range list {
 			mu.Lock()
 			err := failed[b]
 			mu.Unlock()
 			switch {
 			case err != nil:
-			case before != nil:
-				err = fmt.Errorf("%w: %w", ErrBroken, before)
+			case previous != nil:
+				err = fmt.Errorf("%w: %w", ErrBroken, previous)
 			default:
-				err = b.place(n, func(i int) bool { return twins[b][i] == twin })
+				err = b.place(n, func(i int) bool { return repeated[b][i] == again })
 			}
-			if before = err; err != nil {
+			if previous = err; err != nil {
 				mu.Lock()
 				failed[b] = err
 				mu.Unlock()
@@ -110,12 +108,12 @@ func (n *placement) place(batches []*Batch) map[*Batch]error {
 	}
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for _, list := range of {
-		g.Go(func() error { one(list, false); return nil })
+	for _, list := range byMailbox {
+		g.Go(func() error { placeIn(list, false); return nil })
 	}
 	_ = g.Wait() // the errors are in failed
-	for _, list := range of {
-		one(list, true)
+	for _, list := range byMailbox {
+		placeIn(list, true)
 	}
 	for _, b := range batches {
 		if failed[b] == nil {
@@ -168,8 +166,8 @@ func (b *Batch) placeInMonth(month string, files []tempFile, n *placement) error
 		linked := false
 		if f.isLink {
 			b.Linked++
-		} else if held, ok := n.existing(e.Sum); ok {
-			if linked, err = b.linkIntoPlace(held, f.name, e, n); err != nil {
+		} else if existing, ok := n.existing(e.Sum); ok {
+			if linked, err = b.linkIntoPlace(existing, f.name, e, n); err != nil {
 				return err
 			}
 		}
@@ -183,20 +181,20 @@ func (b *Batch) placeInMonth(month string, files []tempFile, n *placement) error
 	return nil
 }
 
-// linkIntoPlace makes e's file a hard link to the file at path held, and removes the
+// linkIntoPlace makes e's file a hard link to the file at path existing, and removes the
 // received file. It returns false if the file system refuses the link or the file has
 // other octets: it is read first, because replacing good octets with a link to damaged
 // ones would lose the message.
-func (b *Batch) linkIntoPlace(held, tmp string, e *Event, n *placement) (bool, error) {
+func (b *Batch) linkIntoPlace(existing, tmp string, e *Event, n *placement) (bool, error) {
 	w := b.mailbox.writer
-	if sum, size, err := w.HashFile(held); err != nil || sum != e.Sum || size != e.Size {
+	if sum, size, err := w.HashFile(existing); err != nil || sum != e.Sum || size != e.Size {
 		return false, nil
 	}
 	final := path.Join(b.mailbox.Dir, e.Path)
-	if held == final {
+	if existing == final {
 		return true, b.mailbox.tmp.Remove(tmp)
 	}
-	err := w.root.Link(held, final)
+	err := w.root.Link(existing, final)
 	if errors.Is(err, fs.ErrExist) {
 		if _, taken, err := n.nameTaken(b.mailbox, e.Path); taken || err != nil {
 			return false, err // moveIntoPlace chooses another name
@@ -205,7 +203,7 @@ func (b *Batch) linkIntoPlace(held, tmp string, e *Event, n *placement) (bool, e
 		if err := w.root.Remove(final); err != nil {
 			return false, err
 		}
-		err = w.root.Link(held, final)
+		err = w.root.Link(existing, final)
 	}
 	if err != nil {
 		return false, nil // no links here, or too many: the received file serves as well
@@ -231,8 +229,8 @@ func (b *Batch) moveIntoPlace(tmp string, dir *os.File, e *Event, n *placement) 
 			err := b.mailbox.root.Rename(path.Join(tmpName, tmp), filepath.FromSlash(e.Path))
 			// rename(2) does nothing if both names are links to one file, as an
 			// interrupted commit may have left them.
-			if left := b.mailbox.tmp.Remove(tmp); err == nil && !errors.Is(left, fs.ErrNotExist) {
-				err = left
+			if rerr := b.mailbox.tmp.Remove(tmp); err == nil && !errors.Is(rerr, fs.ErrNotExist) {
+				err = rerr
 			}
 			return err
 		}

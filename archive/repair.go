@@ -21,7 +21,7 @@ func (w *Writer) EnsureDurable(b MailboxDir, from Position) error {
 			err = errors.Join(f.Sync(), f.Close())
 		}
 		if err != nil {
-			return fmt.Errorf("settle journal of %s: %w", b.Dir, err)
+			return fmt.Errorf("make journal of %s durable: %w", b.Dir, err)
 		}
 		return nil
 	}
@@ -30,7 +30,7 @@ func (w *Writer) EnsureDurable(b MailboxDir, from Position) error {
 		return err
 	}
 	if err := w.rewrite(b.Dir, end); err != nil {
-		return fmt.Errorf("settle journal of %s: %w", b.Dir, err)
+		return fmt.Errorf("make journal of %s durable: %w", b.Dir, err)
 	}
 	return nil
 }
@@ -61,7 +61,7 @@ func (m *Mailbox) repair() error {
 		return nil
 	}
 	if err := m.writer.rewrite(m.Dir, m.pos); err != nil {
-		return fmt.Errorf("mailbox %s: %w: %w; mending its journal: %w", m.Dir, ErrBroken, m.broken, err)
+		return fmt.Errorf("mailbox %s: %w: %w; repair its journal: %w", m.Dir, ErrBroken, m.broken, err)
 	}
 	if m.journal != nil {
 		// it can only report the failed write that was repaired

@@ -64,7 +64,7 @@ func TestFold(t *testing.T) {
 	orphan := &View{}
 	orphan.Apply(Event{Kind: Added, UID: 1})
 	if !orphan.Unknown || orphan.Epoch() != nil {
-		t.Error("an event before any epoch was folded in")
+		t.Error("an event before any epoch was applied")
 	}
 }
 

@@ -19,7 +19,7 @@ type Change struct {
 }
 
 // errGap is returned when a change does not begin at the applied position.
-var errGap = errors.New("the change does not follow what is folded in")
+var errGap = errors.New("the change does not begin at the applied position")
 
 // maxApplyEvents is the most events of one transaction of Apply; a single change may
 // have more.

@@ -110,7 +110,7 @@ func (db *DB) catchUp(r *indexBuffer, b archive.MailboxDir) (notes []string, err
 		return nil, err
 	}
 	if !at {
-		notes = append(notes, fmt.Sprintf("mailbox %s: the journal is not the one that the state database knows (%d octets of it were folded in, it has %d): was the archive put back from a backup? Its index is made anew", b.Dir, record.Applied.Offset, size))
+		notes = append(notes, fmt.Sprintf("mailbox %s: the journal is not the one that the state database knows (%d octets of it were applied, it has %d): was the archive put back from a backup? Its index is made anew", b.Dir, record.Applied.Offset, size))
 		record = Mailbox{}
 	}
 	if known && record.Applied.Offset == 0 { // of another journal, or not applied to its end
