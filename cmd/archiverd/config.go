@@ -16,18 +16,16 @@ import (
 )
 
 func (a *app) configCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Look at the configuration", Long: "Looks at the configuration.\n" + exitHelp,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Check the configuration",
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
 	var connect bool
 	check := &cobra.Command{
 		Use:   "check",
 		Short: "Report all faults of the configuration at once, each with its line",
-		Long: `Reads the configuration and every password's source, and reports all faults at
-once, each with file, line and key. Of a valid one it prints what came of each
-account's keys, profile and defaults. With --connect it also logs in to each account
-and lists the mailboxes that would be archived.
-` + exitHelp,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.configCheck(cmd.Context(), connect) },
+		RunE:  func(cmd *cobra.Command, _ []string) error { return a.configCheck(cmd.Context(), connect) },
 	}
 	check.Flags().BoolVar(&connect, "connect", false, "log in to each account and list its mailboxes")
 	cmd.AddCommand(check)
@@ -44,27 +42,25 @@ func (a *app) configCheck(ctx context.Context, connect bool) error {
 	}
 	fmt.Fprintf(a.out, "the configuration is valid: %s, archive %s\n", english.Plural(len(cfg.Accounts), "account", ""), safetext.Line(cfg.Archive.Path))
 	for i := range cfg.Accounts {
-		fmt.Fprintln(a.out, "  "+effective(&cfg.Accounts[i]))
+		fmt.Fprintln(a.out, "  "+describeAccount(&cfg.Accounts[i]))
 	}
 	if !connect {
 		return nil
 	}
-	failed := false
+	ok := true
 	for i := range cfg.Accounts {
 		acc := &cfg.Accounts[i]
-		if err := a.tryAccount(ctx, cfg, acc); err != nil {
-			failed = true
+		if err := a.connectAccount(ctx, cfg, acc); err != nil {
+			ok = false
 			fmt.Fprintf(a.out, "%s: FAILED: %s\n", acc.Name, safetext.Line(err.Error()))
 		}
 	}
-	if failed {
-		return &exit{status: exitFailed}
-	}
-	return nil
+	return reported(nil, ok)
 }
 
-// effective is what came of an account's keys, its profile and the defaults.
-func effective(acc *config.Account) string {
+// describeAccount is an account's settings: its keys, completed by its profile and the
+// defaults.
+func describeAccount(acc *config.Account) string {
 	from := ""
 	if acc.Profile != "" {
 		from = fmt.Sprintf(" (profile %s: %s)", acc.Profile, acc.LoginHint())
@@ -86,8 +82,8 @@ func effective(acc *config.Account) string {
 	return safetext.Line(fmt.Sprintf("%s: %s at %s, %s%s", acc.Name, acc.Username, acc.Address(), strings.Join(parts, ", "), from))
 }
 
-// tryAccount logs in and lists what would be archived.
-func (a *app) tryAccount(ctx context.Context, cfg *config.Config, acc *config.Account) (err error) {
+// connectAccount logs in to an account and lists the mailboxes that would be archived.
+func (a *app) connectAccount(ctx context.Context, cfg *config.Config, acc *config.Account) (err error) {
 	account, err := setup.Account(cfg, acc, setup.SharedLimiter(cfg))
 	if err != nil {
 		return err
@@ -103,14 +99,14 @@ func (a *app) tryAccount(ctx context.Context, cfg *config.Config, acc *config.Ac
 	}
 	fmt.Fprintf(a.out, "%s: logged in to %s, %s\n", acc.Name, acc.Address(), english.Plural(len(list), "mailbox", ""))
 	for _, m := range list {
-		what := ""
+		note := ""
 		if m.Status != nil {
-			what = english.Plural(int(m.Status.Messages), "message", "")
+			note = english.Plural(int(m.Status.Messages), "message", "")
 		}
 		if ok, rule := acc.Selects(m.Name, m.Delimiter, m.Attrs); !ok {
-			what = "left out: " + rule
+			note = "not archived: " + rule
 		}
-		fmt.Fprintf(a.out, "  %s  %s\n", safetext.Line(m.Name), safetext.Line(what))
+		fmt.Fprintf(a.out, "  %s  %s\n", safetext.Line(m.Name), safetext.Line(note))
 	}
 	return c.Logout(ctx)
 }

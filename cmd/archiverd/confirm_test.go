@@ -27,7 +27,7 @@ func TestConfirm(t *testing.T) {
 	}
 	a := &app{in: strings.NewReader("yes\n"), out: &bytes.Buffer{}, err: &bytes.Buffer{}}
 	ok, err := a.confirm("Delete?")
-	var e *exit
+	var e *exitError
 	if ok || !errors.As(err, &e) || e.status != exitUsage || !strings.Contains(err.Error(), "--yes") {
 		t.Errorf("without a terminal: %v, %v", ok, err)
 	}

@@ -27,18 +27,10 @@ func (a *app) demoCommand() *cobra.Command {
 	var keep string
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "A throw-away IMAP server with real mail, archived and restored before your eyes",
-		Long: `Starts an IMAP server in this process, with a few dozen messages that come with
-archiverd; archives them over TLS; lets new mail arrive, a message vanish and a flag
-change; archives again; verifies; prints the archive's tree and a journal; puts
-everything back to a second, empty server, and tries to do so again.
-
-Nothing outside a temporary directory is touched, and that is removed at the end;
---keep DIR puts the archive there and leaves it.
-` + exitHelp,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context(), keep) },
+		Short: "Archive and restore the mail of a temporary IMAP server, as a demonstration",
+		RunE:  func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context(), keep) },
 	}
-	cmd.Flags().StringVar(&keep, "keep", "", "`DIR` for the archive, which stays")
+	cmd.Flags().StringVar(&keep, "keep", "", "put the archive into `DIR` and keep it")
 	return cmd
 }
 
@@ -164,22 +156,17 @@ func (a *app) demoRestore(ctx context.Context, dir, mail string) (err error) {
 
 // demoSync is one sync, as the command does it.
 func (a *app) demoSync(ctx context.Context, cfg *config.Config) error {
-	h, err := setup.Open(cfg, a.logger(cfg))
+	parts, err := setup.Open(cfg, a.logger(cfg))
 	if err != nil {
 		return err
 	}
-	j, err := h.Job(&cfg.Accounts[0])
+	j, err := parts.Job(&cfg.Accounts[0])
 	if err != nil {
-		return errors.Join(err, h.Close())
+		return errors.Join(err, parts.Close())
 	}
 	run, err := j.Run(ctx)
-	if err := errors.Join(err, h.Close(), printRuns(a.out, []state.Run{run})); err != nil {
-		return err
-	}
-	if !run.OK() {
-		return &exit{status: exitFailed}
-	}
-	return nil
+	err = errors.Join(err, parts.Close(), printRuns(a.out, []state.Run{run}))
+	return reported(err, run.OK())
 }
 
 // fillDemo puts the demo's mail on the server.

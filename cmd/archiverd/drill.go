@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"io"
 	"slices"
 	"time"
 
@@ -20,103 +20,62 @@ import (
 	"archiverd/sync/drill"
 )
 
+// drillFlags are the flags of drill, as typed.
+type drillFlags struct {
+	sample   string
+	to, into string
+}
+
 func (a *app) drillCommand() *cobra.Command {
-	var sample, to, into string
+	var f drillFlags
 	cmd := &cobra.Command{
 		Use:   "drill [ACCOUNT…]",
 		Short: "Rehearse a restore, and compare what comes back octet by octet",
-		Long: `Restores a sample of each account's messages, or of those named, as restore does it,
-into an IMAP server that lives in this process; reads them back over IMAP; and compares
-octets, flags and keywords, INTERNALDATE and mailbox of each with the archive. The
-sample is another each time, and of as many mailboxes as it allows. Each difference is
-named by the message's ID. The result is kept, and status shows it.
-
-With --to it goes to a real account, below one mailbox that must not be there yet and
-that is removed afterwards, also after an error or Ctrl-C. Choose one that is not
-archived: a sync meanwhile would archive the copies. Line ends and time zones that such
-a server changes are named, and are no failure.
-
-The archive is only read: it works beside the daemon, on a copy, on another machine.
-The daemon does it by itself on the schedule of drill.schedule in the configuration.
-
-The exit status is 1 if anything did not come back as it is in the archive.
-` + exitHelp,
-		Example: `  archiverd drill
-  archiverd drill work --sample all
-  archiverd drill --archive /mnt/copy --sample 5%
-  archiverd drill work --to scratch`,
-		Args: cobra.ArbitraryArgs,
+		Args:  cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, names []string) error {
-			return a.drill(cmd.Context(), sample, to, into, names)
+			return a.drill(cmd.Context(), f, names)
 		},
 	}
 	a.archiveFlag(cmd)
 	a.jsonFlag(cmd)
-	cmd.Flags().StringVar(&sample, "sample", "", "messages of each account, `N`, N% or all (default drill.sample of the configuration)")
-	cmd.Flags().StringVar(&to, "to", "", "restore into `ACCOUNT` of the configuration instead")
-	cmd.Flags().StringVar(&into, "into", "", "with --to, below mailbox `PREFIX` (default archiverd-drill-DATE)")
+	cmd.Flags().StringVar(&f.sample, "sample", "", "messages of each account, `N`, N% or all (default drill.sample of the configuration)")
+	cmd.Flags().StringVar(&f.to, "to", "", "restore to `ACCOUNT` of the configuration instead")
+	cmd.Flags().StringVar(&f.into, "into", "", "with --to, below mailbox `PREFIX` (default archiverd-drill-DATE)")
 	return cmd
 }
 
-func (a *app) drill(ctx context.Context, sample, to, into string, names []string) (err error) {
-	if into != "" && to == "" {
-		return usage(errors.New("--into says where in the account of --to: name that too"))
+func (a *app) drill(ctx context.Context, f drillFlags, names []string) (err error) {
+	if f.into != "" && f.to == "" {
+		return usage(errors.New("--into names a mailbox of the account of --to: give --to as well"))
 	}
-	if to != "" && a.archiveDir != "" {
-		return usage(errors.New("--to takes an account of the configuration, and --archive does without one: leave out one of them"))
+	if f.to != "" && a.archiveDir != "" {
+		return usage(errors.New("--to needs an account of the configuration, and --archive works without one: leave out one of them"))
 	}
 	r, cfg, err := a.reader()
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	statePath := filepath.Join(a.archiveDir, "state.db")
-	if cfg != nil {
-		statePath = cfg.State.Path
-	} else {
+	_, statePath := a.archivePaths(cfg)
+	if cfg == nil {
 		cfg = config.Defaults()
-	}
-	take := cfg.Drill.Sample
-	if sample != "" {
-		if take, err = config.ParseSample(sample); err != nil {
-			return usage(fmt.Errorf("--sample: %w", err))
-		}
 	}
 	if names, err = drillNames(r, cfg, names); err != nil {
 		return err
 	}
-	show := a.newProgress()
-	log := a.logger(cfg)
-	var scratch *session.Account
-	if to != "" {
-		chosen, err := choose(cfg, []string{to})
-		if err != nil {
-			return err
-		}
-		acc, err := setup.Account(cfg, chosen[0], setup.SharedLimiter(cfg))
-		if err != nil {
-			return usage(err)
-		}
-		scratch = &acc
-		into = cmp.Or(into, "archiverd-drill-"+time.Now().Format(time.DateOnly))
+	display := a.newProgress()
+	jobs, err := a.drillJobs(r, cfg, f, names)
+	if err != nil {
+		return err
 	}
 	setup.Umask(cfg.Archive.Group)
-	slots := semaphore.NewWeighted(int64(cfg.Limits.Connections))
-	ctx, stop := interruptible(ctx, a.err, "what the drill has made is being removed")
+	ctx, stop := interruptible(ctx, a.err, "the copies that the drill made are being removed")
 	defer stop()
 	results := []drill.Result{}
-	for _, name := range names {
-		d, err := drill.New(r, name)
-		if err != nil {
-			return err
-		}
-		d.Sample, d.Named, d.Log = take.Of, take.String(), log
-		if scratch != nil {
-			d.Scratch, d.To, d.Into, d.Slots = nil, scratch, into, slots
-		}
-		show.start(d)
-		result, err := d.Run(ctx) // the error stands in the result
-		show.stop()
+	for _, job := range jobs {
+		display.Start(job)
+		result, err := job.Run(ctx) // the result holds the error
+		display.Stop()
 		results = append(results, result)
 		if errors.Is(err, drill.ErrInterrupted) {
 			break
@@ -125,36 +84,16 @@ func (a *app) drill(ctx context.Context, sample, to, into string, names []string
 			fmt.Fprintln(a.err, "archiverd: warning: "+safetext.Text(err.Error())+"; status will not show this drill")
 		}
 	}
-	return a.printDrills(results)
+	err = a.print(results, func(w io.Writer) error { return printDrills(w, results) })
+	return reported(err, !slices.ContainsFunc(results, func(d drill.Result) bool { return !d.OK() }))
 }
 
-// printDrills prints results, and is the exit status that they make.
-func (a *app) printDrills(results []drill.Result) (err error) {
-	if a.json {
-		err = safetext.WriteJSON(a.out, results)
-	} else {
-		err = printDrills(a.out, results)
-	}
-	if err == nil && slices.ContainsFunc(results, func(d drill.Result) bool { return !d.OK() }) {
-		err = &exit{status: exitFailed}
-	}
-	return err
-}
-
-// drillNames are the accounts to drill: those named, else all of the
-// configuration, and of the archive.
+// drillNames are the accounts to drill: those named, or all of the configuration and of
+// the archive.
 func drillNames(r *archive.Archive, cfg *config.Config, names []string) ([]string, error) {
-	dirs, err := r.Accounts()
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range names {
-		if !slices.Contains(dirs, archive.Escape(n)) {
-			return nil, usage(fmt.Errorf("no account %q in the archive; it has %q", n, dirs))
-		}
-	}
-	if len(names) > 0 {
-		return names, nil
+	dirs, err := archivedAccounts(r, names)
+	if err != nil || len(names) > 0 {
+		return names, err
 	}
 	for i := range cfg.Accounts {
 		name := cfg.Accounts[i].Name
@@ -162,4 +101,42 @@ func drillNames(r *archive.Archive, cfg *config.Config, names []string) ([]strin
 		dirs = slices.DeleteFunc(dirs, func(d string) bool { return d == archive.Escape(name) })
 	}
 	return append(names, dirs...), nil
+}
+
+// drillJobs returns a job for each account.
+func (a *app) drillJobs(r *archive.Archive, cfg *config.Config, f drillFlags, names []string) ([]*drill.Job, error) {
+	sample := cfg.Drill.Sample
+	if f.sample != "" {
+		var err error
+		if sample, err = config.ParseSample(f.sample); err != nil {
+			return nil, usage(fmt.Errorf("--sample: %w", err))
+		}
+	}
+	var to *session.Account
+	if f.to != "" {
+		target, err := configuredAccount(cfg, f.to)
+		if err != nil {
+			return nil, err
+		}
+		account, err := setup.Account(cfg, target, setup.SharedLimiter(cfg))
+		if err != nil {
+			return nil, usage(err)
+		}
+		to = &account
+	}
+	into := cmp.Or(f.into, "archiverd-drill-"+time.Now().Format(time.DateOnly))
+	log, slots := a.logger(cfg), semaphore.NewWeighted(int64(cfg.Limits.Connections))
+	jobs := make([]*drill.Job, len(names))
+	for i, name := range names {
+		job, err := drill.New(r, name)
+		if err != nil {
+			return nil, err
+		}
+		job.Sample, job.Named, job.Log = sample.Of, sample.String(), log
+		if to != nil {
+			job.Scratch, job.To, job.Into, job.Slots = nil, to, into, slots
+		}
+		jobs[i] = job
+	}
+	return jobs, nil
 }

@@ -153,8 +153,8 @@ func TestDrill(t *testing.T) {
 	}
 
 	for args, text := range map[string]string{
-		"--sample 0": "--sample: expected a number", "--sample 101%": "got \"101%\"", "bob": `no account "bob" in the archive; it has ["alice"]`,
-		"--into x": "name that too", "--to bob": `no account "bob"`, "--to alice --archive " + s.archive: "leave out one",
+		"--sample 0": "--sample: expected a number", "--sample 101%": "got \"101%\"", "bob": `no account "bob" in the archive; it has alice`,
+		"--into x": "give --to as well", "--to bob": `no account "bob"`, "--to alice --archive " + s.archive: "leave out one",
 		"--archive /nonexistent": "no archive here",
 	} {
 		s.run(append([]string{"drill"}, strings.Fields(args)...)...).want(2).says(text)
@@ -297,7 +297,7 @@ func TestDaemonDrills(t *testing.T) {
 	d.wait().want(0)
 }
 
-// TestDaemonDrillStops: SIGTERM ends a drill under way, which is then not stored.
+// TestDaemonDrillStops: SIGTERM ends a drill in progress, which is then not stored.
 func TestDaemonDrillStops(t *testing.T) {
 	t.Parallel()
 	s, _ := drilledSite(t, "schedule: '0 4 29 2 *'\ndrill: {schedule: '@daily', sample: all}\n")
@@ -317,7 +317,7 @@ func TestDaemonDrillStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the drill is under way", func() bool { return s.statusOf("alice").Drilling != nil })
-	s.run("status").want(0).prints("drill under way: restoring")
+	s.run("status").want(0).prints("drill in progress: restoring")
 	d.signal(syscall.SIGTERM)
 	eventually(t, "it is told to stop", func() bool { return strings.Contains(d.err.String(), "stopping") })
 	if err := pipe.Close(); err != nil {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,12 +16,11 @@ import (
 	"archiverd/archive/history"
 	"archiverd/internal/export"
 	"archiverd/internal/progress"
-	"archiverd/internal/safetext"
 )
 
-// exportFlags are the flags of export as they were typed.
+// exportFlags are the flags of export, as typed.
 type exportFlags struct {
-	selecting
+	selectFlags
 	account string
 	query   string
 	format  string
@@ -31,44 +32,14 @@ func (a *app) exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export TARGET",
 		Short: "Copy messages to .eml files, mbox, Maildir, zip or tar.zst",
-		Long: `Copies messages of the archive to where other programs read them. Without flags, all
-that the servers still had at the last sync; --gone, --at and the other flags select, and
---query takes what a search with the same words would find.
-
-  eml      folders with .eml files, called as in the archive (the default)
-  mbox     TARGET/ACCOUNT/MAILBOX.mbox, lines marked as mboxrd; or mboxo, or mboxcl2.
-           With a TARGET that ends in .mbox all goes into that one file
-  maildir  a Maildir for each account, TARGET/ACCOUNT, its mailboxes as Maildir++ or
-           with --nested in each other
-  zip      one file with the archive's own layout and its journals (the default for a
-           TARGET that ends in .zip): unpacked it is an archive, with its history and
-           all that is gone, unless flags select less
-  tar.zst  the same, equal messages once (the default for .tar.zst)
-
-eml, maildir, zip and tar.zst hold each message octet for octet, with INTERNALDATE as the
-file's time. mbox files hold flags in Status, X-Status and X-Keywords, the date in UTC
-in the From_ line, and LF for CRLF; what would not come back from there as it was is
-named. Every message is checked against the journal's SHA-256; a damaged one is named and
-left out, and the exit status is 4.
-
-Nothing in TARGET is overwritten. What is there and equal counts as done, so that an
-export which broke off is simply begun again; anything else is named, and the rest goes
-on. Reads the archive alone: it works beside the daemon, on a copy, on another machine.
-
-` + timesHelp + exitHelp,
-		Example: `  archiverd export ~/mail
-  archiverd export --account work --format maildir --at 2026-11-01 /mnt/usb
-  archiverd export --format mbox --mailbox 'Lists/*' --after 2026-01-01 lists.mbox
-  archiverd export --query 'from:bob invoice' invoices.zip
-  archiverd export everything.tar.zst`,
-		Args: cobra.ExactArgs(1),
+		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.export(cmd.Context(), f, args[0])
 		},
 	}
 	a.archiveFlag(cmd)
 	a.jsonFlag(cmd)
-	f.flags(cmd)
+	f.add(cmd)
 	cmd.Flags().StringVar(&f.account, "account", "", "only `ACCOUNT` of the archive")
 	cmd.Flags().StringVar(&f.query, "query", "", "only what `QUERY` finds, as search does")
 	cmd.Flags().StringVar(&f.format, "format", "", "`FORMAT` (default eml, or as TARGET ends: "+exportFormats()+")")
@@ -76,6 +47,7 @@ on. Reads the archive alone: it works beside the daemon, on a copy, on another m
 	return cmd
 }
 
+// exportFormats are the values of --format, for people.
 func exportFormats() string {
 	var out []string
 	for _, f := range export.Formats() {
@@ -84,7 +56,7 @@ func exportFormats() string {
 	return strings.Join(out, ", ")
 }
 
-// chosenFormat is the format of the flags, or as the target's name ends.
+// chosenFormat is the format of --format, or the one that the name of the target implies.
 func (f exportFlags) chosenFormat(target string) (export.Format, error) {
 	format := export.Format(f.format)
 	name := strings.ToLower(filepath.Base(target))
@@ -99,10 +71,10 @@ func (f exportFlags) chosenFormat(target string) (export.Format, error) {
 		format = export.EML
 	}
 	if !slices.Contains(export.Formats(), format) {
-		return "", usage(fmt.Errorf("--format %q: there are %s", f.format, exportFormats()))
+		return "", usage(fmt.Errorf("--format %q: write one of %s", f.format, exportFormats()))
 	}
 	if f.nested && format != export.Maildir {
-		return "", usage(errors.New("--nested is a layout of Maildir: use it with --format maildir"))
+		return "", usage(errors.New("--nested needs --format maildir"))
 	}
 	return format, nil
 }
@@ -120,7 +92,7 @@ func (a *app) export(ctx context.Context, f exportFlags, target string) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	sel, err := f.selected(r)
+	sel, err := f.selectMailboxes(r)
 	if err != nil {
 		return err
 	}
@@ -131,70 +103,60 @@ func (a *app) export(ctx context.Context, f exportFlags, target string) (err err
 		}
 		sel = query.Restrict(r, sel)
 	}
-	show := a.newProgress()
-	ctx, stop := interruptible(ctx, a.err, "what is half written is being removed")
+	display := a.newProgress()
+	ctx, stop := interruptible(ctx, a.err, "incomplete files are being removed")
 	defer stop()
-	e := &export.Export{Archive: r, Selection: sel, Whole: !f.set() && f.query == "", Format: format, Target: target, Nested: f.nested}
-	show.start(exporting{e})
+	e := &export.Export{Archive: r, Selection: sel, Whole: !f.isSet() && f.query == "", Format: format, Target: target, Nested: f.nested}
+	display.Start(exportProgress{e})
 	done, err := e.Run(ctx)
-	show.stop()
+	display.Stop()
 	if errors.Is(err, export.ErrInside) {
 		return usage(err)
 	}
 	if err != nil {
 		return err
 	}
-	if a.json {
-		err = safetext.WriteJSON(a.out, done)
-	} else {
-		err = printExported(a.out, done)
+	err = a.print(done, func(w io.Writer) error { return printExported(w, done) })
+	if err == nil && done.Damage() {
+		err = &exitError{status: exitDamage}
 	}
-	switch {
-	case err != nil:
-	case done.Damage():
-		err = &exit{status: exitDamage}
-	case !done.OK():
-		err = &exit{status: exitFailed}
-	}
-	return err
+	return reported(err, done.OK())
 }
 
-// selected is what the flags select, --query aside.
-func (f exportFlags) selected(r *archive.Archive) (history.Selection, error) {
-	have, err := r.Accounts()
+// selectMailboxes is the selection of the flags, without --query. A pattern of --mailbox
+// that matches no mailbox is a usage error.
+func (f exportFlags) selectMailboxes(r *archive.Archive) (history.Selection, error) {
+	var names []string
+	if f.account != "" {
+		names = []string{f.account}
+	}
+	accounts, err := archivedAccounts(r, names)
 	if err != nil {
 		return history.Selection{}, err
 	}
 	dir := ""
 	if f.account != "" {
-		if dir = archive.Escape(f.account); !slices.Contains(have, dir) {
-			return history.Selection{}, usage(fmt.Errorf("no account %q in the archive; it has %q", f.account, have))
-		}
+		dir = accounts[0]
 	}
 	sel, err := f.selection(dir)
 	if err != nil || sel.Mailbox == nil {
 		return sel, err
 	}
-	// A pattern that matches nothing is a slip of the pen.
-	var names []archive.Name
-	seeing := history.Selection{Account: dir, Mailbox: func(n archive.Name) bool { names = append(names, n); return false }}
-	for sel, err := range history.Select(r, seeing) {
+	var mailboxes []archive.Name
+	everyName := history.Selection{Account: dir, Mailbox: func(n archive.Name) bool { mailboxes = append(mailboxes, n); return false }}
+	for sel, err := range history.Select(r, everyName) {
 		if sel == nil && err != nil {
 			return history.Selection{}, err
 		}
 	}
-	account := f.account
-	if account == "" {
-		account = strings.Join(have, ", ")
-	}
-	return sel, f.missing(account, names)
+	return sel, f.checkPatterns(cmp.Or(f.account, strings.Join(accounts, ", ")), mailboxes)
 }
 
-// exporting shows an export's progress as that of a job.
-type exporting struct{ *export.Export }
+// exportProgress shows an export's progress as that of a ui.Job.
+type exportProgress struct{ *export.Export }
 
-// Progress implements job.
-func (e exporting) Progress() progress.Progress {
+// Progress implements ui.Job.
+func (e exportProgress) Progress() progress.Progress {
 	p := e.Export.Progress()
 	return progress.Progress{Account: "export", Stage: "copying", Mailbox: p.Mailbox, Messages: p.Messages, Received: p.Done, Octets: p.Octets}
 }

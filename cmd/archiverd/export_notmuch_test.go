@@ -121,11 +121,11 @@ func testExportMaildirToNotmuch(t *testing.T, s *site, all []archived) {
 	}
 }
 
-// shownMessage is a message as notmuch shows it.
-type shownMessage struct{ Filename, Tags []string }
+// notmuchMessage is a message as notmuch shows it.
+type notmuchMessage struct{ Filename, Tags []string }
 
 // shown are the messages in the threads that notmuch shows, lists in lists.
-func shown(t *testing.T, text []byte) (out []shownMessage) {
+func shown(t *testing.T, text []byte) (out []notmuchMessage) {
 	t.Helper()
 	if text = bytes.TrimSpace(text); bytes.HasPrefix(text, []byte("[")) {
 		var list []json.RawMessage
@@ -137,7 +137,7 @@ func shown(t *testing.T, text []byte) (out []shownMessage) {
 		}
 		return out
 	}
-	var m shownMessage
+	var m notmuchMessage
 	if err := json.Unmarshal(text, &m); err != nil {
 		t.Fatalf("notmuch: %v: %.300s", err, text)
 	}

@@ -120,9 +120,9 @@ func testExportRefusals(t *testing.T, s *site, _ []archived) {
 	}{
 		{[]string{}, "accepts 1 arg"},
 		{[]string{""}, "TARGET is empty"},
-		{[]string{"--format", "pst", "x"}, `--format "pst": there are eml, mbox`},
+		{[]string{"--format", "pst", "x"}, `--format "pst": write one of eml, mbox`},
 		{[]string{"--nested", "x"}, "--format maildir"},
-		{[]string{"--account", "bob", "x"}, `no account "bob" in the archive; it has ["alice"]`},
+		{[]string{"--account", "bob", "x"}, `no account "bob" in the archive; it has alice`},
 		{[]string{"--mailbox", "Nowhere", "x"}, `no mailbox "Nowhere"`},
 		{[]string{"--since", "2020-01-01", "x"}, "--gone"},
 		{[]string{filepath.Join(s.archive, "x")}, "lies in the archive"},

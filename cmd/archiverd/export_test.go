@@ -92,7 +92,7 @@ func newExportSite(t *testing.T) (*site, []archived) {
 // all are all messages that list lists.
 func (s *site) all() (out []archived) {
 	s.t.Helper()
-	var boxes []listedBox
+	var boxes []listedMailbox
 	s.run("list", "--json").want(0).decode(&boxes)
 	for _, b := range boxes {
 		var list []listedMessage

@@ -38,11 +38,11 @@ func testImportPack(t *testing.T, s *site, all []archived) {
 		for box, want := range boxes {
 			equal(t, box, other.lists("back", box), want)
 		}
-		var from, to []listedBox
+		var from, to []listedMailbox
 		s.run("list", "--json").want(0).decode(&from)
 		other.run("list", "--json", "back").want(0).decode(&to)
-		if len(from) != len(to) || slices.ContainsFunc(from, func(b listedBox) bool {
-			return !slices.ContainsFunc(to, func(o listedBox) bool { return o.Mailbox == b.Mailbox })
+		if len(from) != len(to) || slices.ContainsFunc(from, func(b listedMailbox) bool {
+			return !slices.ContainsFunc(to, func(o listedMailbox) bool { return o.Mailbox == b.Mailbox })
 		}) {
 			t.Errorf("%s: there are %d mailboxes, want %d, or others", name, len(to), len(from))
 		}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
@@ -15,21 +14,14 @@ import (
 	"archiverd/internal/safetext"
 	"archiverd/internal/search"
 	"archiverd/internal/setup"
+	"archiverd/internal/ui"
 )
 
 func (a *app) indexCommand() *cobra.Command {
 	var rebuild bool
 	cmd := &cobra.Command{
 		Use:   "index",
-		Short: "Make or bring up to date the full-text index of search",
-		Long: `Makes the index that search uses, or brings it up to the journals. It is one file
-beside the state database (index.path), needed for nothing but speed: it can be deleted,
-and one that is lost, damaged or of another archive is made anew. Searches go on with the
-old one meanwhile, and read from the archive what it lacks.
-
-With index.enabled in the configuration the daemon does this after every run. The index
-holds the words of the mail: protect it like the archive.
-` + exitHelp,
+		Short: "Create or update the full-text index of search",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, cfg, err := a.reader()
 			if err != nil {
@@ -40,17 +32,21 @@ holds the words of the mail: protect it like the archive.
 		},
 	}
 	a.archiveFlag(cmd)
-	cmd.Flags().BoolVar(&rebuild, "rebuild", false, "make it anew, whatever is there")
+	cmd.Flags().BoolVar(&rebuild, "rebuild", false, "create it again, even if there is one")
 	return cmd
 }
 
+// indexReportInterval is the time between two lines of progress.
+const indexReportInterval = 5 * time.Second
+
 func (a *app) index(ctx context.Context, r *archive.Archive, cfg *config.Config, rebuild bool) error {
-	ctx, stop := interruptible(ctx, a.err, "stopping")
+	ctx, stop := interruptible(ctx, a.err, "the update of the index is being stopped")
 	defer stop()
-	began, told := time.Now(), time.Now()
+	start := time.Now()
+	printed := start
 	x := &search.Indexer{Archive: r, Path: indexPath(r, cfg), GroupRead: cfg != nil && cfg.Archive.Group, Rebuild: rebuild, Progress: func(n int) {
-		if time.Since(told) > 5*time.Second {
-			told = time.Now()
+		if time.Since(printed) > indexReportInterval {
+			printed = time.Now()
 			fmt.Fprintf(a.err, "%s so far\n", english.Plural(n, "message", ""))
 		}
 	}}
@@ -59,20 +55,12 @@ func (a *app) index(ctx context.Context, r *archive.Archive, cfg *config.Config,
 	if err != nil {
 		return err
 	}
-	for _, note := range done.Notes {
-		fmt.Fprintln(a.err, "note: "+safetext.Line(note))
-	}
-	for _, e := range done.Errors {
-		fmt.Fprintln(a.err, "archiverd: "+safetext.Line(e.Error()))
-	}
+	a.printNotes(done.Notes, done.Errors)
 	size := ""
 	if st, err := os.Stat(x.Path); err == nil {
-		size = ", " + humanize.IBytes(uint64(st.Size()))
+		size = ", " + ui.Octets(st.Size())
 	}
-	fmt.Fprintf(a.out, "index %s: %s%s, %d of them new, in %v\n", safetext.Line(x.Path), english.Plural(done.Documents, "message", ""), size,
-		done.Added, time.Since(began).Round(time.Millisecond))
-	if len(done.Errors) > 0 {
-		return &exit{status: exitFailed}
-	}
-	return nil
+	_, err = fmt.Fprintf(a.out, "index %s: %s%s, %d of them new, in %v\n", safetext.Line(x.Path), english.Plural(done.Documents, "message", ""), size,
+		done.Added, time.Since(start).Round(time.Millisecond))
+	return reported(err, len(done.Errors) == 0)
 }

@@ -59,7 +59,7 @@ func TestDailyLimit(t *testing.T) {
 	s.run("status").want(1).prints("messages left, about 1.", " days, at 1.0 MB a day", "received in the last 24 hours", "goes on at 20")
 
 	before := loginsOf(srv, u)
-	s.run("sync").want(1).prints("alice: NOT BEGUN: daily limit of 1.0 MB reached; goes on at 20")
+	s.run("sync").want(1).prints("alice: NOT STARTED: daily limit of 1.0 MB reached; goes on at 20")
 	for range 2 { // a daemon, and its next process
 		d := s.start("run")
 		m.hears("READY=1")

@@ -1,19 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"errors"
-	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
-	"github.com/dustin/go-humanize/english"
-
 	"archiverd/archive"
 	"archiverd/archive/history"
-	"archiverd/internal/safetext"
 )
 
 // movedTo is where a message is that disappeared from a mailbox.
@@ -25,77 +20,75 @@ type movedTo struct {
 	UID         uint32    `json:"uid"`
 }
 
-// listGone lists what disappeared from the accounts, or of a mailbox that args
-// name, the last first.
-func (a *app) listGone(r *archive.Archive, f listing, s history.Selection, accounts, args []string) error {
-	var only archive.MailboxDir
+// listGone lists what disappeared from the accounts, or from the mailbox that args name,
+// the latest first.
+func (a *app) listGone(r *archive.Archive, f listFlags, s history.Selection, accounts, args []string) error {
+	g := goneList{flags: f, selection: s}
 	if len(args) == 2 {
 		var err error
-		if only, _, err = findBox(r, args[0], args[1], s.At); err != nil {
+		if g.only, _, err = findMailbox(r, args[0], args[1], s.At); err != nil {
 			return err
 		}
 	}
-	var faults error
-	var names []archive.Name
-	var chosen []*history.Loss
-	others := 0 // gone where moved is asked for, or the other way
 	for _, account := range accounts {
-		losses, err := history.Losses(r, account, s.At, func(b archive.MailboxDir, v *archive.View, err error) {
-			names = append(names, v.Name)
-			if err != nil && (only == archive.MailboxDir{} || only == b) {
-				faults = errors.Join(faults, err)
-			}
-		})
-		if err != nil {
+		if err := g.add(r, account); err != nil {
 			return err
 		}
-		for _, l := range losses {
-			switch {
-			case only != archive.MailboxDir{} && l.Mailbox != only, s.Mailbox != nil && !s.Mailbox(l.Name), l.At.Before(s.Since), !s.IncludesDate(l.Message.InternalDate):
-			case (l.To != nil) == f.moved:
-				chosen = append(chosen, l)
-			default:
-				others++
-			}
-		}
 	}
-	if err := f.missing(strings.Join(accounts, ", "), names); err != nil {
+	if err := f.checkPatterns(strings.Join(accounts, ", "), g.names); err != nil {
 		return err
 	}
-	slices.SortStableFunc(chosen, func(x, y *history.Loss) int { return y.At.Compare(x.At) })
-	if a.json {
-		list := []listedMessage{}
-		for _, l := range chosen {
-			list = append(list, lost(r, l))
-		}
-		return errors.Join(safetext.WriteJSON(a.out, list), faults)
+	slices.SortStableFunc(g.losses, func(x, y *history.Loss) int { return y.At.Compare(x.At) })
+	list := make([]listedMessage, len(g.losses))
+	for i, l := range g.losses {
+		list[i] = newLostMessage(r, l)
 	}
-	w := bufio.NewWriter(a.out)
-	for _, l := range chosen {
-		m := lost(r, l)
-		where := m.Mailbox
-		if len(accounts) > 1 {
-			where = m.Account + "/" + where
-		}
-		if m.To != nil {
-			where += " → " + m.To.Mailbox
-		}
-		fmt.Fprintf(w, "%s  %s  %s  %s  %s\n", l.At.Local().Format("2006-01-02 15:04"), pad(where, 28), pad(m.From, 28), pad(m.Subject, 44), safetext.Line(m.ID))
-	}
-	switch {
-	case f.moved && others > 0:
-		fmt.Fprintf(w, "(%s gone: --gone lists what is)\n", english.PluralWord(others, "one more is", humanize.Comma(int64(others))+" more are"))
-	case others > 0:
-		fmt.Fprintf(w, "(%s moved: --moved says where to)\n", english.PluralWord(others, "one more came back or was", humanize.Comma(int64(others))+" more came back or were"))
-	case len(chosen) == 0:
-		fmt.Fprintln(w, "(nothing)")
-	}
-	return errors.Join(w.Flush(), faults)
+	return errors.Join(a.print(list, func(w io.Writer) error { return printGone(w, list, g.others, f.moved, len(accounts) > 1) }), g.faults)
 }
 
-// lost is a loss as list prints it.
-func lost(r *archive.Archive, l *history.Loss) listedMessage {
-	m := listed(r, l.Mailbox, l.Name, l.Message)
+// goneList selects losses.
+type goneList struct {
+	flags     listFlags
+	selection history.Selection
+	only      archive.MailboxDir // zero: every mailbox
+
+	losses []*history.Loss
+	others int            // that the other one of --gone and --moved would list
+	names  []archive.Name // of all mailboxes
+	faults error          // of journals that could not be read to their end
+}
+
+// add adds the losses of an account.
+func (g *goneList) add(r *archive.Archive, account string) error {
+	losses, err := history.Losses(r, account, g.selection.At, func(b archive.MailboxDir, v *archive.View, err error) {
+		g.names = append(g.names, v.Name)
+		if g.includes(b) {
+			g.faults = errors.Join(g.faults, err)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	s := g.selection
+	for _, l := range losses {
+		switch {
+		case !g.includes(l.Mailbox), s.Mailbox != nil && !s.Mailbox(l.Name), l.At.Before(s.Since), !s.IncludesDate(l.Message.InternalDate):
+		case (l.To != nil) == g.flags.moved:
+			g.losses = append(g.losses, l)
+		default:
+			g.others++
+		}
+	}
+	return nil
+}
+
+func (g *goneList) includes(b archive.MailboxDir) bool {
+	return g.only == archive.MailboxDir{} || g.only == b
+}
+
+// newLostMessage is a loss as list prints it.
+func newLostMessage(r *archive.Archive, l *history.Loss) listedMessage {
+	m := newListedMessage(r, l.Mailbox, l.Name, l.Message)
 	m.Gone = l.At
 	if to := l.To; to != nil {
 		m.To = &movedTo{to.At, to.Name.Mailbox, to.Mailbox.Dir, to.UIDValidity, to.UID}

@@ -13,73 +13,70 @@ import (
 	"archiverd/internal/safetext"
 )
 
+// logFlags are the flags of log.
+type logFlags struct {
+	since, until string
+	short        bool
+}
+
 func (a *app) logCommand() *cobra.Command {
-	var since, until string
-	var short bool
+	var f logFlags
 	cmd := &cobra.Command{
 		Use:   "log [ACCOUNT [MAILBOX]]",
-		Short: "Tell what changed between two times",
-		Long: `Tells what happened in the mailboxes of the archive, of an account, or in one, in
-order of time: messages that arrived, are gone, were moved, changed their flags or could
-not be archived; mailboxes that were created, vanished, came back, were renamed or were
-renumbered by the server. The time is when archiverd saw it.
-
-A message that is gone here while the same octets arrived elsewhere in the account was
-moved; a mailbox that vanished while most of its messages came in a new one was renamed.
-
---since and --until are both included; without them it tells everything.
-
-` + timesHelp + `
-Reads the archive alone: it works beside the daemon, on a copy, on another machine.
-` + exitHelp,
-		Example: `  archiverd log home --since yesterday
-  archiverd log home INBOX --since 2026-11-01 --until 2026-11-01
-  archiverd log --since 1w --short`,
-		Args: cobra.MaximumNArgs(2),
+		Short: "List what changed between two times",
+		Args:  cobra.MaximumNArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
-			from, err := parseTime("--since", since)
+			since, until, err := f.times()
 			if err != nil {
 				return err
-			}
-			to, err := parseEnd("--until", until)
-			if err != nil {
-				return err
-			}
-			if !to.IsZero() && from.After(to) {
-				return usage(fmt.Errorf("nothing happened both since %s and until %s", since, until))
 			}
 			r, _, err := a.reader()
 			if err != nil {
 				return err
 			}
 			defer r.Close()
-			return a.log(r, args, from, to, short)
+			return a.log(r, args, since, until, f.short)
 		},
 	}
 	a.archiveFlag(cmd)
 	a.jsonFlag(cmd)
-	cmd.Flags().StringVar(&since, "since", "", "only what was seen at `TIME` or later")
-	cmd.Flags().StringVar(&until, "until", "", "only what was seen until `TIME`")
-	cmd.Flags().BoolVar(&short, "short", false, "only how much of what, where and when")
+	cmd.Flags().StringVar(&f.since, "since", "", "only what was seen at `TIME` or later")
+	cmd.Flags().StringVar(&f.until, "until", "", "only what was seen until `TIME`")
+	cmd.Flags().BoolVar(&f.short, "short", false, "only the number of changes of each kind, by time and mailbox")
 	cmd.MarkFlagsMutuallyExclusive("short", "json")
 	return cmd
 }
 
-// log tells what happened in the accounts, or the mailbox, that args name.
+// times reads --since and --until. Zero times are not given.
+func (f *logFlags) times() (since, until time.Time, err error) {
+	if since, err = parseTime("--since", f.since); err != nil {
+		return since, until, err
+	}
+	if until, err = parseEnd("--until", f.until); err != nil {
+		return since, until, err
+	}
+	if !until.IsZero() && since.After(until) {
+		err = usage(fmt.Errorf("--since %s is later than --until %s", f.since, f.until))
+	}
+	return since, until, err
+}
+
+// log lists what happened in the accounts, or in the mailbox, that args name. An
+// unreadable journal does not stop it; it returns the errors of all of them.
 func (a *app) log(r *archive.Archive, args []string, since, until time.Time, short bool) error {
-	accounts, err := selectAccounts(r, args)
+	accounts, err := archivedAccounts(r, args[:min(1, len(args))])
 	if err != nil {
 		return err
 	}
 	var only archive.MailboxDir
 	if len(args) == 2 {
-		if only, _, err = findBox(r, args[0], args[1], time.Time{}); only == (archive.MailboxDir{}) {
+		if only, _, err = findMailbox(r, args[0], args[1], time.Time{}); only == (archive.MailboxDir{}) {
 			return err
 		}
 	}
 	var faults error
-	list, told := []loggedChange{}, 0
-	p := &logPrinter{r: r, out: a.out, short: short, accounts: len(accounts) > 1, only: only}
+	list, printed := []loggedChange{}, 0
+	p := &logPrinter{archive: r, out: a.out, short: short, severalAccounts: len(accounts) > 1, only: only}
 	for _, account := range accounts {
 		changes, err := history.Log(r, account, since, until)
 		faults = errors.Join(faults, err)
@@ -88,7 +85,7 @@ func (a *app) log(r *archive.Archive, args []string, since, until time.Time, sho
 				return c.Mailbox != only && (c.From == nil || c.From.Mailbox != only)
 			})
 		}
-		told += len(changes)
+		printed += len(changes)
 		if !a.json {
 			if err := p.print(changes); err != nil {
 				return errors.Join(err, faults)
@@ -96,19 +93,19 @@ func (a *app) log(r *archive.Archive, args []string, since, until time.Time, sho
 			continue
 		}
 		for _, c := range changes {
-			list = append(list, logged(r, c))
+			list = append(list, newLoggedChange(r, c))
 		}
 	}
 	if a.json {
 		return errors.Join(safetext.WriteJSON(a.out, list), faults)
 	}
-	if told == 0 {
+	if printed == 0 {
 		fmt.Fprintln(a.out, "(nothing)")
 	}
 	return faults
 }
 
-// loggedChange is a change as log prints it for programs.
+// loggedChange is a change as log prints it with --json.
 type loggedChange struct {
 	At             time.Time    `json:"at"`
 	Kind           string       `json:"kind"`
@@ -139,7 +136,8 @@ type loggedPlace struct {
 	ID          string `json:"id,omitempty"`
 }
 
-func logged(r *archive.Archive, c *history.Change) loggedChange {
+// newLoggedChange returns a change, with sender and subject from the message's file.
+func newLoggedChange(r *archive.Archive, c *history.Change) loggedChange {
 	l := loggedChange{At: c.At, Kind: string(c.Kind), Account: c.Mailbox.Account, Mailbox: c.Name.Mailbox, Dir: c.Mailbox.Dir, UIDValidity: c.UIDValidity,
 		OldUIDValidity: c.OldUIDValidity, UID: c.UID, Flags: c.Flags, Came: c.FlagsAdded, Went: c.FlagsRemoved, Reason: c.Reason}
 	switch c.Kind {
@@ -148,7 +146,7 @@ func logged(r *archive.Archive, c *history.Change) loggedChange {
 	}
 	if m := c.Message; m != nil {
 		l.ID, l.SHA256 = c.Mailbox.ID(m), m.Sum.String()
-		l.From, l.Subject = heading(r, l.ID)
+		l.From, l.Subject = senderAndSubject(r, l.ID)
 	}
 	if f := c.From; f != nil {
 		l.Source = &loggedPlace{Mailbox: f.Name.Mailbox, Dir: f.Mailbox.Dir}

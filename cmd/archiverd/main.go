@@ -1,7 +1,9 @@
-// Command archiverd archives IMAP mailboxes into plain .eml files, on a
-// schedule, and proves that they are all there.
+// Command archiverd archives IMAP mailboxes into plain .eml files, on a schedule, and
+// proves that they are all there.
 //
-// This package is wiring and printing: one file a command.
+// This package has one file for each command: its flags, how it puts the other packages
+// to work, and its exit status. A command's help text is help/COMMAND.txt; what it prints
+// for people is in COMMAND_report.go.
 package main
 
 import (
@@ -21,39 +23,46 @@ import (
 	"archiverd/state"
 )
 
-// The exit statuses, as every help text has them.
+// The exit statuses. Every help text ends with them.
 const (
 	exitFailed = 1 // something failed, the rest was done
 	exitUsage  = 2 // usage or configuration
-	exitLocked = 3 // another archiverd holds the archive
+	exitLocked = 3 // another archiverd has the archive open for writing
 	exitDamage = 4 // verification found damage
 )
 
-const exitHelp = `
-Exit status: 0 all well · 1 something failed, the rest was done · 2 usage or
-configuration · 3 another archiverd holds the archive · 4 verification found damage`
-
-// exit is an error with an exit status. Its err may be nil: all has been said.
-type exit struct {
+// exitError is an error with an exit status. A nil err means that the report of the
+// command says what is wrong.
+type exitError struct {
 	status int
 	err    error
 }
 
-func (e *exit) Error() string {
+func (e *exitError) Error() string {
 	if e.err == nil {
 		return ""
 	}
 	return e.err.Error()
 }
 
-func (e *exit) Unwrap() error { return e.err }
+func (e *exitError) Unwrap() error { return e.err }
 
-// usage marks an error as the user's to mend in the command or configuration.
+// usage marks an error as one that the user corrects in the command line or the
+// configuration. usage(nil) is nil.
 func usage(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &exit{exitUsage, err}
+	return &exitError{exitUsage, err}
+}
+
+// reported is err or, if that is nil and the report says that not all is well, an error
+// without a text that makes the exit status 1.
+func reported(err error, ok bool) error {
+	if err == nil && !ok {
+		return &exitError{status: exitFailed}
+	}
+	return err
 }
 
 func main() {
@@ -61,7 +70,7 @@ func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is the program with everything it touches handed to it.
+// run is the program with its arguments and streams. It returns the exit status.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	a := &app{in: in, out: out, err: errOut}
 	root := a.root()
@@ -76,20 +85,20 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(errOut, "archiverd: "+safetext.Text(text))
 	}
-	var e *exit
+	var e *exitError
 	var faults *config.Faults
 	switch {
 	case errors.Is(err, archive.ErrLocked), errors.Is(err, state.ErrLocked):
 		return exitLocked
 	case errors.As(err, &e):
 		return e.status
-	case errors.As(err, &faults), !a.began:
+	case errors.As(err, &faults), !a.accepted:
 		return exitUsage
 	}
 	return exitFailed
 }
 
-// app is what the commands share: streams and the flags of all of them.
+// app is what the commands share: the streams and the common flags.
 type app struct {
 	in       io.Reader
 	out, err io.Writer
@@ -98,41 +107,41 @@ type app struct {
 	archiveDir string
 	json       bool
 
-	began bool // flags and arguments were as they should be
+	accepted bool // the flags and arguments are valid: later errors are not of usage
 }
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "archiverd",
-		Short: "Archives IMAP mailboxes into plain .eml files, and proves that they are all there",
-		Long: `archiverd archives IMAP mailboxes into a directory of plain .eml files, on a
-schedule, and proves that they are all there.
-` + exitHelp,
+		Use:           "archiverd",
+		Short:         "Archives IMAP mailboxes into plain .eml files, and proves that they are all there",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.PersistentFlags().StringVar(&a.configPath, "config", "", "configuration `FILE` (default $ARCHIVERD_CONFIG, ./config.yaml, /etc/archiverd/config.yaml)")
+	a.configFlag(root)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		a.runCommand(), a.syncCommand(), a.statusCommand(), a.listCommand(), a.searchCommand(), a.indexCommand(), a.showCommand(), a.logCommand(), a.verifyCommand(),
 		a.rebuildCommand(), a.exportCommand(), a.restoreCommand(), a.importCommand(), a.drillCommand(), a.remoteCommand(), a.configCommand(), a.demoCommand(), a.versionCommand(),
 	)
-	a.prepare(root.Commands())
+	a.prepare(root)
 	return root
 }
 
-// prepare makes commands take no arguments unless they say otherwise, and tell
-// when their flags and arguments have been accepted.
-func (a *app) prepare(commands []*cobra.Command) {
-	for _, cmd := range commands {
+// prepare gives a command and those below it their help texts, lets them take no
+// arguments unless they say otherwise, and records when flags and arguments have been
+// accepted.
+func (a *app) prepare(cmd *cobra.Command) {
+	setHelp(cmd)
+	if runE := cmd.RunE; runE != nil {
 		if cmd.Args == nil {
 			cmd.Args = cobra.NoArgs
 		}
-		do := cmd.RunE
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
-			a.began = true
-			return do(cmd, args)
+			a.accepted = true
+			return runE(cmd, args)
 		}
-		a.prepare(cmd.Commands())
+	}
+	for _, sub := range cmd.Commands() {
+		a.prepare(sub)
 	}
 }

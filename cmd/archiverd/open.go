@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/spf13/cobra"
-
 	"archiverd/archive"
 	"archiverd/internal/config"
 	"archiverd/internal/safetext"
@@ -23,6 +21,8 @@ func (a *app) load() (*config.Config, error) {
 	return cfg, usage(err)
 }
 
+// findConfig returns the path of the configuration: of --config, $ARCHIVERD_CONFIG, or the
+// first of the default files that exists.
 func (a *app) findConfig() (string, error) {
 	if a.configPath != "" {
 		return a.configPath, nil
@@ -35,22 +35,15 @@ func (a *app) findConfig() (string, error) {
 			return path, nil
 		}
 	}
-	return "", usage(errors.New("no configuration: name one with --config FILE, or use --server, --username and --archive; config.example.yaml has every key"))
+	return "", usage(errors.New("no configuration: name one with --config FILE, or use --server, --username and --archive; config.example.yaml shows every key"))
 }
 
-// archiveFlag adds --archive to a command that only reads.
-func (a *app) archiveFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&a.archiveDir, "archive", "", "archive `DIR`, instead of the configuration's")
-}
-
-func (a *app) jsonFlag(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&a.json, "json", false, "print JSON for programs")
-}
-
-// reader opens the archive for reading. cfg is nil with --archive.
+// reader opens the archive of --archive, or of the configuration, for reading. cfg is nil
+// with --archive. The caller closes the archive.
 func (a *app) reader() (*archive.Archive, *config.Config, error) { return a.open(a.archiveDir) }
 
-// open opens the archive in dir, or the configuration's with dir "".
+// open opens the archive in dir for reading, or that of the configuration if dir is empty.
+// cfg is nil with a dir. The caller closes the archive.
 func (a *app) open(dir string) (*archive.Archive, *config.Config, error) {
 	if dir != "" {
 		r, err := archive.Open(dir)
@@ -64,8 +57,8 @@ func (a *app) open(dir string) (*archive.Archive, *config.Config, error) {
 	return r, cfg, err
 }
 
-// logger logs to standard error as the configuration says. Every text in a
-// record is made safe to print.
+// logger returns a logger to standard error with the level and format of the
+// configuration. It makes every text in a record safe to print.
 func (a *app) logger(cfg *config.Config) *slog.Logger {
 	o := &slog.HandlerOptions{Level: cfg.Log.Level, ReplaceAttr: func(_ []string, at slog.Attr) slog.Attr {
 		switch v := at.Value.Any().(type) {

@@ -174,7 +174,7 @@ func TestPastCommands(t *testing.T) {
 		{"log --since 2026-03-05", 0, []string{"(nothing)"}, nil},
 		{"list home INBOX --at 2026-02-01", 2, []string{`nothing of account "home" was archived yet`}, nil},
 		{"log --short", 0, []string{"Bin: 1 renamed"}, []string{"two"}},
-		{"log home --since 2026-03-04 --until 2026-03-03", 2, []string{"nothing happened both"}, nil},
+		{"log home --since 2026-03-04 --until 2026-03-03", 2, []string{"--since 2026-03-04 is later than --until 2026-03-03"}, nil},
 		{"log nobody", 2, []string{`no account "nobody"`}, nil},
 	} {
 		got, status := look(t, dir, strings.Fields(c.args)...)
@@ -254,7 +254,7 @@ func TestLogFailures(t *testing.T) {
 			"  failed      UID 1: too\\x1b[2J odd\n  failed      UID 2: no body\n  failed      UID 3: no body\n" +
 			head + "1 arrived\n" +
 			"  arrived     a@example.com                 one\\x1b[2J                                    " +
-			"at last, after: too\\x1b[2J odd  home/INBOX/2026-02/20260201T000000Z.7.1.eml\n" +
+			"failed before: too\\x1b[2J odd  home/INBOX/2026-02/20260201T000000Z.7.1.eml\n" +
 			head + "1 gone, 1 failed\n" +
 			"  gone        UID 2, which could not be archived: no body\n  failed      UID 3: another reason\n"},
 		{"log home INBOX --short --since 2026-03-02", head + "1 arrived\n" + head + "1 gone, 1 failed\n"},

@@ -151,7 +151,7 @@ func TestExcluded(t *testing.T) {
 		}
 	}
 	s.run("sync").want(0).prints("excluded: ", "largest_message", `\Trash`)
-	s.run("config", "check", "--connect").want(0).prints("left out: ")
+	s.run("config", "check", "--connect").want(0).prints("not archived: ")
 	// With the limits gone, the rest follows.
 	s.configure("accounts:\n", s.overTLS(srv, u))
 	if got := s.sync().Sum; got.Archived != 300 || got.Excluded != 0 {
@@ -329,7 +329,7 @@ func TestDemo(t *testing.T) {
 	if r.took > promptly {
 		t.Errorf("the demo took %v", r.took)
 	}
-	var boxes []listedBox
+	var boxes []listedMailbox
 	s.run("list", "--json", "--archive", s.archive).want(0).decode(&boxes)
 	messages, parts := 0, 0
 	for _, b := range boxes {

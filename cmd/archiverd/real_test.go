@@ -296,7 +296,7 @@ func changes(t *testing.T, s *site, c *dovecot.Client, names []string, before ma
 	if len(run.Warnings) == 0 {
 		t.Errorf("no word about the mailbox that vanished: %+v", run)
 	}
-	var boxes []listedBox
+	var boxes []listedMailbox
 	s.run("list", "--json").want(0).decode(&boxes)
 	for _, b := range boxes {
 		if b.Mailbox == deleted && (b.Vanished.IsZero() || b.Gone != first[deleted].Archived) {

@@ -87,7 +87,7 @@ func TestEverydayUse(t *testing.T) {
 	}
 
 	run(0, "list", "alice", "--capabilities").prints("INBOX", "Lists", `\HasNoChildren`, "capabilities: ", " UIDPLUS ")
-	var listed struct{ Mailboxes []remoteBox }
+	var listed struct{ Mailboxes []remoteMailbox }
 	run(0, "list", "alice", "--json").decode(&listed)
 	if m := listed.Mailboxes; len(m) != 2 || m[0].Mailbox != "INBOX" || m[0].Messages != 4 || m[0].UIDNext != 5 || m[0].UIDValidity == 0 || m[0].Delimiter != "/" {
 		t.Errorf("listed is %+v", m)
@@ -122,7 +122,7 @@ func TestEverydayUse(t *testing.T) {
 	run(0, "show", "alice", "INBOX", "1", "--all-headers").prints("Content-Type: multipart/")
 	run(0, "show", "alice", "INBOX", "1", "--json").prints(`"uid": 1`, `"name": "a.pdf"`)
 	run(2, "show", "alice", "INBOX", "77").says(`mailbox "INBOX", UID 77`)
-	run(2, "show", "alice", "INBOX", "x").says(`"x" is no UID`)
+	run(2, "show", "alice", "INBOX", "x").says(`"x" is not a UID`)
 	if m := c.Read("INBOX"); slices.Contains(m[0].Flags, `\Seen`) {
 		t.Error("showing a message has made it read")
 	}
@@ -223,15 +223,15 @@ func TestRemoteDeleteAsks(t *testing.T) {
 	s.run("sync").want(0)
 }
 
-// TestAge reads how old messages must be.
-func TestAge(t *testing.T) {
+// TestParseAge reads how old messages must be.
+func TestParseAge(t *testing.T) {
 	for text, want := range map[string]time.Duration{"1d": day, "90d": 90 * day, "12w": 84 * day, "2y": 730 * day, "36h": 36 * time.Hour, "1000h30m": 1000*time.Hour + 30*time.Minute} {
-		if got, err := age(text); err != nil || got != want {
+		if got, err := parseAge(text); err != nil || got != want {
 			t.Errorf("%s: got %v, %v, want %v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "d", "0d", "-3d", "23h59m", "365", "3x", "1.5y", "400y", "99999999999d", "-400d", "1 d"} {
-		if got, err := age(text); err == nil {
+		if got, err := parseAge(text); err == nil {
 			t.Errorf("%q: got %v", text, got)
 		}
 	}

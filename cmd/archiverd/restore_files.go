@@ -18,14 +18,14 @@ import (
 	"archiverd/sync/restore"
 )
 
-// files picks files, and those of folders, for one mailbox.
-func (p *picked) files(ctx context.Context, args []string, mailbox string, errOut io.Writer) error {
+// addFiles adds .eml files, and those in directories, for one mailbox.
+func (s *restoreSource) addFiles(ctx context.Context, args []string, mailbox string, errOut io.Writer) error {
 	paths, links, err := findFiles(args)
 	if err != nil {
 		return err
 	}
 	if links > 0 {
-		fmt.Fprintf(errOut, "archiverd: %s in folders passed over; to restore what they point to, name it\n", english.Plural(links, "symbolic link", ""))
+		fmt.Fprintf(errOut, "archiverd: %s in directories skipped; to restore what they point to, name it\n", english.Plural(links, "symbolic link", ""))
 	}
 	if len(paths) == 0 {
 		return fmt.Errorf("nothing to restore: no .eml file in %q", args)
@@ -35,31 +35,33 @@ func (p *picked) files(ctx context.Context, args []string, mailbox string, errOu
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if items[i], err = fileItem(path, time.Now()); err != nil {
+		if items[i], err = readFile(path, time.Now()); err != nil {
 			return err
 		}
 	}
-	if p.from != "" {
-		p.from += " and "
+	if s.name != "" {
+		s.name += " and "
 	}
-	p.from += english.Plural(len(items), "file", "")
-	// A person wrote the name: the target's delimiter is meant where it stands in it.
-	p.maps = []restore.Mapping{{Old: mailbox, New: mailbox}}
-	p.sources = append(p.sources, restore.Source{Name: archive.Name{Mailbox: mailbox}, Load: func() ([]restore.Item, error) { return items, nil }})
+	s.name += english.Plural(len(items), "file", "")
+	// A person wrote the name: the server's delimiter in it separates levels.
+	s.maps = []restore.Mapping{{Old: mailbox, New: mailbox}}
+	s.mailboxes = append(s.mailboxes, restore.Source{Name: archive.Name{Mailbox: mailbox}, Load: func() ([]restore.Item, error) { return items, nil }})
 	return nil
 }
 
-// isMessage says whether a file is called like a message.
+// isMessage reports whether a file has the name of a message.
 func isMessage(name string) bool { return strings.EqualFold(filepath.Ext(name), ".eml") }
 
-// findFiles returns the absolute paths of the files that are named and of those
-// in folders, in the order of their names, each once, and how many links in
-// folders were not followed.
+// findFiles returns the absolute paths of the named .eml files and of those in named
+// directories, each once, in the order of the arguments and of the names in a directory.
+// Symbolic links are followed only if they are named; links is the number of the others.
+//
+// Package source finds mail too, but also mboxes and Maildirs, which restore does not take.
 func findFiles(args []string) (paths []string, links int, err error) {
-	seen := map[string]bool{}
+	added := map[string]bool{}
 	add := func(path string) {
-		if !seen[path] {
-			seen[path] = true
+		if !added[path] {
+			added[path] = true
 			paths = append(paths, path)
 		}
 	}
@@ -77,7 +79,7 @@ func findFiles(args []string) (paths []string, links int, err error) {
 			return nil, 0, err
 		case info.IsDir():
 		case !info.Mode().IsRegular() || !isMessage(path) && !isMessage(arg):
-			return nil, 0, usage(fmt.Errorf("%s is no .eml file and no folder of them; each file is taken for one message, so an mbox can't be restored", arg))
+			return nil, 0, usage(fmt.Errorf("%s is neither an .eml file nor a directory; restore takes each file as one message, so it can't restore an mbox", arg))
 		default:
 			add(path)
 			continue
@@ -100,8 +102,8 @@ func findFiles(args []string) (paths []string, links int, err error) {
 	return paths, links, nil
 }
 
-// fileItem reads a file to its end.
-func fileItem(path string, now time.Time) (restore.Item, error) {
+// readFile reads the .eml file at path to its end, for its hash, size and date.
+func readFile(path string, now time.Time) (restore.Item, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return restore.Item{}, err
@@ -111,14 +113,14 @@ func fileItem(path string, now time.Time) (restore.Item, error) {
 	if err != nil {
 		return restore.Item{}, err
 	}
-	it := restore.Item{ID: path}
+	item := restore.Item{ID: path}
 	head, err := io.ReadAll(io.LimitReader(f, source.MaxHeader))
 	if err == nil {
-		it.Sum, it.Size, err = archive.Hash(io.MultiReader(bytes.NewReader(head), f))
+		item.Sum, item.Size, err = archive.Hash(io.MultiReader(bytes.NewReader(head), f))
 	}
 	if err != nil {
 		return restore.Item{}, fmt.Errorf("read %s: %w", path, err)
 	}
-	it.InternalDate = source.Date(filepath.Base(path), head, info.ModTime(), now)
-	return it, nil
+	item.InternalDate = source.Date(filepath.Base(path), head, info.ModTime(), now)
+	return item, nil
 }

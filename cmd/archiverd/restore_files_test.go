@@ -46,7 +46,7 @@ func TestRestoreFiles(t *testing.T) {
 		{InternalDate: changed, Body: []byte("no header")},
 	}}
 	args := []string{"restore", "--to", "bob", "--mailbox", "Rescued/2026", "--yes", "folder"}
-	s.run(args...).want(0).says("2 symbolic links in folders passed over").prints("from 3 files\n", "Rescued/2026  (new)", "3 messages appended")
+	s.run(args...).want(0).says("2 symbolic links in directories skipped").prints("from 3 files\n", "Rescued/2026  (new)", "3 messages appended")
 	box := s.box(s.bob, "Rescued/2026")
 	if got := contents(box.Messages()); !slices.Equal(got, contents(want["Rescued/2026"])) {
 		t.Errorf("from the files came\n%q, want\n%q", got, contents(want["Rescued/2026"]))

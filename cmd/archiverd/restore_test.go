@@ -246,7 +246,7 @@ func TestRestoreUsage(t *testing.T) {
 	}{
 		{"", 2, []string{`required flag(s) "to" not set`}},
 		{"--to|carol", 2, []string{`no account "carol"`, "alice, bob"}},
-		{"--to|bob|--from|carol", 2, []string{`no account "carol" in the archive`, `"alice"`}},
+		{"--to|bob|--from|carol", 2, []string{`no account "carol" in the archive`, "it has alice"}},
 		{"--to|bob|--mailbox|INBOX|--mailbox|Lsts", 2, []string{`no mailbox "Lsts" in account "alice"`, `"Lists/go"`}},
 		{"--to|bob|--mailbox|", 2, []string{"--mailbox", "empty name"}},
 		{"--to|bob|--after|someday", 2, []string{`--after "someday"`, "2026-11-01", "RFC 3339"}},
@@ -259,9 +259,9 @@ func TestRestoreUsage(t *testing.T) {
 		{"--to|bob|one.eml|--mailbox|A|--mailbox|B", 2, []string{"one.eml", "one --mailbox"}},
 		{"--to|bob|one.eml|--mailbox|A*", 2, []string{"wildcards"}},
 		{"--to|bob|one.eml|--mailbox|A|--gone", 2, []string{"--gone"}},
-		{"--to|bob|mbox|--mailbox|A", 2, []string{"mbox", "no .eml file"}},
+		{"--to|bob|mbox|--mailbox|A", 2, []string{"mbox", "neither an .eml file"}},
 		{"--to|bob|folder|--mailbox|A", 1, []string{"nothing to restore", "folder", "no .eml file"}},
-		{"--to|bob|nothing.eml", 2, []string{`no such file or folder on disk, and no message "nothing.eml"`, "archiverd list"}},
+		{"--to|bob|nothing.eml", 2, []string{`no such file or directory on disk, and no message "nothing.eml"`, "archiverd list"}},
 		{"--to|bob|2026-11/", 2, []string{`"2026-11" is a part of several IDs`, "alice/"}},
 		{"--to|bob|" + s.ids("INBOX")[0] + "|--mailbox|A", 2, []string{"own mailbox", "--map"}},
 		{"--to|bob|" + s.ids("INBOX")[0] + "|--after|2026-11-01", 2, []string{"--after"}},
@@ -273,7 +273,7 @@ func TestRestoreUsage(t *testing.T) {
 		{"--to|bob|--mailbox|Empty", 1, []string{"nothing to restore", `"Empty"`}},
 		{"--to|bob|--after|2027-01-01", 1, []string{"nothing to restore", "after 2027-01-01", "last sync"}},
 		{"--to|bob|--yess", 2, []string{"unknown flag"}},
-		{"--to|bob", 2, []string{"no terminal", "--yes"}},
+		{"--to|bob", 2, []string{"not a terminal", "--yes"}},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			args := []string{"restore"}
@@ -304,7 +304,7 @@ func TestRestoreManyAccounts(t *testing.T) {
 	s.run("restore", "--to", "bob", "--dry-run").want(1).says("nothing to restore", `account "bob"`) // its own
 	s.run("restore", "--to", "bob", "--from", "alice", "--dry-run").want(0).prints("account alice")
 	s.write("config.yaml", strings.Replace(string(read(t, s.config)), "name: bob", "name: robert", 1))
-	s.run("restore", "--to", "robert", "--dry-run").want(2).says(`no account "robert"`, "--from", `"alice" "bob"`)
+	s.run("restore", "--to", "robert", "--dry-run").want(2).says(`no account "robert"`, "--from", `it has alice, bob`)
 }
 
 // TestRestoreAsks: a person is told what would go where, and only a yes is one.
@@ -373,7 +373,7 @@ func TestRestoreInTrouble(t *testing.T) {
 	// The server takes no more than 4 MiB in a message.
 	s.box(s.alice, "INBOX").Append(imapd.Message{Body: []byte(strings.Repeat("large\r\n", 800_000))})
 	s.run("sync", "alice").want(0)
-	s.run("restore", "--to", "bob", "--dry-run").want(1).prints("too large", "takes no message as large as 1 of these")
+	s.run("restore", "--to", "bob", "--dry-run").want(1).prints("too large", "1 of the messages are larger than the server accepts")
 	s.run("restore", "--to", "bob", "--yes").want(1).prints("nothing to do: ")
 	if n := len(s.box(s.bob, "INBOX").Messages()); n != 5 {
 		t.Errorf("bob's INBOX has %d messages, want 5", n)
@@ -433,7 +433,7 @@ func TestRestoreStopped(t *testing.T) {
 	})
 	p.signal(os.Interrupt)
 	eventually(t, "it says what it does", func() bool {
-		return strings.Contains(p.err.String(), "stopping; what has been sent is being asked after. Again to stop at once.")
+		return strings.Contains(p.err.String(), "stopping; the server is being asked which of the messages arrived. Again to stop at once.")
 	})
 	p.signal(os.Interrupt)
 	if r := p.wait().want(1); r.took > 2*patience {

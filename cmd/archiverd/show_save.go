@@ -11,35 +11,35 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/dustin/go-humanize"
-
 	"archiverd/internal/message"
 	"archiverd/internal/safetext"
+	"archiverd/internal/ui"
 )
 
-// saving is attachments on their way into a folder. All file access goes through
-// root: no name and no link leads out of it.
-type saving struct {
+// partSaver saves parts of a message into a directory. All file access goes through
+// root: no name and no link leads out of the directory.
+type partSaver struct {
 	root  *os.Root
-	part  int // only that one; 0 for all attachments
-	found bool
-	depth int            // of the message that is being saved as a whole, -1 if none is
-	files []*savedFile   // in order
-	next  map[string]int // by name: the number that the next file of that name gets
+	part  int            // only that one; 0: all attachments
+	found bool           // part is in the message
+	depth int            // of the message that is being saved as one file; -1: none is
+	files []*savedFile   // in order of their parts
+	tried map[string]int // by name: how many files of that name were tried
 }
 
-// savedFile is one file, closed when its part ends.
+// savedFile is the file of a part. Its Close is called when the part ends.
 type savedFile struct {
 	*bufio.Writer
 	f      *os.File
-	number int
+	number int // of the part
 	name   string
 	octets int64
 	closed bool
 }
 
-// saveParts saves the attachments of message f into dir, or part alone if it is
-// not 0. What broke off is removed.
+// saveParts saves the attachments of message f into dir, or only part if it is not 0. A
+// file that could not be completed is removed. A message.ErrNoPart is returned if there is
+// no such part.
 func (a *app) saveParts(f io.Reader, dir string, part int) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return usage(err)
@@ -49,7 +49,7 @@ func (a *app) saveParts(f io.Reader, dir string, part int) (err error) {
 		return usage(err)
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
-	s := &saving{root: root, part: part, depth: -1, next: map[string]int{}}
+	s := &partSaver{root: root, part: part, depth: -1, tried: map[string]int{}}
 	err = message.Extract(f, message.Options{}, s.open)
 	if err == nil && part != 0 && !s.found {
 		err = message.ErrNoPart
@@ -59,19 +59,19 @@ func (a *app) saveParts(f io.Reader, dir string, part int) (err error) {
 			err = errors.Join(err, file.f.Close(), root.Remove(file.name))
 			continue
 		}
-		fmt.Fprintf(a.out, "saved part %d, %s: %s\n", file.number, humanize.IBytes(uint64(file.octets)), safetext.Line(filepath.Join(dir, file.name)))
+		fmt.Fprintf(a.out, "saved part %d, %s: %s\n", file.number, ui.Octets(file.octets), safetext.Line(filepath.Join(dir, file.name)))
 	}
 	if err == nil && len(s.files) == 0 {
-		fmt.Fprintln(a.err, "archiverd: nothing is attached to this message; --part N --save DIR saves any part of it")
+		fmt.Fprintln(a.err, "archiverd: this message has no attachments; --part N --save DIR saves any part of it")
 	}
 	return err
 }
 
-// open makes the file of a part that is to be saved.
-func (s *saving) open(p message.Part) (io.WriteCloser, error) {
+// open creates the file of a part. It returns nil if the part is not to be saved.
+func (s *partSaver) open(p message.Part) (io.WriteCloser, error) {
 	if s.depth >= 0 && p.Depth > s.depth {
 		if s.part == 0 {
-			return nil, nil // it is in the file of the message around it
+			return nil, nil // it is saved with the message around it
 		}
 	} else {
 		s.depth = -1
@@ -83,7 +83,7 @@ func (s *saving) open(p message.Part) (io.WriteCloser, error) {
 	if strings.HasPrefix(p.Type, "message/") {
 		s.depth = p.Depth
 	}
-	f, name, err := s.create(fileNameOf(p))
+	f, name, err := s.create(fileName(p))
 	if err != nil {
 		return nil, err
 	}
@@ -92,21 +92,21 @@ func (s *saving) open(p message.Part) (io.WriteCloser, error) {
 	return file, nil
 }
 
-// maxSameName is how many files of one name, with their numbers, a folder gets.
+// maxSameName is how many files of one name, told apart by a number, are tried.
 const maxSameName = 20_000
 
-// create makes a new file, under another name if there is one of that name.
-func (s *saving) create(name string) (*os.File, string, error) {
+// create creates a new file and returns its name: "a (2).txt" if there is a file a.txt.
+func (s *partSaver) create(name string) (*os.File, string, error) {
 	ext := path.Ext(name)
-	for s.next[name] < maxSameName {
-		s.next[name]++
-		try := name
-		if n := s.next[name]; n > 1 {
-			try = fmt.Sprintf("%s (%d)%s", strings.TrimSuffix(name, ext), n, ext)
+	for s.tried[name] < maxSameName {
+		s.tried[name]++
+		candidate := name
+		if n := s.tried[name]; n > 1 {
+			candidate = fmt.Sprintf("%s (%d)%s", strings.TrimSuffix(name, ext), n, ext)
 		}
-		f, err := s.root.OpenFile(try, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		f, err := s.root.OpenFile(candidate, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if !errors.Is(err, fs.ErrExist) {
-			return f, try, err
+			return f, candidate, err
 		}
 	}
 	return nil, "", fmt.Errorf("save %s: %d files of that name are there already", name, maxSameName)
@@ -127,16 +127,16 @@ func (f *savedFile) Close() error {
 	return err
 }
 
-// fileNameOf returns the name under which a part is saved: its own, which
-// package message has made safe, or one by its number and type.
-func fileNameOf(p message.Part) string {
+// fileName is the name of the file of a part: the part's own, which package message has
+// made safe, or one of its number and type.
+func fileName(p message.Part) string {
 	if p.Name != "" {
 		return p.Name
 	}
 	return fmt.Sprintf("part-%d%s", p.Number, extensions[p.Type])
 }
 
-// extensions are those of the types that come without a name.
+// extensions are the extensions of files whose parts have no name, by content type.
 var extensions = map[string]string{
 	"text/plain": ".txt", "text/html": ".html", "text/calendar": ".ics", "text/csv": ".csv", "text/vcard": ".vcf",
 	"text/rtf": ".rtf", "text/xml": ".xml", "text/rfc822-headers": ".txt",

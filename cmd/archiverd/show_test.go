@@ -6,15 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 	"unicode"
-
-	"golang.org/x/sys/unix"
 
 	"archiverd/archive"
 	"archiverd/internal/imapd"
@@ -152,8 +147,8 @@ func TestShowSaves(t *testing.T) {
 	s.run("show", "--part", "10", ".1.eml").want(2).says("part 10: no such part; the same")
 	s.run("show", "").want(2).says(`no message "" in the archive`)
 	s.run("show", "--part", "0", ".1.eml").want(2).says("numbered from 1")
-	s.run("show", "--save", "", ".1.eml").want(2).says("--save: name a folder")
-	s.run("show", "--save", one, ".2.eml").want(0).says("nothing is attached")
+	s.run("show", "--save", "", ".1.eml").want(2).says("--save: name a directory")
+	s.run("show", "--save", one, ".2.eml").want(0).says("has no attachments")
 	s.run("show", "--save", outside, ".1.eml").want(2).says("outside")
 	for _, args := range [][]string{{"--save", one, "--raw"}, {"--save", one, "--json"}, {"--all-headers", "--raw"}, {"--html", "--part", "1"}} {
 		s.run(append([]string{"show", ".1.eml"}, args...)...).want(2).says(strings.TrimPrefix(args[0], "--"))
@@ -286,60 +281,8 @@ func TestShowAtTerminal(t *testing.T) {
 	}
 }
 
-func TestWrap(t *testing.T) {
-	for _, c := range []struct {
-		line, prefix string
-		width        int
-		want         []string
-	}{
-		{"", "", 10, []string{""}},
-		{"short", "", 10, []string{"short"}},
-		{"a line of words", "", 0, []string{"a line of words"}},
-		{"a line of words", "", 7, []string{"a line", "of", "words"}},
-		{"> a line of words", "> ", 9, []string{"> a line", "> of", "> words"}},
-		{"Subject: a line of words", "    ", 12, []string{"Subject: a", "    line of", "    words"}},
-		{"x http://a.example/b-c?d=e y", "", 10, []string{"x", "http://a.example/b-c?d=e", "y"}},
-		{"日本語日本語", "", 5, []string{"日本", "語日", "本語"}},
-		{"a\tb c d e f", "", 5, []string{"a\tb c d e f"}},
-		{">>>>>>>>>> a b", ">>>>>>>>>> ", 10, []string{">>>>>>>>>>", "a b"}},
-		{"  - an item of a list", "", 10, []string{"  - an", "item of a", "list"}},
-	} {
-		if got := wrap(c.line, c.prefix, c.width); !slices.Equal(got, c.want) {
-			t.Errorf("wrap(%q, %q, %d) = %q, want %q", c.line, c.prefix, c.width, got, c.want)
-		}
-	}
-}
-
-// Wrapping a line takes processor time that grows with its length, whatever is in
-// it: a line 16 times as long may take 16 times as long, not 256.
-func TestWrapIsLinear(t *testing.T) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	processor := func() time.Duration {
-		var u unix.Rusage
-		if err := unix.Getrusage(unix.RUSAGE_THREAD, &u); err != nil {
-			t.Fatal(err)
-		}
-		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	}
-	for _, unit := range []string{"日本語", "a\u0301", "é ", "🇩🇪", "> ", "ab cd "} {
-		least := func(n int) time.Duration {
-			best := time.Hour
-			for range 3 {
-				start := processor()
-				wrap(strings.Repeat(unit, n), "> ", 80)
-				best = min(best, processor()-start)
-			}
-			return max(best, time.Millisecond)
-		}
-		if short, long := least(4_000), least(64_000); long > 100*short {
-			t.Errorf("%q: %v for 4,000 of them, %v for 64,000", unit, short, long)
-		}
-	}
-}
-
-// TestShowRealMail prints every real message in each way, on a page of a narrow
-// terminal too: whatever is in it, nothing but text comes out.
+// TestShowRealMail prints every real message in each way: nothing but text comes out.
+// TestWrapRealMail in package ui wraps its lines for a narrow terminal.
 func TestShowRealMail(t *testing.T) {
 	t.Parallel()
 	dir := os.Getenv("ARCHIVERD_TEST_MAIL")
@@ -356,23 +299,14 @@ func TestShowRealMail(t *testing.T) {
 			return err
 		}
 		shown++
-		for _, v := range []viewing{{}, {html: true, allFields: true}} {
+		for _, v := range []showFlags{{}, {html: true, allFields: true}} {
 			var out bytes.Buffer
 			a := &app{out: &out, err: &out, json: v.html}
-			if err := a.show(bytes.NewReader(b), v, "alice/INBOX/1.eml", &archive.Message{}); err != nil {
+			if err := a.showMessage(bytes.NewReader(b), v, "alice/INBOX/1.eml", &archive.Message{}); err != nil {
 				t.Errorf("%s: %v", path, err)
 			}
 			page := strings.ReplaceAll(out.String(), "\t", " ")
 			readable(t, fmt.Sprintf("%s, %+v", path, v), page)
-			if v.html {
-				continue
-			}
-			for line := range strings.SplitSeq(page[:min(len(page), 20_000)], "\n") {
-				s := strings.Join(wrap(line, quotePrefix(line), 40), "")
-				if len(strings.ReplaceAll(s, " ", "")) < len(strings.ReplaceAll(line, " ", "")) {
-					t.Errorf("%s: a wrapped line lacks something:\n%q\n%q", path, line, s)
-				}
-			}
 		}
 		var out bytes.Buffer
 		to := filepath.Join(t.TempDir(), "saved")

@@ -12,7 +12,6 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Long:  "Prints the version.\n" + exitHelp,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintf(a.out, "archiverd %s (%s, %s/%s)\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
@@ -20,7 +19,7 @@ func (a *app) versionCommand() *cobra.Command {
 	}
 }
 
-// version is what the build recorded: a release, or a commit.
+// version is the release or commit that the build recorded.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -1,6 +1,9 @@
 package ui
 
 import (
+	"io/fs"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -8,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"archiverd/internal/safetext"
 )
 
 func TestWrap(t *testing.T) {
@@ -59,5 +64,41 @@ func TestWrapIsLinear(t *testing.T) {
 		if short, long := shortest(4_000), shortest(64_000); long > 100*short {
 			t.Errorf("%q: %v for 4,000 of them, %v for 64,000", unit, short, long)
 		}
+	}
+}
+
+// TestWrapRealMail wraps lines of real mail for a narrow terminal: no text is lost.
+func TestWrapRealMail(t *testing.T) {
+	t.Parallel()
+	dir := os.Getenv("ARCHIVERD_TEST_MAIL")
+	if dir == "" {
+		t.Skip("ARCHIVERD_TEST_MAIL names no directory of mail")
+	}
+	withoutSpaces := func(s string) string { return strings.ReplaceAll(s, " ", "") }
+	messages := 0
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".eml" {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		messages++
+		text := safetext.Text(string(b[:min(len(b), 20_000)]))
+		for line := range strings.SplitSeq(strings.ReplaceAll(text, "\t", " "), "\n") {
+			prefix := quotePrefix(line)
+			wrapped := strings.Join(wrap(line, prefix, 40), "")
+			if len(withoutSpaces(wrapped)) < len(withoutSpaces(line)) {
+				t.Errorf("%s: a wrapped line lacks something:\n%q\n%q", path, line, wrapped)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if messages == 0 {
+		t.Errorf("no mail in %s", dir)
 	}
 }
