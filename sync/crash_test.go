@@ -43,8 +43,12 @@ var commitSteps = []string{archive.StepData, archive.StepNames, archive.StepDirs
 // Whatever step of whichever commit fails: it is said, nothing of it is
 // recorded, and the next run completes the archive.
 func TestCommitFails(t *testing.T) {
+	last := int64(4)
+	if testing.Short() {
+		last = 2
+	}
 	for _, step := range commitSteps {
-		for nth := int64(1); nth <= 4; nth++ {
+		for nth := int64(1); nth <= last; nth++ {
 			t.Run(fmt.Sprintf("%s %d", step, nth), func(t *testing.T) {
 				h := newTestbed(t)
 				boxes := world.ThreeMailboxes()
@@ -181,7 +185,7 @@ func TestInterrupted(t *testing.T) {
 	boxes := manyBoxes()
 	rounds := 8
 	if testing.Short() {
-		rounds = 5
+		rounds = 3
 	}
 	for seed := range rounds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

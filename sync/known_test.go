@@ -127,7 +127,11 @@ func TestKnownAtDovecot(t *testing.T) {
 // One message in many mailboxes is downloaded once, in the very first run and
 // whichever of them comes first.
 func TestOneMessageInManyMailboxes(t *testing.T) {
-	for _, connections := range []int{1, 4} {
+	all := []int{4, 1}
+	if testing.Short() {
+		all = all[:1]
+	}
+	for _, connections := range all {
 		h := newTestbed(t)
 		var msgs []dovecot.Msg
 		var octets, octetsAgain int64

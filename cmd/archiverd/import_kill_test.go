@@ -68,9 +68,9 @@ func all(corpus []dovecot.Mailbox) map[string][]string {
 // source.
 func TestImportKilled(t *testing.T) {
 	t.Parallel()
-	kills := 6
-	if isLong() {
-		kills = 15
+	kills := 15
+	if testing.Short() {
+		kills = 6
 	}
 	s := newSite(t)
 	s.configure(elsewhere)

@@ -17,14 +17,14 @@ import (
 	"archiverd/internal/testing/dovecot"
 )
 
-// TestKilledFiftyTimes kills a sync at random moments, 12 times in a row, or 50 if
-// isLong. Now and then it removes the state database, and it appends new mail
+// TestKilledFiftyTimes kills a sync at random moments, 50 times in a row, or 12 with
+// -short. Now and then it removes the state database, and it appends new mail
 // whenever a sync ended before it was killed.
 func TestKilledFiftyTimes(t *testing.T) {
 	t.Parallel()
-	kills := 12
-	if isLong() {
-		kills = 50
+	kills := 50
+	if testing.Short() {
+		kills = 12
 	}
 	srv := dovecot.Start(t)
 	u := srv.User(t, "alice")

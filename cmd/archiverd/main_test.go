@@ -78,10 +78,6 @@ const patience = 3 * time.Minute
 // which has a minute to answer.
 const promptly = 45 * time.Second
 
-// isLong reports whether ARCHIVERD_LONG is 1: tests that kill a process at random
-// moments then repeat it more often.
-func isLong() bool { return os.Getenv("ARCHIVERD_LONG") == "1" }
-
 // site is a machine on which archiverd is installed: a folder with its
 // configuration, its secrets and its archive.
 type site struct {

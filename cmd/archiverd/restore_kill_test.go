@@ -10,14 +10,14 @@ import (
 	"archiverd/internal/testing/dovecot"
 )
 
-// TestRestoreKilled kills a restore at random moments, 8 times, or 30 if isLong, and
+// TestRestoreKilled kills a restore at random moments, 30 times, or 8 with -short, and
 // starts it again each time. In the end each account it went to has every message
 // once, in order, as the first server has it.
 func TestRestoreKilled(t *testing.T) {
 	t.Parallel()
-	kills := 8
-	if isLong() {
-		kills = 30
+	kills := 30
+	if testing.Short() {
+		kills = 8
 	}
 	srv := dovecot.Start(t)
 	alice := srv.User(t, "alice")

@@ -27,7 +27,11 @@ func TestRestoreCutBeforeTheAnswer(t *testing.T) {
 	world.Fill(t, u, append(dovecot.Corpus(5, 400), dovecot.Mailbox{Name: "Twins", Msgs: twins(60)}))
 	h.clean(from)
 	s := dovecot.Start(t)
-	for seed := range uint64(6) {
+	seeds := uint64(6)
+	if testing.Short() {
+		seeds = 2
+	}
+	for seed := range seeds {
 		user := s.User(t, string(rune('a'+seed)))
 		var cuts atomic.Int32
 		random := rand.New(rand.NewPCG(seed, 1))
@@ -68,7 +72,11 @@ func TestRestoreCutAnywhere(t *testing.T) {
 	world.Fill(t, u, append(dovecot.Corpus(6, 300), dovecot.Mailbox{Name: "Twins", Msgs: twins(60)}))
 	h.clean(from)
 	s := dovecot.Start(t)
-	for seed := range uint64(6) {
+	seeds := uint64(6)
+	if testing.Short() {
+		seeds = 2
+	}
+	for seed := range seeds {
 		user := s.User(t, string(rune('a'+seed)))
 		random := rand.New(rand.NewPCG(seed, 2))
 		lines := atomic.Int32{}

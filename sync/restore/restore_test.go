@@ -111,7 +111,11 @@ func (h *testbed) forgive(h2 *testbed, out *Result, want, got map[string]content
 func TestRestoreTo(t *testing.T) {
 	h := newTestbed(t)
 	u, from := world.NewIMAPD(t)
-	world.Fill(t, u, append(dovecot.Corpus(3, 5000), dovecot.Mailbox{Name: "Real", Msgs: realMail(t)}))
+	messages := 5000
+	if testing.Short() {
+		messages = 1000
+	}
+	world.Fill(t, u, append(dovecot.Corpus(3, messages), dovecot.Mailbox{Name: "Real", Msgs: realMail(t)}))
 	h.clean(from)
 	t.Run("own", func(t *testing.T) {
 		t.Parallel()
