@@ -16,17 +16,17 @@ type Namespace struct {
 // is "" and the delimiter is that of LIST (RFC 9051 6.3.9).
 func (c *Conn) Namespace(ctx context.Context) (Namespace, error) {
 	var space Namespace
-	told := false
+	found := false
 	if c.HasCapability("NAMESPACE") {
 		cmd := command{name: cmdNamespace, answerWait: c.options.Timeouts.Answer, onNO: ClassProtocol, onBAD: ClassProtocol}
 		_, err := c.run(ctx, cmd, "NAMESPACE", func(u untagged) (bool, error) {
 			if !u.is("NAMESPACE") {
 				return false, nil
 			}
-			space, told = parseNamespace(u.rest)
+			space, found = parseNamespace(u.rest)
 			return true, nil
 		})
-		if err != nil || told {
+		if err != nil || found {
 			return space, err
 		}
 	}
@@ -36,10 +36,10 @@ func (c *Conn) Namespace(ctx context.Context) (Namespace, error) {
 			return false, nil
 		}
 		m := parseList(u.rest)
-		space.Delimiter, told = m.Delimiter, m.StatusErr == nil
+		space.Delimiter, found = m.Delimiter, m.StatusErr == nil
 		return true, nil
 	})
-	if err == nil && !told {
+	if err == nil && !found {
 		err = c.annotate(cmd, protocolError("server said OK without the delimiter of mailbox names"))
 	}
 	return space, err

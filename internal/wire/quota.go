@@ -76,8 +76,8 @@ func (c *Conn) AppendLimit(ctx context.Context, wireName string) (int64, error) 
 	}
 	var limit int64
 	_, err := c.run(ctx, cmd, "STATUS "+name+" (APPENDLIMIT)", func(u untagged) (bool, error) {
-		told, items, ok := splitStatusReply(u)
-		if !ok || !pattern.SameName(told, wireName) {
+		mailbox, items, ok := splitStatusReply(u)
+		if !ok || !pattern.SameName(mailbox, wireName) {
 			return false, nil
 		}
 		for {
