@@ -16,8 +16,8 @@ func runCommand(ctx context.Context, argv []string) ([]byte, error) {
 	name := printable(argv[0])
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	out := &capture{limit: maxSecret, full: cancel}
-	said := &capture{limit: 500}
-	cmd.Stdout, cmd.Stderr = out, said
+	stderr := &capture{limit: 500}
+	cmd.Stdout, cmd.Stderr = out, stderr
 	// A background process of the command may keep its output open: do not wait for it.
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
@@ -32,8 +32,8 @@ func runCommand(ctx context.Context, argv []string) ([]byte, error) {
 		return nil, fmt.Errorf("%s did not end in time: it must print the password without asking anybody: %w", name, ctx.Err())
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("run %s: %w", name, ctx.Err())
-	case err != nil && len(said.b) > 0:
-		return nil, fmt.Errorf("run %s: %w: %q", name, err, said.without(out.b))
+	case err != nil && len(stderr.b) > 0:
+		return nil, fmt.Errorf("run %s: %w: %q", name, err, stderr.without(out.b))
 	case err != nil:
 		return nil, fmt.Errorf("run %s: %w", name, err)
 	}
@@ -49,9 +49,9 @@ type capture struct {
 }
 
 func (c *capture) Write(p []byte) (int, error) {
-	keep := min(len(p), c.limit-len(c.b))
-	c.b = append(c.b, p[:keep]...)
-	if keep < len(p) && c.full != nil {
+	n := min(len(p), c.limit-len(c.b))
+	c.b = append(c.b, p[:n]...)
+	if n < len(p) && c.full != nil {
 		c.over = true
 		c.full()
 	}

@@ -37,24 +37,24 @@ func checkPattern(p string) error {
 	return fmt.Errorf("unknown special use %s; known are %s", p, strings.Join(specialUse(), " "))
 }
 
-// Selects reports whether a mailbox is to be archived, by its true name (UTF-8, with the
+// Selects reports whether a mailbox is to be archived, by its name (UTF-8, with the
 // server's hierarchy delimiter, "" for none) and the attributes LIST gave it. Without
-// include all are; exclude is stronger than include. If it is not, rule is the reason:
+// include all are; exclude overrides include. If ok is false, rule is the reason:
 // exclude "\Junk", or: not in include.
 //
 // A pattern that begins with a backslash is a special use (RFC 6154), compared without
 // case; every other one is matched by [pattern.Match].
 func (a *Account) Selects(name, delimiter string, attrs []string) (ok bool, rule string) {
-	hit := func(line string) bool {
+	matches := func(line string) bool {
 		if strings.HasPrefix(line, `\`) {
 			return slices.ContainsFunc(attrs, func(attr string) bool { return strings.EqualFold(attr, line) })
 		}
 		return pattern.Match(line, name, delimiter)
 	}
-	if i := slices.IndexFunc(a.Exclude, hit); i >= 0 {
+	if i := slices.IndexFunc(a.Exclude, matches); i >= 0 {
 		return false, `exclude "` + a.Exclude[i] + `"`
 	}
-	if len(a.Include) > 0 && !slices.ContainsFunc(a.Include, hit) {
+	if len(a.Include) > 0 && !slices.ContainsFunc(a.Include, matches) {
 		return false, "not in include"
 	}
 	return true, ""

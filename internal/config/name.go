@@ -14,13 +14,13 @@ import (
 // checkNames reports account names that can't be directories of the archive as
 // written, and those that would share a directory.
 func (c *Config) checkNames(r *report) {
-	taken := map[string]string{}
+	owners := map[string]string{} // of each directory name, by fold
 	// State database and socket may lie in the archive under names of the user's choice,
 	// and the results of drills lie beside the state database.
-	for _, own := range [][2]string{{"index.path", c.Index.Path}, {"state.path", c.State.Path + ".drills"}, {"state.path", c.State.Path}, {"control.socket", c.Control.Socket}} {
-		if rel, err := filepath.Rel(c.Archive.Path, own[1]); err == nil && filepath.IsLocal(rel) {
+	for _, path := range [][2]string{{"index.path", c.Index.Path}, {"state.path", c.State.Path + ".drills"}, {"state.path", c.State.Path}, {"control.socket", c.Control.Socket}} {
+		if rel, err := filepath.Rel(c.Archive.Path, path[1]); err == nil && filepath.IsLocal(rel) {
 			first, _, _ := strings.Cut(filepath.ToSlash(rel), "/")
-			taken[fold(first)] = fmt.Sprintf("%s, which %s puts into the archive", printable(first), own[0])
+			owners[fold(first)] = fmt.Sprintf("%s, which %s puts into the archive", printable(first), path[0])
 		}
 	}
 	for i := range c.Accounts {
@@ -30,11 +30,11 @@ func (c *Config) checkNames(r *report) {
 			continue
 		}
 		folded := fold(name)
-		if other, ok := taken[folded]; ok {
+		if other, ok := owners[folded]; ok {
 			r.at(key, "%s would have the same directory as %s; write another name", printable(name), other)
 			continue
 		}
-		taken[folded] = fmt.Sprintf("account %s in line %d", printable(name), c.Accounts[i].Line)
+		owners[folded] = fmt.Sprintf("account %s in line %d", printable(name), c.Accounts[i].Line)
 	}
 }
 
@@ -56,7 +56,7 @@ func (c *Config) CheckImportName(name string) error {
 // checkName returns an error unless an account can have the name: its directory
 // must have exactly that name on every file system.
 func checkName(name string) error {
-	own := []string{"archive.json", "lock", "tmp", "journal.jsonl", "control.sock"}
+	reserved := []string{"archive.json", "lock", "tmp", "journal.jsonl", "control.sock"}
 	device := regexp.MustCompile(`^(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?$`)
 	month := regexp.MustCompile(`^[0-9]{4}-[0-9]{2}$`)
 	switch {
@@ -70,7 +70,7 @@ func checkName(name string) error {
 		return fmt.Errorf("%q begins or ends with a dot, dash or space", name)
 	case len(name) > 200:
 		return fmt.Errorf("has %d octets; a directory's name has at most 200", len(name))
-	case slices.Contains(own, fold(name)) || strings.HasPrefix(fold(name), "state.db") || month.MatchString(name):
+	case slices.Contains(reserved, fold(name)) || strings.HasPrefix(fold(name), "state.db") || month.MatchString(name):
 		return fmt.Errorf("%s is a name of the archive's own; write another", name)
 	case device.MatchString(name):
 		return fmt.Errorf("%s is a device on Windows, so the archive could not be copied there; write another", name)

@@ -194,9 +194,9 @@ func allSources() []string {
 
 func (a *Account) validatePassword(r *report, at func(string) string) {
 	has := a.sources()
-	tried := slices.ContainsFunc(allSources(), func(key string) bool { return r.bad[at(key)] })
+	hasFault := slices.ContainsFunc(allSources(), func(key string) bool { return r.bad[at(key)] })
 	switch {
-	case len(has) == 0 && !a.passwordPrompted && !tried:
+	case len(has) == 0 && !a.passwordPrompted && !hasFault:
 		r.at(at("password_file"), "no password is given: write one of %s", choices(allSources()))
 	case len(has) > 1:
 		r.at(at(has[1]), "%s is given as well; write only one", has[0])
