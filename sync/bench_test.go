@@ -27,7 +27,7 @@ func BenchmarkDiff(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if d := Diff(server, have); d.Missing.Len() != 667 || d.Gone.Len() != 333 {
+		if d := diff(server, have); d.Missing.Len() != 667 || d.Gone.Len() != 333 {
 			b.Fatal(d.Missing.Len(), d.Gone.Len())
 		}
 	}

@@ -38,14 +38,14 @@ func TestDiff(t *testing.T) {
 		{"the highest UIDs", "4294967294:4294967295", "4294967295", "", "", "4294967294", "", "4294967295"},
 		{"all UIDs that there are", "1:4294967295", "5:9", "", "", "1:4,10:4294967295", "", "5:9"},
 	} {
-		d := Diff(set(t, c.server), state.UIDs{Archived: set(t, c.archived), Failed: set(t, c.failed), Gone: set(t, c.gone)})
+		d := diff(set(t, c.server), state.UIDs{Archived: set(t, c.archived), Failed: set(t, c.failed), Gone: set(t, c.gone)})
 		if m, g, h := d.Missing.String(), d.Gone.String(), d.Present.String(); m != c.missing || g != c.vanished || h != c.stays {
 			t.Errorf("%s: missing %q, gone %q, here %q, want %q, %q, %q", c.name, m, g, h, c.missing, c.vanished, c.stays)
 		}
 	}
 }
 
-// Diff agrees with plain thinking about each UID.
+// diff agrees with plain thinking about each UID.
 func TestDiffAgainstModel(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	const most = 40
@@ -68,7 +68,7 @@ func TestDiffAgainstModel(t *testing.T) {
 				have.Gone.Add(u)
 			}
 		}
-		d := Diff(server, have)
+		d := diff(server, have)
 		for u := uint32(1); u < most; u++ {
 			missing := listed[u] && kind[u] != 'a'
 			gone := !listed[u] && (kind[u] == 'a' || kind[u] == 'f')

@@ -11,18 +11,14 @@ import (
 	"archiverd/internal/quota"
 	"archiverd/internal/testing/hostile"
 	"archiverd/internal/testing/world"
+	"archiverd/state"
 )
 
-// A run under way says what is left as soon as its speed is known, and a run that
-// ended early what that will take.
-func TestEstimateOfARun(t *testing.T) {
-	h := newTestbed(t)
-	boxes := []hostile.Mailbox{heavy("INBOX", 7, alike(40, 20_000)...)}
-	clock := newCalendar()
-	var j *Job
-	var early, late atomic.Pointer[progress.Estimate]
+// pausedServer is a server that stops once it has sent 10 bodies, and calls then.
+func pausedServer(t *testing.T, boxes []hostile.Mailbox, then func()) *world.Server {
+	t.Helper()
 	var n atomic.Int64
-	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+	return world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 		if !world.WantsBodies(cmd) {
 			return false
 		}
@@ -33,17 +29,30 @@ func TestEstimateOfARun(t *testing.T) {
 			s.Fetched(i, "UID BODY[]")
 			if n.Add(1) == 10 {
 				s.Send("") // all of it
-				for end := time.Now().Add(soon); j.Progress().Received < 10 && time.Now().Before(end); {
-					runtime.Gosched()
-				}
-				early.Store(j.Progress().Estimate)
-				clock.set(clock.now().Add(9 * time.Second))
-				late.Store(j.Progress().Estimate)
+				then()
 			}
 		}
 		s.Send(cmd.Tag + " OK done\r\n")
 		return true
 	}})
+}
+
+// TestEstimateOfARun: a run under way estimates what is missing as soon as its speed is
+// known, and a run that ended early how long the rest takes.
+func TestEstimateOfARun(t *testing.T) {
+	h := newTestbed(t)
+	boxes := []hostile.Mailbox{heavy("INBOX", 7, alike(40, 20_000)...)}
+	clock := newCalendar()
+	var j *Job
+	var early, late atomic.Pointer[progress.Estimate]
+	s := pausedServer(t, boxes, func() {
+		for end := time.Now().Add(soon); j.Progress().Received < 10 && time.Now().Before(end); {
+			runtime.Gosched()
+		}
+		early.Store(j.Progress().Estimate)
+		clock.set(clock.now().Add(9 * time.Second))
+		late.Store(j.Progress().Estimate)
+	})
 	acc := world.Alice(s.Address())
 	acc.Connections, acc.DailyLimit = 1, 500_000
 	j = &Job{Account: acc, Committer: h.Committer, Log: h.Log, Now: clock.now}
@@ -65,16 +74,24 @@ func TestEstimateOfARun(t *testing.T) {
 	if e := j.Progress().Estimate; e != nil {
 		t.Errorf("after it: %v", e)
 	}
-	tr, err := h.Committer.State.Traffic("alice", clock.now())
+	checkRest(t, h, run, clock.now())
+}
+
+// checkRest fails unless the rest of a run that the daily limit ended is estimated to
+// take a day.
+func checkRest(t *testing.T, h *testbed, run state.Run, now time.Time) {
+	t.Helper()
+	tr, err := h.Committer.State.Traffic("alice", now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := quota.EstimateRest(&run, tr, quota.Limits{Daily: 500_000}, clock.now())
+	limits := quota.Limits{Daily: 500_000}
+	e := quota.EstimateRest(&run, tr, limits, now)
 	if e == nil || e.Messages != run.Sum.Missing || e.Done.Before(run.Resumes) || e.Takes < 24*time.Hour || e.Takes > 26*time.Hour {
 		t.Errorf("for the rest: %+v: %v", e, e)
 	}
 	run.Resumes = time.Time{}
-	if e := quota.EstimateRest(&run, tr, quota.Limits{Daily: 500_000}, clock.now()); e != nil {
+	if e := quota.EstimateRest(&run, tr, limits, now); e != nil {
 		t.Errorf("of a run that did not end early: %v", e)
 	}
 }

@@ -154,10 +154,18 @@ func (m moment) bodies() map[string]where {
 
 // happened is what a person would say happened between two moments, sorted. seen
 // are the mailboxes that there ever were before.
-func happened(before, after moment, seen map[string]bool) (out []string) {
-	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
-	old, is := before.bodies(), after.bodies()
-	renamed := map[[2]string]bool{}
+func happened(before, after moment, seen map[string]bool) []string {
+	renamed := renames(before, after)
+	out := append(mailboxChanges(before, after, seen, renamed), messageChanges(before, after, renamed)...)
+	slices.Sort(out)
+	return out
+}
+
+// renames returns the mailboxes that have another name after, by both names, with the
+// number of messages that they have in common: more than half of both.
+func renames(before, after moment) map[[2]string]int {
+	out := map[[2]string]int{}
+	is := after.bodies()
 	for v := range before {
 		for o := range after {
 			if after[v].messages != nil || before[o].messages != nil {
@@ -170,16 +178,27 @@ func happened(before, after moment, seen map[string]bool) (out []string) {
 				}
 			}
 			if 2*shared > len(before[v].messages) && 2*shared > len(after[o].messages) {
-				renamed[[2]string{v, o}] = true
-				say("renamed %s → %s with %d", v, o, shared)
+				out[[2]string{v, o}] = shared
 			}
 		}
 	}
+	return out
+}
+
+// mailboxChanges returns what happened to whole mailboxes.
+func mailboxChanges(before, after moment, seen map[string]bool, renamed map[[2]string]int) (out []string) {
+	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	isRenamed := map[string]bool{} // by both names
+	for names, shared := range renamed {
+		isRenamed[names[0]], isRenamed[names[1]] = true, true
+		say("renamed %s → %s with %d", names[0], names[1], shared)
+	}
 	for v := range before {
-		if after[v].messages == nil && !slices.ContainsFunc(slices.Collect(maps.Keys(renamed)), func(k [2]string) bool { return k[0] == v }) {
+		if after[v].messages == nil && !isRenamed[v] {
 			say("vanished %s with %d", v, len(before[v].messages))
 		}
 	}
+	old := before.bodies()
 	for o, s := range after {
 		switch was, ok := before[o]; {
 		case ok && was.uidValidity != s.uidValidity:
@@ -190,13 +209,20 @@ func happened(before, after moment, seen map[string]bool) (out []string) {
 				}
 			}
 			say("renumbered %s with %d", o, kept)
-		case ok || slices.ContainsFunc(slices.Collect(maps.Keys(renamed)), func(k [2]string) bool { return k[1] == o }):
+		case ok || isRenamed[o]:
 		case seen[o]:
 			say("returned %s", o)
 		default:
 			say("created %s", o)
 		}
 	}
+	return out
+}
+
+// messageChanges returns what happened to messages.
+func messageChanges(before, after moment, renamed map[[2]string]int) (out []string) {
+	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	old, is := before.bodies(), after.bodies()
 	for body, w := range is {
 		was, ok := old[body]
 		if !ok {
@@ -204,7 +230,7 @@ func happened(before, after moment, seen map[string]bool) (out []string) {
 			continue
 		}
 		same := w.mailbox == was.mailbox && (w.uid == was.uid || before[w.mailbox].uidValidity != after[w.mailbox].uidValidity)
-		if !same && !renamed[[2]string{was.mailbox, w.mailbox}] {
+		if _, isRenamed := renamed[[2]string{was.mailbox, w.mailbox}]; !same && !isRenamed {
 			say("moved %s → %s %.8s", was.mailbox, w.mailbox, body)
 		}
 		if w.flags != was.flags {
@@ -216,7 +242,6 @@ func happened(before, after moment, seen map[string]bool) (out []string) {
 			say("gone %s %.8s %s", was.mailbox, body, was.flags)
 		}
 	}
-	slices.Sort(out)
 	return out
 }
 

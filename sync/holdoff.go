@@ -9,9 +9,9 @@ import (
 	"archiverd/state"
 )
 
-// heldOff returns until when the daily limit leaves a run nothing to do; zero: it
+// quotaHoldOff returns until when the daily limit leaves a run nothing to do; zero: it
 // does not. An error of the state database is ignored: the run rebuilds it.
-func (j *Job) heldOff() time.Time {
+func (j *Job) quotaHoldOff() time.Time {
 	var runs []state.Run
 	if j.Account.DailyLimit > 0 {
 		var err error
@@ -34,11 +34,11 @@ func (j *Job) heldOff() time.Time {
 // setResumes sets when a run that ended with err goes on, if waiting helps.
 func (j *Job) setResumes(run *state.Run, err error) {
 	var exceeded *quota.ExceededError
-	var away *session.BackoffError
+	var backoff *session.BackoffError
 	_, ferr := j.quota.Flush() // so that the run's record stores it
 	switch {
-	case errors.As(err, &away):
-		run.Resumes = j.Now().Add(away.Wait).UTC()
+	case errors.As(err, &backoff):
+		run.Resumes = j.Now().Add(backoff.Wait).UTC()
 	case errors.As(err, &exceeded) && ferr == nil:
 		if at, err := j.quota.FreeAt(exceeded.Need); err == nil {
 			run.Resumes, run.DailyLimit = at.UTC(), exceeded.Limit

@@ -76,7 +76,7 @@ func (j *Job) Run(ctx context.Context) (result state.Run, err error) {
 	j.quota = quota.New(j.Account.Name, j.Account.DailyLimit, j.Committer.State, j.Now)
 	j.Account.Wire.Received = &j.quota.Received
 	j.meter.Change(func(p *progress.Progress) { *p = progress.Progress{Account: j.Account.Name, Stage: "waiting"} })
-	if until := j.heldOff(); !until.IsZero() {
+	if until := j.quotaHoldOff(); !until.IsZero() {
 		result.Ended, result.Resumes, result.DailyLimit = result.Started, until.UTC(), j.Account.DailyLimit
 		err := &quota.ExceededError{Limit: j.Account.DailyLimit}
 		result.Error = err.Error()

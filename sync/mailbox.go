@@ -36,7 +36,7 @@ type plan struct {
 	epoch        state.Mailbox               // as recorded; without cursor and verification if newEpoch
 	newEpoch     bool                        // the archive has no epoch of this UIDVALIDITY to go on with
 	uids         state.UIDs                  // as recorded of the epoch
-	Difference                               // of the server's UIDs and those
+	difference                               // of the server's UIDs and those
 	failedBefore map[uint32]string           // why messages failed in earlier runs, by UID
 	returned     map[uint32]*archive.Message // what the archive has of missing UIDs from before
 }

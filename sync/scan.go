@@ -102,7 +102,7 @@ func (w *worker) compare(m *mailboxRun, s *snapshot, recorded state.Mailbox) (p 
 			return nil, err
 		}
 	}
-	p.Difference = Diff(s.uids, p.uids)
+	p.difference = diff(s.uids, p.uids)
 	m.setSnapshot(s, &p.epoch)
 	if err := session.CheckComplete(s.Examined, s.uids); err != nil { // such a list does not say what is gone
 		m.markIncomplete(err)
