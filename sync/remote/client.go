@@ -9,7 +9,6 @@ package remote
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,24 +23,13 @@ import (
 	"archiverd/sync"
 )
 
-var (
-	// ErrNoMailbox is returned when the server lists no mailbox of that name.
-	ErrNoMailbox = errors.New("the server has no mailbox of that name")
-	// ErrNoMessage is returned when the mailbox has no message of that UID.
-	ErrNoMessage = errors.New("the mailbox has no message of that UID")
-	// ErrRefused is returned when something is not done at the server because
-	// it could lose mail.
-	ErrRefused = errors.New("refused")
-)
-
-// Client does at an account's server what a person does there by hand. Connect
-// begins it, Close ends it; it is for one goroutine. Mailbox names are written
-// as people read them, in UTF-8 and with the server's delimiter.
+// Client is a connection to an account's server, from Connect to Close. It belongs
+// to one goroutine. Mailbox names are in UTF-8 and with the server's delimiter.
 type Client struct {
 	Account session.Account
 	Policy  sync.Policy // selects the mailboxes of a purge that names none
-	// Archive is what Delete, PlanPurge and Purge prove messages by. It is only
-	// read, and a daemon may be writing to it. The other methods do without.
+	// Archive is what Delete, PlanPurge and Purge prove messages by; the other
+	// methods do not use it. It is only read, and a daemon may be writing to it.
 	Archive *archive.Archive
 	Now     func() time.Time // nil: time.Now
 
@@ -57,24 +45,26 @@ func (r *Client) Connect(ctx context.Context) (err error) {
 	return err
 }
 
-// Close logs out.
+// Close logs out and closes the connection.
 func (r *Client) Close(ctx context.Context) error { return r.c.Logout(ctx) }
 
-// Alerts are the server's ALERT texts, safe to print, which a person must see.
+// Alerts returns the server's ALERT texts, safe to print, which a person must see
+// (RFC 9051 7.1).
 func (r *Client) Alerts() []string { return r.c.Alerts() }
 
-// Capabilities asks the server what it can (RFC 9051 6.1.1).
+// Capabilities asks the server for its capabilities (RFC 9051 6.1.1).
 func (r *Client) Capabilities(ctx context.Context) ([]string, error) { return r.c.Capabilities(ctx) }
 
-// List lists the mailboxes by name.
+// List returns all mailboxes, sorted by name.
 func (r *Client) List(ctx context.Context) ([]wire.Mailbox, error) {
 	list, err := r.c.List(ctx)
 	slices.SortFunc(list, func(a, b wire.Mailbox) int { return strings.Compare(a.Name, b.Name) })
 	return list, err
 }
 
-// find returns the mailbox of that name, and all there are.
-func (r *Client) find(ctx context.Context, name string) (wire.Mailbox, []wire.Mailbox, error) {
+// mailboxByName returns the mailbox with a name, and all that there are. The error
+// wraps ErrNoMailbox if there is none.
+func (r *Client) mailboxByName(ctx context.Context, name string) (wire.Mailbox, []wire.Mailbox, error) {
 	list, err := r.List(ctx)
 	if err != nil {
 		return wire.Mailbox{}, nil, err
@@ -86,8 +76,8 @@ func (r *Client) find(ctx context.Context, name string) (wire.Mailbox, []wire.Ma
 	return list[i], list, nil
 }
 
-// below returns the mailboxes of the list that are children of m, and theirs.
-func below(m wire.Mailbox, list []wire.Mailbox) []wire.Mailbox {
+// children returns the mailboxes of a list that are below m, at any depth.
+func children(m wire.Mailbox, list []wire.Mailbox) []wire.Mailbox {
 	var out []wire.Mailbox
 	for _, other := range list {
 		if m.Delimiter != "" && strings.HasPrefix(other.Wire, m.Wire+m.Delimiter) {
@@ -97,7 +87,7 @@ func below(m wire.Mailbox, list []wire.Mailbox) []wire.Mailbox {
 	return out
 }
 
-// Create makes a mailbox and subscribes to it (RFC 9051 6.3.4, 6.3.7).
+// Create creates a mailbox and subscribes to it (RFC 9051 6.3.4, 6.3.7).
 func (r *Client) Create(ctx context.Context, name string) error {
 	to := utf7.Encode(name)
 	if err := r.c.Create(ctx, to); err != nil {
@@ -109,10 +99,10 @@ func (r *Client) Create(ctx context.Context, name string) error {
 	return nil
 }
 
-// Rename gives a mailbox another name, and with it those below it (RFC 9051
-// 6.3.6). The new names are subscribed, the old ones are not any more.
+// Rename renames a mailbox and those below it (RFC 9051 6.3.6), and their
+// subscriptions with them. INBOX is refused.
 func (r *Client) Rename(ctx context.Context, old, name string) error {
-	m, list, err := r.find(ctx, old)
+	m, list, err := r.mailboxByName(ctx, old)
 	if err != nil {
 		return err
 	}
@@ -123,7 +113,7 @@ func (r *Client) Rename(ctx context.Context, old, name string) error {
 	if err := r.c.Rename(ctx, m.Wire, to); err != nil {
 		return fmt.Errorf("rename mailbox %q to %q: %w", old, name, err)
 	}
-	for _, one := range append([]wire.Mailbox{m}, below(m, list)...) {
+	for _, one := range append([]wire.Mailbox{m}, children(m, list)...) {
 		err := r.c.Subscribe(ctx, to+strings.TrimPrefix(one.Wire, m.Wire))
 		if err == nil {
 			err = r.unsubscribe(ctx, one.Wire)
@@ -135,8 +125,8 @@ func (r *Client) Rename(ctx context.Context, old, name string) error {
 	return nil
 }
 
-// unsubscribe takes back the subscription of a mailbox that is no more. A server
-// that has dropped it by itself says NO, which is as well.
+// unsubscribe removes the subscription of a mailbox that is gone. A server that has
+// removed it by itself answers NO, which is no error here.
 func (r *Client) unsubscribe(ctx context.Context, wireName string) error {
 	err := r.c.Unsubscribe(ctx, wireName)
 	if wire.Classify(err) == wire.ClassMailbox {
@@ -145,9 +135,9 @@ func (r *Client) unsubscribe(ctx context.Context, wireName string) error {
 	return err
 }
 
-// metas asks for flags, dates and sizes of the messages in set. What the server
-// tells of one in several replies is put together.
-func (r *Client) metas(ctx context.Context, set uid.Set) (map[uint32]wire.Metadata, error) {
+// metadata fetches flags, INTERNALDATE and size of the messages in set. A server
+// may send them for one message in several replies: they are merged.
+func (r *Client) metadata(ctx context.Context, set uid.Set) (map[uint32]wire.Metadata, error) {
 	out := map[uint32]wire.Metadata{}
 	err := r.c.FetchMetadata(ctx, wire.MetadataQuery{Set: set}, func(m wire.Metadata) error {
 		if !set.Contains(m.UID) {

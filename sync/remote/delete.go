@@ -10,39 +10,16 @@ import (
 	"archiverd/internal/wire"
 )
 
-// RefusedError is returned when a mailbox is not deleted because not every
-// message in it is proven to be in the archive. It wraps ErrRefused.
-type RefusedError struct {
-	Mailbox  string
-	Messages int // in it
-	Unproven []Unproven
-}
-
-// reasonsShown is how many reasons, or mailboxes, an error names.
-const reasonsShown = 20
-
-func (e *RefusedError) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%v: mailbox %q is not deleted, %d of its %d messages are not proven to be in the archive:", ErrRefused, e.Mailbox, len(e.Unproven), e.Messages)
-	for _, line := range Reasons(e.Unproven) {
-		b.WriteString("\n  " + line)
-	}
-	return b.String()
-}
-
-// Unwrap returns ErrRefused.
-func (e *RefusedError) Unwrap() error { return ErrRefused }
-
 // Delete deletes a mailbox and its subscription (RFC 9051 6.3.5, 6.3.8), if it
 // is empty or every message in it is proven to be in the archive. INBOX, a
 // mailbox with children and one that can't be opened for writing are refused.
-// confirm is asked when all is proven, with the number of messages; its error
-// is returned and nothing is deleted. After it the server is asked again: what
-// has arrived or changed meanwhile refuses, too. A message that is delivered
-// between that answer and the DELETE right behind it is lost with the mailbox:
-// IMAP has no way to rule that out.
+// confirm is called with the number of messages when all are proven. Its error is
+// returned, and nothing is deleted. After it the server is asked again, and
+// messages that have arrived or changed since are a refusal. A message that is
+// delivered between that answer and the DELETE right behind it is lost with the
+// mailbox: IMAP has no way to rule that out.
 func (r *Client) Delete(ctx context.Context, name string, confirm func(messages int) error) error {
-	m, list, err := r.find(ctx, name)
+	m, list, err := r.mailboxByName(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -52,8 +29,8 @@ func (r *Client) Delete(ctx context.Context, name string, confirm func(messages 
 	if pattern.IsInbox(m.Name) {
 		return refuse("a server needs its INBOX; `archiverd remote purge %s INBOX` takes old messages out of it", r.Account.Name)
 	}
-	if children := below(m, list); len(children) > 0 {
-		return refuse("%d mailboxes are below it, %s; delete those first", len(children), names(children))
+	if below := children(m, list); len(below) > 0 {
+		return refuse("%d mailboxes are below it, %s; delete those first", len(below), names(below))
 	}
 	sel, err := r.c.Select(ctx, m.Wire)
 	if err != nil {
@@ -98,12 +75,11 @@ func (r *Client) Delete(ctx context.Context, name string, confirm func(messages 
 	return nil
 }
 
-// proveAll returns those messages of set, in the mailbox that is open, that are
-// not proven.
+// proveAll returns the messages of set, in the open mailbox, that are not proven.
 func (r *Client) proveAll(ctx context.Context, p *proof, set uid.Set) ([]Unproven, error) {
 	var out []Unproven
-	for chunk, rest := set.Split(proofUIDs); !chunk.Empty(); chunk, rest = rest.Split(proofUIDs) {
-		metas, err := r.metas(ctx, chunk)
+	for chunk, rest := set.Split(maxProofBatch); !chunk.Empty(); chunk, rest = rest.Split(maxProofBatch) {
+		metas, err := r.metadata(ctx, chunk)
 		if err != nil {
 			return nil, fmt.Errorf("mailbox %q: %w", p.mailbox, err)
 		}
@@ -116,9 +92,9 @@ func (r *Client) proveAll(ctx context.Context, p *proof, set uid.Set) ([]Unprove
 	return out, nil
 }
 
-// unchanged is the second look at a mailbox whose messages have been proven. It
-// leaves the mailbox, for a server may refuse to delete one that is open, and
-// STATUS is for one that is not (RFC 9051 6.3.11).
+// unchanged checks that a mailbox is still as it was when its messages were proven.
+// It closes the mailbox by opening INBOX: a server may refuse to delete the open
+// mailbox, and STATUS is for one that is not open (RFC 9051 6.3.11).
 func (r *Client) unchanged(ctx context.Context, m wire.Mailbox, sel wire.Selected, set uid.Set, p *proof, refuse func(string, ...any) error) error {
 	if err := r.c.Noop(ctx); err != nil {
 		return fmt.Errorf("mailbox %q: %w", m.Name, err)
@@ -133,14 +109,14 @@ func (r *Client) unchanged(ctx context.Context, m wire.Mailbox, sel wire.Selecte
 	if gone := set.Subtract(now); !gone.Empty() {
 		return refuse("UIDs %s vanished a moment ago, somebody else is working in it: %s", gone, p.adviseSync())
 	}
-	for chunk, rest := set.Split(proofUIDs); !chunk.Empty(); chunk, rest = rest.Split(proofUIDs) {
-		metas, err := r.metas(ctx, chunk)
+	for chunk, rest := set.Split(maxProofBatch); !chunk.Empty(); chunk, rest = rest.Split(maxProofBatch) {
+		metas, err := r.metadata(ctx, chunk)
 		if err != nil {
 			return fmt.Errorf("mailbox %q: %w", m.Name, err)
 		}
 		for u := range chunk.All() {
-			meta, told := metas[u]
-			if reason := p.recorded(u, meta, told); reason != "" {
+			meta, hasReply := metas[u]
+			if reason := p.recordedReason(u, meta, hasReply); reason != "" {
 				return refuse("%s", Unproven{Mailbox: m.Name, UID: u, Reason: reason})
 			}
 		}
@@ -159,13 +135,13 @@ func (r *Client) unchanged(ctx context.Context, m wire.Mailbox, sel wire.Selecte
 	return nil
 }
 
-// names are the first of the mailboxes.
+// names returns the names of the first maxReasons mailboxes.
 func names(boxes []wire.Mailbox) string {
 	var out []string
-	for _, m := range boxes[:min(len(boxes), reasonsShown)] {
+	for _, m := range boxes[:min(len(boxes), maxReasons)] {
 		out = append(out, fmt.Sprintf("%q", m.Name))
 	}
-	if len(boxes) > reasonsShown {
+	if len(boxes) > maxReasons {
 		out = append(out, "…")
 	}
 	return strings.Join(out, ", ")

@@ -12,16 +12,16 @@ import (
 	"archiverd/internal/wire"
 )
 
-// Purge says which messages may go from a server: those whose INTERNALDATE is
-// more than OlderThan ago, that have been in the archive for at least as long,
-// and that are proven to be there.
+// Purge says which messages may be deleted from a server: those whose INTERNALDATE
+// is more than OlderThan ago, that have been in the archive for as long, and that
+// are proven to be there.
 type Purge struct {
 	OlderThan time.Duration
 	Flagged   bool // those with \Flagged, too
 }
 
-// PurgedMailbox is what a purge would do, or has done, with one mailbox: Messages
-// = Chosen + TooYoung + NewInArchive + Flagged + HeldForDamage + the unproven.
+// PurgedMailbox is what a purge would do, or has done, with one mailbox. Messages is
+// Chosen + TooYoung + NewInArchive + Flagged + HeldForDamage + the unproven.
 type PurgedMailbox struct {
 	Mailbox       string     `json:"mailbox"`
 	Messages      int        `json:"messages"`           // at the server
@@ -42,17 +42,18 @@ type PurgedMailbox struct {
 	proof  *proof
 }
 
-// OK says whether nothing stays that was to go.
+// OK reports whether every message that is old enough was proven.
 func (p *PurgedMailbox) OK() bool {
 	return p.Error == "" && len(p.Unproven) == 0 && p.HeldForDamage == 0
 }
 
-// purgeUIDs is how many messages are deleted in one go.
-const purgeUIDs = 500
+// maxPurgeBatch is how many messages are deleted at a time.
+const maxPurgeBatch = 500
 
-// PlanPurge chooses the messages that Purge would delete, and proves them. It
-// changes nothing. Without names it looks at all mailboxes that the account
-// archives. A mailbox whose archive is damaged in one message loses none.
+// PlanPurge chooses and proves the messages that Purge would delete, of the
+// mailboxes with those names, or without names of all that the account archives. It
+// changes nothing. In a mailbox with one damaged message in the archive, no message
+// is chosen.
 func (r *Client) PlanPurge(ctx context.Context, names []string, o Purge) ([]*PurgedMailbox, error) {
 	if !r.c.HasCapability("UIDPLUS") {
 		return nil, fmt.Errorf("%w: %s can't delete single messages (no UIDPLUS, RFC 4315); a plain EXPUNGE might take others with them", ErrRefused, r.Account.Wire.Address)
@@ -64,7 +65,7 @@ func (r *Client) PlanPurge(ctx context.Context, names []string, o Purge) ([]*Pur
 	var out []*PurgedMailbox
 	for _, m := range list {
 		p := &PurgedMailbox{Mailbox: m.Name, wire: m}
-		if err := p.failed(r.choose(ctx, p, o)); err != nil {
+		if err := p.keepError(r.choose(ctx, p, o)); err != nil {
 			return nil, err
 		}
 		out = append(out, p)
@@ -72,8 +73,8 @@ func (r *Client) PlanPurge(ctx context.Context, names []string, o Purge) ([]*Pur
 	return out, nil
 }
 
-// failed keeps an error that is of this mailbox alone, and returns any other.
-func (p *PurgedMailbox) failed(err error) error {
+// keepError stores an error that concerns this mailbox alone, and returns any other.
+func (p *PurgedMailbox) keepError(err error) error {
 	switch c := wire.Classify(err); {
 	case err == nil:
 		return nil
@@ -84,11 +85,11 @@ func (p *PurgedMailbox) failed(err error) error {
 	return fmt.Errorf("mailbox %q: %w", p.Mailbox, err)
 }
 
-// purgeable are the mailboxes of those names, of none all that are archived.
+// purgeable returns the mailboxes with those names, without names all that are archived.
 func (r *Client) purgeable(ctx context.Context, names []string) ([]wire.Mailbox, error) {
 	var out []wire.Mailbox
 	for _, name := range names {
-		m, _, err := r.find(ctx, name)
+		m, _, err := r.mailboxByName(ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -108,7 +109,7 @@ func (r *Client) purgeable(ctx context.Context, names []string) ([]wire.Mailbox,
 	return out, err
 }
 
-// choose looks at one mailbox.
+// choose chooses and proves the messages of one mailbox.
 func (r *Client) choose(ctx context.Context, p *PurgedMailbox, o Purge) (err error) {
 	if p.sel, err = r.c.Examine(ctx, p.wire.Wire, false); err != nil {
 		return err
@@ -123,8 +124,8 @@ func (r *Client) choose(ctx context.Context, p *PurgedMailbox, o Purge) (err err
 	}
 	before := r.Now().Add(-o.OlderThan)
 	damage := p.proof.damage
-	for chunk, rest := all.Split(proofUIDs); !chunk.Empty(); chunk, rest = rest.Split(proofUIDs) {
-		metas, err := r.metas(ctx, chunk)
+	for chunk, rest := all.Split(maxProofBatch); !chunk.Empty(); chunk, rest = rest.Split(maxProofBatch) {
+		metas, err := r.metadata(ctx, chunk)
 		if err != nil {
 			return err
 		}
@@ -156,9 +157,9 @@ func (r *Client) choose(ctx context.Context, p *PurgedMailbox, o Purge) (err err
 	return nil
 }
 
-// stays counts a message that is too young to go, or flagged.
+// stays reports whether a message is too young to be deleted, or flagged, and counts it.
 func (p *PurgedMailbox) stays(u uint32, meta wire.Metadata, before time.Time, o Purge) bool {
-	archived := p.proof.epoch != nil && p.proof.none == "" && p.proof.epoch.Messages[u] != nil
+	archived := p.proof.epoch != nil && p.proof.unprovable == "" && p.proof.epoch.Messages[u] != nil
 	switch {
 	case meta.InternalDate.IsZero() || !meta.InternalDate.Before(before):
 		p.TooYoung++
@@ -172,18 +173,17 @@ func (p *PurgedMailbox) stays(u uint32, meta wire.Metadata, before time.Time, o 
 	return true
 }
 
-// Purge deletes what PlanPurge chose, on the same connection or another: it looks
-// at the flags of each message again, sets \Deleted on those that are as they
-// were, and removes just these with UID EXPUNGE (RFC 4315 2.1). A flag that is
-// set in the one round trip before that is lost with the message. Once ctx is
-// done nothing more is begun. What became of each mailbox is in the plan; the
-// error is one that ends the purge.
+// Purge deletes what PlanPurge chose. It fetches the flags of each message again,
+// sets \Deleted on those that are as they were, and removes only these with UID
+// EXPUNGE (RFC 4315 2.1). A flag that is set during the one round trip before that
+// is lost with the message. Once ctx is done no further messages are deleted. The
+// outcome for each mailbox is stored in the plan; the error ends the purge.
 func (r *Client) Purge(ctx context.Context, plan []*PurgedMailbox) error {
 	for _, p := range plan {
 		if p.Chosen == 0 {
 			continue
 		}
-		if err := p.failed(r.purge(ctx, p)); err != nil {
+		if err := p.keepError(r.purge(ctx, p)); err != nil {
 			return err
 		}
 	}
@@ -205,7 +205,7 @@ func (r *Client) purge(ctx context.Context, p *PurgedMailbox) error {
 		return fmt.Errorf("%w: the server lets nobody delete messages of mailbox %q", ErrRefused, p.Mailbox)
 	}
 	var sent uid.Set
-	for batch, rest := p.chosen.Split(purgeUIDs); !batch.Empty() && err == nil; batch, rest = rest.Split(purgeUIDs) {
+	for batch, rest := p.chosen.Split(maxPurgeBatch); !batch.Empty() && err == nil; batch, rest = rest.Split(maxPurgeBatch) {
 		if err = ctx.Err(); err == nil {
 			// To stop between STORE and EXPUNGE would leave messages flagged.
 			batch, err = r.expunge(context.WithoutCancel(ctx), p, batch)
@@ -228,19 +228,19 @@ func (r *Client) purge(ctx context.Context, p *PurgedMailbox) error {
 }
 
 // expunge deletes the messages of batch that are still as they were proven, and
-// returns them. After an error it takes \Deleted back from those that had it not.
+// returns them. After an error it removes \Deleted from those that it has set it on.
 func (r *Client) expunge(ctx context.Context, p *PurgedMailbox, batch uid.Set) (gone uid.Set, err error) {
 	if err := r.c.Noop(ctx); err != nil {
 		return gone, err
 	}
-	metas, err := r.metas(ctx, batch)
+	metas, err := r.metadata(ctx, batch)
 	if err != nil {
 		return gone, err
 	}
 	var same, fresh uid.Set
 	for u := range batch.All() {
-		meta, told := metas[u]
-		if p.proof.recorded(u, meta, told) != "" {
+		meta, hasReply := metas[u]
+		if p.proof.recordedReason(u, meta, hasReply) != "" {
 			p.Changed++
 			continue
 		}

@@ -117,7 +117,7 @@ func TestPurgeFetchesLittle(t *testing.T) {
 // gone, no message is left flagged.
 func TestPurgeStops(t *testing.T) {
 	w := newWard(t)
-	for i := range 2*purgeUIDs + 100 {
+	for i := range 2*maxPurgeBatch + 100 {
 		w.old.Append(imapd.Message{InternalDate: longAgo, Body: fmt.Appendf(nil, "A: %d\r\n\r\n", i)})
 	}
 	w.clean(w.acc)
@@ -133,7 +133,7 @@ func TestPurgeStops(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	left := w.old.Messages()
-	if p := plan[0]; p.Chosen != all || p.Gone != purgeUIDs || len(left) != all-purgeUIDs {
+	if p := plan[0]; p.Chosen != all || p.Gone != maxPurgeBatch || len(left) != all-maxPurgeBatch {
 		t.Errorf("%d of %d chosen are gone, %d left", p.Gone, p.Chosen, len(left))
 	}
 	for _, m := range left {
@@ -149,7 +149,7 @@ func TestPurgeStops(t *testing.T) {
 	}
 	w.has()
 	if n := len(w.commands("UID STORE")); n != 3 {
-		t.Errorf("%d STOREs, want 3 of up to %d UIDs", n, purgeUIDs)
+		t.Errorf("%d STOREs, want 3 of up to %d UIDs", n, maxPurgeBatch)
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 	"archiverd/internal/wire"
 )
 
-// Message is what a server tells of a message. From and Subject are
-// decoded, and not yet safe to print.
+// Message is what a server says about a message. From and Subject are decoded, and
+// not safe to print as they are.
 type Message struct {
 	UID          uint32    `json:"uid"`
 	InternalDate time.Time `json:"internaldate,omitzero"`
@@ -25,9 +25,9 @@ type Message struct {
 	Subject      string    `json:"subject,omitempty"`
 }
 
-// Search returns the messages of a mailbox that fit all of the keys (RFC 9051
-// 6.4.4), of no keys all, by UID: the newest last. Of more than limit the newest
-// are returned, and how many there are before. Nothing at the server changes.
+// Search returns the messages of a mailbox that match all keys (RFC 9051 6.4.4),
+// sorted by UID; without keys all messages. If there are more than limit, it returns
+// the newest and the number of the others. It changes nothing at the server.
 func (r *Client) Search(ctx context.Context, name string, keys []string, limit int) (found []Message, more int, err error) {
 	if _, err := r.examine(ctx, name); err != nil {
 		return nil, 0, err
@@ -41,7 +41,7 @@ func (r *Client) Search(ctx context.Context, name string, keys []string, limit i
 	}
 	more = max(0, set.Len()-limit)
 	_, set = set.Split(more)
-	metas, err := r.metas(ctx, set)
+	metas, err := r.metadata(ctx, set)
 	if err != nil {
 		return nil, 0, fmt.Errorf("search mailbox %q: %w", name, err)
 	}
@@ -66,14 +66,14 @@ func newMessage(u uint32, m wire.Metadata, heading Message) Message {
 	return Message{UID: u, InternalDate: m.InternalDate, Size: m.Size, Flags: archive.StoredFlags(m.Flags), From: heading.From, Subject: heading.Subject}
 }
 
-// Fetch writes the octets of a message to w and returns what the server tells of
-// it, From and Subject apart. What w got counts if the error is nil. Nothing at
-// the server changes: an unread message stays unread.
+// Fetch writes the octets of a message to w and returns what the server says about
+// it, without From and Subject. After an error w may have a part of the message. It
+// changes nothing at the server: an unread message stays unread.
 func (r *Client) Fetch(ctx context.Context, name string, u uint32, w io.Writer) (Message, error) {
 	if _, err := r.examine(ctx, name); err != nil {
 		return Message{}, err
 	}
-	metas, err := r.metas(ctx, uid.Of(u))
+	metas, err := r.metadata(ctx, uid.Of(u))
 	if err != nil {
 		return Message{}, fmt.Errorf("mailbox %q, UID %d: %w", name, u, err)
 	}
@@ -91,9 +91,9 @@ func (r *Client) Fetch(ctx context.Context, name string, u uint32, w io.Writer) 
 	return newMessage(u, m, Message{}), nil
 }
 
-// examine opens the mailbox of that name for reading.
+// examine opens the mailbox with a name read-only.
 func (r *Client) examine(ctx context.Context, name string) (wire.Examined, error) {
-	m, _, err := r.find(ctx, name)
+	m, _, err := r.mailboxByName(ctx, name)
 	if err != nil {
 		return wire.Examined{}, err
 	}

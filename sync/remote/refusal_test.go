@@ -22,10 +22,10 @@ func TestReasons(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	list = list[:0]
-	for u := range uint32(reasonsShown + 5) {
+	for u := range uint32(maxReasons + 5) {
 		list = append(list, Unproven{Mailbox: "Old", UID: u + 1, Reason: fmt.Sprint(u)})
 	}
-	if got := Reasons(list); len(got) != reasonsShown+1 || got[reasonsShown] != `5 more in mailbox "Old"` {
+	if got := Reasons(list); len(got) != maxReasons+1 || got[maxReasons] != `5 more in mailbox "Old"` {
 		t.Errorf("got %q", got)
 	}
 	if got := Reasons(nil); got != nil {
