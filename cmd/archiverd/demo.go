@@ -78,11 +78,11 @@ func (a *app) demo(ctx context.Context, keep string) (err error) {
 	}
 	bodies, octets := server.Sent()
 	fmt.Fprintf(a.out, "\nThe server sent %d bodies in all, %d octets: nothing twice.\n\n== The archive: plain files\n\n", bodies, octets)
-	if err := a.tree(mail); err != nil {
+	if err := a.printTree(mail); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.out, "\n== INBOX/journal.jsonl: what happened there\n\n")
-	if err := a.tail(filepath.Join(mail, "ada", "INBOX", "journal.jsonl"), 8); err != nil {
+	if err := a.printTail(filepath.Join(mail, "ada", "INBOX", "journal.jsonl"), 8); err != nil {
 		return err
 	}
 	fmt.Fprintf(a.out, "\n== archiverd verify\n\n")
@@ -98,15 +98,15 @@ func (a *app) demo(ctx context.Context, keep string) (err error) {
 	return nil
 }
 
-// demoServer is a throw-away IMAP server with one user.
+// demoServer is a temporary IMAP server with one user. The caller closes it.
 type demoServer struct {
 	*imapd.Server
 	user    *imapd.User
 	address string
-	ca      string // file of its authority
+	ca      string // file with the certificate of its authority
 }
 
-// newDemoServer starts one whose certificate is put into dir. The caller closes it.
+// newDemoServer starts a server, and writes its certificate into dir.
 func newDemoServer(dir, name string) (*demoServer, error) {
 	cert, err := imapd.SelfSigned()
 	if err != nil {
@@ -123,7 +123,7 @@ func newDemoServer(dir, name string) (*demoServer, error) {
 	return s, nil
 }
 
-// config is a configuration with the server's user as its one account.
+// config returns a configuration with the server's user as its only account.
 func (s *demoServer) config(archive string) (*config.Config, error) {
 	cfg, err := config.Single(config.Flags{Server: s.address, Username: demoUser, Archive: archive, TLSCAFile: s.ca})
 	if err != nil {
@@ -135,7 +135,7 @@ func (s *demoServer) config(archive string) (*config.Config, error) {
 	return cfg, nil
 }
 
-// demoRestore puts the archive's mail back to an empty server, twice.
+// demoRestore restores the archive to an empty server, twice.
 func (a *app) demoRestore(ctx context.Context, dir, mail string) (err error) {
 	server, err := newDemoServer(dir, "second")
 	if err != nil {
@@ -146,15 +146,15 @@ func (a *app) demoRestore(ctx context.Context, dir, mail string) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "\n== The server is lost; a new one stands empty: archiverd restore --to ada\n\n")
+	fmt.Fprintf(a.out, "\n== The server is lost, a new one is empty: archiverd restore --to ada\n\n")
 	if err := a.restore(ctx, cfg, restoreFlags{to: "ada", yes: true}, nil); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "\n== And once more: what is there is not appended again\n\n")
+	fmt.Fprintf(a.out, "\n== A second restore: messages on the server are not appended again\n\n")
 	return a.restore(ctx, cfg, restoreFlags{to: "ada", yes: true}, nil)
 }
 
-// demoSync is one sync, as the command does it.
+// demoSync runs the job of the one account and prints its ledger.
 func (a *app) demoSync(ctx context.Context, cfg *config.Config) error {
 	parts, err := setup.Open(cfg, a.logger(cfg))
 	if err != nil {
@@ -169,7 +169,7 @@ func (a *app) demoSync(ctx context.Context, cfg *config.Config) error {
 	return reported(err, run.OK())
 }
 
-// fillDemo puts the demo's mail on the server.
+// fillDemo delivers the mail of the demonstration to the server.
 func fillDemo(user *imapd.User) error {
 	boxes, err := demomail.Mailboxes()
 	if err != nil {
@@ -194,6 +194,7 @@ func fillDemo(user *imapd.User) error {
 	return deliver(user, items)
 }
 
+// deliver appends messages to their mailboxes.
 func deliver(user *imapd.User, items []demomail.Item) error {
 	for _, it := range items {
 		box, err := user.Mailbox(it.Mailbox)
@@ -205,7 +206,8 @@ func deliver(user *imapd.User, items []demomail.Item) error {
 	return nil
 }
 
-// changeDemo is what happens at the server between the two syncs.
+// changeDemo changes the mail on the server between the two syncs: new messages arrive,
+// one disappears, and one is flagged.
 func changeDemo(user *imapd.User, later []demomail.Item) error {
 	if err := deliver(user, later); err != nil {
 		return err
@@ -220,11 +222,11 @@ func changeDemo(user *imapd.User, later []demomail.Item) error {
 	return nil
 }
 
-// treeFiles is how many files of a directory the tree shows.
-const treeFiles = 3
+// maxTreeFiles is how many files of a directory the tree shows.
+const maxTreeFiles = 3
 
-// tree prints the directories below dir, and the first files of each.
-func (a *app) tree(dir string) error {
+// printTree prints the directories below dir, and the first files of each.
+func (a *app) printTree(dir string) error {
 	shown := map[string]int{}
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || p == dir {
@@ -244,9 +246,9 @@ func (a *app) tree(dir string) error {
 		}
 		shown[filepath.Dir(p)]++
 		switch n := shown[filepath.Dir(p)]; {
-		case n <= treeFiles:
+		case n <= maxTreeFiles:
 			fmt.Fprintf(a.out, "%s%s\n", indent, safetext.Line(d.Name()))
-		case n == treeFiles+1:
+		case n == maxTreeFiles+1:
 			fmt.Fprintf(a.out, "%s…\n", indent)
 		}
 		return nil
@@ -254,8 +256,8 @@ func (a *app) tree(dir string) error {
 	return err
 }
 
-// tail prints the first and the last lines of a journal.
-func (a *app) tail(path string, n int) error {
+// printTail prints the first and the last n lines of a journal.
+func (a *app) printTail(path string, n int) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err

@@ -26,9 +26,9 @@ func TestHeapIsPaced(t *testing.T) {
 	paceHeap()
 	held := make([]byte, 64<<20)
 	s := []metrics.Sample{{Name: "/gc/gogc:percent"}}
-	for end := time.Now().Add(patience); s[0].Value.Kind() == metrics.KindBad || s[0].Value.Uint64() != heapLeast; metrics.Read(s) {
+	for end := time.Now().Add(patience); s[0].Value.Kind() == metrics.KindBad || s[0].Value.Uint64() != minHeapPercent; metrics.Read(s) {
 		if time.Now().After(end) {
-			t.Fatalf("%d per cent, want %d", s[0].Value.Uint64(), heapLeast)
+			t.Fatalf("%d per cent, want %d", s[0].Value.Uint64(), minHeapPercent)
 		}
 		runtime.GC()
 	}
