@@ -28,12 +28,13 @@ test:
 prove:
 	ARCHIVERD_REQUIRE_DOVECOT=1 ARCHIVERD_REQUIRE_CYRUS=1 scripts/prove 5s
 
-# What can be said without running anything. The linter's version is that of tools/go.mod.
+# What can be checked without running anything. The linter's version is that of tools/go.mod.
 check:
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
 	go tool -modfile=tools/go.mod golangci-lint run
 	go mod tidy -diff
+	scripts/check-docs
 
 # While working: no Dovecot, no Cyrus, no long test.
 quick:

@@ -126,7 +126,7 @@ func (w *worker) join(ctx context.Context) bool {
 	err := w.connect(ctx)
 	if err != nil && ctx.Err() == nil {
 		r.pauseFor(wire.RetryAfter(err), err)
-		r.job.Log.Info("the server takes no further connection; going on with fewer", logkey.Account, r.job.Account.Name, logkey.Error, err)
+		r.job.Log.Info("another connection failed; continuing with fewer", logkey.Account, r.job.Account.Name, logkey.Error, err)
 	}
 	return err == nil
 }

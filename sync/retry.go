@@ -145,7 +145,7 @@ func (w *worker) refused(ctx context.Context, cause error) error {
 	}
 	w.run.pauseFor(wire.RetryAfter(cause), cause)
 	if w.retire() {
-		job.Log.Info("the server takes fewer connections; going on with those that it has", logkey.Account, job.Account.Name, logkey.Error, cause)
+		job.Log.Info("the server's connection limit is reached; continuing with fewer connections", logkey.Account, job.Account.Name, logkey.Error, cause)
 		return errRetired
 	}
 	job.Log.Info("connecting again", logkey.Account, job.Account.Name, "wait", wait.Round(time.Millisecond), logkey.Error, cause)

@@ -222,7 +222,7 @@ func (r *run) each(ctx context.Context, first *session.Session, fn func(context.
 			defer s.Close(ctx)
 			if err := s.Connect(ctx); err != nil {
 				if ctx.Err() == nil {
-					j.Log.Info("the server takes no further connection; going on with fewer", logkey.Account, j.Account.Name, logkey.Error, err)
+					j.Log.Info("another connection failed; continuing with fewer", logkey.Account, j.Account.Name, logkey.Error, err)
 				}
 				return
 			}
