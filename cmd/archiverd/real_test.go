@@ -145,7 +145,11 @@ func TestMailboxBecomesArchive(t *testing.T) {
 	srv := dovecot.Start(t)
 	u := srv.User(t, "alice")
 	c := u.Dial(t)
-	names := loadReal(t, c, 5000)
+	invented := 5000
+	if testing.Short() {
+		invented = 1500
+	}
+	names := loadReal(t, c, invented)
 	before := map[string][]dovecot.Msg{}
 	for _, n := range names {
 		before[n] = c.Read(n)
@@ -179,7 +183,7 @@ func TestMailboxBecomesArchive(t *testing.T) {
 		t.Errorf("a sync without changes says %q", tap.commands())
 	}
 
-	names = changes(t, s, c, names, before, ledgers(first))
+	names = changes(t, s, c, names, before, ledgers(first), invented)
 	silent(t, tap)
 	if messages, _ := same(t, s, c, "alice", names); messages == 0 {
 		t.Error("nothing was compared")
@@ -225,7 +229,7 @@ func TestFlakyNetwork(t *testing.T) {
 
 // changes does to the account whatever a day may bring, syncs, and checks each
 // number of the ledger. It returns the names of the mailboxes that there are now.
-func changes(t *testing.T, s *site, c *dovecot.Client, names []string, before map[string][]dovecot.Msg, first map[string]state.Ledger) []string {
+func changes(t *testing.T, s *site, c *dovecot.Client, names []string, before map[string][]dovecot.Msg, first map[string]state.Ledger, invented int) []string {
 	t.Helper()
 	const renumbered, deleted, made, flagged, shrunk = "Archive/2024/Q1", "Trash", "Neu/Ünter", "Archive", "Lists/go"
 	want := map[string]counts{}
@@ -272,7 +276,7 @@ func changes(t *testing.T, s *site, c *dovecot.Client, names []string, before ma
 	want[deleted] = counts{}
 	// Another gets a new UIDVALIDITY, with the same messages.
 	var again []dovecot.Msg
-	for _, m := range dovecot.Corpus(1, 5000) {
+	for _, m := range dovecot.Corpus(1, invented) {
 		if m.Name == renumbered {
 			again = m.Msgs
 		}
