@@ -77,112 +77,164 @@ func (s *site) status() (report daemon.Report) {
 
 var monotonic = regexp.MustCompile(`MONOTONIC_USEC=(\d+)`)
 
-// TestDaemon is a day of the daemon as systemd would have it: started, asked,
-// reloaded well and badly in the middle of a run, stopped.
-func TestDaemon(t *testing.T) {
-	t.Parallel()
+// daemonDay is the site of TestDaemon: the daemon runs as a systemd service, and
+// the download of account alice stops at the proxy until the test lets it continue.
+type daemonDay struct {
+	*site
+	manager    *manager
+	daemon     *process
+	tap        *proxy
+	alice, bob string // accounts of the configuration
+	socket     string // the control socket
+}
+
+const daemonDayMessages = 400 // in alice's mailboxes
+
+func newDaemonDay(t *testing.T) *daemonDay {
+	t.Helper()
 	srv := dovecot.Start(t)
 	alice, bob := srv.User(t, "alice"), srv.User(t, "bob")
-	alice.Dial(t).Load(dovecot.Corpus(5, 400))
+	alice.Dial(t).Load(dovecot.Corpus(5, daemonDayMessages))
 	bob.Dial(t).Append("INBOX", dovecot.Msg{Body: []byte("Subject: for bob\r\n\r\nhello\r\n")})
 	s := newSite(t)
-	m := newManager(s)
+	d := &daemonDay{site: s, manager: newManager(s), tap: newProxy(t, srv.PlainAddr), socket: filepath.Join(s.dir, "control.sock")}
 	s.env = append(s.env, "WATCHDOG_USEC=300000")
-	tap := newProxy(t, srv.PlainAddr)
-	tap.hold(200 << 10)
-	one := s.plain(tap.Addr, alice, "schedule: '0 4 * * *'", "connections: 1")
-	two := s.overTLS(srv, bob, "schedule: '@daily'")
-	s.configure("log:\n  format: json\naccounts:\n", one)
+	d.tap.hold(200 << 10)
+	d.alice = s.plain(d.tap.Addr, alice, "schedule: '0 4 * * *'", "connections: 1")
+	d.bob = s.overTLS(srv, bob, "schedule: '@daily'")
+	s.configure("log:\n  format: json\naccounts:\n", d.alice)
+	return d
+}
 
-	d := s.start("run")
-	m.hears("READY=1")
-	m.hears("WATCHDOG=1")
-	eventually(t, "the run that was missed has begun", tap.full)
-	if got := m.hears("STATUS=alice: fetching"); !strings.Contains(got, "WATCHDOG=1") {
-		t.Errorf("the daemon says %q, without WATCHDOG=1", got)
+// TestDaemon is a day of the daemon as a systemd service: it starts, answers
+// status, reloads a faulty and a valid configuration in the middle of a run, and stops.
+func TestDaemon(t *testing.T) {
+	t.Parallel()
+	d := newDaemonDay(t)
+	d.startNotifiesManager()
+	d.statusShowsRunUnderWay()
+	d.secondWriterIsRefused()
+	d.faultyReloadChangesNothing()
+	d.reloadAddsAccountBesideRun()
+	d.runUnderWayCompletes()
+	d.stopRemovesSocket()
+}
+
+// startNotifiesManager: the daemon reports READY, its stages and the watchdog, and
+// starts the missed run at once.
+func (d *daemonDay) startNotifiesManager() {
+	d.t.Helper()
+	d.daemon = d.start("run")
+	d.manager.hears("READY=1")
+	d.manager.hears("WATCHDOG=1")
+	eventually(d.t, "the missed run starts", d.tap.full)
+	if got := d.manager.hears("STATUS=alice: fetching"); !strings.Contains(got, "WATCHDOG=1") {
+		d.t.Errorf("the daemon sends %q, without WATCHDOG=1", got)
 	}
+}
 
-	// Asked while it works.
-	report := s.status()
-	if len(report.Accounts) != 1 || report.Daemon == nil || report.Daemon.PID != d.cmd.Process.Pid {
-		t.Fatalf("status is %+v", report)
+func (d *daemonDay) statusShowsRunUnderWay() {
+	d.t.Helper()
+	report := d.status()
+	if len(report.Accounts) != 1 || report.Daemon == nil || report.Daemon.PID != d.daemon.cmd.Process.Pid {
+		d.t.Fatalf("status is %+v", report)
 	}
 	acc := report.Accounts[0]
 	if acc.Running == nil || acc.Running.Stage != "fetching" || acc.Running.Messages == 0 || acc.Last != nil ||
 		!acc.Next.After(time.Now()) || acc.Next.Local().Hour() != 4 {
-		t.Errorf("status of a run under way is %+v", acc)
+		d.t.Errorf("status of a run under way is %+v", acc)
 	}
-	s.run("status").want(0).prints("daemon running since", "running now: fetching", "next run")
-	socket := filepath.Join(s.dir, "control.sock")
-	if info, err := os.Stat(socket); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("the control socket: %v, %v", info, err)
+	d.run("status").want(0).prints("daemon running since", "running now: fetching", "next run")
+	if info, err := os.Stat(d.socket); err != nil || info.Mode().Perm() != 0o600 {
+		d.t.Errorf("the control socket: %v, %v", info, err)
 	}
+}
 
-	// Nobody else writes to the archive, and everybody reads.
-	before := string(read(t, filepath.Join(s.archive, "archive.json")))
-	s.run("sync").want(3).says("another archiverd is writing to this archive")
-	s.run("run").want(3).says("another archiverd is writing to this archive")
-	s.run("rebuild").want(3)
-	s.run("list").want(0)
-	s.run("verify").want(0)
-	if after := string(read(t, filepath.Join(s.archive, "archive.json"))); after != before {
-		t.Errorf("a second archiverd changed archive.json from %s to %s", before, after)
+// secondWriterIsRefused: while the daemon runs, no other process writes to the
+// archive, and every process may read it.
+func (d *daemonDay) secondWriterIsRefused() {
+	d.t.Helper()
+	before := string(read(d.t, filepath.Join(d.archive, "archive.json")))
+	d.run("sync").want(3).says("another archiverd is writing to this archive")
+	d.run("run").want(3).says("another archiverd is writing to this archive")
+	d.run("rebuild").want(3)
+	d.run("list").want(0)
+	d.run("verify").want(0)
+	if after := string(read(d.t, filepath.Join(d.archive, "archive.json"))); after != before {
+		d.t.Errorf("a second archiverd changed archive.json from %s to %s", before, after)
 	}
+}
 
-	// A faulty configuration changes nothing, and each fault is told.
-	s.configure("colour: red\nschedule: 'every day'\naccounts:\n", one, two)
-	d.signal(syscall.SIGHUP)
-	got := m.hears("RELOADING=1")
-	m.hears("READY=1")
-	checkClock(t, got)
+// faultyReloadChangesNothing: the daemon logs each fault of a faulty configuration
+// and continues with the old one.
+func (d *daemonDay) faultyReloadChangesNothing() {
+	d.t.Helper()
+	d.configure("colour: red\nschedule: 'every day'\naccounts:\n", d.alice, d.bob)
+	d.daemon.signal(syscall.SIGHUP)
+	got := d.manager.hears("RELOADING=1")
+	d.manager.hears("READY=1")
+	checkClock(d.t, got)
 	for _, text := range []string{"the old one stays", "colour", "every day"} {
-		eventually(t, "the log says "+text, func() bool { return strings.Contains(d.err.String(), text) })
+		eventually(d.t, "the log has "+text, func() bool { return strings.Contains(d.daemon.err.String(), text) })
 	}
-	s.run("status").want(2).says("colour", "every day")
-	s.configure("accounts:\n", one, two)
-	if n := len(s.status().Accounts); n != 1 {
-		t.Errorf("after a faulty reload there are %d accounts, want 1", n)
+	d.run("status").want(2).says("colour", "every day")
+	d.configure("accounts:\n", d.alice, d.bob)
+	if n := len(d.status().Accounts); n != 1 {
+		d.t.Errorf("after a faulty reload there are %d accounts, want 1", n)
 	}
+}
 
-	// A good one is taken over, beside the run under way.
-	s.configure("log:\n  format: json\naccounts:\n", one, two)
-	d.signal(syscall.SIGHUP)
-	checkClock(t, m.hears("RELOADING=1"))
-	m.hears("READY=1")
-	eventually(t, "the new account's missed run is made up for", func() bool {
-		r := s.status()
+// reloadAddsAccountBesideRun: a valid configuration is in force at once, and the
+// run under way continues.
+func (d *daemonDay) reloadAddsAccountBesideRun() {
+	d.t.Helper()
+	d.configure("log:\n  format: json\naccounts:\n", d.alice, d.bob)
+	d.daemon.signal(syscall.SIGHUP)
+	checkClock(d.t, d.manager.hears("RELOADING=1"))
+	d.manager.hears("READY=1")
+	eventually(d.t, "the new account's missed run ends", func() bool {
+		r := d.status()
 		return len(r.Accounts) == 2 && r.Accounts[1].Last != nil && r.Accounts[1].Running == nil
 	})
-	report = s.status()
+	report := d.status()
 	if bob := report.Accounts[1].Last; bob.Sum.Archived != 1 || !bob.OK() {
-		t.Errorf("bob's run is %+v", bob)
+		d.t.Errorf("bob's run is %+v", bob)
 	}
 	if report.Accounts[0].Running == nil {
-		t.Error("the reload ended the run under way")
+		d.t.Error("the reload ended the run under way")
 	}
-	tap.hold(-1)
-	eventually(t, "the run under way ends well", func() bool {
-		r := s.status()
+}
+
+func (d *daemonDay) runUnderWayCompletes() {
+	d.t.Helper()
+	d.tap.hold(-1)
+	eventually(d.t, "the run under way completes", func() bool {
+		r := d.status()
 		return r.Accounts[0].Last != nil && r.Accounts[0].Last.OK() && r.Accounts[0].Running == nil
 	})
-	if got := s.status().Accounts[0].Last.Sum.Archived; got != 400 {
-		t.Errorf("%d messages are archived, want 400", got)
+	if got := d.status().Accounts[0].Last.Sum.Archived; got != daemonDayMessages {
+		d.t.Errorf("%d messages are archived, want %d", got, daemonDayMessages)
 	}
-	m.hears("STATUS=idle, next run ")
-	s.run("status").want(0).prints("alice: complete", "bob: complete", "last complete one")
+	d.manager.hears("STATUS=idle, next run ")
+	d.run("status").want(0).prints("alice: complete", "bob: complete", "last complete one")
+}
 
-	d.signal(syscall.SIGTERM)
-	m.hears("STOPPING=1")
-	r := d.wait().want(0)
+// stopRemovesSocket: SIGTERM ends the daemon with status 0. Every line of its log
+// is JSON, and status works without it.
+func (d *daemonDay) stopRemovesSocket() {
+	d.t.Helper()
+	d.daemon.signal(syscall.SIGTERM)
+	d.manager.hears("STOPPING=1")
+	r := d.daemon.wait().want(0)
 	for line := range strings.Lines(r.err) {
 		if !strings.HasPrefix(line, `{"time":`) {
-			t.Errorf("the log has the line %q", line)
+			d.t.Errorf("the log has the line %q", line)
 		}
 	}
-	if _, err := os.Stat(socket); !os.IsNotExist(err) {
-		t.Errorf("the control socket is left: %v", err)
+	if _, err := os.Stat(d.socket); !os.IsNotExist(err) {
+		d.t.Errorf("the control socket still exists: %v", err)
 	}
-	s.run("status").want(0).prints("no daemon is running", "alice: complete")
+	d.run("status").want(0).prints("no daemon is running", "alice: complete")
 }
 
 // checkClock checks the time of a reload, which systemd wants (sd_notify(3)).

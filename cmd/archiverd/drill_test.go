@@ -17,34 +17,23 @@ import (
 	"archiverd/sync/drill"
 )
 
-// drilledSite is a site that has archived an imapd's mail: some with flags,
-// keywords and zones, the demo's, and all real mail there is. It returns how many
-// messages those are.
+// drilledSite is a site that has archived an imapd's mail: messages with flags,
+// keywords and time zones, the demo's mail, and all real mail that is available. It
+// returns the number of messages.
 func drilledSite(t *testing.T, more ...string) (*site, int) {
 	t.Helper()
 	s := newSite(t)
-	cert, err := imapd.SelfSigned()
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := imapd.New(imapd.Options{TLS: cert.Server, Delimiter: '.'})
-	t.Cleanup(func() { server.Close() })
+	server := newIMAPServer(t, imapd.Options{Delimiter: '.'})
 	user := server.AddUser("alice", "secret")
 	n := 0
-	give := func(mailbox string, m imapd.Message) {
-		box, err := user.Mailbox(mailbox)
-		if err != nil {
-			if box, err = user.Create(mailbox); err != nil {
-				t.Fatal(err)
-			}
-		}
-		box.Append(m)
+	add := func(mailbox string, m imapd.Message) {
+		server.mailbox(user, mailbox).Append(m)
 		n++
 	}
 	for i, flags := range [][]string{nil, {`\Seen`}, {`\Answered`, `\Deleted`, `\Draft`, `\Flagged`}, {"$Forwarded", "CamelCase", "a.b-c"}} {
 		for _, mailbox := range []string{"INBOX", "INBOX.below", "a/slash.Ünï.日本語", `"odd" \ %.&`} {
 			date := time.Date(2024, 2, 29, 23, 59, i, 0, time.FixedZone("", 60*(345*i-600)))
-			give(mailbox, imapd.Message{Flags: flags, InternalDate: date, Body: fmt.Appendf(nil, "A: %s %d\n\nbare LF, NUL \x00\n", mailbox, i)})
+			add(mailbox, imapd.Message{Flags: flags, InternalDate: date, Body: fmt.Appendf(nil, "A: %s %d\n\nbare LF, NUL \x00\n", mailbox, i)})
 		}
 	}
 	items, err := demomail.Load()
@@ -52,16 +41,12 @@ func drilledSite(t *testing.T, more ...string) (*site, int) {
 		t.Fatal(err)
 	}
 	for _, it := range items {
-		give("Demo", imapd.Message{Flags: it.Flags, InternalDate: it.InternalDate, Body: it.Body})
+		add("Demo", imapd.Message{Flags: it.Flags, InternalDate: it.InternalDate, Body: it.Body})
 	}
 	for _, f := range append(dovecot.Mail(t), dovecot.File{Data: []byte("no header")}) {
-		give("Real", imapd.Message{InternalDate: time.Unix(int64(n), 0), Body: f.Data})
+		add("Real", imapd.Message{InternalDate: time.Unix(int64(n), 0), Body: f.Data})
 	}
-	addr, err := server.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.configure(append(more, "accounts:\n", s.account(&dovecot.User{Name: "alice", Password: "secret"}, addr, "tls_ca_file: "+s.write("ca.pem", string(cert.PEM))))...)
+	s.configureAlice(server, more...)
 	if run := s.sync(); run.Sum.Archived != n {
 		t.Fatalf("%d messages are archived, want %d", run.Sum.Archived, n)
 	}
@@ -228,73 +213,103 @@ func TestDrillTo(t *testing.T) {
 	}
 }
 
-// TestDaemonDrills: the daemon drills when it is due, and at once what it has missed;
-// what comes of it is in status and log.
+// drillDay is the site of TestDaemonDrills: a daemon whose drills have a schedule.
+type drillDay struct {
+	*site
+	messages   int
+	manager    *manager
+	configText string // with the drill schedule '@daily'
+}
+
+// schedule writes the configuration with another schedule of drills.
+func (d *drillDay) schedule(cron string) {
+	d.t.Helper()
+	d.write("config.yaml", strings.Replace(d.configText, "'@daily'", "'"+cron+"'", 1))
+}
+
+// stop ends a daemon with SIGTERM.
+func (d *drillDay) stop(daemon *process) *result {
+	d.t.Helper()
+	daemon.signal(syscall.SIGTERM)
+	return daemon.wait().want(0)
+}
+
+// TestDaemonDrills: the daemon drills when a drill is due, and a missed drill at its
+// start; status and log show the result.
 func TestDaemonDrills(t *testing.T) {
 	t.Parallel()
-	// The accounts' own schedule stays out of the way.
+	// The accounts' own schedule never comes due during the test.
 	s, n := drilledSite(t, "schedule: '0 4 29 2 *'\ndrill:\n  schedule: '@daily'\n  sample: all\n")
-	m := newManager(s)
+	d := &drillDay{site: s, messages: n, manager: newManager(s), configText: string(read(t, s.config))}
 	id, mend := s.damage("alice", "INBOX")
-	d := s.start("run")
-	m.hears("READY=1")
-	eventually(t, "the first drill", func() bool { return s.statusOf("alice").Drill != nil })
-	acc := s.statusOf("alice")
-	if acc.Drill.OK() || acc.Drill.Messages != n || !acc.NextDrill.After(time.Now()) || acc.DrillSchedule != "@daily" {
-		t.Errorf("status has %+v, drill %+v", acc, acc.Drill)
-	}
-	s.run("status").want(1).prints("FAILED: ", id, "next drill ", "(@daily)")
-	eventually(t, "the log tells", func() bool { return strings.Contains(d.err.String(), "drill failed") })
-	if !strings.Contains(d.err.String(), "level=ERROR msg=\"not restored as it is in the archive\"") || !strings.Contains(d.err.String(), id) {
-		t.Errorf("the log does not name %s:\n%s", id, d.err)
-	}
-
-	// By hand, beside the daemon: its status shows that one.
+	daemon := s.start("run")
+	d.manager.hears("READY=1")
+	d.firstDrillNamesDamage(daemon, id)
 	mend()
 	s.run("drill", "--sample", "7").want(0)
-	s.run("status").want(0).prints("7 messages of 6 mailboxes", "next drill ")
+	s.run("status").want(0).prints("7 messages of 6 mailboxes", "next drill ") // a drill by hand, beside the daemon
+	d.reloadChangesSchedule(daemon)
+	d.schedule("@hourly")
+	d.stop(daemon)
+	d.restartDrillsOnlyIfMissed()
+}
 
-	// Another schedule is taken over; a faulty one is not.
-	text := string(read(t, s.config))
-	s.write("config.yaml", strings.Replace(text, "'@daily'", "'weekly'", 1))
-	d.signal(syscall.SIGHUP)
-	m.hears("READY=1")
-	eventually(t, "the fault is told", func() bool { return strings.Contains(d.err.String(), "drill.schedule") })
-	s.write("config.yaml", strings.Replace(text, "'@daily'", "'0 5 1 * *'", 1))
-	d.signal(syscall.SIGHUP)
-	m.hears("READY=1")
-	eventually(t, "the new schedule is taken over", func() bool { return s.statusOf("alice").DrillSchedule == "0 5 1 * *" })
-	if next := s.statusOf("alice").NextDrill.Local(); next.Day() != 1 || next.Hour() != 5 {
-		t.Errorf("the next drill is %v", next)
+func (d *drillDay) firstDrillNamesDamage(daemon *process, id string) {
+	d.t.Helper()
+	eventually(d.t, "the first drill", func() bool { return d.statusOf("alice").Drill != nil })
+	acc := d.statusOf("alice")
+	if acc.Drill.OK() || acc.Drill.Messages != d.messages || !acc.NextDrill.After(time.Now()) || acc.DrillSchedule != "@daily" {
+		d.t.Errorf("status has %+v, drill %+v", acc, acc.Drill)
 	}
-	s.write("config.yaml", strings.Replace(text, "'@daily'", "'@hourly'", 1))
-	d.signal(syscall.SIGTERM)
-	d.wait().want(0)
+	d.run("status").want(1).prints("FAILED: ", id, "next drill ", "(@daily)")
+	eventually(d.t, "the log has the failed drill", func() bool { return strings.Contains(daemon.err.String(), "drill failed") })
+	if !strings.Contains(daemon.err.String(), "level=ERROR msg=\"not restored as it is in the archive\"") || !strings.Contains(daemon.err.String(), id) {
+		d.t.Errorf("the log does not name %s:\n%s", id, daemon.err)
+	}
+}
 
-	// Started again: nothing is due, until one was missed.
-	last := *s.statusOf("alice").Drill
+// reloadChangesSchedule: a reload puts another drill schedule in force, unless it
+// is faulty.
+func (d *drillDay) reloadChangesSchedule(daemon *process) {
+	d.t.Helper()
+	d.schedule("weekly")
+	daemon.signal(syscall.SIGHUP)
+	d.manager.hears("READY=1")
+	eventually(d.t, "the log names the fault", func() bool { return strings.Contains(daemon.err.String(), "drill.schedule") })
+	d.schedule("0 5 1 * *")
+	daemon.signal(syscall.SIGHUP)
+	d.manager.hears("READY=1")
+	eventually(d.t, "the new schedule is in force", func() bool { return d.statusOf("alice").DrillSchedule == "0 5 1 * *" })
+	if next := d.statusOf("alice").NextDrill.Local(); next.Day() != 1 || next.Hour() != 5 {
+		d.t.Errorf("the next drill is %v", next)
+	}
+}
+
+// restartDrillsOnlyIfMissed: a daemon that starts again drills at once only if a
+// drill was due since the last one.
+func (d *drillDay) restartDrillsOnlyIfMissed() {
+	d.t.Helper()
+	last := *d.statusOf("alice").Drill
 	last.Started, last.Ended, last.Differing = time.Now(), time.Now(), 1
 	save := func() {
-		if err := drill.Save(filepath.Join(s.archive, "state.db"), last); err != nil {
-			t.Fatal(err)
+		if err := drill.Save(filepath.Join(d.archive, "state.db"), last); err != nil {
+			d.t.Fatal(err)
 		}
 	}
-	s.write("config.yaml", strings.Replace(text, "'@daily'", "'0 0 1 1 *'", 1))
+	d.schedule("0 0 1 1 *")
 	save()
-	d = s.start("run")
-	m.hears("READY=1")
-	m.hears("STATUS=idle")
-	d.signal(syscall.SIGTERM)
-	if r := d.wait().want(0); strings.Contains(r.err, "drill") {
-		t.Errorf("a drill that was not due:\n%s", r.err)
+	daemon := d.start("run")
+	d.manager.hears("READY=1")
+	d.manager.hears("STATUS=idle")
+	if r := d.stop(daemon); strings.Contains(r.err, "drill") {
+		d.t.Errorf("a drill that was not due:\n%s", r.err)
 	}
 	last.Started = time.Now().AddDate(-2, 0, 0)
 	save()
-	d = s.start("run")
-	eventually(t, "the drill that was missed is made up for", func() bool { return strings.Contains(d.err.String(), "drill complete") })
-	s.run("status").want(0).prints(fmt.Sprintf("%d messages of 6 mailboxes restored and compared, all equal", n))
-	d.signal(syscall.SIGTERM)
-	d.wait().want(0)
+	daemon = d.start("run")
+	eventually(d.t, "the missed drill completes", func() bool { return strings.Contains(daemon.err.String(), "drill complete") })
+	d.run("status").want(0).prints(fmt.Sprintf("%d messages of 6 mailboxes restored and compared, all equal", d.messages))
+	d.stop(daemon)
 }
 
 // TestDaemonDrillStops: SIGTERM ends a drill in progress, which is then not stored.
@@ -339,18 +354,9 @@ func TestDaemonDrillStops(t *testing.T) {
 func TestDrillOfNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	cert, err := imapd.SelfSigned()
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := imapd.New(imapd.Options{TLS: cert.Server})
-	defer server.Close()
+	server := newIMAPServer(t, imapd.Options{})
 	server.AddUser("alice", "secret")
-	addr, err := server.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.configure("accounts:\n", s.account(&dovecot.User{Name: "alice", Password: "secret"}, addr, "tls_ca_file: "+s.write("ca.pem", string(cert.PEM))))
+	s.configureAlice(server)
 	s.run("drill").want(1).says("no archive here")
 	s.sync()
 	s.run("drill").want(0).prints("alice: nothing is archived yet")

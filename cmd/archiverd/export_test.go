@@ -55,36 +55,20 @@ type archived struct {
 	box, dir string
 }
 
-// newExportSite is a site with an account that has all of exported, synced, and what
-// the archive then says that it has.
+// newExportSite is a site that has archived all of exported, and the messages that
+// list then lists.
 func newExportSite(t *testing.T) (*site, []archived) {
 	t.Helper()
-	cert, err := imapd.SelfSigned()
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := imapd.New(imapd.Options{TLS: cert.Server})
-	t.Cleanup(func() { server.Close() }) // nothing is lost by it
+	server := newIMAPServer(t, imapd.Options{})
 	u := server.AddUser("alice", "secret")
 	for name, list := range exported(t) {
-		box, err := u.Mailbox(name)
-		if err != nil {
-			if box, err = u.Create(name); err != nil {
-				t.Fatal(err)
-			}
-		}
+		mailbox := server.mailbox(u, name)
 		for _, m := range list {
-			box.Append(m)
+			mailbox.Append(m)
 		}
-	}
-	addr, err := server.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
 	}
 	s := newSite(t)
-	s.write("ca.pem", string(cert.PEM))
-	s.write("password", "secret\n")
-	s.configure(fmt.Sprintf("accounts:\n  - {name: alice, server: '%s', username: alice, password_file: password, tls_ca_file: ca.pem}\n", addr))
+	s.configureAlice(server)
 	s.run("sync").want(0)
 	return s, s.all()
 }
@@ -110,7 +94,7 @@ func TestExport(t *testing.T) {
 	t.Parallel()
 	one, all := newExportSite(t)
 	for name, part := range map[string]func(*testing.T, *site, []archived){
-		"eml": testExportEML, "goes on": testExportGoesOn, "mbox": testExportMbox, "mbox to Dovecot": testExportMboxToDovecot, "mbox to mutt": testExportMboxToMutt, "maildir to notmuch": testExportMaildirToNotmuch,
+		"eml": testExportEML, "used target": testExportIntoUsedTarget, "mbox": testExportMbox, "mbox to Dovecot": testExportMboxToDovecot, "mbox to mutt": testExportMboxToMutt, "maildir to notmuch": testExportMaildirToNotmuch,
 		"maildir": testExportMaildir, "pack": testExportPack, "import pack": testImportPack, "selection": testExportSelection, "killed": testExportKilled, "refusals": testExportRefusals, "disk": testExportFullDisk,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -223,20 +207,31 @@ func testExportEML(t *testing.T, s *site, all []archived) {
 	s.run("export", "eml").want(0).prints("complete: 0 messages in ", "there", "in all")
 }
 
-// testExportGoesOn finds a target in which something was changed, removed, left by a
-// kill, or put by somebody else.
-func testExportGoesOn(t *testing.T, s *site, all []archived) {
+// testExportIntoUsedTarget exports to targets that have files already.
+func testExportIntoUsedTarget(t *testing.T, s *site, all []archived) {
+	t.Run("eml", func(t *testing.T) { exportIntoChangedFiles(t, s.of(t), all) })
+	inbox := []string{"--mailbox", "INBOX", "--mailbox", "v1.2/*"}
+	t.Run("mbox", func(t *testing.T) {
+		exportIntoOtherFile(t, s.of(t), filepath.Join("mbox", "alice", "INBOX.mbox"), append(inbox, "mbox", "--format", "mbox"))
+	})
+	t.Run("zip", func(t *testing.T) { exportIntoOtherFile(t, s.of(t), "all.zip", append(inbox, "all.zip")) })
+}
+
+// exportIntoChangedFiles exports again to a target in which a file was removed,
+// changed, cut off, replaced by a symbolic link or a directory, and in which a
+// killed export left a temporary file. Only the removed file is written again.
+func exportIntoChangedFiles(t *testing.T, s *site, all []archived) {
 	s.exportTo(0, "eml")
 	at := func(m archived) string { return filepath.Join(s.dir, "eml", m.dir, path.Base(m.ID)) }
-	gone, changed, cut, link, dir := all[0], all[1], all[2], all[3], all[4]
+	removed, changed, cut, link, dir := all[0], all[1], all[2], all[3], all[4]
 	outside := s.write("outside", "mine\n")
 	for _, err := range []error{
-		os.Remove(at(gone)),
+		os.Remove(at(removed)),
 		os.WriteFile(at(changed), bytes.Repeat([]byte("x"), int(changed.Size)), 0o600),
 		os.WriteFile(at(cut), nil, 0o600),
 		os.Remove(at(link)), os.Symlink(outside, at(link)),
 		os.Remove(at(dir)), os.Mkdir(at(dir), 0o700),
-		os.WriteFile(filepath.Join(s.dir, "eml", gone.dir, ".archiverd.old.part"), []byte("half"), 0o600),
+		os.WriteFile(filepath.Join(s.dir, "eml", removed.dir, ".archiverd.old.part"), []byte("half"), 0o600),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -253,41 +248,37 @@ func testExportGoesOn(t *testing.T, s *site, all []archived) {
 	if got := read(t, at(cut)); len(got) != 0 {
 		t.Errorf("a file that was there is now %q", got)
 	}
-	for name := range tree(t, filepath.Join(s.dir, "eml", gone.dir)) {
+	for name := range tree(t, filepath.Join(s.dir, "eml", removed.dir)) {
 		if strings.HasSuffix(name, ".part") {
-			t.Errorf("%s is left", name)
+			t.Errorf("%s still exists", name)
 		}
 	}
+}
 
-	// Files that hold a whole mailbox, or all.
-	for _, format := range []string{"mbox", "all.zip"} {
-		args, name := []string{"--mailbox", "INBOX", "--mailbox", "v1.2/*", format}, filepath.Join(s.dir, format)
-		if format == "mbox" {
-			args, name = append(args, "--format", format), filepath.Join(s.dir, format, "alice", "INBOX.mbox")
-		}
-		first := s.exportTo(0, args...)
-		if r := s.exportTo(0, args...); r.Sum.Written != 0 || r.Sum.Present != first.Sum.Written {
-			t.Errorf("%s: a second export counts %+v", format, r.Sum)
-		}
-		before := read(t, name)
-		for _, other := range [][]byte{before[:len(before)-1], append(slices.Clone(before), 'x'), nil} {
-			if err := os.WriteFile(name, other, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if r := s.run(append([]string{"export"}, args...)...).want(1); !strings.Contains(r.out, "something else is there already") {
-				t.Errorf("%s: of another file it says\n%s", format, r.out)
-			}
-			if !bytes.Equal(read(t, name), other) {
-				t.Errorf("%s: a file that was there has changed", format)
-			}
-		}
-		if err := os.Remove(name); err != nil {
+// exportIntoOtherFile exports several messages to one file: it is the same file each
+// time, and a different file at its place is an error and stays as it is.
+func exportIntoOtherFile(t *testing.T, s *site, file string, args []string) {
+	first := s.exportTo(0, args...)
+	if r := s.exportTo(0, args...); r.Sum.Written != 0 || r.Sum.Present != first.Sum.Written {
+		t.Errorf("a second export counts %+v", r.Sum)
+	}
+	name := filepath.Join(s.dir, file)
+	before := read(t, name)
+	for _, other := range [][]byte{before[:len(before)-1], append(slices.Clone(before), 'x'), nil} {
+		if err := os.WriteFile(name, other, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s.exportTo(0, args...)
-		if !bytes.Equal(read(t, name), before) {
-			t.Errorf("%s: the same archive gives another file", format)
+		s.run(append([]string{"export"}, args...)...).want(1).prints("something else is there already")
+		if !bytes.Equal(read(t, name), other) {
+			t.Error("a file that was there has changed")
 		}
+	}
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	s.exportTo(0, args...)
+	if !bytes.Equal(read(t, name), before) {
+		t.Error("the same archive gives another file")
 	}
 }
 
@@ -307,7 +298,7 @@ json.dump(out, sys.stdout)
 `
 
 // testExportMaildir exports to Maildir in both layouts. Python's mailbox module
-// reads it, and a real Dovecot serves it: mailboxes, octets, flags, keywords, dates.
+// reads it, and a Dovecot serves it: mailboxes, octets, flags, keywords, dates.
 func testExportMaildir(t *testing.T, s *site, all []archived) {
 	for _, nested := range []bool{false, true} {
 		t.Run(fmt.Sprintf("nested %v", nested), func(t *testing.T) {
@@ -322,65 +313,12 @@ func testExportMaildir(t *testing.T, s *site, all []archived) {
 			}
 			root := filepath.Join(s.dir, "out", "alice")
 			tree(t, root)
-			var got []struct {
-				Dir, SHA256, Flags, Sub string
-				Date                    int64
-			}
-			python(t, &got, maildirs, root)
-			var has, want []string
-			for _, g := range got {
-				has = append(has, fmt.Sprint(g.Dir, " ", g.SHA256, " ", g.Date, " ", g.Flags, g.Sub))
-			}
-			for _, m := range all {
-				dir, err := maildir.Dir(strings.Split(strings.TrimPrefix(m.dir, "alice/"), "/"), nested)
-				if err != nil {
-					t.Fatal(err)
-				}
-				letters := strings.TrimPrefix(maildir.Keywords{}.Info(m.Flags), ":2,")
-				want = append(want, fmt.Sprint(dir, " ", m.SHA256, " ", m.InternalDate.Unix(), " ", letters, "cur"))
-			}
-			slices.Sort(has)
-			slices.Sort(want)
-			if !slices.Equal(has, want) {
-				t.Errorf("Python reads %d messages, want %d, or others", len(has), len(want))
-			}
-
+			pythonReadsMaildir(t, root, all, nested)
 			u := srv.User(t, "alice")
 			u.Fill(t, root)
-			c := u.Dial(t)
-			of := map[string][]archived{"alice/Empty": nil}
-			for _, m := range all {
-				of[m.dir] = append(of[m.dir], m)
-			}
-			for dir, list := range of {
-				name := strings.TrimPrefix(dir, "alice/")
-				if !nested {
-					name = strings.ReplaceAll(name, ".", "%2E")
-				}
-				served := map[string][]string{}
-				for _, m := range c.Read(name) {
-					key := fmt.Sprint(m.Date.Unix(), " ", m.Flags)
-					served[key] = append(served[key], fmt.Sprintf("%x", m.SHA256))
-				}
-				for _, m := range list {
-					key := fmt.Sprint(m.InternalDate.Unix(), " ", m.Flags)
-					body := read(t, filepath.Join(s.archive, m.ID))
-					wire := sum(wireForm(body))
-					i := slices.Index(served[key], wire)
-					if i < 0 {
-						t.Errorf("Dovecot has no %s with %s", m.ID, key)
-						continue
-					}
-					served[key] = slices.Delete(served[key], i, i+1)
-				}
-				for key, left := range served {
-					if len(left) > 0 {
-						t.Errorf("%s: Dovecot has %d more with %s", dir, len(left), key)
-					}
-				}
-			}
+			dovecotServesMaildir(t, u.Dial(t), s.archive, all, nested)
 
-			// A mail program sets a flag; the next export leaves it alone.
+			// A mail program sets a flag; the next export does not change it.
 			names, err := os.ReadDir(filepath.Join(root, "cur"))
 			if err != nil || len(names) == 0 {
 				t.Fatal(err)
@@ -393,6 +331,69 @@ func testExportMaildir(t *testing.T, s *site, all []archived) {
 				t.Errorf("a second export counts %+v", r.Sum)
 			}
 		})
+	}
+}
+
+// pythonReadsMaildir checks that Python's mailbox module reads all messages, each in
+// its directory with its octets, date and flags.
+func pythonReadsMaildir(t *testing.T, root string, all []archived, nested bool) {
+	t.Helper()
+	var messages []struct {
+		Dir, SHA256, Flags, Sub string
+		Date                    int64
+	}
+	python(t, &messages, maildirs, root)
+	var got, want []string
+	for _, m := range messages {
+		got = append(got, fmt.Sprint(m.Dir, " ", m.SHA256, " ", m.Date, " ", m.Flags, m.Sub))
+	}
+	for _, m := range all {
+		dir, err := maildir.Dir(strings.Split(strings.TrimPrefix(m.dir, "alice/"), "/"), nested)
+		if err != nil {
+			t.Fatal(err)
+		}
+		letters := strings.TrimPrefix(maildir.Keywords{}.Info(m.Flags), ":2,")
+		want = append(want, fmt.Sprint(dir, " ", m.SHA256, " ", m.InternalDate.Unix(), " ", letters, "cur"))
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("Python reads %d messages, want %d, or others", len(got), len(want))
+	}
+}
+
+// dovecotServesMaildir checks that a Dovecot serves all messages and no others, each
+// in its mailbox with its octets, date and flags.
+func dovecotServesMaildir(t *testing.T, c *dovecot.Client, archive string, all []archived, nested bool) {
+	t.Helper()
+	byDir := map[string][]archived{"alice/Empty": nil}
+	for _, m := range all {
+		byDir[m.dir] = append(byDir[m.dir], m)
+	}
+	for dir, list := range byDir {
+		name := strings.TrimPrefix(dir, "alice/")
+		if !nested {
+			name = strings.ReplaceAll(name, ".", "%2E")
+		}
+		served := map[string][]string{}
+		for _, m := range c.Read(name) {
+			key := fmt.Sprint(m.Date.Unix(), " ", m.Flags)
+			served[key] = append(served[key], fmt.Sprintf("%x", m.SHA256))
+		}
+		for _, m := range list {
+			key := fmt.Sprint(m.InternalDate.Unix(), " ", m.Flags)
+			i := slices.Index(served[key], sum(wireForm(read(t, filepath.Join(archive, m.ID)))))
+			if i < 0 {
+				t.Errorf("Dovecot has no %s with %s", m.ID, key)
+				continue
+			}
+			served[key] = slices.Delete(served[key], i, i+1)
+		}
+		for key, extra := range served {
+			if len(extra) > 0 {
+				t.Errorf("%s: Dovecot has %d more with %s", dir, len(extra), key)
+			}
+		}
 	}
 }
 

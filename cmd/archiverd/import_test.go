@@ -91,157 +91,95 @@ func servers(c *dovecot.Client, mailbox string) (out []string) {
 	return out
 }
 
-// TestImportFolder imports all real mail there is and made mail, each a file: octets
-// are those of the files, and a second import adds nothing.
-func TestImportFolder(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	s.configure(elsewhere)
-	folder := filepath.Join(s.dir, "mail")
-	want := map[string][]string{} // by mailbox: sums
+// mailFolder is a directory of .eml files, and the hex SHA-256 of each mailbox's
+// messages.
+type mailFolder struct {
+	path  string
+	sums  map[string][]string
+	total int
+}
+
+// newMailFolder writes generated mail and all real mail that is available, each
+// message as a file.
+func newMailFolder(t *testing.T, path string) *mailFolder {
+	t.Helper()
+	f := &mailFolder{path: path, sums: map[string][]string{}}
 	add := func(mailbox, name string, data []byte) {
-		path := filepath.Join(folder, mailbox, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		want[mailbox] = append(want[mailbox], fmt.Sprintf("%x", sha256.Sum256(data)))
+		writeFile(t, filepath.Join(path, mailbox, name), data)
+		f.sums[mailbox] = append(f.sums[mailbox], sum(data))
+		f.total++
 	}
 	for _, m := range dovecot.Corpus(5, 80) {
 		for i, msg := range m.Msgs {
 			add("made/"+m.Name, fmt.Sprint(i, ".eml"), msg.Body)
 		}
 	}
-	for i, f := range dovecot.Mail(t) {
-		add("real/"+filepath.Dir(f.Name), fmt.Sprint(i, ".eml"), f.Data)
+	for i, file := range dovecot.Mail(t) {
+		add("real/"+filepath.Dir(file.Name), fmt.Sprint(i, ".eml"), file.Data)
 	}
-	total := 0
-	for _, sums := range want {
-		total += len(sums)
+	return f
+}
+
+// writeFile writes a file that only its owner may read, and the directories above it.
+func writeFile(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
 	}
-	dry := s.brought(0, "--account", "old", "--dry-run", folder)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// checkMailbox checks that a mailbox of account old has just the messages with these
+// sums, and that the files have the octets that the journal records.
+func (s *site) checkMailbox(mailbox string, sums []string) {
+	s.t.Helper()
+	var list []listedMessage
+	var got []string
+	s.run("list", "--json", "old", mailbox).want(0).decode(&list)
+	for _, m := range list {
+		if sum(read(s.t, filepath.Join(s.archive, m.ID))) != m.SHA256 {
+			s.t.Errorf("%s is not what it was", m.ID)
+		}
+		got = append(got, m.SHA256)
+	}
+	slices.Sort(got)
+	slices.Sort(sums)
+	if !slices.Equal(got, sums) {
+		s.t.Errorf("%s: %d messages, want %d, or other octets", mailbox, len(got), len(sums))
+	}
+}
+
+// TestImportFolder imports a directory of .eml files: the archive has their octets,
+// a dry run writes nothing, and a second import adds nothing, also after a rebuild.
+func TestImportFolder(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.configure(elsewhere)
+	folder := newMailFolder(t, filepath.Join(s.dir, "mail"))
+	dry := s.brought(0, "--account", "old", "--dry-run", folder.path)
 	if _, err := os.Stat(s.archive); !os.IsNotExist(err) {
 		t.Errorf("a dry run has written something: %v", err)
 	}
-	run := s.brought(0, "--account", "old", folder)
-	if run.Sum.Added != total || dry.Sum.Added != total {
-		t.Errorf("%d messages were added, %d to be added, want %d", run.Sum.Added, dry.Sum.Added, total)
+	run := s.brought(0, "--account", "old", folder.path)
+	if run.Sum.Added != folder.total || dry.Sum.Added != folder.total {
+		t.Errorf("%d messages were added, %d to be added, want %d", run.Sum.Added, dry.Sum.Added, folder.total)
 	}
-	for mailbox, sums := range want {
-		var list []listedMessage
-		var got []string
-		s.run("list", "--json", "old", mailbox).want(0).decode(&list)
-		for _, m := range list {
-			if sum := fmt.Sprintf("%x", sha256.Sum256(read(t, filepath.Join(s.archive, m.ID)))); sum != m.SHA256 {
-				t.Errorf("%s is not what it was", m.ID)
-			}
-			got = append(got, m.SHA256)
-		}
-		slices.Sort(got)
-		slices.Sort(sums)
-		if !slices.Equal(got, sums) {
-			t.Errorf("%s: %d messages, want %d, or other octets", mailbox, len(got), len(sums))
-		}
+	for mailbox, sums := range folder.sums {
+		s.checkMailbox(mailbox, sums)
 	}
-	if again := s.brought(0, "--account", "old", folder); again.Sum.Added != 0 || again.Sum.FlagsChanged != 0 || again.Sum.Archived != total {
+	if again := s.brought(0, "--account", "old", folder.path); again.Sum.Added != 0 || again.Sum.FlagsChanged != 0 || again.Sum.Archived != folder.total {
 		t.Errorf("the second import: %+v", again.Sum)
 	}
 
-	// What the archive alone knows, and every other command.
-	s.run("status").want(0).prints("old: import complete", "from "+folder)
-	s.run("rebuild").want(0)
+	s.run("status").want(0).prints("old: import complete", "from "+folder.path)
+	s.run("rebuild").want(0) // loses what only the state database has
 	s.run("status").want(0).prints("imported")
-	if again := s.brought(0, "--account", "old", folder); again.Sum.Added != 0 {
+	if again := s.brought(0, "--account", "old", folder.path); again.Sum.Added != 0 {
 		t.Errorf("after a rebuild %d messages are added", again.Sum.Added)
 	}
 	s.run("drill", "old", "--sample", "50").want(0).prints("all equal")
-}
-
-// TestImportMaildir imports the Maildir of a Dovecot, in both layouts: the archive
-// has what the server shows, and it can be restored to another account.
-func TestImportMaildir(t *testing.T) {
-	t.Parallel()
-	for name, extra := range map[string]string{"nested": "mail_save_crlf = no", "Maildir++, CRLF": plusLayout(t)} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			srv := dovecot.StartWith(t, dovecot.Options{Format: "maildir", Extra: extra})
-			u := srv.User(t, "alice")
-			c := u.Dial(t)
-			corpus := dovecot.Corpus(9, 120)
-			c.Load(corpus)
-			names := []string{}
-			for _, m := range corpus {
-				names = append(names, m.Name)
-			}
-			if name != "nested" {
-				c.Create("Real")
-				var msgs []dovecot.Msg
-				for i, f := range dovecot.Mail(t) {
-					// Dovecot takes no empty message. What it shows of NULs is not what it has
-					// stored, and mixed line ends it stores as the octets come in.
-					if len(f.Data) > 0 && len(f.Data) < 20_000 && evenLines(f.Data) && !bytes.Contains(f.Data, []byte{0}) {
-						msgs = append(msgs, dovecot.Msg{Body: f.Data, Date: time.Date(2001, 2, 3, 4, 5, i, 0, time.UTC), Flags: []string{"real"}})
-					}
-				}
-				c.Append("Real", msgs...)
-				names = append(names, "Real")
-			}
-			s := newSite(t)
-			s.configure("accounts:\n", s.account(srv.User(t, "bob"), srv.Addr, "tls_ca_file: "+srv.CAFile))
-			run := s.brought(0, "--account", "old", u.Store())
-			compare := func() {
-				t.Helper()
-				for _, name := range names {
-					equal(t, name, s.lists("old", name), servers(c, name))
-				}
-			}
-			compare()
-			if len(run.Mailboxes) != len(names) {
-				t.Errorf("%d mailboxes, want %d", len(run.Mailboxes), len(names))
-			}
-
-			uids := []uint32{1, 2, 7}
-			c.Store("INBOX", `FLAGS (\Answered new)`, uids...)
-			c.Expunge("Sent", 1)
-			sent := len(s.lists("old", "Sent"))
-			again := s.brought(0, "--account", "old", u.Store())
-			if again.Sum.Added != 0 || again.Sum.FlagsChanged != len(uids) {
-				t.Errorf("three with other flags: %+v", again.Sum)
-			}
-			if got := len(s.lists("old", "Sent")); got != sent {
-				t.Errorf("after an expunge %d messages, want %d", got, sent)
-			}
-			names = slices.DeleteFunc(names, func(n string) bool { return n == "Sent" })
-			compare()
-
-			s.run("restore", "--from", "old", "--to", "bob", "--mailbox", "*/*", "--yes").want(0)
-			bob := srv.AddUser(t, "bob", "another").Dial(t)
-			for _, name := range names {
-				if !strings.Contains(name, "/") {
-					continue
-				}
-				equal(t, name, servers(bob, name), s.lists("old", name))
-			}
-			s.run("verify", "old").want(0)
-		})
-	}
-}
-
-// evenLines says whether all lines of a text end alike, in CRLF or in LF.
-func evenLines(text []byte) bool {
-	crlf, lf, cr := bytes.Count(text, []byte("\r\n")), bytes.Count(text, []byte("\n")), bytes.Count(text, []byte("\r"))
-	return cr == crlf && (crlf == lf || crlf == 0)
-}
-
-// plusLayout is the setting of Dovecot's own layout of a Maildir.
-func plusLayout(t *testing.T) string {
-	out, err := exec.Command("dovecot", "--version").Output()
-	if err == nil && !bytes.HasPrefix(out, []byte("2.3.")) {
-		return "mailbox_list_layout = maildir++"
-	}
-	return "mail_location = maildir:~/mail"
 }
 
 // pythons writes an mbox and a Maildir with Python's module mailbox: mboxo, as it
@@ -322,13 +260,7 @@ func TestImportMbox(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			path := filepath.Join(folder, m.Name+".mbox")
-			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, text.Bytes(), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			writeFile(t, filepath.Join(folder, m.Name+".mbox"), text.Bytes())
 		}
 		if run := s.brought(0, "--account", "old", folder); len(run.Mailboxes) != len(corpus) || v != mbox.RD && run.Sum.Added != 0 {
 			t.Errorf("%s: %d mailboxes, want %d; %d messages added", v, len(run.Mailboxes), len(corpus), run.Sum.Added)
@@ -337,74 +269,6 @@ func TestImportMbox(t *testing.T) {
 			equal(t, name, s.lists("old", name), want)
 		}
 	}
-}
-
-// TestImportAgain: what a source has twice is there twice, and not more often; what
-// it loses stays; what it has of flags is taken over.
-func TestImportAgain(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	s.configure(elsewhere)
-	dir := filepath.Join(s.dir, "tree")
-	when := time.Date(2026, 11, 7, 12, 0, 0, 0, time.UTC)
-	lay := func(name, text string) {
-		t.Helper()
-		path := filepath.Join(dir, "cur", name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(path, when, when); err != nil {
-			t.Fatal(err)
-		}
-	}
-	move := func(from, to string) {
-		t.Helper()
-		if err := os.Rename(filepath.Join(dir, "cur", from), filepath.Join(dir, "cur", to)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.MkdirAll(filepath.Join(dir, "new"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	expect := func(what string, added, flags int, want ...string) {
-		t.Helper()
-		run := s.brought(0, "--account", "old", dir)
-		if run.Sum.Added != added || run.Sum.FlagsChanged != flags {
-			t.Errorf("%s: %d were added and %d got other flags, want %d and %d", what, run.Sum.Added, run.Sum.FlagsChanged, added, flags)
-		}
-		var list []listedMessage
-		var got []string
-		s.run("list", "--json", "old", "INBOX").want(0).decode(&list)
-		for i, m := range list {
-			if m.UID != uint32(i+1) {
-				t.Errorf("%s: UID %d, want %d", what, m.UID, i+1)
-			}
-			got = append(got, fmt.Sprint(string(read(t, filepath.Join(s.archive, m.ID))), m.Flags))
-		}
-		if !slices.Equal(got, want) {
-			t.Errorf("%s: %q, want %q", what, got, want)
-		}
-	}
-	lay("1.a:2,", "a")
-	lay("2.a:2,S", "a")
-	expect("twice", 2, 0, "a[]", `a[\Seen]`)
-	expect("again", 0, 0, "a[]", `a[\Seen]`)
-	lay("3.a:2,", "a")
-	lay("4.b:2,F", "b")
-	expect("thrice", 2, 0, "a[]", `a[\Seen]`, "a[]", `b[\Flagged]`)
-	move("1.a:2,", "1.a:2,S")
-	move("4.b:2,F", "4.b:2,FR")
-	expect("other flags", 0, 2, `a[\Seen]`, `a[\Seen]`, "a[]", `b[\Answered \Flagged]`)
-	if err := os.Remove(filepath.Join(dir, "cur", "2.a:2,S")); err != nil {
-		t.Fatal(err)
-	}
-	expect("one less", 0, 0, `a[\Seen]`, `a[\Seen]`, "a[]", `b[\Answered \Flagged]`)
-	when = when.Add(time.Second)
-	lay("5.b:2,", "b")
-	expect("another date", 1, 0, `a[\Seen]`, `a[\Seen]`, "a[]", `b[\Answered \Flagged]`, "b[]")
 }
 
 // TestImportRefusals: whose mistakes cost nothing, and what each is told.

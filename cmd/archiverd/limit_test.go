@@ -18,77 +18,116 @@ func loginsOf(srv *dovecot.Server, u *dovecot.User) int {
 	return strings.Count(srv.Log(), "Login: user=<"+u.Name+">")
 }
 
-// TestDailyLimit: a run that comes to the limit says when it goes on; until then
-// nobody asks the server, not by hand nor in the daemon nor after a restart, and
-// with another limit the rest comes.
-func TestDailyLimit(t *testing.T) {
-	t.Parallel()
+// limitStory is the site of TestDailyLimit: alice has more mail than her daily limit.
+type limitStory struct {
+	*site
+	srv     *dovecot.Server
+	user    *dovecot.User
+	manager *manager
+	account string // without a limit
+}
+
+const limitMessages = 20 // of some 110 kB each
+
+func newLimitStory(t *testing.T) *limitStory {
+	t.Helper()
 	srv := dovecot.Start(t)
 	u := srv.User(t, "alice")
 	var msgs []dovecot.Msg
-	for i := range 20 {
+	for i := range limitMessages {
 		msgs = append(msgs, dovecot.Msg{Body: []byte(fmt.Sprintf("Subject: %d\r\n\r\n%s", i, strings.Repeat("all work and no play\r\n", 5000)))})
 	}
 	u.Dial(t).Append("INBOX", msgs...)
 	s := newSite(t)
-	m := newManager(s)
-	account := s.overTLS(srv, u)
-	limited := func(more string) {
-		s.configure("schedule: '@hourly'\naccounts:\n", account+"    connections: 2\n    rate: 100MB\n"+more)
-	}
-	limited("    daily_limit: 1MB\n")
-	s.run("config", "check").want(0).prints("alice: alice at " + srv.Addr + ", tls implicit, 2 connections, at most 100 MB/s, at most 1.0 MB a day, schedule @hourly")
+	return &limitStory{site: s, srv: srv, user: u, manager: newManager(s), account: s.overTLS(srv, u, "connections: 2", "rate: 100MB")}
+}
 
-	r := s.run("sync").want(1).prints("alice: INCOMPLETE after", "daily limit of 1.0 MB reached; goes on at 20", "(left to the next run)")
-	if strings.Contains(r.out, "FAILED") || strings.Contains(r.out, "mailbox INBOX:") {
-		t.Errorf("the limit is taken for an error:\n%s", r.out)
-	}
-	var report daemon.Report
-	s.run("status", "--json").want(1).decode(&report)
-	acc := report.Accounts[0]
-	if acc.Last == nil || acc.Last.Sum.Archived < 5 || acc.Last.Sum.Archived > 9 || acc.Last.Sum.Missing != 20-acc.Last.Sum.Archived ||
-		acc.DailyLimit != 1_000_000 || acc.LastDay < 600_000 || acc.LastDay > 1_000_000 || !acc.LastOK.IsZero() {
-		t.Fatalf("status is %+v", acc)
-	}
-	if wait := time.Until(acc.Last.Resumes); wait < 23*time.Hour || wait > 26*time.Hour {
-		t.Errorf("goes on in %v", wait)
-	}
-	if e := acc.Estimate; e == nil || e.Messages != acc.Last.Sum.Missing || e.Daily != 1_000_000 || e.Takes < 24*time.Hour {
-		t.Errorf("the estimate is %+v", acc.Estimate)
-	}
-	s.run("status").want(1).prints("messages left, about 1.", " days, at 1.0 MB a day", "received in the last 24 hours", "goes on at 20")
+// limit writes the configuration; a line of the account may set a limit.
+func (l *limitStory) limit(line string) {
+	l.t.Helper()
+	l.configure("schedule: '@hourly'\naccounts:\n", l.account+line)
+}
 
-	before := loginsOf(srv, u)
-	s.run("sync").want(1).prints("alice: NOT STARTED: daily limit of 1.0 MB reached; goes on at 20")
+// TestDailyLimit: a run that reaches the limit reports when it continues. Until then
+// nothing connects to the server: no sync by hand, no daemon and no restarted daemon.
+// Without the limit the next run fetches the rest.
+func TestDailyLimit(t *testing.T) {
+	t.Parallel()
+	l := newLimitStory(t)
+	l.limit("    daily_limit: 1MB\n")
+	l.run("config", "check").want(0).prints("alice: alice at " + l.srv.Addr + ", tls implicit, 2 connections, at most 100 MB/s, at most 1.0 MB a day, schedule @hourly")
+	l.syncStopsAtLimit()
+	l.statusShowsRest()
+	logins := loginsOf(l.srv, l.user)
+	l.run("sync").want(1).prints("alice: NOT STARTED: daily limit of 1.0 MB reached; goes on at 20")
 	for range 2 { // a daemon, and its next process
-		d := s.start("run")
-		m.hears("READY=1")
-		eventually(t, "the missed run is left out", func() bool {
-			report = s.status()
-			return strings.Contains(d.err.String(), "left out") || !report.Accounts[0].Held.IsZero()
-		})
-		acc := report.Accounts[0]
-		if !acc.Held.Equal(acc.Last.Resumes) || !acc.Next.Equal(acc.Held) || !strings.Contains(acc.HeldWhy, "daily limit") || acc.Last.Sum.Archived < 5 {
-			t.Errorf("status is %+v", acc)
-		}
-		s.run("status").want(1).prints("held back until 20", "next run 20", " days, at 1.0 MB a day")
-		d.signal(syscall.SIGTERM)
-		d.wait().want(0)
+		l.daemonWaitsForNextDay()
 	}
-	if n := loginsOf(srv, u) - before; n != 0 {
-		t.Errorf("%d logins while the limit holds", n)
+	if n := loginsOf(l.srv, l.user) - logins; n != 0 {
+		t.Errorf("%d logins after the limit was reached", n)
 	}
-
-	d := s.start("run")
-	m.hears("READY=1")
-	limited("")
-	d.signal(syscall.SIGHUP)
-	eventually(t, "the new configuration holds nobody back", func() bool { return s.status().Accounts[0].Held.IsZero() })
-	d.signal(syscall.SIGTERM)
-	d.wait().want(0)
-	if run := s.sync(); run.Sum.Archived != 20 {
+	l.reloadWithoutLimitEndsHoldOff()
+	if run := l.sync(); run.Sum.Archived != limitMessages {
 		t.Errorf("archived are %+v", run.Sum)
 	}
+}
+
+// syncStopsAtLimit: the report names the limit, and no error.
+func (l *limitStory) syncStopsAtLimit() {
+	l.t.Helper()
+	r := l.run("sync").want(1).prints("alice: INCOMPLETE after", "daily limit of 1.0 MB reached; goes on at 20", "(left to the next run)")
+	if strings.Contains(r.out, "FAILED") || strings.Contains(r.out, "mailbox INBOX:") {
+		l.t.Errorf("the report calls the limit an error:\n%s", r.out)
+	}
+}
+
+// statusShowsRest: status has the counts of the day, when the next run starts, and
+// an estimate of the days that remain.
+func (l *limitStory) statusShowsRest() {
+	l.t.Helper()
+	var report daemon.Report
+	l.run("status", "--json").want(1).decode(&report)
+	acc := report.Accounts[0]
+	if acc.Last == nil || acc.Last.Sum.Archived < 5 || acc.Last.Sum.Archived > 9 || acc.Last.Sum.Missing != limitMessages-acc.Last.Sum.Archived ||
+		acc.DailyLimit != 1_000_000 || acc.LastDay < 600_000 || acc.LastDay > 1_000_000 || !acc.LastOK.IsZero() {
+		l.t.Fatalf("status is %+v", acc)
+	}
+	if wait := time.Until(acc.Last.Resumes); wait < 23*time.Hour || wait > 26*time.Hour {
+		l.t.Errorf("goes on in %v", wait)
+	}
+	if e := acc.Estimate; e == nil || e.Messages != acc.Last.Sum.Missing || e.Daily != 1_000_000 || e.Takes < 24*time.Hour {
+		l.t.Errorf("the estimate is %+v", acc.Estimate)
+	}
+	l.run("status").want(1).prints("messages left, about 1.", " days, at 1.0 MB a day", "received in the last 24 hours", "goes on at 20")
+}
+
+func (l *limitStory) daemonWaitsForNextDay() {
+	l.t.Helper()
+	var report daemon.Report
+	d := l.start("run")
+	l.manager.hears("READY=1")
+	eventually(l.t, "the missed run is left out", func() bool {
+		report = l.status()
+		return strings.Contains(d.err.String(), "left out") || !report.Accounts[0].Held.IsZero()
+	})
+	acc := report.Accounts[0]
+	if !acc.Held.Equal(acc.Last.Resumes) || !acc.Next.Equal(acc.Held) || !strings.Contains(acc.HeldWhy, "daily limit") || acc.Last.Sum.Archived < 5 {
+		l.t.Errorf("status is %+v", acc)
+	}
+	l.run("status").want(1).prints("held back until 20", "next run 20", " days, at 1.0 MB a day")
+	d.signal(syscall.SIGTERM)
+	d.wait().want(0)
+}
+
+func (l *limitStory) reloadWithoutLimitEndsHoldOff() {
+	l.t.Helper()
+	d := l.start("run")
+	l.manager.hears("READY=1")
+	l.limit("")
+	d.signal(syscall.SIGHUP)
+	eventually(l.t, "the account's hold-off ends", func() bool { return l.status().Accounts[0].Held.IsZero() })
+	d.signal(syscall.SIGTERM)
+	d.wait().want(0)
 }
 
 // TestStatedBackOffIsHeld: a server that asks for a longer absence than a run waits

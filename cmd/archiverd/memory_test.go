@@ -13,11 +13,10 @@ import (
 	"time"
 
 	"archiverd/internal/imapd"
-	"archiverd/internal/testing/dovecot"
 )
 
-// peakMemory watches a process until it ends and returns the most octets that it
-// had resident. What wait4 tells begins with the memory of the test itself.
+// peakMemory watches a process until it ends and returns the peak of its resident
+// memory in octets. The peak that wait4 reports includes the test's own memory before exec.
 func peakMemory(t *testing.T, p *process) (peak int) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -41,20 +40,17 @@ func peakMemory(t *testing.T, p *process) (peak int) {
 
 var highWater = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 
-// TestMemory archives a message of 200 MB with less than 64 MiB of memory: what
-// archiverd needs does not depend on how large a message is.
-func TestMemory(t *testing.T) {
-	t.Parallel()
-	const size, most = 200_000_000, 64 << 20
-	s := newSiteOnDisk(t) // hundreds of megabytes
-	s.program = plainProgram(t)
-	large, err := os.Create(filepath.Join(s.dir, "large"))
+// largeFile writes a message of at least size octets, of which no two lines are the
+// same, and returns it with its size and its SHA-256 in hex. The end of the test closes it.
+func largeFile(t *testing.T, path string, size int) (file *os.File, octets int64, sum string) {
+	t.Helper()
+	file, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer large.Close()
-	sum := sha256.New()
-	w := io.MultiWriter(large, sum)
+	t.Cleanup(func() { file.Close() })
+	hash := sha256.New()
+	w := io.MultiWriter(file, hash)
 	line := []byte("all work and no play makes a long message, of which no line is the same: 0000000000\r\n")
 	var block bytes.Buffer
 	for n := 0; n < size; n += block.Len() {
@@ -67,43 +63,42 @@ func TestMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	info, err := large.Stat()
+	info, err := file.Stat()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := imapd.SelfSigned()
-	if err != nil {
-		t.Fatal(err)
+	return file, info.Size(), fmt.Sprintf("%x", hash.Sum(nil))
+}
+
+// TestMemory archives messages of 200 MB with less than 64 MiB of memory: what
+// archiverd needs does not depend on the size of a message.
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	const size, maxMemory, messages = 200_000_000, 64 << 20, 4
+	s := newSiteOnDisk(t) // hundreds of megabytes
+	s.program = plainProgram(t)
+	large, octets, sum := largeFile(t, filepath.Join(s.dir, "large"), size)
+	server := newIMAPServer(t, imapd.Options{})
+	inbox := server.mailbox(server.AddUser("alice", "secret"), "INBOX")
+	for range messages { // one for each connection
+		inbox.Append(imapd.Message{Large: io.NewSectionReader(large, 0, octets), InternalDate: time.Unix(1e9, 0)})
 	}
-	server := imapd.New(imapd.Options{TLS: cert.Server})
-	defer server.Close()
-	inbox, err := server.AddUser("alice", "secret").Mailbox("INBOX")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 4 { // one for each connection
-		inbox.Append(imapd.Message{Large: io.NewSectionReader(large, 0, info.Size()), InternalDate: time.Unix(1e9, 0)})
-	}
-	addr, err := server.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.configure("accounts:\n", s.account(&dovecot.User{Name: "alice", Password: "secret"}, addr, "tls_ca_file: "+s.write("ca.pem", string(cert.PEM))))
+	s.configureAlice(server)
 	p := s.start("sync")
 	peak := peakMemory(t, p)
 	p.wait().want(0)
-	if peak > most || peak == 0 {
-		t.Errorf("4 messages of %d octets took %d octets of memory, want %d at most", info.Size(), peak, most)
+	if peak > maxMemory || peak == 0 {
+		t.Errorf("%d messages of %d octets took %d octets of memory, want %d at most", messages, octets, peak, maxMemory)
 	}
 	t.Logf("peak memory %d MiB", peak>>20)
 	var list []listedMessage
 	s.run("list", "--json", "alice", "INBOX").want(0).decode(&list)
 	for _, l := range list {
-		if l.Size != info.Size() || l.SHA256 != fmt.Sprintf("%x", sum.Sum(nil)) {
+		if l.Size != octets || l.SHA256 != sum {
 			t.Errorf("UID %d has %d octets with SHA-256 %s", l.UID, l.Size, l.SHA256)
 		}
 	}
-	if len(list) != 4 {
-		t.Errorf("%d messages, want 4", len(list))
+	if len(list) != messages {
+		t.Errorf("%d messages, want %d", len(list), messages)
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,79 +22,6 @@ func readable(t *testing.T, what, text string) {
 			t.Errorf("%s prints %U:\n%q", what, r, text)
 			return
 		}
-	}
-}
-
-// TestRefusals is what a person meets whose account or server is not as the
-// configuration has it: each is named, with what to do, and the status is 1.
-func TestRefusals(t *testing.T) {
-	t.Parallel()
-	srv := dovecot.Start(t)
-	u := srv.User(t, "alice")
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := free.Addr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
-	other := newProxyAt(t, "127.0.0.2:0", srv.Addr).Addr
-	for _, c := range []struct {
-		name    string
-		account func(*site) string
-		says    []string
-	}{
-		{"wrong password", func(s *site) string {
-			text := s.overTLS(srv, u)
-			s.write("alice.password", "not this\n")
-			return text
-		}, []string{"alice", srv.Addr, "AUTHENTICATIONFAILED", "check username and password"}},
-		{"nobody listens", func(s *site) string { return s.plain(nobody, u) },
-			[]string{"alice", nobody, "refused"}},
-		{"no such host", func(s *site) string { return s.account(u, "imap.example.invalid") },
-			[]string{"alice", "imap.example.invalid", "no such host"}},
-		{"unknown authority", func(s *site) string { return s.account(u, srv.Addr) },
-			[]string{"alice", srv.Addr, "unknown authority", "tls_ca_file", "tls_fingerprint"}},
-		{"another name", func(s *site) string { return s.account(u, other, "tls_ca_file: "+srv.CAFile) },
-			[]string{"alice", other, "certificate is valid for", "write the server's name"}},
-		{"another certificate", func(s *site) string {
-			return s.account(u, srv.Addr, "tls_fingerprint: "+strings.Repeat("00", 32))
-		}, []string{"alice", srv.Addr, "tls_fingerprint"}},
-		{"TLS to a port without it", func(s *site) string { return s.account(u, srv.PlainAddr, "tls_ca_file: "+srv.CAFile) },
-			[]string{"alice", srv.PlainAddr, "no TLS on this port", "tls: starttls"}},
-		{"no password file", func(s *site) string {
-			text := s.overTLS(srv, u)
-			if err := os.Remove(filepath.Join(s.dir, "alice.password")); err != nil {
-				t.Fatal(err)
-			}
-			return text
-		}, []string{"alice", "password_file", "chmod 600"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t)
-			s.configure("accounts:\n", c.account(s))
-			for _, args := range [][]string{{"config", "check", "--connect"}, {"sync"}} {
-				if c.name == "no such host" && args[0] == "sync" {
-					continue // the same again, after half a minute of tries
-				}
-				r := s.run(args...)
-				if want := 1; r.status != want && !(c.name == "no password file" && args[0] == "config" && r.status == 2) {
-					t.Errorf("%q: exit status %d, want %d", args, r.status, want)
-				}
-				all := r.out + r.err
-				for _, text := range c.says {
-					if !strings.Contains(all, text) {
-						t.Errorf("%q does not say %q:\n%s", args, text, all)
-					}
-				}
-				readable(t, strings.Join(args, " "), all)
-			}
-			if err := os.RemoveAll(s.archive); err != nil { // there is nothing in it to verify
-				t.Fatal(err)
-			}
-		})
 	}
 }
 

@@ -138,6 +138,8 @@ func silent(t *testing.T, p *proxy) {
 	}
 }
 
+const realMessages = 5000 // generated messages in the account of TestMailboxBecomesArchive
+
 // TestMailboxBecomesArchive is the main job: a real server's mail, all of it,
 // exact, once; then what changes, and nothing else.
 func TestMailboxBecomesArchive(t *testing.T) {
@@ -145,11 +147,7 @@ func TestMailboxBecomesArchive(t *testing.T) {
 	srv := dovecot.Start(t)
 	u := srv.User(t, "alice")
 	c := u.Dial(t)
-	invented := 5000
-	if testing.Short() {
-		invented = 1500
-	}
-	names := loadReal(t, c, invented)
+	names := loadReal(t, c, realMessages)
 	before := map[string][]dovecot.Msg{}
 	for _, n := range names {
 		before[n] = c.Read(n)
@@ -183,7 +181,7 @@ func TestMailboxBecomesArchive(t *testing.T) {
 		t.Errorf("a sync without changes says %q", tap.commands())
 	}
 
-	names = changes(t, s, c, names, before, ledgers(first), invented)
+	names = changeAccount(t, s, c, names, before, ledgers(first))
 	silent(t, tap)
 	if messages, _ := same(t, s, c, "alice", names); messages == 0 {
 		t.Error("nothing was compared")
@@ -225,91 +223,4 @@ func TestFlakyNetwork(t *testing.T) {
 		}
 		same(t, s, c, "alice", []string{"INBOX"})
 	}
-}
-
-// changes does to the account whatever a day may bring, syncs, and checks each
-// number of the ledger. It returns the names of the mailboxes that there are now.
-func changes(t *testing.T, s *site, c *dovecot.Client, names []string, before map[string][]dovecot.Msg, first map[string]state.Ledger, invented int) []string {
-	t.Helper()
-	const renumbered, deleted, made, flagged, shrunk = "Archive/2024/Q1", "Trash", "Neu/Ünter", "Archive", "Lists/go"
-	want := map[string]counts{}
-	for _, n := range names {
-		have := len(before[n])
-		want[n] = counts{server: have, archived: have}
-	}
-	body := func(text string) dovecot.Msg {
-		return dovecot.Msg{Body: []byte("Subject: " + text + "\r\n\r\n" + text + "\r\n"), Flags: []string{`\Flagged`}, Date: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-	}
-	// New mail.
-	for _, n := range []string{"INBOX", "Проекты/日本語", "Empty"} {
-		for i := range 20 {
-			c.Append(n, body(n+string(rune('a'+i))))
-		}
-		want[n] = counts{server: want[n].server + 20, archived: want[n].archived + 20, added: 20}
-	}
-	// Flags: of seven messages, and of one that they do not change.
-	var uids []uint32
-	for _, m := range before[flagged] {
-		if has := slices.Contains(m.Flags, `\Flagged`); has && len(uids) == 0 || !has && len(uids) > 0 && len(uids) < 8 {
-			uids = append(uids, m.UID)
-		}
-	}
-	c.Store(flagged, `+FLAGS (\Flagged)`, uids...)
-	w := want[flagged]
-	w.flags = 7
-	want[flagged] = w
-	// Six messages vanish, and three arrive.
-	uids = nil
-	for _, m := range before[shrunk][:6] {
-		uids = append(uids, m.UID)
-	}
-	c.Expunge(shrunk, uids...)
-	c.Append(shrunk, body("x"), body("y"), body("z"))
-	w = want[shrunk]
-	want[shrunk] = counts{server: w.server - 3, archived: w.archived - 3, added: 3, gone: 6}
-	// A mailbox comes, with two messages that are somewhere else already.
-	c.Create(made)
-	c.Append(made, body("INBOXa"), body("INBOXb"), body("only here"))
-	want[made] = counts{server: 3, archived: 3, added: 3, linked: 2}
-	// A mailbox goes.
-	c.Delete(deleted)
-	want[deleted] = counts{}
-	// Another gets a new UIDVALIDITY, with the same messages.
-	var again []dovecot.Msg
-	for _, m := range dovecot.Corpus(1, invented) {
-		if m.Name == renumbered {
-			again = m.Msgs
-		}
-	}
-	c.Delete(renumbered)
-	c.Create(renumbered)
-	c.Append(renumbered, again...)
-	w = want[renumbered]
-	want[renumbered] = counts{server: w.server, archived: w.server, added: w.server, linked: w.server}
-
-	run := s.sync()
-	got := ledgers(run)
-	for n, w := range want {
-		if g := countsOf(got[n]); g != w {
-			t.Errorf("%s: the ledger counts %+v, want %+v", n, g, w)
-		}
-		if n == deleted != got[n].Vanished {
-			t.Errorf("%s: vanished is %v", n, got[n].Vanished)
-		}
-	}
-	if len(run.Warnings) == 0 {
-		t.Errorf("no word about the mailbox that vanished: %+v", run)
-	}
-	var boxes []listedMailbox
-	s.run("list", "--json").want(0).decode(&boxes)
-	for _, b := range boxes {
-		if b.Mailbox == deleted && (b.Vanished.IsZero() || b.Gone != first[deleted].Archived) {
-			t.Errorf("the deleted mailbox is listed as %+v", b)
-		}
-		if b.Mailbox == renumbered && (b.Messages != w.server || b.Gone != 0) {
-			t.Errorf("the renumbered mailbox is listed as %+v, want %d messages and none gone", b, w.server)
-		}
-	}
-	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == deleted })
-	return append(names, made)
 }

@@ -11,9 +11,8 @@ import (
 	"archiverd/internal/testing/world"
 )
 
-// TestLabelServer: in the first run of a server with labels, All Mail and the labels are
-// fetched at the same time; each message is downloaded once, and matched by its EMAILID
-// without its header.
+// A label server, in the first run: All Mail and the labels are fetched at once,
+// each message once, and none by its header where there is an id.
 func TestLabelServer(t *testing.T) {
 	for capability, connections := range map[string]int{"X-GM-EXT-1": 4, "OBJECTID": 1, "OBJECTID X-GM-EXT-1": 2} {
 		h := newTestbed(t)
@@ -61,7 +60,7 @@ func TestLabelServer(t *testing.T) {
 	}
 }
 
-// TestIDOfAnotherServer: an EMAILID of another server is not compared: the header decides.
+// An id means nothing at another server: there the header decides.
 func TestIDOfAnotherServer(t *testing.T) {
 	h := newTestbed(t)
 	was := mails("INBOX", 7, "A: 1\r\n\r\n1111\r\n", "A: 2\r\n\r\n2222\r\n")
@@ -81,8 +80,7 @@ func TestIDOfAnotherServer(t *testing.T) {
 	h.Holds(is)
 }
 
-// TestIDTellsTwinsApart: by EMAILID, messages with one header and several contents are told
-// apart, and messages with a malformed header are matched.
+// With an id even two contents of one header are told apart, and malformed ones known.
 func TestIDTellsTwinsApart(t *testing.T) {
 	h := newTestbed(t)
 	twins := mails("INBOX", 7, "A: 1\r\n\r\n1111\r\n", "A: 1\r\n\r\n2222\r\n", "A 1\r\n\r\n 3333\r\n")

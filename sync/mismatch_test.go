@@ -33,8 +33,9 @@ func texts(n int) hostile.Mailbox {
 	return mails("INBOX", 7, bodies...)
 }
 
-// TestMismatch: if messages are not what their headers say, the first verified one shows it.
-// Then all are downloaded, in this run and later ones, until UIDVALIDITY changes.
+// A server whose messages are not what their headers say is found out by the first
+// that is compared; then all are downloaded, in this run and those to come, until
+// UIDVALIDITY changes.
 func TestMismatch(t *testing.T) {
 	h := newTestbed(t)
 	was := texts(60)
@@ -61,8 +62,8 @@ func TestMismatch(t *testing.T) {
 	h.downloads(again, 61, nil)
 }
 
-// TestLateMismatch: after a mismatch, messages that were matched before, in this run and earlier
-// ones, are downloaded.
+// A mismatch that is found late: what was matched before, in this run and earlier
+// ones, is downloaded.
 func TestLateMismatch(t *testing.T) {
 	h := newTestbed(t)
 	was := texts(60)
@@ -85,8 +86,7 @@ func TestLateMismatch(t *testing.T) {
 	}
 }
 
-// TestDoubtIsNotComplete: a mistrusted mailbox is not complete until its matched messages are
-// downloaded.
+// A mailbox in doubt is not complete before what was matched in it is downloaded.
 func TestDoubtIsNotComplete(t *testing.T) {
 	h := newTestbed(t)
 	was := texts(60)
@@ -116,7 +116,7 @@ func TestDoubtIsNotComplete(t *testing.T) {
 	}
 }
 
-// TestCheckAll: if the configuration says so, all matches are verified.
+// All matches are compared where the configuration says so.
 func TestCheckAll(t *testing.T) {
 	h := newTestbed(t)
 	box := texts(40)
@@ -128,7 +128,7 @@ func TestCheckAll(t *testing.T) {
 	}
 }
 
-// TestSample: verified matches are a share of their number and octets, and the first ones are
+// Matches that are compared are a share of their number and octets, the first ones
 // small.
 func TestSample(t *testing.T) {
 	s, share := &sampler{}, Matching{}.share()

@@ -26,8 +26,8 @@ func dozen() (boxes []hostile.Mailbox) {
 	return boxes
 }
 
-// TestStatedBackOffEndsTheRun: if a server asks for a longer wait than a run makes, the run
-// completes what is under way, ends, and reports when the next one may start.
+// A server that asks for a longer absence than a run waits gets it: the run ends
+// in good order, with what is under way, and says when the next may begin.
 func TestStatedBackOffEndsTheRun(t *testing.T) {
 	const reply = "Request is throttled. Suggested Backoff Time: 3000000 milliseconds"
 	for _, c := range []struct{ name, at, reply string }{
@@ -84,8 +84,8 @@ func TestStatedBackOffEndsTheRun(t *testing.T) {
 	}
 }
 
-// TestStatedBackOffIsForAll: if a server asks for a short wait, all connections of the run
-// wait: no second one is refused for it.
+// A server that asks for a short absence gets it within the run, from all
+// connections: none of them is told twice.
 func TestStatedBackOffIsForAll(t *testing.T) {
 	h := newTestbed(t)
 	boxes := dozen()
@@ -118,8 +118,8 @@ func TestStatedBackOffIsForAll(t *testing.T) {
 	}
 }
 
-// TestThrottledWithoutATime: a server that throttles without stating a time is tried a few
-// times, and then no run starts for a long time.
+// A server that throttles and does not say for how long is tried a few times,
+// then left alone for long.
 func TestThrottledWithoutATime(t *testing.T) {
 	for _, reply := range []string{"NO [THROTTLED] slowly", "NO [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)", "NO [ALERT] Too many simultaneous connections. (Failure)"} {
 		h := newTestbed(t)
@@ -135,8 +135,7 @@ func TestThrottledWithoutATime(t *testing.T) {
 	}
 }
 
-// TestThrottledMessageIsNotFailed: a message is not failed because its FETCH is throttled,
-// however often.
+// It is not the message's fault that its FETCH is throttled, however often.
 func TestThrottledMessageIsNotFailed(t *testing.T) {
 	h := newTestbed(t)
 	boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 1)}
@@ -154,8 +153,7 @@ func TestThrottledMessageIsNotFailed(t *testing.T) {
 	h.Holds(boxes[0])
 }
 
-// TestSecondConnectionIsRefused: a run goes on with one connection if the server accepts no
-// second one.
+// Nobody listens for a second connection.
 func TestSecondConnectionIsRefused(t *testing.T) {
 	h := newTestbed(t)
 	boxes := dozen()
@@ -178,9 +176,8 @@ func TestSecondConnectionIsRefused(t *testing.T) {
 	}
 }
 
-// TestConnectionIsTakenBack: if the server closes a connection during the run and accepts no
-// other, in the words of several servers, the other workers go on and do not try again
-// and again.
+// The server takes a connection back in mid-run and gives no other, in the words
+// of one server or another: the others go on, and it is not asked over and over.
 func TestConnectionIsTakenBack(t *testing.T) {
 	for bye, login := range map[string]string{
 		"* BYE Too many connections\r\n":                           "NO [LIMIT] no",
@@ -230,9 +227,9 @@ func TestConnectionIsTakenBack(t *testing.T) {
 	}
 }
 
-// TestDovecotTakesFewConnections: with the connection limit of a real server, the account is
-// archived over as many connections as it allows. Dovecot does not count logins of the
-// same moment, so several accounts are tried.
+// A real server's limit of connections: the account is archived with as many as
+// there are. Logins at the same moment do not see each other in Dovecot, so more
+// than one account is tried.
 func TestDovecotTakesFewConnections(t *testing.T) {
 	srv := dovecot.StartWith(t, dovecot.Options{Extra: "protocol imap {\n  mail_max_userip_connections = 2\n}"})
 	for i := range 5 {
