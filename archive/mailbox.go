@@ -139,19 +139,7 @@ func (m *Mailbox) openJournal() (err error) {
 	if st.Size() == m.pos.Offset {
 		return nil
 	}
-	// A torn tail is cut off before anything is appended: the next line would
-	// otherwise continue its last one. A tail with a seal in it is not torn.
-	end, err := m.writer.Replay(m.MailboxDir, m.pos, func(Event) error { return nil })
-	if err != nil {
-		return err
-	}
-	if end != m.pos {
-		return fmt.Errorf("%s has commits behind octet %d that the caller does not know", journalName, m.pos.Offset)
-	}
-	if err := m.journal.Truncate(m.pos.Offset); err != nil {
-		return err
-	}
-	return m.journal.Sync()
+	return m.cutTornTail()
 }
 
 // createJournal makes the journal of a new mailbox, before the directories are synced:

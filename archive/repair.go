@@ -8,6 +8,23 @@ import (
 	"path"
 )
 
+// cutTornTail cuts off what stands in the journal behind the last commit, before anything
+// is appended: the next line would otherwise continue the last one of an interrupted
+// write. A tail with a seal in it is not torn, and is an error.
+func (m *Mailbox) cutTornTail() error {
+	end, err := m.writer.Replay(m.MailboxDir, m.pos, func(Event) error { return nil })
+	if err != nil {
+		return err
+	}
+	if end != m.pos {
+		return fmt.Errorf("%s has commits behind octet %d that the caller does not know", journalName, m.pos.Offset)
+	}
+	if err := m.journal.Truncate(m.pos.Offset); err != nil {
+		return err
+	}
+	return m.journal.Sync()
+}
+
 // EnsureDurable makes the lines of b's journal after from durable. They are sealed, but
 // the process that wrote them may have died before it synced them.
 //

@@ -2,12 +2,8 @@ package wire
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/url"
-	"slices"
-	"strings"
 
 	"archiverd/internal/uid"
 
@@ -121,22 +117,4 @@ func (l *loginClient) Next([]byte) ([]byte, error) {
 		return []byte(l.password), nil
 	}
 	return nil, sasl.ErrUnexpectedServerChallenge
-}
-
-// hideSecrets stores the forms in which the server could send the password back.
-func (c *Conn) hideSecrets(a Auth) {
-	password := string(a.Password)
-	if password == "" {
-		return
-	}
-	quoted, _ := quote(password)
-	secrets := []string{
-		password, strings.Trim(quoted, `"`), url.QueryEscape(password), url.PathEscape(password),
-	}
-	for _, plain := range []string{password, "\x00" + a.Username + "\x00" + password, a.Username + "\x00" + a.Username + "\x00" + password} {
-		secrets = append(secrets, base64.StdEncoding.EncodeToString([]byte(plain)), base64.RawStdEncoding.EncodeToString([]byte(plain)))
-	}
-	secrets = slices.DeleteFunc(secrets, func(s string) bool { return s == "" })
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
-	c.server.setSecrets(secrets)
 }

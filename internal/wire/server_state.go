@@ -4,14 +4,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	"archiverd/internal/safetext"
 )
 
-const (
-	maxTextOctets = 300 // of a server's text in an error
-	maxAlerts     = 16  // kept of one connection
-)
+// maxAlerts is how many ALERT texts of one connection are kept.
+const maxAlerts = 16
 
 // serverState is what the server has said of itself, and what must never be
 // printed of what it says.
@@ -78,31 +74,6 @@ func (s *serverState) lastWords() (bye *status, alert string) {
 		alert = s.alerts[n-1]
 	}
 	return s.bye, alert
-}
-
-func (s *serverState) setSecrets(secrets []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.secrets = secrets
-}
-
-// sanitize makes server text fit for an error: without secrets, one safe line, at
-// most maxTextOctets.
-func (s *serverState) sanitize(text string) string {
-	s.mu.Lock()
-	secrets := s.secrets // replaced as a whole, never changed
-	s.mu.Unlock()
-	for _, secret := range secrets {
-		text = strings.ReplaceAll(text, secret, "***")
-	}
-	if len(text) > 2*maxTextOctets {
-		text = text[:2*maxTextOctets]
-	}
-	text = safetext.Line(text)
-	if len(text) > maxTextOctets {
-		text = strings.ToValidUTF8(text[:maxTextOctets-len("…")], "") + "…"
-	}
-	return text
 }
 
 // HasCapability says whether the server announced the capability, in any case.
