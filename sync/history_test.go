@@ -3,12 +3,9 @@ package sync
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,10 +13,8 @@ import (
 
 	"archiverd/archive"
 	"archiverd/archive/history"
-	"archiverd/internal/commit"
 	"archiverd/internal/imapd"
 	"archiverd/internal/testing/world"
-	"archiverd/state"
 )
 
 // past is a server whose mailboxes change round by round, and all that they were.
@@ -275,7 +270,11 @@ func toldAs(c *history.Change) string {
 // renamed and dropped, for a hundred rounds. Of each round the archive knows what
 // there was, what was gone by then, and what happened.
 func TestHistoryAgainstModel(t *testing.T) {
-	for seed := range uint64(20) {
+	seeds := uint64(20)
+	if testing.Short() {
+		seeds = 5
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			testHistory(t, seed, 100)
@@ -289,21 +288,14 @@ func testHistory(t *testing.T, seed uint64, rounds int) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	p := &past{t: t, r: rand.New(rand.NewPCG(seed, 7)), user: s.AddUser("alice", "secret")}
 	n := 0 // the round
-	dir := world.InMemory(t)
-	w, err := archive.OpenWriter(filepath.Join(dir, "archive"), archive.Options{Now: func() time.Time { return roundTime(n) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, _, err := state.OpenStale(filepath.Join(dir, "state.db"), w)
-	if err == nil {
-		_, err = db.CatchUp()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	store := commit.New(w, db, slog.New(slog.DiscardHandler))
+	w := world.NewUnwatchedWith(t, archive.Options{Now: func() time.Time { return roundTime(n) }})
 	acc := world.Alice(addr)
 	acc.Connections = 1
 	for ; n < rounds; n++ {
@@ -311,30 +303,17 @@ func testHistory(t *testing.T, seed uint64, rounds int) {
 			p.change()
 		}
 		p.rounds = append(p.rounds, p.now())
-		run, err := (&Job{Account: acc, Committer: store, Log: slog.New(slog.DiscardHandler)}).Run(t.Context())
+		run, err := (&Job{Account: acc, Committer: w.Committer, Log: w.Log}).Run(t.Context())
 		if err != nil || !run.OK() {
 			t.Fatalf("round %d: %v\n%s", n, err, show(run))
 		}
 	}
-	p.compare(w.Archive)
-	for _, b := range mustBoxes(t, w.Archive) {
-		if v, err := w.Verify(context.Background(), b, archive.VerifyOptions{}); err != nil || len(v.Findings) > 0 {
+	p.compare(w.Committer.Archive.Archive)
+	for _, b := range w.Mailboxes() {
+		if v, err := w.Committer.Archive.Verify(context.Background(), b, archive.VerifyOptions{}); err != nil || len(v.Findings) > 0 {
 			t.Errorf("%s: %v %v", b.Dir, v, err)
 		}
 	}
-	store.Close()
-	if err := errors.Join(db.Close(), w.Close(), s.Close()); err != nil {
-		t.Error(err)
-	}
-}
-
-func mustBoxes(t testing.TB, a *archive.Archive) []archive.MailboxDir {
-	t.Helper()
-	boxes, err := a.Mailboxes("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return boxes
 }
 
 // compare fails unless the archive tells of every round what there was, what was

@@ -90,7 +90,7 @@ func (a *accountChanges) deleteMailbox() {
 // renumberMailbox gives a mailbox another UIDVALIDITY, with the same messages.
 func (a *accountChanges) renumberMailbox() {
 	var msgs []dovecot.Msg
-	for _, m := range dovecot.Corpus(1, realMessages) {
+	for _, m := range dovecot.Corpus(1, generatedMessages()) {
 		if m.Name == renumberedMailbox {
 			msgs = m.Msgs
 		}

@@ -138,7 +138,14 @@ func silent(t *testing.T, p *proxy) {
 	}
 }
 
-const realMessages = 5000 // generated messages in the account of TestMailboxBecomesArchive
+// generatedMessages is how many generated messages the account of
+// TestMailboxBecomesArchive has, besides the real mail.
+func generatedMessages() int {
+	if testing.Short() {
+		return 1500
+	}
+	return 5000
+}
 
 // TestMailboxBecomesArchive is the main job: a real server's mail, all of it,
 // exact, once; then what changes, and nothing else.
@@ -147,7 +154,7 @@ func TestMailboxBecomesArchive(t *testing.T) {
 	srv := dovecot.Start(t)
 	u := srv.User(t, "alice")
 	c := u.Dial(t)
-	names := loadReal(t, c, realMessages)
+	names := loadReal(t, c, generatedMessages())
 	before := map[string][]dovecot.Msg{}
 	for _, n := range names {
 		before[n] = c.Read(n)

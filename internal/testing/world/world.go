@@ -33,6 +33,7 @@ type World struct {
 	Committer *commit.Committer // of the open archive
 
 	t        testing.TB
+	options  archive.Options // of each Open
 	step     atomic.Pointer[func(string) error]
 	recorded map[string]archive.Sum // by path below Dir: what journals had at the last Verify
 }
@@ -49,7 +50,20 @@ func New(t testing.TB) *World {
 // run, or the test runs in a bubble of synctest, which has a check of its own.
 func NewUnwatched(t testing.TB) *World {
 	t.Helper()
-	w := &World{Dir: filepath.Join(InMemory(t), "archive"), Log: Logger(), t: t, recorded: map[string]archive.Sum{}}
+	return NewUnwatchedWith(t, archive.Options{})
+}
+
+// NewUnwatchedWith is NewUnwatched with options for the archive, of which Step is
+// replaced.
+func NewUnwatchedWith(t testing.TB, o archive.Options) *World {
+	t.Helper()
+	w := &World{Dir: filepath.Join(InMemory(t), "archive"), Log: Logger(), t: t, options: o, recorded: map[string]archive.Sum{}}
+	w.options.Step = func(name string) error {
+		if f := w.step.Load(); f != nil {
+			return (*f)(name)
+		}
+		return nil
+	}
 	w.Open()
 	t.Cleanup(func() {
 		w.Verify()
@@ -101,12 +115,7 @@ func (w *World) OnStep(f func(step string) error) {
 // Open opens the archive, after Close.
 func (w *World) Open() {
 	w.t.Helper()
-	a, err := archive.OpenWriter(w.Dir, archive.Options{Step: func(name string) error {
-		if f := w.step.Load(); f != nil {
-			return (*f)(name)
-		}
-		return nil
-	}})
+	a, err := archive.OpenWriter(w.Dir, w.options)
 	if err != nil {
 		w.t.Fatal(err)
 	}

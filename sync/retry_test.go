@@ -26,8 +26,8 @@ func dozen() (boxes []hostile.Mailbox) {
 	return boxes
 }
 
-// A server that asks for a longer absence than a run waits gets it: the run ends
-// in good order, with what is under way, and says when the next may begin.
+// TestStatedBackOffEndsTheRun: if a server asks for a longer wait than a run makes, the run
+// completes what is under way, ends, and reports when the next one may start.
 func TestStatedBackOffEndsTheRun(t *testing.T) {
 	const reply = "Request is throttled. Suggested Backoff Time: 3000000 milliseconds"
 	for _, c := range []struct{ name, at, reply string }{
@@ -84,8 +84,8 @@ func TestStatedBackOffEndsTheRun(t *testing.T) {
 	}
 }
 
-// A server that asks for a short absence gets it within the run, from all
-// connections: none of them is told twice.
+// TestStatedBackOffIsForAll: if a server asks for a short wait, all connections of the run
+// wait: no second one is refused for it.
 func TestStatedBackOffIsForAll(t *testing.T) {
 	h := newTestbed(t)
 	boxes := dozen()
@@ -118,8 +118,8 @@ func TestStatedBackOffIsForAll(t *testing.T) {
 	}
 }
 
-// A server that throttles and does not say for how long is tried a few times,
-// then left alone for long.
+// TestThrottledWithoutATime: a server that throttles without stating a time is tried a few
+// times, and then no run starts for a long time.
 func TestThrottledWithoutATime(t *testing.T) {
 	for _, reply := range []string{"NO [THROTTLED] slowly", "NO [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)", "NO [ALERT] Too many simultaneous connections. (Failure)"} {
 		h := newTestbed(t)
@@ -135,7 +135,8 @@ func TestThrottledWithoutATime(t *testing.T) {
 	}
 }
 
-// It is not the message's fault that its FETCH is throttled, however often.
+// TestThrottledMessageIsNotFailed: a message is not failed because its FETCH is throttled,
+// however often.
 func TestThrottledMessageIsNotFailed(t *testing.T) {
 	h := newTestbed(t)
 	boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 1)}
@@ -153,7 +154,8 @@ func TestThrottledMessageIsNotFailed(t *testing.T) {
 	h.Holds(boxes[0])
 }
 
-// Nobody listens for a second connection.
+// TestSecondConnectionIsRefused: a run goes on with one connection if the server accepts no
+// second one.
 func TestSecondConnectionIsRefused(t *testing.T) {
 	h := newTestbed(t)
 	boxes := dozen()
@@ -176,8 +178,9 @@ func TestSecondConnectionIsRefused(t *testing.T) {
 	}
 }
 
-// The server takes a connection back in mid-run and gives no other, in the words
-// of one server or another: the others go on, and it is not asked over and over.
+// TestConnectionIsTakenBack: if the server closes a connection during the run and accepts no
+// other, in the words of several servers, the other workers go on and do not try again
+// and again.
 func TestConnectionIsTakenBack(t *testing.T) {
 	for bye, login := range map[string]string{
 		"* BYE Too many connections\r\n":                           "NO [LIMIT] no",
@@ -227,9 +230,9 @@ func TestConnectionIsTakenBack(t *testing.T) {
 	}
 }
 
-// A real server's limit of connections: the account is archived with as many as
-// there are. Logins at the same moment do not see each other in Dovecot, so more
-// than one account is tried.
+// TestDovecotTakesFewConnections: with the connection limit of a real server, the account is
+// archived over as many connections as it allows. Dovecot does not count logins of the
+// same moment, so several accounts are tried.
 func TestDovecotTakesFewConnections(t *testing.T) {
 	srv := dovecot.StartWith(t, dovecot.Options{Extra: "protocol imap {\n  mail_max_userip_connections = 2\n}"})
 	for i := range 5 {

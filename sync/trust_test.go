@@ -27,8 +27,8 @@ func sized(estimate func(u uint32, size int) int) lie {
 	}
 }
 
-// A server that estimates sizes costs a few messages a second download, of the
-// first run.
+// TestEstimatedSizes: a server that estimates RFC822.SIZE costs a second download of a few
+// messages, in the first run only.
 func TestEstimatedSizes(t *testing.T) {
 	h := newTestbed(t)
 	j := &Job{Committer: h.Committer, Log: h.Log}
@@ -46,8 +46,8 @@ func TestEstimatedSizes(t *testing.T) {
 	}
 }
 
-// Two bodies come under each other's UID once, as of a server that mixes up its
-// replies: they are fetched again, and archived as what they are.
+// TestSwappedBodies: if a server sends two bodies under each other's UID once, both are
+// downloaded again and archived correctly.
 func TestSwappedBodies(t *testing.T) {
 	h := newTestbed(t)
 	boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 9)}
@@ -74,7 +74,8 @@ func TestSwappedBodies(t *testing.T) {
 	}
 }
 
-// A body that is another each time is no message: it fails, and says so.
+// TestOtherOctetsEachTime: a message whose octets differ in each download fails, with that
+// reason.
 func TestOtherOctetsEachTime(t *testing.T) {
 	h := newTestbed(t)
 	n := 0
@@ -94,8 +95,8 @@ func TestOtherOctetsEachTime(t *testing.T) {
 	h.completes(boxes)
 }
 
-// A date that is missing from one answer is asked for again: what is archived
-// without its date stays so.
+// TestDateMissedOnce: a date that is missing in one reply is asked for again, because a message
+// archived without its date stays without it.
 func TestDateMissedOnce(t *testing.T) {
 	for _, reply := range []string{
 		"", "* SEQ FETCH (UID 5 FLAGS (\\Flag\r\n", "* SEQ FETCH (UID 5 FLAGS () RFC822.SIZE 9)\r\n",
@@ -109,8 +110,9 @@ func TestDateMissedOnce(t *testing.T) {
 	}
 }
 
-// A UID in the place of another's in the list: the count is right, and a message
-// would be missed. The second list, for the one that can't be fetched, tells.
+// TestSearchListsAnotherInItsPlace: a UID listed in place of another leaves the count right, so
+// that a message would be missed. The second list, for the message that can't be fetched,
+// shows it.
 func TestSearchListsAnotherInItsPlace(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()
@@ -134,8 +136,8 @@ func TestSearchListsAnotherInItsPlace(t *testing.T) {
 	h.completes(boxes)
 }
 
-// A message is left out of FETCH, and then of the list that would tell whether
-// it is still there: it is not taken for expunged.
+// TestSecondSearchLeavesOneOut: a message that is left out of FETCH, and then of the list that
+// would show whether it is still there, is not taken for expunged.
 func TestSecondSearchLeavesOneOut(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()

@@ -11,8 +11,9 @@ import (
 	"archiverd/internal/testing/world"
 )
 
-// A label server, in the first run: All Mail and the labels are fetched at once,
-// each message once, and none by its header where there is an id.
+// TestLabelServer: in the first run of a server with labels, All Mail and the labels are
+// fetched at the same time; each message is downloaded once, and matched by its EMAILID
+// without its header.
 func TestLabelServer(t *testing.T) {
 	for capability, connections := range map[string]int{"X-GM-EXT-1": 4, "OBJECTID": 1, "OBJECTID X-GM-EXT-1": 2} {
 		h := newTestbed(t)
@@ -60,7 +61,7 @@ func TestLabelServer(t *testing.T) {
 	}
 }
 
-// An id means nothing at another server: there the header decides.
+// TestIDOfAnotherServer: an EMAILID of another server is not compared: the header decides.
 func TestIDOfAnotherServer(t *testing.T) {
 	h := newTestbed(t)
 	was := mails("INBOX", 7, "A: 1\r\n\r\n1111\r\n", "A: 2\r\n\r\n2222\r\n")
@@ -80,7 +81,8 @@ func TestIDOfAnotherServer(t *testing.T) {
 	h.Holds(is)
 }
 
-// With an id even two contents of one header are told apart, and malformed ones known.
+// TestIDTellsTwinsApart: by EMAILID, messages with one header and several contents are told
+// apart, and messages with a malformed header are matched.
 func TestIDTellsTwinsApart(t *testing.T) {
 	h := newTestbed(t)
 	twins := mails("INBOX", 7, "A: 1\r\n\r\n1111\r\n", "A: 1\r\n\r\n2222\r\n", "A 1\r\n\r\n 3333\r\n")

@@ -33,9 +33,8 @@ func texts(n int) hostile.Mailbox {
 	return mails("INBOX", 7, bodies...)
 }
 
-// A server whose messages are not what their headers say is found out by the first
-// that is compared; then all are downloaded, in this run and those to come, until
-// UIDVALIDITY changes.
+// TestMismatch: if messages are not what their headers say, the first verified one shows it.
+// Then all are downloaded, in this run and later ones, until UIDVALIDITY changes.
 func TestMismatch(t *testing.T) {
 	h := newTestbed(t)
 	was := texts(60)
@@ -62,8 +61,8 @@ func TestMismatch(t *testing.T) {
 	h.downloads(again, 61, nil)
 }
 
-// A mismatch that is found late: what was matched before, in this run and earlier
-// ones, is downloaded.
+// TestLateMismatch: after a mismatch, messages that were matched before, in this run and earlier
+// ones, are downloaded.
 func TestLateMismatch(t *testing.T) {
 	h := newTestbed(t)
 	was := texts(60)
@@ -86,7 +85,8 @@ func TestLateMismatch(t *testing.T) {
 	}
 }
 
-// A mailbox in doubt is not complete before what was matched in it is downloaded.
+// TestDoubtIsNotComplete: a mistrusted mailbox is not complete until its matched messages are
+// downloaded.
 func TestDoubtIsNotComplete(t *testing.T) {
 	h := newTestbed(t)
 	was := texts(60)
@@ -116,7 +116,7 @@ func TestDoubtIsNotComplete(t *testing.T) {
 	}
 }
 
-// All matches are compared where the configuration says so.
+// TestCheckAll: if the configuration says so, all matches are verified.
 func TestCheckAll(t *testing.T) {
 	h := newTestbed(t)
 	box := texts(40)
@@ -128,7 +128,7 @@ func TestCheckAll(t *testing.T) {
 	}
 }
 
-// Matches that are compared are a share of their number and octets, the first ones
+// TestSample: verified matches are a share of their number and octets, and the first ones are
 // small.
 func TestSample(t *testing.T) {
 	s, share := &sampler{}, Matching{}.share()

@@ -69,9 +69,9 @@ func weight(boxes []dovecot.Mailbox) (messages int, octets int64) {
 	return messages, octets
 }
 
-// At a real Dovecot nothing that the archive has is downloaded again, but for what
-// is compared: after the account moved to another server, with other UIDs; after
-// UIDVALIDITY changed; after a mailbox was renamed; after messages were moved.
+// TestKnownAtDovecot: at a real Dovecot no message that the archive has is downloaded
+// again, except for the sample: after the account moved to another server with other UIDs,
+// after UIDVALIDITY changed, after a mailbox was renamed, and after messages were moved.
 func TestKnownAtDovecot(t *testing.T) {
 	h := newTestbed(t)
 	corpus := dovecot.Corpus(4, 1500)
@@ -124,8 +124,8 @@ func TestKnownAtDovecot(t *testing.T) {
 	h.asIs(witness, "INBOX")
 }
 
-// One message in many mailboxes is downloaded once, in the very first run and
-// whichever of them comes first.
+// TestOneMessageInManyMailboxes: one message in many mailboxes is downloaded once, also in
+// the first run and whichever mailbox comes first.
 func TestOneMessageInManyMailboxes(t *testing.T) {
 	all := []int{4, 1}
 	if testing.Short() {
@@ -198,7 +198,7 @@ func (h *testbed) downloads(is hostile.Mailbox, want int, adjust func(*Policy)) 
 	return run, s
 }
 
-// Messages that are not the same are downloaded, those that are are not.
+// TestKnownOrNot: only messages that differ from the archived ones are downloaded.
 func TestKnownOrNot(t *testing.T) {
 	const head, other, body = "Message-ID: <1@x>\r\nSubject: one\r\nX-A: 1\r\n", "Message-ID: <1@x>\r\nSubject: two\r\nX-A: 1\r\n", "\r\ntext\r\n"
 	const order = "Message-ID: <1@x>\r\nX-A: 1\r\nSubject: one\r\n"
@@ -237,7 +237,7 @@ func TestKnownOrNot(t *testing.T) {
 	}
 }
 
-// The instant of INTERNALDATE counts, not its zone; another instant is another message.
+// TestKnownInAnotherZone: the instant of INTERNALDATE is compared, not its zone.
 func TestKnownInAnotherZone(t *testing.T) {
 	h := newTestbed(t)
 	body := "A: 1\r\n\r\ntext\r\n"
@@ -250,7 +250,7 @@ func TestKnownInAnotherZone(t *testing.T) {
 	}
 }
 
-// An archive of which nothing is known is made without a command for it.
+// TestNothingKnownCostsNothing: without a candidate in the archive no header is fetched.
 func TestNothingKnownCostsNothing(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()
@@ -270,7 +270,7 @@ func TestNothingKnownCostsNothing(t *testing.T) {
 	h.Holds(boxes[0])
 }
 
-// The headers of a piece are one command.
+// TestHeadersOfAPieceAreOneCommand: the headers of a piece are fetched with one command.
 func TestHeadersOfAPieceAreOneCommand(t *testing.T) {
 	h := newTestbed(t)
 	box := world.NewMailbox("INBOX", 7, 300)
@@ -281,7 +281,7 @@ func TestHeadersOfAPieceAreOneCommand(t *testing.T) {
 	}
 }
 
-// matching: off downloads all.
+// TestMatchingOff: with matching off every message is downloaded.
 func TestMatchingOff(t *testing.T) {
 	h := newTestbed(t)
 	box := world.NewMailbox("INBOX", 7, 30)
@@ -295,7 +295,8 @@ func TestMatchingOff(t *testing.T) {
 	h.downloads(box, 30, off)
 }
 
-// A file that is damaged is downloaded, and so made good again.
+// TestKnownOfADamagedFile: a message whose archived file is damaged is downloaded, which
+// repairs the file.
 func TestKnownOfADamagedFile(t *testing.T) {
 	body := "A: 1\r\n\r\ntext\r\n"
 	for name, damage := range map[string]func(file string) error{
@@ -331,7 +332,8 @@ func TestKnownOfADamagedFile(t *testing.T) {
 	}
 }
 
-// Headers that are refused, left out, or at which the connection dies cost no message.
+// TestKnownWithoutHeaders: headers that the server refuses, leaves out, or closes the
+// connection over cost no message: it is downloaded.
 func TestKnownWithoutHeaders(t *testing.T) {
 	for name, lie := range map[string]func(s *hostile.Session, cmd hostile.Command){
 		"NO":       func(s *hostile.Session, cmd hostile.Command) { s.Send(cmd.Tag + " NO no\r\n") },
