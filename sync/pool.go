@@ -124,7 +124,11 @@ func (w *worker) join(ctx context.Context) bool {
 		}
 	}
 	err := w.connect(ctx)
-	if err != nil && ctx.Err() == nil {
+	if ctx.Err() != nil { // if that was just now, the connection fails at its next command
+		w.drop()
+		return false
+	}
+	if err != nil {
 		r.pauseFor(wire.RetryAfter(err), err)
 		r.job.Log.Info("another connection failed; continuing with fewer", logkey.Account, r.job.Account.Name, logkey.Error, err)
 	}

@@ -1,11 +1,14 @@
 package sync
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
+	gosync "sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -267,19 +270,19 @@ func TestSlots(t *testing.T) {
 	slots := semaphore.NewWeighted(2)
 	var open, most atomic.Int64
 	boxes := world.ThreeMailboxes()
-	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
-		switch cmd.Name {
-		case "AUTHENTICATE":
-			most.Store(max(most.Load(), open.Add(1)))
-		case "LOGOUT":
-			open.Add(-1)
-		}
-		return false
-	}})
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
 	errs := make(chan error, 5)
 	for i := range cap(errs) {
 		acc := world.Alice(s.Address())
 		acc.Name, acc.Connections = fmt.Sprintf("account %d", i), 4
+		acc.Wire.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := s.Dial(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			most.Store(max(most.Load(), open.Add(1)))
+			return &countedConn{Conn: conn, open: &open}, nil
+		}
 		go func() {
 			run, err := (&Job{Account: acc, Committer: h.Committer, Slots: slots, Log: h.Log}).Run(t.Context())
 			if err == nil && (!run.OK() || run.Sum.Archived != count(boxes)) {
@@ -299,12 +302,66 @@ func TestSlots(t *testing.T) {
 	if !slots.TryAcquire(2) {
 		t.Error("not all slots were given back")
 	}
+	if open.Load() != 0 {
+		t.Errorf("%d connections are left open", open.Load())
+	}
 	// stopped while it waits for a slot
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := h.runWith(ctx, &Job{Account: world.Alice(s.Address()), Committer: h.Committer, Slots: slots, Log: h.Log}); !errors.Is(err, commit.ErrInterrupted) {
 		t.Errorf("error is %v", err)
 	}
+}
+
+// countedConn is a connection that is counted while it is open. The server learns
+// later that it was closed.
+type countedConn struct {
+	net.Conn
+	open   *atomic.Int64
+	closed gosync.Once
+}
+
+func (c *countedConn) Close() error {
+	err := c.Conn.Close()
+	c.closed.Do(func() { c.open.Add(-1) })
+	return err
+}
+
+// A further worker that gets its connection just when no more are needed does not
+// use it: its commands would end with the connecting.
+func TestConnectedTooLate(t *testing.T) {
+	h := newTestbed(t)
+	s := world.Serve(t, hostile.Options{Mailboxes: world.ThreeMailboxes()})
+	for range 50 {
+		ctx, cancel := context.WithCancel(t.Context())
+		acc := s.Alice()
+		acc.Wire.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := s.Dial(ctx, network, address)
+			return &lastReply{Conn: conn, then: cancel}, err
+		}
+		r, runCtx := newRun(t.Context(), &Job{Account: acc, Committer: h.Committer, Log: h.Log})
+		w := newWorker(r)
+		if w.join(ctx) {
+			t.Error("it joins")
+		}
+		w.close(runCtx, t.Context())
+		r.job.closing.Wait()
+		r.cancel(nil)
+	}
+}
+
+// lastReply is a connection that calls a function with the reply to the login.
+type lastReply struct {
+	net.Conn
+	then func()
+}
+
+func (c *lastReply) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if bytes.Contains(p[:n], []byte("welcome")) {
+		c.then()
+	}
+	return n, err
 }
 
 // Nothing listens, the password can't be had, no TLS: errors of the run.
