@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestConfirm takes only a typed y or yes for a yes, and asks nobody who can't
-// be asked.
+// TestConfirm: only a typed y or yes confirms, and without a terminal there is no
+// question.
 func TestConfirm(t *testing.T) {
 	t.Parallel()
 	for typed, want := range map[string]bool{"y\n": true, "yes\n": true, " YES \n": true, "\n": false, "n\n": false, "yess\n": false, "y\x04\x04": false, "\x04": false} {

@@ -17,13 +17,13 @@ import (
 	"archiverd/internal/testing/dovecot"
 )
 
-// manager takes what a daemon tells systemd.
+// manager receives the notifications that a daemon sends to systemd (sd_notify(3)).
 type manager struct {
-	t    *testing.T
-	said chan string
+	t        *testing.T
+	messages chan string
 }
 
-// newManager listens on a socket, which it puts into the site's environment.
+// newManager listens on a socket and names it in the site's environment.
 func newManager(s *site) *manager {
 	s.t.Helper()
 	path := filepath.Join(s.dir, "notify")
@@ -33,28 +33,28 @@ func newManager(s *site) *manager {
 	}
 	s.t.Cleanup(func() { conn.Close() })
 	s.env = append(s.env, "NOTIFY_SOCKET="+path)
-	m := &manager{t: s.t, said: make(chan string, 10000)}
+	m := &manager{t: s.t, messages: make(chan string, 10000)}
 	go func() {
 		buf := make([]byte, 64<<10)
 		for {
 			n, err := conn.Read(buf)
 			if err != nil {
-				close(m.said)
+				close(m.messages)
 				return
 			}
-			m.said <- string(buf[:n])
+			m.messages <- string(buf[:n])
 		}
 	}()
 	return m
 }
 
-// hears waits for a message with the text and returns it whole.
-func (m *manager) hears(text string) string {
+// waitFor waits for a notification with the text and returns the whole notification.
+func (m *manager) waitFor(text string) string {
 	m.t.Helper()
 	end := time.After(patience)
 	for {
 		select {
-		case got, ok := <-m.said:
+		case got, ok := <-m.messages:
 			if !ok {
 				m.t.Fatalf("the manager never heard %q", text)
 			}
@@ -67,8 +67,7 @@ func (m *manager) hears(text string) string {
 	}
 }
 
-// status asks the running daemon. The error of a run that is not complete is
-// none of it.
+// status runs status --json, whatever its exit status.
 func (s *site) status() (report daemon.Report) {
 	s.t.Helper()
 	s.run("status", "--json").decode(&report)
@@ -99,7 +98,7 @@ func newDaemonDay(t *testing.T) *daemonDay {
 	s := newSite(t)
 	d := &daemonDay{site: s, manager: newManager(s), tap: newProxy(t, srv.PlainAddr), socket: filepath.Join(s.dir, "control.sock")}
 	s.env = append(s.env, "WATCHDOG_USEC=300000")
-	d.tap.hold(200 << 10)
+	d.tap.passAtMost(200 << 10)
 	d.alice = s.plain(d.tap.Addr, alice, "schedule: '0 4 * * *'", "connections: 1")
 	d.bob = s.overTLS(srv, bob, "schedule: '@daily'")
 	s.configure("log:\n  format: json\naccounts:\n", d.alice)
@@ -125,10 +124,10 @@ func TestDaemon(t *testing.T) {
 func (d *daemonDay) startNotifiesManager() {
 	d.t.Helper()
 	d.daemon = d.start("run")
-	d.manager.hears("READY=1")
-	d.manager.hears("WATCHDOG=1")
-	eventually(d.t, "the missed run starts", d.tap.full)
-	if got := d.manager.hears("STATUS=alice: fetching"); !strings.Contains(got, "WATCHDOG=1") {
+	d.manager.waitFor("READY=1")
+	d.manager.waitFor("WATCHDOG=1")
+	eventually(d.t, "the missed run starts", d.tap.limitReached)
+	if got := d.manager.waitFor("STATUS=alice: fetching"); !strings.Contains(got, "WATCHDOG=1") {
 		d.t.Errorf("the daemon sends %q, without WATCHDOG=1", got)
 	}
 }
@@ -171,8 +170,8 @@ func (d *daemonDay) faultyReloadChangesNothing() {
 	d.t.Helper()
 	d.configure("colour: red\nschedule: 'every day'\naccounts:\n", d.alice, d.bob)
 	d.daemon.signal(syscall.SIGHUP)
-	got := d.manager.hears("RELOADING=1")
-	d.manager.hears("READY=1")
+	got := d.manager.waitFor("RELOADING=1")
+	d.manager.waitFor("READY=1")
 	checkClock(d.t, got)
 	for _, text := range []string{"the old one stays", "colour", "every day"} {
 		eventually(d.t, "the log has "+text, func() bool { return strings.Contains(d.daemon.err.String(), text) })
@@ -190,8 +189,8 @@ func (d *daemonDay) reloadAddsAccountBesideRun() {
 	d.t.Helper()
 	d.configure("log:\n  format: json\naccounts:\n", d.alice, d.bob)
 	d.daemon.signal(syscall.SIGHUP)
-	checkClock(d.t, d.manager.hears("RELOADING=1"))
-	d.manager.hears("READY=1")
+	checkClock(d.t, d.manager.waitFor("RELOADING=1"))
+	d.manager.waitFor("READY=1")
 	eventually(d.t, "the new account's missed run ends", func() bool {
 		r := d.status()
 		return len(r.Accounts) == 2 && r.Accounts[1].Last != nil && r.Accounts[1].Running == nil
@@ -207,7 +206,7 @@ func (d *daemonDay) reloadAddsAccountBesideRun() {
 
 func (d *daemonDay) runUnderWayCompletes() {
 	d.t.Helper()
-	d.tap.hold(-1)
+	d.tap.passAtMost(-1)
 	eventually(d.t, "the run under way completes", func() bool {
 		r := d.status()
 		return r.Accounts[0].Last != nil && r.Accounts[0].Last.OK() && r.Accounts[0].Running == nil
@@ -215,7 +214,7 @@ func (d *daemonDay) runUnderWayCompletes() {
 	if got := d.status().Accounts[0].Last.Sum.Archived; got != daemonDayMessages {
 		d.t.Errorf("%d messages are archived, want %d", got, daemonDayMessages)
 	}
-	d.manager.hears("STATUS=idle, next run ")
+	d.manager.waitFor("STATUS=idle, next run ")
 	d.run("status").want(0).prints("alice: complete", "bob: complete", "last complete one")
 }
 
@@ -224,7 +223,7 @@ func (d *daemonDay) runUnderWayCompletes() {
 func (d *daemonDay) stopRemovesSocket() {
 	d.t.Helper()
 	d.daemon.signal(syscall.SIGTERM)
-	d.manager.hears("STOPPING=1")
+	d.manager.waitFor("STOPPING=1")
 	r := d.daemon.wait().want(0)
 	for line := range strings.Lines(r.err) {
 		if !strings.HasPrefix(line, `{"time":`) {
@@ -237,7 +236,7 @@ func (d *daemonDay) stopRemovesSocket() {
 	d.run("status").want(0).prints("no daemon is running", "alice: complete")
 }
 
-// checkClock checks the time of a reload, which systemd wants (sd_notify(3)).
+// checkClock checks the time of a reload, which systemd requires (sd_notify(3)).
 func checkClock(t *testing.T, text string) {
 	t.Helper()
 	var now unix.Timespec
@@ -254,7 +253,8 @@ func checkClock(t *testing.T, text string) {
 	}
 }
 
-// TestTick waits for cron: the daemon archives what came after its first run.
+// TestTick waits for the schedule: the second run archives what arrived after the
+// first.
 func TestTick(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: a tick of the clock takes a minute")
@@ -286,8 +286,9 @@ func TestTick(t *testing.T) {
 	d.wait().want(0)
 }
 
-// TestRefusedLoginIsHeld: servers lock accounts of which the login fails often.
-func TestRefusedLoginIsHeld(t *testing.T) {
+// TestRefusedLoginStartsHoldOff: a daemon does not repeat a refused login, since
+// servers lock accounts after several. A sync by hand logs in.
+func TestRefusedLoginStartsHoldOff(t *testing.T) {
 	t.Parallel()
 	srv := dovecot.Start(t)
 	u := srv.User(t, "alice")
@@ -298,18 +299,18 @@ func TestRefusedLoginIsHeld(t *testing.T) {
 	s.configure("schedule: '@daily'\naccounts:\n", account)
 	d := s.start("run")
 	eventually(t, "the login is refused", func() bool { return strings.Contains(d.err.String(), "AUTHENTICATIONFAILED") })
-	eventually(t, "the account is held", func() bool { return !s.status().Accounts[0].Held.IsZero() })
+	eventually(t, "the account's hold-off starts", func() bool { return !s.status().Accounts[0].Held.IsZero() })
 	s.run("status").want(1).prints("held back until", "check username and password")
 	d.signal(syscall.SIGTERM)
 	d.wait().want(0)
-	if got := refusals(t, srv); got != 1 {
+	if got := loginFailures(t, srv); got != 1 {
 		t.Errorf("the server refused %d logins, want 1", got)
 	}
 	s.write("alice.password", u.Password+"\n")
 	s.run("sync").want(0)
 }
 
-// TestStaleSocket: what a dead daemon left does not keep the next from starting.
+// TestStaleSocket: a daemon starts although a killed daemon's control socket exists.
 func TestStaleSocket(t *testing.T) {
 	t.Parallel()
 	srv := dovecot.Start(t)
@@ -319,7 +320,7 @@ func TestStaleSocket(t *testing.T) {
 	s.configure("accounts:\n", s.overTLS(srv, u))
 	for i := range 2 {
 		d := s.start("run")
-		m.hears("READY=1")
+		m.waitFor("READY=1")
 		eventually(t, "the run is over", func() bool { return strings.Contains(d.err.String(), "run complete") || i > 0 })
 		d.signal(syscall.SIGKILL)
 		<-d.done
@@ -330,8 +331,9 @@ func TestStaleSocket(t *testing.T) {
 	s.run("status").want(0).prints("no daemon is running")
 }
 
-// refusals is how many attempts to log in the server refused, once it has said so.
-func refusals(t *testing.T, srv *dovecot.Server) (n int) {
+// loginFailures returns the number of logins that the server has refused, which is
+// at least one: it waits for the server's log.
+func loginFailures(t *testing.T, srv *dovecot.Server) (n int) {
 	t.Helper()
 	eventually(t, "the server logs a refusal", func() bool { return strings.Contains(srv.Log(), "auth failed, ") })
 	for _, m := range regexp.MustCompile(`auth failed, (\d+) attempts`).FindAllStringSubmatch(srv.Log(), -1) {

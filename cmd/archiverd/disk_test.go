@@ -12,8 +12,8 @@ import (
 	"archiverd/internal/testing/dovecot"
 )
 
-// mountSmall puts the site's archive onto a file system of its own of that size,
-// an ext4 on a loop device or a tmpfs, and returns where that is mounted.
+// mountSmall mounts a file system of that size, an ext4 on a loop device or a tmpfs,
+// as the site's archive, and returns the mount point.
 func mountSmall(t *testing.T, s *site, kind, size string) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -50,8 +50,9 @@ func mountSmall(t *testing.T, s *site, kind, size string) string {
 	return disk
 }
 
-// TestFullDisk archives onto a disk that has no room for all of it: the sync
-// says so, what is archived stays good, and with room again the rest follows.
+// TestFullDisk archives onto a disk that is too small: the sync names the full disk,
+// the archived messages verify, and with more space the next sync archives the
+// others.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"ext4", "tmpfs"} {
@@ -94,7 +95,7 @@ func TestFullDisk(t *testing.T) {
 			if run.Sum.Archived != 2500 {
 				t.Errorf("%d messages are archived, want 2500", run.Sum.Archived)
 			}
-			same(t, s, c, "alice", []string{"INBOX", "Lists/go"})
+			compareWithServer(t, s, c, "alice", []string{"INBOX", "Lists/go"})
 		})
 	}
 }

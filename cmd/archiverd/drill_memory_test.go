@@ -14,9 +14,9 @@ import (
 	"archiverd/internal/testing/dovecot"
 )
 
-// TestDrillMemory drills 400 MB of mail, in messages that the throw-away server
-// keeps in memory and in larger ones: what that takes does not depend on how much
-// mail there is.
+// TestDrillMemory drills 400 MB of mail, in messages that the temporary server
+// stores in memory and in larger ones: the memory does not depend on the size of the
+// mail.
 func TestDrillMemory(t *testing.T) {
 	t.Parallel()
 	const small, large, most = 3000, 100_000_000, 128 << 20
@@ -59,5 +59,5 @@ func TestDrillMemory(t *testing.T) {
 	if peak > most || peak == 0 {
 		t.Errorf("the drill took %d octets of memory, want %d at most", peak, most)
 	}
-	t.Logf("peak memory %d MiB, %v", peak>>20, r.took)
+	t.Logf("peak memory %d MiB, %v", peak>>20, r.elapsed)
 }

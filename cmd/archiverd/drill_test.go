@@ -53,15 +53,16 @@ func drilledSite(t *testing.T, more ...string) (*site, int) {
 	return s, n
 }
 
-// drills are the results that drill prints.
-func (s *site) drills(status int, args ...string) []drill.Result {
+// drillResults runs drill --json and returns its results.
+func (s *site) drillResults(status int, args ...string) []drill.Result {
 	s.t.Helper()
 	var results []drill.Result
 	s.run(append([]string{"drill", "--json"}, args...)...).want(status).decode(&results)
 	return results
 }
 
-// damage changes an octet of a message and returns its ID, and how to undo it.
+// damage changes an octet of a mailbox's first message. It returns the message's ID
+// and a function that restores the file.
 func (s *site) damage(account, mailbox string) (id string, mend func()) {
 	s.t.Helper()
 	var list []listedMessage
@@ -86,15 +87,15 @@ func (s *site) damage(account, mailbox string) (id string, mend func()) {
 	return list[0].ID, func() { put(whole) }
 }
 
-// TestDrill is a drill as a person does it, of mail of all kinds; then of an archive
-// with a damaged message, and of the mended one.
+// TestDrill drills mail of all kinds, then an archive with a damaged message, and
+// then the mended archive.
 func TestDrill(t *testing.T) {
 	t.Parallel()
 	s, n := drilledSite(t)
 	if out := s.run("status").want(0).out; strings.Contains(out, "drill") {
-		t.Errorf("status tells of a drill before the first:\n%s", out)
+		t.Errorf("status shows a drill before the first:\n%s", out)
 	}
-	all := s.drills(0, "--sample", "all")
+	all := s.drillResults(0, "--sample", "all")
 	if d := all[0]; len(all) != 1 || d.Messages != n || d.Archived != n || d.Equal != n || d.Mailboxes != 6 || d.Sample != "all" || len(d.Differences) > 0 {
 		t.Fatalf("%d messages, of which are %d: %+v", len(all), n, all)
 	}
@@ -107,7 +108,7 @@ func TestDrill(t *testing.T) {
 	}
 
 	id, mend := s.damage("alice", "INBOX")
-	d := s.drills(1, "--sample", "all")[0]
+	d := s.drillResults(1, "--sample", "all")[0]
 	if !slices.ContainsFunc(d.Differences, func(x drill.Difference) bool {
 		return x.ID == id && x.In[0] == "missing" && strings.Contains(x.What, "damaged")
 	}) || d.OK() || d.Equal+d.Differing != n {
@@ -123,7 +124,7 @@ func TestDrill(t *testing.T) {
 	s.run("drill", "--sample", "100%").want(0)
 	s.run("status").want(0).prints("all equal")
 
-	// What can't be stored, or read, is said, and no failure.
+	// A result that can't be stored or read is a warning, and no failure.
 	drills := filepath.Join(s.archive, "state.db.drills")
 	if err := os.Remove(drills); err != nil {
 		t.Fatal(err)
@@ -146,7 +147,7 @@ func TestDrill(t *testing.T) {
 	}
 }
 
-// statusOf is what status has of an account.
+// statusOf returns what status reports of an account.
 func (s *site) statusOf(account string) daemon.AccountStatus {
 	s.t.Helper()
 	for _, acc := range s.status().Accounts {
@@ -158,8 +159,8 @@ func (s *site) statusOf(account string) daemon.AccountStatus {
 	return daemon.AccountStatus{}
 }
 
-// TestDrillTo drills into a mailbox of a real account, is interrupted in it, and
-// leaves nothing there.
+// TestDrillTo drills into a mailbox of another account. Also an interrupted drill
+// removes everything that it created there.
 func TestDrillTo(t *testing.T) {
 	t.Parallel()
 	srv := dovecot.Start(t)
@@ -175,7 +176,7 @@ func TestDrillTo(t *testing.T) {
 		return append(out, c.Do(`LSUB "" *`)...)
 	}
 	before := names()
-	untouched := func() {
+	checkUntouched := func() {
 		t.Helper()
 		if after := names(); !slices.Equal(after, before) {
 			t.Errorf("the scratch account has %q, before it had %q", after, before)
@@ -189,25 +190,25 @@ func TestDrillTo(t *testing.T) {
 	s.configure("accounts:\n", s.overTLS(srv, alice), s.plain(tap.Addr, bob))
 	s.run("sync", "alice").want(0)
 
-	d := s.drills(0, "alice", "--to", "bob", "--sample", "all")[0]
+	d := s.drillResults(0, "alice", "--to", "bob", "--sample", "all")[0]
 	if !d.OK() || d.Messages != 300 || d.Equal != 300 || !strings.HasPrefix(d.To, "bob: archiverd-drill-20") {
 		t.Errorf("%d of %d equal: %+v", d.Equal, d.Messages, d)
 	}
-	untouched()
+	checkUntouched()
 	s.run("status").want(0).prints("300 messages of 10 mailboxes restored and compared, in bob: archiverd-drill-20")
 	s.run("drill", "alice", "--to", "bob", "--into", "Keep").want(1).prints(`FAILED: mailbox "Keep" is at bob already`)
-	untouched()
+	checkUntouched()
 	s.run("drill", "alice").want(0)
 
-	tap.forget()
-	tap.hold(40 << 10)
+	tap.reset()
+	tap.passAtMost(40 << 10)
 	p := s.start("drill", "alice", "--to", "bob", "--into", "x/y", "--sample", "all")
-	eventually(t, "the drill is under way", func() bool { return tap.full() && len(c.Do(`LIST "" x/y/*`)) > 0 })
+	eventually(t, "the drill is under way", func() bool { return tap.limitReached() && len(c.Do(`LIST "" x/y/*`)) > 0 })
 	p.signal(syscall.SIGINT)
-	eventually(t, "it is told what happens", func() bool { return strings.Contains(p.err.String(), "is being removed") })
-	tap.hold(-1)
+	eventually(t, "the drill prints that it removes its mailboxes", func() bool { return strings.Contains(p.err.String(), "is being removed") })
+	tap.passAtMost(-1)
 	p.wait().want(1).prints("alice: INTERRUPTED")
-	untouched()
+	checkUntouched()
 	if d := s.statusOf("alice").Drill; !d.OK() || d.To != "" {
 		t.Errorf("an interrupted drill was stored: %+v", d)
 	}
@@ -243,7 +244,7 @@ func TestDaemonDrills(t *testing.T) {
 	d := &drillDay{site: s, messages: n, manager: newManager(s), configText: string(read(t, s.config))}
 	id, mend := s.damage("alice", "INBOX")
 	daemon := s.start("run")
-	d.manager.hears("READY=1")
+	d.manager.waitFor("READY=1")
 	d.firstDrillNamesDamage(daemon, id)
 	mend()
 	s.run("drill", "--sample", "7").want(0)
@@ -274,11 +275,11 @@ func (d *drillDay) reloadChangesSchedule(daemon *process) {
 	d.t.Helper()
 	d.schedule("weekly")
 	daemon.signal(syscall.SIGHUP)
-	d.manager.hears("READY=1")
+	d.manager.waitFor("READY=1")
 	eventually(d.t, "the log names the fault", func() bool { return strings.Contains(daemon.err.String(), "drill.schedule") })
 	d.schedule("0 5 1 * *")
 	daemon.signal(syscall.SIGHUP)
-	d.manager.hears("READY=1")
+	d.manager.waitFor("READY=1")
 	eventually(d.t, "the new schedule is in force", func() bool { return d.statusOf("alice").DrillSchedule == "0 5 1 * *" })
 	if next := d.statusOf("alice").NextDrill.Local(); next.Day() != 1 || next.Hour() != 5 {
 		d.t.Errorf("the next drill is %v", next)
@@ -299,8 +300,8 @@ func (d *drillDay) restartDrillsOnlyIfMissed() {
 	d.schedule("0 0 1 1 *")
 	save()
 	daemon := d.start("run")
-	d.manager.hears("READY=1")
-	d.manager.hears("STATUS=idle")
+	d.manager.waitFor("READY=1")
+	d.manager.waitFor("STATUS=idle")
 	if r := d.stop(daemon); strings.Contains(r.err, "drill") {
 		d.t.Errorf("a drill that was not due:\n%s", r.err)
 	}
@@ -316,7 +317,7 @@ func (d *drillDay) restartDrillsOnlyIfMissed() {
 func TestDaemonDrillStops(t *testing.T) {
 	t.Parallel()
 	s, _ := drilledSite(t, "schedule: '0 4 29 2 *'\ndrill: {schedule: '@daily', sample: all}\n")
-	// A message that takes a while to come: a pipe in the place of its file.
+	// A pipe in the place of a message file: the drill waits for its writer.
 	var list []listedMessage
 	s.run("list", "--json", "alice", "Demo").want(0).decode(&list)
 	path := filepath.Join(s.archive, list[0].ID)
@@ -334,7 +335,7 @@ func TestDaemonDrillStops(t *testing.T) {
 	eventually(t, "the drill is under way", func() bool { return s.statusOf("alice").Drilling != nil })
 	s.run("status").want(0).prints("drill in progress: restoring")
 	d.signal(syscall.SIGTERM)
-	eventually(t, "it is told to stop", func() bool { return strings.Contains(d.err.String(), "stopping") })
+	eventually(t, "the log has the stop", func() bool { return strings.Contains(d.err.String(), "stopping") })
 	if err := pipe.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -12,9 +12,9 @@ import (
 	"archiverd/internal/testing/dovecot"
 )
 
-// TestOctetForOctet archives messages from a server that changes nothing in
-// them: bare LFs, NULs, no header, no octet at all. What is in the files is what
-// the server was given.
+// TestOctetForOctet archives messages with bare LFs, NULs, no header or no octet
+// from a server that changes nothing. The files have just the octets of the
+// messages.
 func TestOctetForOctet(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -12,8 +12,8 @@ import (
 	"archiverd/internal/testing/dovecot"
 )
 
-// mboxes reads mbox files with Python's mailbox module, and undoes what the variant
-// does to lines.
+// mboxes reads mbox files with Python's mailbox module and reverses the variant's
+// quoting of lines.
 const mboxes = `
 import hashlib, json, mailbox, os, re, sys
 root, variant = sys.argv[1:]
@@ -38,7 +38,7 @@ for folder, _, files in os.walk(root):
 json.dump(out, sys.stdout)
 `
 
-// flagsIn are the flags that a mail program finds in the fields of an mbox.
+// flagsIn returns the flags that a mail program reads from the fields of an mbox.
 func flagsIn(status string, keywords []string) []string {
 	flags := slices.Clone(keywords)
 	_, x, _ := strings.Cut(status, "X-Status:")
@@ -98,7 +98,7 @@ func testExportMbox(t *testing.T, s *site, all []archived) {
 	}
 }
 
-// testExportMboxToDovecot has a real Dovecot serve the mbox files.
+// testExportMboxToDovecot has a Dovecot serve the mbox files.
 func testExportMboxToDovecot(t *testing.T, s *site, all []archived) {
 	srv := dovecot.StartWith(t, dovecot.Options{Format: "mbox"})
 	s.exportTo(0, "--format", "mbox", "mbox")
@@ -122,7 +122,7 @@ func testExportMboxToDovecot(t *testing.T, s *site, all []archived) {
 		}
 		for i, m := range list {
 			body := read(t, filepath.Join(s.archive, m.ID))
-			// What Dovecot takes for its own, shows with the marks, or changes itself.
+			// Fields that Dovecot uses itself, lines that it serves quoted, octets that it changes.
 			feeds, pairs := bytes.Count(body, []byte("\n")), bytes.Count(body, []byte("\r\n"))
 			odd := bytes.ContainsAny(body, "\x00") || len(body) == 0 || strings.ContainsAny(string(body[:1]), " \t\r\n") || body[len(body)-1] != '\n' ||
 				pairs != 0 && pairs != feeds || bytes.Contains(body, []byte("\r\r\n")) || !bytes.Contains(body, []byte("\n\n")) && !bytes.Contains(body, []byte("\n\r\n"))

@@ -14,18 +14,18 @@ import (
 	"archiverd/internal/maildir"
 )
 
-// muttrc has mutt copy all messages of the mailbox that it opens to a Maildir, as
-// somebody at its keys would.
+// muttrc makes mutt copy all messages of the mailbox that it opens to a Maildir, as
+// a user would.
 const muttrc = `
 set folder=~ mbox_type=Maildir quit=yes copy=yes confirmappend=no confirmcreate=no delete=no move=no wait_key=no resolve=no
 push "<tag-pattern>~A<enter><tag-prefix><copy-message>%s<enter><exit>"
 `
 
-// reread is a message that mutt has read.
-type reread struct{ octets, info string }
+// muttMessage is a message as mutt has read it.
+type muttMessage struct{ octets, info string }
 
-// mutts are the messages that mutt reads in an mbox file.
-func mutts(t *testing.T, file string) (out []reread) {
+// muttMessages returns the messages that mutt reads from an mbox file.
+func muttMessages(t *testing.T, file string) (out []muttMessage) {
 	t.Helper()
 	mutt, script := tool(t, "mutt"), tool(t, "script") // mutt wants a terminal
 	dir := t.TempDir()
@@ -40,19 +40,19 @@ func mutts(t *testing.T, file string) (out []reread) {
 		t.Fatal(err)
 	}
 	defer keys.Close()
-	said, err := cmd.CombinedOutput()
+	printed, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("mutt: %v: %s", err, said)
+		t.Fatalf("mutt: %v: %s", err, printed)
 	}
-	for name := range tree(t, to) {
+	for name := range regularFiles(t, to) {
 		_, letters := maildir.Split(filepath.Base(name))
-		out = append(out, reread{unmarked(read(t, filepath.Join(to, name))), ":2," + letters})
+		out = append(out, muttMessage{unmarked(read(t, filepath.Join(to, name))), ":2," + letters})
 	}
 	return out
 }
 
-// unmarked is a message without the fields of its header that mutt takes out of an
-// mbox, and sets itself.
+// unmarked returns a message without the header fields that mutt removes from an
+// mbox and sets itself.
 func unmarked(body []byte) string {
 	var out []byte
 	for len(body) > 0 {
@@ -69,13 +69,13 @@ func unmarked(body []byte) string {
 	return string(append(out, body...))
 }
 
-// copied are the flags of those that mutt copies out of an mbox.
-func copied(flags []string) []string {
+// muttFlags returns those of the flags that mutt reads from an mbox.
+func muttFlags(flags []string) []string {
 	return slices.DeleteFunc(slices.Clone(flags), func(f string) bool { return f != `\Seen` && f != `\Answered` && f != `\Flagged` })
 }
 
-// plain says whether a header has nothing at which mutt stumbles, or which it would
-// write in another way: all lines are fields that end in LF, and then one is empty.
+// plain reports whether mutt reads and writes a header without a change: all lines are
+// fields that end in LF, and an empty line follows them.
 func plain(body []byte) bool {
 	header, _, ok := bytes.Cut(body, []byte("\n\n"))
 	return ok && plainHeader.Match(header)
@@ -83,7 +83,7 @@ func plain(body []byte) bool {
 
 var plainHeader = regexp.MustCompile(`^(?:[!-9;-~]+:[^\r\n\x00]*(?:\n[ \t][^\r\n\x00]*)*(?:\n|$))+$`)
 
-// unixForm is a message with LF for CRLF, if all of its lines end in that.
+// unixForm returns a message with LF for CRLF, if all of its lines end in CRLF.
 func unixForm(body []byte) []byte {
 	if bytes.Count(body, []byte("\n")) != bytes.Count(body, []byte("\r\n")) || bytes.Contains(body, []byte("\r\r\n")) {
 		return body
@@ -103,7 +103,7 @@ func testExportMboxToMutt(t *testing.T, s *site, all []archived) {
 	}
 	compared, from := 0, 0
 	for dir, list := range of {
-		got := mutts(t, filepath.Join(s.dir, "cl2", strings.Replace(dir, "a.mbox", "a%2Embox", 1)+".mbox"))
+		got := muttMessages(t, filepath.Join(s.dir, "cl2", strings.Replace(dir, "a.mbox", "a%2Embox", 1)+".mbox"))
 		if len(got) != len(list) {
 			t.Errorf("%s: mutt finds %d messages, want %d", dir, len(got), len(list))
 		}
@@ -116,7 +116,7 @@ func testExportMboxToMutt(t *testing.T, s *site, all []archived) {
 			if bytes.Contains(body, []byte("\nFrom ")) {
 				from++
 			}
-			want := reread{unmarked(body), maildir.Keywords{}.Info(copied(m.Flags))}
+			want := muttMessage{unmarked(body), maildir.Keywords{}.Info(muttFlags(m.Flags))}
 			i := slices.Index(got, want)
 			if i < 0 {
 				t.Errorf("%s: mutt has it not as %d octets with %s", m.ID, len(want.octets), want.info)

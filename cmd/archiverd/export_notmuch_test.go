@@ -15,8 +15,8 @@ import (
 	"archiverd/internal/maildir"
 )
 
-// notmuchConfig has notmuch take what it finds in a Maildir, and call unread what no
-// flag says was seen.
+// notmuchConfig makes notmuch index a Maildir, and tag messages without the flag S
+// as unread.
 const notmuchConfig = `
 [database]
 path=%s
@@ -30,7 +30,7 @@ ignore=dovecot-keywords;maildirfolder
 synchronize_flags=true
 `
 
-// notmuchNeeds is what notmuch takes a file for a message by.
+// notmuchNeeds matches the files that notmuch recognises as messages.
 var notmuchNeeds = regexp.MustCompile(`(?i)^(?:[^\n]+\n)*(?:From|To|Subject):`)
 
 // notmuchFile names a file as notmuch does: by folder and octets, not by message.
@@ -144,7 +144,7 @@ func testExportMaildirToNotmuch(t *testing.T, s *site, all []archived) {
 	for _, nested := range []bool{false, true} {
 		e := newNotmuchExport(t, s, all, nested)
 		folders := e.findFolders()
-		for _, m := range shown(t, e.run("show", "--format=json", "--entire-thread=false", "--body=false", "*")) {
+		for _, m := range notmuchMessages(t, e.run("show", "--format=json", "--entire-thread=false", "--body=false", "*")) {
 			e.checkMessage(m)
 		}
 		for f, isMissing := range e.missing {
@@ -159,8 +159,9 @@ func testExportMaildirToNotmuch(t *testing.T, s *site, all []archived) {
 // notmuchMessage is a message as notmuch shows it.
 type notmuchMessage struct{ Filename, Tags []string }
 
-// shown are the messages in the threads that notmuch shows, lists in lists.
-func shown(t *testing.T, text []byte) (out []notmuchMessage) {
+// notmuchMessages returns the messages of the threads that notmuch prints, which are
+// nested lists.
+func notmuchMessages(t *testing.T, text []byte) (out []notmuchMessage) {
 	t.Helper()
 	if text = bytes.TrimSpace(text); bytes.HasPrefix(text, []byte("[")) {
 		var list []json.RawMessage
@@ -168,7 +169,7 @@ func shown(t *testing.T, text []byte) (out []notmuchMessage) {
 			t.Fatalf("notmuch: %v", err)
 		}
 		for _, l := range list {
-			out = append(out, shown(t, l)...)
+			out = append(out, notmuchMessages(t, l)...)
 		}
 		return out
 	}

@@ -26,8 +26,8 @@ z.extractall(sys.argv[2])
 json.dump([i.filename for i in z.infolist()], sys.stdout)
 `
 
-// testExportPack exports to zip and tar.zst, which other programs unpack: that is an
-// archive, which verifies, and has what the first has.
+// testExportPack exports to zip and tar.zst. What other programs unpack is an
+// archive that verifies and has the same messages.
 func testExportPack(t *testing.T, s *site, all []archived) {
 	for _, name := range []string{"all.zip", "all.tar.zst"} {
 		r := s.exportTo(0, name)
@@ -59,12 +59,12 @@ func testExportPack(t *testing.T, s *site, all []archived) {
 			}
 		}
 		s.run("verify", "--archive", dir).want(0).prints("; 0 damaged\n")
-		other := s.of(t)
+		other := s.forTest(t)
 		other.env = nil
 		other.archive = dir
 		other.config = filepath.Join(other.dir, "config.yaml")
 		other.configure("accounts: [{name: x, server: h, username: u, password: p}]\n")
-		if got := other.all(); !slices.EqualFunc(got, all, func(a, b archived) bool {
+		if got := other.listAll(); !slices.EqualFunc(got, all, func(a, b archived) bool {
 			return a.ID == b.ID && a.SHA256 == b.SHA256 && slices.Equal(a.Flags, b.Flags) && a.InternalDate.Equal(b.InternalDate)
 		}) {
 			t.Errorf("%s: unpacked it lists %d messages, want %d, or others", name, len(got), len(all))
@@ -82,7 +82,7 @@ func testExportSelection(t *testing.T, s *site, all []archived) {
 		}
 		return n
 	}
-	lists := count(func(m archived) bool { return strings.HasPrefix(m.box, "Lists/") })
+	lists := count(func(m archived) bool { return strings.HasPrefix(m.mailbox, "Lists/") })
 	after := time.Date(2026, 11, 3, 0, 0, 0, 0, time.UTC)
 	for i, c := range []struct {
 		args []string
@@ -94,7 +94,9 @@ func testExportSelection(t *testing.T, s *site, all []archived) {
 		{[]string{"--at", "2020-01-01"}, 0},
 		{[]string{"--gone"}, 0},
 		{[]string{"--query", "larger:60 after:2026-11-03T00:00:00Z"}, count(func(m archived) bool { return m.Size > 60 && !m.InternalDate.Before(after) })},
-		{[]string{"--query", "-flag:seen", "--mailbox", "Lists/*"}, count(func(m archived) bool { return strings.HasPrefix(m.box, "Lists/") && !slices.Contains(m.Flags, `\Seen`) })},
+		{[]string{"--query", "-flag:seen", "--mailbox", "Lists/*"}, count(func(m archived) bool {
+			return strings.HasPrefix(m.mailbox, "Lists/") && !slices.Contains(m.Flags, `\Seen`)
+		})},
 		{[]string{"--query", "subject:nothing-has-this"}, 0},
 		{[]string{"--after", "2026-11-03T00:00:00Z", "--format", "maildir"}, count(func(m archived) bool { return !m.InternalDate.Before(after) })},
 	} {
@@ -112,7 +114,7 @@ func testExportSelection(t *testing.T, s *site, all []archived) {
 	}
 }
 
-// testExportRefusals asks for what can't be.
+// testExportRefusals: wrong arguments are named, and nothing is exported.
 func testExportRefusals(t *testing.T, s *site, _ []archived) {
 	for _, c := range []struct {
 		args []string
@@ -136,7 +138,7 @@ func testExportRefusals(t *testing.T, s *site, _ []archived) {
 		}
 		s.run(append([]string{"export"}, c.args...)...).want(2).says(c.says)
 	}
-	// Another export is at work.
+	// Another export into the same target runs.
 	dir := filepath.Join(s.dir, "busy")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -155,14 +157,14 @@ func testExportRefusals(t *testing.T, s *site, _ []archived) {
 	}
 }
 
-// testExportKilled kills exports at random moments and begins them again: in the end each
-// is as one that was left alone.
+// testExportKilled kills exports at random moments and starts them again: in the end
+// each target is equal to that of an export without a kill.
 func testExportKilled(t *testing.T, s *site, all []archived) {
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 0))
 	kills := 0
 	for _, c := range []struct{ format, name string }{{"eml", "killed"}, {"maildir", "killed"}, {"mbox", "killed"}, {"zip", "killed.zip"}} {
-		s := s.of(t)
+		s := s.forTest(t)
 		whole := "whole " + c.name
 		began := time.Now()
 		s.exportTo(0, "--format", c.format, whole)
@@ -191,7 +193,7 @@ func testExportKilled(t *testing.T, s *site, all []archived) {
 			}
 			continue
 		}
-		got, want := tree(t, filepath.Join(s.dir, c.name)), tree(t, filepath.Join(s.dir, whole))
+		got, want := regularFiles(t, filepath.Join(s.dir, c.name)), regularFiles(t, filepath.Join(s.dir, whole))
 		if len(got) != len(want) {
 			t.Errorf("%s: %d files, want %d", c.format, len(got), len(want))
 		}
@@ -209,12 +211,13 @@ func testExportKilled(t *testing.T, s *site, all []archived) {
 	}
 }
 
-// testExportFullDisk exports to a disk that is too small, and to the same when it is not.
+// testExportFullDisk exports to a disk that is too small, and again to the same disk
+// with more space.
 func testExportFullDisk(t *testing.T, s *site, all []archived) {
-	small := s.of(t)
+	small := s.forTest(t)
 	disk := mountSmall(t, small, "tmpfs", "4M")
 	filler := filepath.Join(disk, "filler")
-	// Of the small mailboxes, all of which the disk holds without the filler.
+	// Only small mailboxes: without the filler the disk has space for them.
 	args := []string{"--mailbox", "INBOX", "--mailbox", "Lists*", "--mailbox", "v1.2/*"}
 	for _, format := range []string{"eml", "mbox", "maildir", "all.tar.zst"} {
 		target := filepath.Join(disk, format)
@@ -236,7 +239,7 @@ func testExportFullDisk(t *testing.T, s *site, all []archived) {
 		if !strings.Contains(r.out+r.err, "no space left on device") {
 			t.Errorf("%s: on a full disk it says\n%s%s", format, r.out, r.err)
 		}
-		tree(t, disk)
+		regularFiles(t, disk)
 		if err := os.Remove(filler); err != nil {
 			t.Fatal(err)
 		}
@@ -246,13 +249,13 @@ func testExportFullDisk(t *testing.T, s *site, all []archived) {
 	}
 }
 
-// TestExportDamage exports an archive in which files are damaged: they are named and left
-// out, and the rest comes.
+// TestExportDamage exports an archive with damaged files: the report names them, and
+// the export has all other messages.
 func TestExportDamage(t *testing.T) {
 	t.Parallel()
 	s := newRestoreSite(t).site
-	all := s.all()
-	inbox := slices.DeleteFunc(slices.Clone(all), func(m archived) bool { return m.box != "INBOX" })
+	all := s.listAll()
+	inbox := slices.DeleteFunc(slices.Clone(all), func(m archived) bool { return m.mailbox != "INBOX" })
 	changed, cut, missing := inbox[0], inbox[1], inbox[2]
 	for _, m := range []archived{changed, cut, missing} {
 		name := filepath.Join(s.archive, m.ID)

@@ -22,9 +22,10 @@ import (
 	"archiverd/internal/testing/dovecot"
 )
 
-// exported are what alice has to be exported: letters that no program likes, and all
-// real mail there is, in mailboxes whose names are no names of files.
-func exported(t *testing.T) map[string][]imapd.Message {
+// exportedMail is alice's mail in the tests of export: messages that are hard for
+// other programs, and all real mail that is available, in mailboxes whose names are
+// not valid names of files.
+func exportedMail(t *testing.T) map[string][]imapd.Message {
 	out := letters()
 	flags := []string{`\Seen`, `\Flagged`, "$Forwarded", "work", `\Answered`, `\Draft`, `\Deleted`, "Später"}[:7]
 	date := func(i int) time.Time { return time.Date(2001, 2, 3, 4, 5, i, 0, time.FixedZone("", 3600)) }
@@ -49,19 +50,19 @@ func exported(t *testing.T) map[string][]imapd.Message {
 	return out
 }
 
-// archived is a message of the archive as list and the journals tell.
+// archived is a message of the archive as list prints it, with its mailbox.
 type archived struct {
 	listedMessage
-	box, dir string
+	mailbox, dir string
 }
 
-// newExportSite is a site that has archived all of exported, and the messages that
-// list then lists.
+// newExportSite is a site that has archived exportedMail, and the messages that list
+// then prints.
 func newExportSite(t *testing.T) (*site, []archived) {
 	t.Helper()
 	server := newIMAPServer(t, imapd.Options{})
 	u := server.AddUser("alice", "secret")
-	for name, list := range exported(t) {
+	for name, list := range exportedMail(t) {
 		mailbox := server.mailbox(u, name)
 		for _, m := range list {
 			mailbox.Append(m)
@@ -70,11 +71,11 @@ func newExportSite(t *testing.T) (*site, []archived) {
 	s := newSite(t)
 	s.configureAlice(server)
 	s.run("sync").want(0)
-	return s, s.all()
+	return s, s.listAll()
 }
 
-// all are all messages that list lists.
-func (s *site) all() (out []archived) {
+// listAll returns all messages that list prints.
+func (s *site) listAll() (out []archived) {
 	s.t.Helper()
 	var boxes []listedMailbox
 	s.run("list", "--json").want(0).decode(&boxes)
@@ -88,7 +89,7 @@ func (s *site) all() (out []archived) {
 	return out
 }
 
-// TestExport exports an archive in every format. Each part reads what came of it with
+// TestExport exports an archive in every format. Each part reads the export with
 // other programs, and none changes the archive.
 func TestExport(t *testing.T) {
 	t.Parallel()
@@ -99,14 +100,14 @@ func TestExport(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			part(t, one.of(t), all)
+			part(t, one.forTest(t), all)
 		})
 	}
 }
 
-// of is the same site in the hands of a part of a test, in which a folder of that part's own
-// is where it works.
-func (s *site) of(t *testing.T) *site {
+// forTest returns the same site for a subtest, which works in a directory of its
+// own.
+func (s *site) forTest(t *testing.T) *site {
 	t.Helper()
 	part := *s
 	part.t, part.dir = t, t.TempDir()
@@ -114,7 +115,7 @@ func (s *site) of(t *testing.T) *site {
 	return &part
 }
 
-// exportTo exports, and returns what it reports.
+// exportTo runs export --json and returns its report.
 func (s *site) exportTo(status int, args ...string) *export.Report {
 	s.t.Helper()
 	var r export.Report
@@ -126,19 +127,19 @@ func (s *site) exportTo(status int, args ...string) *export.Report {
 func python(t *testing.T, v any, script string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(tool(t, "python3"), append([]string{"-c", script}, args...)...)
-	var said bytes.Buffer
-	cmd.Stderr = &said
+	var errOut bytes.Buffer
+	cmd.Stderr = &errOut
 	out, err := cmd.Output()
 	if err == nil {
 		err = json.Unmarshal(out, v)
 	}
 	if err != nil {
-		t.Fatalf("python: %v: %s", err, said.Bytes())
+		t.Fatalf("python: %v: %s", err, errOut.Bytes())
 	}
 }
 
-// tool is the path of a program that reads what was exported. Without it the test is
-// skipped, or fails where ARCHIVERD_REQUIRE_DOVECOT asks for all servers and tools.
+// tool returns the path of a program that reads exports. Without it the test is
+// skipped, or fails if ARCHIVERD_REQUIRE_DOVECOT requires all servers and tools.
 func tool(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -151,9 +152,9 @@ func tool(t *testing.T, name string) string {
 	return path
 }
 
-// tree are all regular files below a folder, by their path; none may be temporary, or
-// a name of one of the archive's own files.
-func tree(t *testing.T, dir string) map[string]fs.FileInfo {
+// regularFiles returns all regular files below a directory by their path. Each must
+// have mode 0600 and one link, and none may be temporary.
+func regularFiles(t *testing.T, dir string) map[string]fs.FileInfo {
 	t.Helper()
 	out := map[string]fs.FileInfo{}
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
@@ -186,7 +187,7 @@ func testExportEML(t *testing.T, s *site, all []archived) {
 		t.Errorf("the export counts %+v, want %d", r.Sum, len(all))
 	}
 	dir := filepath.Join(s.dir, "eml")
-	files := tree(t, dir)
+	files := regularFiles(t, dir)
 	for _, m := range all {
 		name := path.Join(m.dir, path.Base(m.ID))
 		info := files[name]
@@ -209,12 +210,12 @@ func testExportEML(t *testing.T, s *site, all []archived) {
 
 // testExportIntoUsedTarget exports to targets that have files already.
 func testExportIntoUsedTarget(t *testing.T, s *site, all []archived) {
-	t.Run("eml", func(t *testing.T) { exportIntoChangedFiles(t, s.of(t), all) })
+	t.Run("eml", func(t *testing.T) { exportIntoChangedFiles(t, s.forTest(t), all) })
 	inbox := []string{"--mailbox", "INBOX", "--mailbox", "v1.2/*"}
 	t.Run("mbox", func(t *testing.T) {
-		exportIntoOtherFile(t, s.of(t), filepath.Join("mbox", "alice", "INBOX.mbox"), append(inbox, "mbox", "--format", "mbox"))
+		exportIntoOtherFile(t, s.forTest(t), filepath.Join("mbox", "alice", "INBOX.mbox"), append(inbox, "mbox", "--format", "mbox"))
 	})
-	t.Run("zip", func(t *testing.T) { exportIntoOtherFile(t, s.of(t), "all.zip", append(inbox, "all.zip")) })
+	t.Run("zip", func(t *testing.T) { exportIntoOtherFile(t, s.forTest(t), "all.zip", append(inbox, "all.zip")) })
 }
 
 // exportIntoChangedFiles exports again to a target in which a file was removed,
@@ -248,7 +249,7 @@ func exportIntoChangedFiles(t *testing.T, s *site, all []archived) {
 	if got := read(t, at(cut)); len(got) != 0 {
 		t.Errorf("a file that was there is now %q", got)
 	}
-	for name := range tree(t, filepath.Join(s.dir, "eml", removed.dir)) {
+	for name := range regularFiles(t, filepath.Join(s.dir, "eml", removed.dir)) {
 		if strings.HasSuffix(name, ".part") {
 			t.Errorf("%s still exists", name)
 		}
@@ -303,7 +304,7 @@ func testExportMaildir(t *testing.T, s *site, all []archived) {
 	for _, nested := range []bool{false, true} {
 		t.Run(fmt.Sprintf("nested %v", nested), func(t *testing.T) {
 			srv := dovecot.StartWith(t, dovecot.Options{Format: "maildir", Dotted: !nested})
-			s := s.of(t)
+			s := s.forTest(t)
 			args := []string{"--format", "maildir", "out"}
 			if nested {
 				args = append(args, "--nested")
@@ -312,7 +313,7 @@ func testExportMaildir(t *testing.T, s *site, all []archived) {
 				t.Errorf("the export counts %+v, want %d", r.Sum, len(all))
 			}
 			root := filepath.Join(s.dir, "out", "alice")
-			tree(t, root)
+			regularFiles(t, root)
 			pythonReadsMaildir(t, root, all, nested)
 			u := srv.User(t, "alice")
 			u.Fill(t, root)
@@ -397,8 +398,8 @@ func dovecotServesMaildir(t *testing.T, c *dovecot.Client, archive string, all [
 	}
 }
 
-// wireForm is a message as Dovecot sends it from a Maildir: lines end in CRLF, and NUL
-// is no octet of IMAP.
+// wireForm is a message as Dovecot sends it from a Maildir: lines end in CRLF, and
+// NUL, which IMAP does not allow, is 0x80.
 func wireForm(body []byte) []byte {
 	var out []byte
 	for i, o := range body {

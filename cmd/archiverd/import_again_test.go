@@ -39,7 +39,7 @@ func (s *importStory) rename(from, to string) {
 // UIDs from 1.
 func (s *importStory) importAgain(what string, added, flags int, want ...string) {
 	s.t.Helper()
-	run := s.brought(0, "--account", "old", s.maildir)
+	run := s.importFiles(0, "--account", "old", s.maildir)
 	if run.Sum.Added != added || run.Sum.FlagsChanged != flags {
 		s.t.Errorf("%s: %d were added and %d got other flags, want %d and %d", what, run.Sum.Added, run.Sum.FlagsChanged, added, flags)
 	}

@@ -50,22 +50,23 @@ func writeMaildirs(t *testing.T, dir string, corpus []dovecot.Mailbox) (total in
 	return total
 }
 
-// all are the messages of a corpus, by mailbox, as lists tells them.
-func all(corpus []dovecot.Mailbox) map[string][]string {
+// corpusLines returns the messages of a corpus by mailbox, as messageLine formats
+// them.
+func corpusLines(corpus []dovecot.Mailbox) map[string][]string {
 	out := map[string][]string{}
 	for _, m := range corpus {
 		out[m.Name] = nil
 		for _, msg := range m.Msgs {
-			out[m.Name] = append(out[m.Name], told(sha256.Sum256(msg.Body), msg.Date, slices.Clone(msg.Flags)))
+			out[m.Name] = append(out[m.Name], messageLine(sha256.Sum256(msg.Body), msg.Date, slices.Clone(msg.Flags)))
 		}
 		slices.Sort(out[m.Name])
 	}
 	return out
 }
 
-// TestImportKilled kills imports at random moments, and now and then takes the state
-// database away: in the end all is there, and nothing twice that is not twice in the
-// source.
+// TestImportKilled kills imports at random moments, and sometimes removes the state
+// database. In the end the archive has each message of the source as often as the
+// source has it.
 func TestImportKilled(t *testing.T) {
 	t.Parallel()
 	kills := 15
@@ -81,7 +82,7 @@ func TestImportKilled(t *testing.T) {
 	whole := newSite(t)
 	whole.configure(elsewhere)
 	began := time.Now()
-	whole.brought(0, "--account", "old", dir)
+	whole.importFiles(0, "--account", "old", dir)
 	span := time.Since(began)
 
 	seed := uint64(time.Now().UnixNano())
@@ -112,23 +113,23 @@ func TestImportKilled(t *testing.T) {
 			}
 		}
 	}
-	last := s.brought(0, "--account", "old", dir)
+	last := s.importFiles(0, "--account", "old", dir)
 	t.Logf("%d killed, %d ended before; the last import added %d", killed, ended, last.Sum.Added)
 	if last.Sum.Archived != total || killed < kills {
 		t.Errorf("%d messages are archived after %d kills, want %d", last.Sum.Archived, killed, total)
 	}
-	for name, want := range all(corpus) {
-		equal(t, name, s.lists("old", name), want)
+	for name, want := range corpusLines(corpus) {
+		equalLines(t, name, s.archiveLines("old", name), want)
 	}
 	if got := recordedOnce(t, s.archive); got != total {
 		t.Errorf("the journals record %d messages, want %d", got, total)
 	}
-	if again := s.brought(0, "--account", "old", dir); again.Sum.Added != 0 || again.Sum.FlagsChanged != 0 {
+	if again := s.importFiles(0, "--account", "old", dir); again.Sum.Added != 0 || again.Sum.FlagsChanged != 0 {
 		t.Errorf("once more: %+v", again.Sum)
 	}
 }
 
-// TestImportFullDisk imports onto a disk that has no room for all of it.
+// TestImportFullDisk imports onto a disk that is too small for the source.
 func TestImportFullDisk(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -151,10 +152,10 @@ func TestImportFullDisk(t *testing.T) {
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	if run := s.brought(0, "--account", "old", dir); run.Sum.Archived != total {
+	if run := s.importFiles(0, "--account", "old", dir); run.Sum.Archived != total {
 		t.Errorf("%d messages are archived, want %d", run.Sum.Archived, total)
 	}
-	for name, want := range all(corpus) {
-		equal(t, name, s.lists("old", name), want)
+	for name, want := range corpusLines(corpus) {
+		equalLines(t, name, s.archiveLines("old", name), want)
 	}
 }

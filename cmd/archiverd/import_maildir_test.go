@@ -52,7 +52,7 @@ func (s *maildirServer) addRealMail(t *testing.T) {
 func (s *maildirServer) compare(t *testing.T, site *site) {
 	t.Helper()
 	for _, name := range s.mailboxes {
-		equal(t, name, site.lists("old", name), servers(s.client, name))
+		equalLines(t, name, site.archiveLines("old", name), serverLines(s.client, name))
 	}
 }
 
@@ -75,7 +75,7 @@ func TestImportMaildir(t *testing.T) {
 func testImportMaildir(t *testing.T, srv *maildirServer) {
 	s := newSite(t)
 	s.configure("accounts:\n", s.account(srv.User(t, "bob"), srv.Addr, "tls_ca_file: "+srv.CAFile))
-	run := s.brought(0, "--account", "old", srv.alice.Store())
+	run := s.importFiles(0, "--account", "old", srv.alice.Store())
 	srv.compare(t, s)
 	if len(run.Mailboxes) != len(srv.mailboxes) {
 		t.Errorf("%d mailboxes, want %d", len(run.Mailboxes), len(srv.mailboxes))
@@ -86,7 +86,7 @@ func testImportMaildir(t *testing.T, srv *maildirServer) {
 	bob := srv.AddUser(t, "bob", "another").Dial(t)
 	for _, name := range srv.mailboxes {
 		if strings.Contains(name, "/") {
-			equal(t, name, servers(bob, name), s.lists("old", name))
+			equalLines(t, name, serverLines(bob, name), s.archiveLines("old", name))
 		}
 	}
 	s.run("verify", "old").want(0)
@@ -99,19 +99,19 @@ func importAgainAfterChanges(t *testing.T, s *site, srv *maildirServer) {
 	uids := []uint32{1, 2, 7}
 	srv.client.Store("INBOX", `FLAGS (\Answered new)`, uids...)
 	srv.client.Expunge("Sent", 1)
-	sent := len(s.lists("old", "Sent"))
-	again := s.brought(0, "--account", "old", srv.alice.Store())
+	sent := len(s.archiveLines("old", "Sent"))
+	again := s.importFiles(0, "--account", "old", srv.alice.Store())
 	if again.Sum.Added != 0 || again.Sum.FlagsChanged != len(uids) {
 		t.Errorf("three with other flags: %+v", again.Sum)
 	}
-	if got := len(s.lists("old", "Sent")); got != sent {
+	if got := len(s.archiveLines("old", "Sent")); got != sent {
 		t.Errorf("after an expunge %d messages, want %d", got, sent)
 	}
 	srv.mailboxes = slices.DeleteFunc(srv.mailboxes, func(n string) bool { return n == "Sent" })
 	srv.compare(t, s)
 }
 
-// evenLines says whether all lines of a text end alike, in CRLF or in LF.
+// evenLines reports whether all lines of a text end in CRLF, or all in LF.
 func evenLines(text []byte) bool {
 	crlf, lf, cr := bytes.Count(text, []byte("\r\n")), bytes.Count(text, []byte("\n")), bytes.Count(text, []byte("\r"))
 	return cr == crlf && (crlf == lf || crlf == 0)

@@ -22,28 +22,29 @@ import (
 	"archiverd/state"
 )
 
-// elsewhere is an account of a configuration that a test does nothing with.
+// elsewhere is a configuration with an account that the test does not use.
 const elsewhere = "accounts:\n  - {name: work, server: imap.example.com, username: me, password: x}\n"
 
-// brought imports with these arguments, and returns the ledger.
-func (s *site) brought(status int, args ...string) (run state.Run) {
+// importFiles runs import --json with these arguments and returns its run.
+func (s *site) importFiles(status int, args ...string) (run state.Run) {
 	s.t.Helper()
 	s.run(append([]string{"import", "--json"}, args...)...).want(status).decode(&run)
 	if status == 0 {
-		balanced(s.t, run)
+		checkBalanced(s.t, run)
 	}
 	return run
 }
 
-// told is a message in a line: its sum, its INTERNALDATE in seconds, its flags.
-func told(sum any, date time.Time, flags []string) string {
+// messageLine formats a message as a line: its sum, its INTERNALDATE in seconds, its
+// flags.
+func messageLine(sum any, date time.Time, flags []string) string {
 	slices.Sort(flags)
 	return fmt.Sprintf("%x %d %q", sum, date.Unix(), flags)
 }
 
-// lists are the messages of a mailbox of the archive, in no order, as its journal
-// and its files tell them.
-func (s *site) lists(account, mailbox string) (out []string) {
+// archiveLines returns the messages of a mailbox of the archive, sorted, from its
+// journal and its files.
+func (s *site) archiveLines(account, mailbox string) (out []string) {
 	s.t.Helper()
 	r, err := archive.Open(s.archive)
 	if err != nil {
@@ -55,15 +56,15 @@ func (s *site) lists(account, mailbox string) (out []string) {
 			s.t.Fatal(err)
 		}
 		for _, m := range sel.Messages {
-			out = append(out, told(sha256.Sum256(read(s.t, filepath.Join(s.archive, sel.Mailbox.Dir, m.Path))), m.InternalDate, m.Flags))
+			out = append(out, messageLine(sha256.Sum256(read(s.t, filepath.Join(s.archive, sel.Mailbox.Dir, m.Path))), m.InternalDate, m.Flags))
 		}
 	}
 	slices.Sort(out)
 	return out
 }
 
-// equal checks that a mailbox has these messages, as told tells them.
-func equal(t *testing.T, mailbox string, got, want []string) {
+// equalLines checks that a mailbox has just these messages, each a messageLine.
+func equalLines(t *testing.T, mailbox string, got, want []string) {
 	t.Helper()
 	lack := func(from, in []string) (out []string) {
 		left := slices.Clone(in)
@@ -82,10 +83,10 @@ func equal(t *testing.T, mailbox string, got, want []string) {
 	}
 }
 
-// servers are the messages of a mailbox of a Dovecot.
-func servers(c *dovecot.Client, mailbox string) (out []string) {
+// serverLines returns the messages of a mailbox of a Dovecot, sorted.
+func serverLines(c *dovecot.Client, mailbox string) (out []string) {
 	for _, m := range c.Read(mailbox) {
-		out = append(out, told(m.SHA256, m.Date, m.Flags))
+		out = append(out, messageLine(m.SHA256, m.Date, m.Flags))
 	}
 	slices.Sort(out)
 	return out
@@ -158,33 +159,33 @@ func TestImportFolder(t *testing.T) {
 	s := newSite(t)
 	s.configure(elsewhere)
 	folder := newMailFolder(t, filepath.Join(s.dir, "mail"))
-	dry := s.brought(0, "--account", "old", "--dry-run", folder.path)
+	dry := s.importFiles(0, "--account", "old", "--dry-run", folder.path)
 	if _, err := os.Stat(s.archive); !os.IsNotExist(err) {
 		t.Errorf("a dry run has written something: %v", err)
 	}
-	run := s.brought(0, "--account", "old", folder.path)
+	run := s.importFiles(0, "--account", "old", folder.path)
 	if run.Sum.Added != folder.total || dry.Sum.Added != folder.total {
 		t.Errorf("%d messages were added, %d to be added, want %d", run.Sum.Added, dry.Sum.Added, folder.total)
 	}
 	for mailbox, sums := range folder.sums {
 		s.checkMailbox(mailbox, sums)
 	}
-	if again := s.brought(0, "--account", "old", folder.path); again.Sum.Added != 0 || again.Sum.FlagsChanged != 0 || again.Sum.Archived != folder.total {
+	if again := s.importFiles(0, "--account", "old", folder.path); again.Sum.Added != 0 || again.Sum.FlagsChanged != 0 || again.Sum.Archived != folder.total {
 		t.Errorf("the second import: %+v", again.Sum)
 	}
 
 	s.run("status").want(0).prints("old: import complete", "from "+folder.path)
 	s.run("rebuild").want(0) // loses what only the state database has
 	s.run("status").want(0).prints("imported")
-	if again := s.brought(0, "--account", "old", folder.path); again.Sum.Added != 0 {
+	if again := s.importFiles(0, "--account", "old", folder.path); again.Sum.Added != 0 {
 		t.Errorf("after a rebuild %d messages are added", again.Sum.Added)
 	}
 	s.run("drill", "old", "--sample", "50").want(0).prints("all equal")
 }
 
-// pythons writes an mbox and a Maildir with Python's module mailbox: mboxo, as it
-// has no other.
-const pythons = `
+// pythonScript writes an mbox and a Maildir with Python's module mailbox. Its only
+// variant of mbox is mboxo.
+const pythonScript = `
 import mailbox, sys, os
 box = mailbox.mbox(sys.argv[1])
 for i, (date, flags, body) in enumerate([
@@ -214,11 +215,11 @@ func TestImportPython(t *testing.T) {
 	s := newSite(t)
 	s.configure(elsewhere)
 	file, tree := filepath.Join(s.dir, "Old mail.mbox"), filepath.Join(s.dir, "tree")
-	if out, err := exec.Command("python3", "-c", pythons, file, tree).CombinedOutput(); err != nil {
+	if out, err := exec.Command("python3", "-c", pythonScript, file, tree).CombinedOutput(); err != nil {
 		t.Fatalf("python3: %v: %s", err, out)
 	}
 	line := func(text string, date int64, flags ...string) string {
-		return told(sha256.Sum256([]byte(strings.ReplaceAll(text, "\n", "\r\n"))), time.Unix(date, 0), flags)
+		return messageLine(sha256.Sum256([]byte(strings.ReplaceAll(text, "\n", "\r\n"))), time.Unix(date, 0), flags)
 	}
 	box := []string{
 		line("Subject: one\n\nFrom here\nFrom there is lost in mboxo\nend\n", 1600000000, `\Seen`, `\Flagged`, `\Answered`),
@@ -231,17 +232,18 @@ func TestImportPython(t *testing.T) {
 	slices.Sort(box)
 	slices.Sort(in)
 	for added := range 2 {
-		run := s.brought(0, "--account", "py", "--mbox-format", "mboxo", "--into", "From Python", file, tree)
+		run := s.importFiles(0, "--account", "py", "--mbox-format", "mboxo", "--into", "From Python", file, tree)
 		if want := (len(box) + 2*len(in)) * (1 - added); run.Sum.Added != want || run.Sum.FlagsChanged != 0 {
 			t.Errorf("%d messages are added, want %d: %+v", run.Sum.Added, want, run.Sum)
 		}
 	}
 	for mailbox, want := range map[string][]string{"From Python/Old mail": box, "From Python/INBOX": in, "From Python/Lists/go": in} {
-		equal(t, mailbox, s.lists("py", mailbox), want)
+		equalLines(t, mailbox, s.archiveLines("py", mailbox), want)
 	}
 }
 
-// TestImportMbox imports mbox files as archiverd writes them: what went in comes out.
+// TestImportMbox imports mbox files as archiverd writes them: octets, dates and
+// flags are those of the exported messages.
 func TestImportMbox(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -262,16 +264,17 @@ func TestImportMbox(t *testing.T) {
 			}
 			writeFile(t, filepath.Join(folder, m.Name+".mbox"), text.Bytes())
 		}
-		if run := s.brought(0, "--account", "old", folder); len(run.Mailboxes) != len(corpus) || v != mbox.RD && run.Sum.Added != 0 {
+		if run := s.importFiles(0, "--account", "old", folder); len(run.Mailboxes) != len(corpus) || v != mbox.RD && run.Sum.Added != 0 {
 			t.Errorf("%s: %d mailboxes, want %d; %d messages added", v, len(run.Mailboxes), len(corpus), run.Sum.Added)
 		}
-		for name, want := range all(corpus) {
-			equal(t, name, s.lists("old", name), want)
+		for name, want := range corpusLines(corpus) {
+			equalLines(t, name, s.archiveLines("old", name), want)
 		}
 	}
 }
 
-// TestImportRefusals: whose mistakes cost nothing, and what each is told.
+// TestImportRefusals: wrong arguments write nothing, and each error names what to
+// change.
 func TestImportRefusals(t *testing.T) {
 	t.Parallel()
 	s := newRestoreSite(t)
@@ -290,29 +293,30 @@ func TestImportRefusals(t *testing.T) {
 	}
 	s.run("import", "--account", "old", filepath.Join(s.dir, "nothing")).want(1).says("nothing to import")
 	s.run("import", "--account", "old", filepath.Join(s.dir, "nowhere"), s.config).want(1).prints("nowhere: no such file", "config.yaml: it is no .eml file")
-	// An account that no configuration has any more is a server's all the same.
+	// An account that is in no configuration any more was archived from a server as well.
 	s.run("import", "--account", "alice", "--archive", s.archive, letter).want(2).says("was archived from a server", "name another account")
 	if got, err := os.ReadDir(s.archive); err != nil || slices.ContainsFunc(got, func(d os.DirEntry) bool { return d.Name() == "old" || d.Name() == "Alice" }) {
 		t.Errorf("something was begun: %v, %v", got, err)
 	}
 
-	// What is odd is named, the rest goes on; an old failure is no alarm.
+	// A faulty source is named and does not stop the others. An old failure does not change
+	// the exit status of status.
 	s.run("import", "--account", "old", "--mailbox", "Rescued/here", letter, filepath.Join(s.dir, "nowhere"), s.config).want(1).
 		prints("INCOMPLETE", "nowhere: no such file", "Rescued/here")
 	s.run("import", "--account", "OLD", letter).want(2).says("differs in case only")
 	s.run("status").want(0).prints("old: import INCOMPLETE", "imported")
 	s.run("sync", "alice").want(0)
 	s.run("restore", "--from", "old", "--to", "bob", "--yes").want(0)
-	if got := contents(s.box(s.bob, "Rescued/here").Messages()); len(got) != 1 {
+	if got := contents(s.mailbox(s.bob, "Rescued/here").Messages()); len(got) != 1 {
 		t.Errorf("restored: %q", got)
 	}
 	s.run("import", "--account", "old", "--mailbox", "Rescued/here", letter).want(0)
 	s.run("sync", "bob").want(0)
 }
 
-// TestDaemonTellsImports: status tells an import whether the daemon answers it or not,
-// also when the ledger is lost, and a mailbox of no server makes no alarm.
-func TestDaemonTellsImports(t *testing.T) {
+// TestStatusShowsImports: status shows an import with and without a daemon, also
+// after its ledger is lost. A mailbox that is on no server is no failure.
+func TestStatusShowsImports(t *testing.T) {
 	t.Parallel()
 	s := newRestoreSite(t)
 	letter := s.write("letter.eml", "Subject: x\r\n\r\n")
@@ -333,7 +337,7 @@ func TestDaemonTellsImports(t *testing.T) {
 			t.Fatalf("without a daemon, with %s: %+v", c.has, want)
 		}
 		d := s.start("run")
-		m.hears("READY=1")
+		m.waitFor("READY=1")
 		for range 2 { // the second answer is of what the first has read
 			if got := about(); !reflect.DeepEqual(got, want) {
 				t.Errorf("with %s the daemon says\n%+v, without it status says\n%+v", c.has, got, want)

@@ -48,14 +48,14 @@ func TestKilledFiftyTimes(t *testing.T) {
 		if killed+ended > 4*kills {
 			t.Fatalf("only %d of %d syncs could be killed", killed, killed+ended)
 		}
-		// From a tenth of the way on, further and further.
+		// The longest time until a kill grows, from a tenth of the time of a sync.
 		reach := time.Duration(float64(span) * (0.1 + float64(killed)/float64(kills)))
 		p := s.start("sync")
 		p.killAfter(time.Duration(random.Int64N(int64(reach))))
 		if r := p.wait(); r.status >= 0 {
 			r.want(0)
 			ended++
-			span = r.took // of what is left to do, with what comes now
+			span = r.elapsed // of what is left to do, with what comes now
 			n := min(len(more), 15)
 			c.Append(corpus[random.IntN(len(corpus))].Name, more[:n]...)
 			more = more[n:]
@@ -74,7 +74,7 @@ func TestKilledFiftyTimes(t *testing.T) {
 	for _, m := range corpus {
 		names = append(names, m.Name)
 	}
-	messages, distinct := same(t, s, c, "alice", names)
+	messages, distinct := compareWithServer(t, s, c, "alice", names)
 	if got, inodes := files(t, s.archive); got != messages || inodes != distinct {
 		t.Errorf("%d files that are %d inodes, want %d and %d", got, inodes, messages, distinct)
 	}
@@ -83,8 +83,8 @@ func TestKilledFiftyTimes(t *testing.T) {
 	}
 }
 
-// recordedOnce reads the journals as anybody can, and counts the messages that
-// they record; one recorded twice is an error.
+// recordedOnce reads the journals without the package archive and returns the number
+// of recorded messages. A message that is recorded twice is an error.
 func recordedOnce(t *testing.T, dir string) int {
 	t.Helper()
 	n := 0
@@ -122,8 +122,9 @@ func recordedOnce(t *testing.T, dir string) int {
 	return n
 }
 
-// TestTermination stops a sync in the middle of a message of a server that has
-// gone silent: what came whole is archived, and nothing waits for the rest.
+// TestTermination stops a sync in the middle of a message of a silent server: the
+// messages that were received whole are archived, and the sync does not wait for the
+// others.
 func TestTermination(t *testing.T) {
 	t.Parallel()
 	srv := dovecot.Start(t)
@@ -132,7 +133,7 @@ func TestTermination(t *testing.T) {
 	s := newSite(t)
 	tap := newProxy(t, srv.PlainAddr)
 	s.configure("accounts:\n", s.plain(tap.Addr, u, "connections: 2", "schedule: '@daily'"))
-	tap.hold(2 << 20)
+	tap.passAtMost(2 << 20)
 
 	running := s.start("run")
 	received := func() int {
@@ -142,8 +143,8 @@ func TestTermination(t *testing.T) {
 		}
 		return report.Accounts[0].Running.Received
 	}
-	eventually(t, "the daemon has received what has been let through", func() bool { return tap.full() && received() == tap.whole() })
-	whole := tap.whole()
+	eventually(t, "the daemon has received what has been let through", func() bool { return tap.limitReached() && received() == tap.wholeBodies() })
+	whole := tap.wholeBodies()
 	stopped := time.Now()
 	running.signal(syscall.SIGTERM)
 	running.wait().want(0).says("run interrupted")
@@ -156,33 +157,34 @@ func TestTermination(t *testing.T) {
 	s.run("verify").want(0)
 	s.run("status").want(1).prints("INTERRUPTED")
 
-	tap.forget()
-	tap.hold(1 << 20)
+	tap.reset()
+	tap.passAtMost(1 << 20)
 	p := s.start("sync")
-	eventually(t, "the server is held", tap.full)
+	eventually(t, "the proxy stops the server", tap.limitReached)
 	p.signal(os.Interrupt)
 	r := p.wait().want(1).says("stopping; what has been received is being committed")
-	if r.took > promptly {
-		t.Errorf("an interrupted sync took %v", r.took)
+	if r.elapsed > promptly {
+		t.Errorf("an interrupted sync took %v", r.elapsed)
 	}
 	r.prints("INTERRUPTED")
 
 	before := recordedOnce(t, s.archive)
-	tap.forget()
-	tap.hold(-1)
+	tap.reset()
+	tap.passAtMost(-1)
 	s.sync()
-	if got, want := tap.whole(), 600-before; got != want {
+	if got, want := tap.wholeBodies(), 600-before; got != want {
 		t.Errorf("the last sync fetched %d messages, want %d", got, want)
 	}
 }
 
-// TestSecondSignal stops a sync that can't end, since nobody reads what it prints.
+// TestSecondSignal: a second signal ends a sync whose output nobody reads, and that
+// therefore can't end.
 func TestSecondSignal(t *testing.T) {
 	t.Parallel()
 	srv := dovecot.Start(t)
 	u := srv.User(t, "alice")
 	c := u.Dial(t)
-	for i := range 150 { // of which the report is longer than a pipe holds
+	for i := range 150 { // their report is longer than the buffer of a pipe
 		c.Create(fmt.Sprintf("%03d%s", i, strings.Repeat("x", 200)))
 	}
 	s := newSite(t)
@@ -197,25 +199,25 @@ func TestSecondSignal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var said buffer
+	var errOut buffer
 	cmd := exec.Command(self, "sync", "--json")
-	cmd.Stdout, cmd.Stderr = w, &said
+	cmd.Stdout, cmd.Stderr = w, &errOut
 	p := s.execute(cmd)
 	if err := r.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Read(make([]byte, 1)); err != nil { // the run is stored before it is told
-		t.Fatalf("the report begins: %v\n%s", err, said.String())
+	if _, err := r.Read(make([]byte, 1)); err != nil { // the run is stored before the report
+		t.Fatalf("the report begins: %v\n%s", err, errOut.String())
 	}
 	p.signal(os.Interrupt)
-	eventually(t, "the first signal is answered", func() bool { return strings.Contains(said.String(), "stopping") })
+	eventually(t, "the first signal is answered", func() bool { return strings.Contains(errOut.String(), "stopping") })
 	select {
 	case <-p.done:
 		t.Error("a sync ends although nobody reads its output")
 	default:
 	}
 	p.signal(os.Interrupt)
-	if r := p.wait().want(1); r.took > patience {
-		t.Errorf("two signals took %v", r.took)
+	if r := p.wait().want(1); r.elapsed > patience {
+		t.Errorf("two signals took %v", r.elapsed)
 	}
 }

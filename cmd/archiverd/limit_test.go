@@ -13,7 +13,7 @@ import (
 	"archiverd/internal/testing/hostile"
 )
 
-// loginsOf is how many logins of the user the server has seen.
+// loginsOf returns the number of logins of the user in the server's log.
 func loginsOf(srv *dovecot.Server, u *dovecot.User) int {
 	return strings.Count(srv.Log(), "Login: user=<"+u.Name+">")
 }
@@ -105,7 +105,7 @@ func (l *limitStory) daemonWaitsForNextDay() {
 	l.t.Helper()
 	var report daemon.Report
 	d := l.start("run")
-	l.manager.hears("READY=1")
+	l.manager.waitFor("READY=1")
 	eventually(l.t, "the missed run is left out", func() bool {
 		report = l.status()
 		return strings.Contains(d.err.String(), "left out") || !report.Accounts[0].Held.IsZero()
@@ -122,7 +122,7 @@ func (l *limitStory) daemonWaitsForNextDay() {
 func (l *limitStory) reloadWithoutLimitEndsHoldOff() {
 	l.t.Helper()
 	d := l.start("run")
-	l.manager.hears("READY=1")
+	l.manager.waitFor("READY=1")
 	l.limit("")
 	d.signal(syscall.SIGHUP)
 	eventually(l.t, "the account's hold-off ends", func() bool { return l.status().Accounts[0].Held.IsZero() })
@@ -130,9 +130,9 @@ func (l *limitStory) reloadWithoutLimitEndsHoldOff() {
 	d.wait().want(0)
 }
 
-// TestStatedBackOffIsHeld: a server that asks for a longer absence than a run waits
-// is not asked again by the daemon, nor by its next process.
-func TestStatedBackOffIsHeld(t *testing.T) {
+// TestStatedBackOffStartsHoldOff: if a server states a longer back-off than a run
+// waits, neither the daemon nor its next process logs in before its end.
+func TestStatedBackOffStartsHoldOff(t *testing.T) {
 	t.Parallel()
 	var throttled atomic.Bool
 	throttled.Store(true)
@@ -152,14 +152,14 @@ func TestStatedBackOffIsHeld(t *testing.T) {
 	s.configure("schedule: '@every 1m'\naccounts:\n", s.plain(srv.Address(), &dovecot.User{Name: "alice", Password: "secret"}))
 	for range 2 {
 		d := s.start("run")
-		m.hears("READY=1")
-		eventually(t, "the account is held", func() bool {
+		m.waitFor("READY=1")
+		eventually(t, "the account's hold-off starts", func() bool {
 			r := s.status()
 			return len(r.Accounts) == 1 && !r.Accounts[0].Held.IsZero() && r.Accounts[0].Running == nil
 		})
 		acc := s.status().Accounts[0]
 		if wait := time.Until(acc.Held); wait < 45*time.Minute || wait > 50*time.Minute || !acc.Next.Equal(acc.Held) {
-			t.Errorf("held for %v, next run %v", wait, acc.Next)
+			t.Errorf("hold-off of %v, next run %v", wait, acc.Next)
 		}
 		s.run("status").want(1).prints("INCOMPLETE", "the server asks to stay away for 49m59.61s", "held back until", "goes on at")
 		d.signal(syscall.SIGTERM)

@@ -24,9 +24,8 @@ import (
 	"archiverd/state"
 )
 
-// beMain in the environment makes the test binary archiverd itself: so the
-// tests meet the real program, as a process, with the race detector where the
-// tests have it.
+// beMain in the environment makes the test binary run as archiverd. The tests so run
+// the real program as a process, with the race detector where the tests have it.
 const beMain = "ARCHIVERD_TEST_BE_MAIN"
 
 func TestMain(m *testing.M) {
@@ -36,7 +35,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(withoutBuild{m}, map[string]func(){"archiverd": main})
 }
 
-// withoutBuild removes what plainProgram built when all tests have run.
+// withoutBuild removes what plainProgram has built after all tests.
 type withoutBuild struct{ *testing.M }
 
 func (m withoutBuild) Run() int {
@@ -70,16 +69,16 @@ func plainProgram(t *testing.T) string {
 	return filepath.Join(b.dir, "archiverd")
 }
 
-// patience is how long anything may take that is to happen at all. It only keeps a
-// test from hanging: a busy machine is slow.
+// patience is the longest wait for an event that must happen. It only ends a test
+// that hangs: a busy machine is slow.
 const patience = 3 * time.Minute
 
-// promptly is how long something may take that must not wait for a silent server,
-// which has a minute to answer.
+// promptly is the longest time of a step that must not wait for a silent server,
+// which has a minute to reply.
 const promptly = 45 * time.Second
 
-// site is a machine on which archiverd is installed: a folder with its
-// configuration, its secrets and its archive.
+// site is an installation of archiverd: a directory with its configuration, its
+// secrets and its archive.
 type site struct {
 	t       *testing.T
 	dir     string
@@ -89,8 +88,8 @@ type site struct {
 	env     []string // further variables
 }
 
-// newSite makes a site. What a test leaves in its archive must verify, and the
-// last ledger of each account balance.
+// newSite makes a site. After the test its archive must verify, and the last ledger
+// of each account must balance.
 func newSite(t *testing.T) *site {
 	t.Helper()
 	return newSiteIn(t, server.Scratch) // no test waits for the disk that all others sync as well
@@ -111,7 +110,7 @@ func newSiteIn(t *testing.T, mkdir func(pattern string) (string, error)) *site {
 	s := &site{t: t, dir: dir, config: filepath.Join(dir, "config.yaml"), archive: filepath.Join(dir, "archive")}
 	t.Cleanup(func() {
 		if _, err := os.Stat(filepath.Join(s.archive, "archive.json")); err == nil {
-			s.sound()
+			s.verifyAll()
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			t.Errorf("remove the site: %v", err)
@@ -120,9 +119,9 @@ func newSiteIn(t *testing.T, mkdir func(pattern string) (string, error)) *site {
 	return s
 }
 
-// sound checks that the archive verifies without a word, and that every
+// verifyAll checks that the archive verifies without a finding, and that every
 // account is complete.
-func (s *site) sound() {
+func (s *site) verifyAll() {
 	s.t.Helper()
 	r := s.run("verify", "--archive", s.archive).want(0)
 	if !strings.Contains(r.out, "; 0 damaged\n") || strings.Contains(r.out, "note") {
@@ -135,12 +134,12 @@ func (s *site) sound() {
 			s.t.Errorf("account %s has no run", acc.Account)
 			continue
 		}
-		balanced(s.t, *acc.Last)
+		checkBalanced(s.t, *acc.Last)
 	}
 }
 
-// balanced checks that a run's ledgers account for every message.
-func balanced(t *testing.T, r state.Run) {
+// checkBalanced checks that a run's ledgers account for every message.
+func checkBalanced(t *testing.T, r state.Run) {
 	t.Helper()
 	for _, l := range append(slices.Clone(r.Mailboxes), r.Sum) {
 		if !l.Balanced() || l.Missing != 0 || l.Error != "" {
@@ -159,19 +158,20 @@ func (s *site) write(name, text string) string {
 	return path
 }
 
-// configure writes the configuration: that of the archive, then more.
+// configure writes the configuration: the archive's path and the control socket,
+// then the given text.
 func (s *site) configure(more ...string) {
 	s.t.Helper()
 	s.write("config.yaml", fmt.Sprintf("archive:\n  path: %s\ncontrol:\n  socket: %s\n%s", s.archive,
 		filepath.Join(s.dir, "control.sock"), strings.Join(more, "")))
 }
 
-// overTLS are the lines of an account of a Dovecot. Further lines are its own.
+// overTLS returns the lines of an account at a Dovecot, followed by the given lines.
 func (s *site) overTLS(srv *dovecot.Server, u *dovecot.User, more ...string) string {
 	return s.account(u, srv.Addr, append([]string{"tls_ca_file: " + srv.CAFile}, more...)...)
 }
 
-// plain is overTLS without TLS, for what goes through a proxy that listens in.
+// plain is overTLS without TLS, for connections through a proxy that records them.
 func (s *site) plain(addr string, u *dovecot.User, more ...string) string {
 	return s.account(u, addr, append([]string{"tls: none"}, more...)...)
 }
@@ -183,13 +183,13 @@ func (s *site) account(u *dovecot.User, addr string, lines ...string) string {
 	return "  - name: " + u.Name + "\n    " + strings.Join(lines, "\n    ") + "\n"
 }
 
-// result is what a command left behind.
+// result is the exit status and the output of a command that has ended.
 type result struct {
 	t        *testing.T
 	args     []string
 	status   int
 	out, err string
-	took     time.Duration
+	elapsed  time.Duration
 }
 
 // want checks the exit status.
@@ -238,13 +238,14 @@ func (s *site) run(args ...string) *result {
 	return p.wait()
 }
 
-// sync is a sync with the ledgers it prints, which balance.
+// sync runs sync --json, which must succeed for one account, and returns its run.
+// The ledgers must balance.
 func (s *site) sync() state.Run {
 	s.t.Helper()
 	var runs []state.Run
 	s.run("sync", "--json").want(0).decode(&runs)
 	for _, r := range runs {
-		balanced(s.t, r)
+		checkBalanced(s.t, r)
 	}
 	if len(runs) != 1 {
 		s.t.Fatalf("%d runs, want 1", len(runs))
@@ -252,12 +253,12 @@ func (s *site) sync() state.Run {
 	return runs[0]
 }
 
-// process is archiverd while it runs.
+// process is a running archiverd.
 type process struct {
 	t        *testing.T
 	cmd      *exec.Cmd
 	out, err *buffer
-	began    time.Time
+	started  time.Time
 	done     chan struct{} // closed when it has ended
 }
 
@@ -275,8 +276,8 @@ func (s *site) start(args ...string) *process {
 	return s.execute(exec.Command(program, args...))
 }
 
-// execute is start for a command that runs archiverd in its own way, perhaps with
-// streams of its own.
+// execute is start for a command that runs archiverd in another way. A command that
+// has streams keeps them.
 func (s *site) execute(cmd *exec.Cmd) *process {
 	s.t.Helper()
 	cmd.Dir = s.dir
@@ -285,7 +286,7 @@ func (s *site) execute(cmd *exec.Cmd) *process {
 	if cmd.Stdout == nil {
 		cmd.Stdout, cmd.Stderr = p.out, p.err
 	}
-	p.began = time.Now()
+	p.started = time.Now()
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -310,7 +311,7 @@ func (p *process) wait() *result {
 		<-p.done
 		p.t.Fatalf("archiverd %s does not end:\n%s%s", strings.Join(p.cmd.Args[1:], " "), p.out, p.err)
 	}
-	r := &result{t: p.t, args: p.cmd.Args[1:], status: p.cmd.ProcessState.ExitCode(), out: p.out.String(), err: p.err.String(), took: time.Since(p.began)}
+	r := &result{t: p.t, args: p.cmd.Args[1:], status: p.cmd.ProcessState.ExitCode(), out: p.out.String(), err: p.err.String(), elapsed: time.Since(p.started)}
 	if strings.Contains(r.out+r.err, "DATA RACE") || strings.Contains(r.err, "goroutine 1 [") {
 		p.t.Fatalf("archiverd %s:\n%s%s", strings.Join(r.args, " "), r.out, r.err)
 	}
@@ -348,7 +349,7 @@ func eventually(t *testing.T, what string, cond func() bool) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("in vain: %s", what)
+			t.Fatalf("did not happen: %s", what)
 		}
 	}
 }

@@ -18,7 +18,8 @@ import (
 	"archiverd/internal/uid"
 )
 
-// pastWriter makes an archive with a history in account home, at noon UTC of its days.
+// pastWriter writes an archive with a history in account home. Each of its days has
+// one time, noon UTC.
 type pastWriter struct {
 	t   *testing.T
 	dir string
@@ -26,7 +27,7 @@ type pastWriter struct {
 	w   *archive.Writer
 }
 
-func begin(t *testing.T) *pastWriter {
+func newPastWriter(t *testing.T) *pastWriter {
 	t.Helper()
 	p := &pastWriter{t: t, dir: t.TempDir(), day: 1}
 	var err error
@@ -37,23 +38,23 @@ func begin(t *testing.T) *pastWriter {
 	return p
 }
 
-// end closes the archive, which the test may read now, and returns its directory. It
-// is verified behind the test.
-func (p *pastWriter) end() string {
+// close closes the archive and returns its directory. After the test the archive
+// must verify.
+func (p *pastWriter) close() string {
 	p.t.Helper()
 	if err := p.w.Close(); err != nil {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(func() {
-		if out, status := look(p.t, p.dir, "verify"); status != 0 {
+		if out, status := runOn(p.t, p.dir, "verify"); status != 0 {
 			p.t.Errorf("verify: %s", out)
 		}
 	})
 	return p.dir
 }
 
-// do commits the events to a mailbox.
-func (p *pastWriter) do(mailbox string, events ...archive.Event) {
+// commit commits the events to a mailbox.
+func (p *pastWriter) commit(mailbox string, events ...archive.Event) {
 	p.t.Helper()
 	place, err := p.w.DirectoryOf("home", archive.Name{Mailbox: mailbox, Delimiter: "/"})
 	if err != nil {
@@ -92,14 +93,14 @@ func (p *pastWriter) do(mailbox string, events ...archive.Event) {
 	}
 }
 
-// pastDate is every message's.
+// pastDate is the INTERNALDATE of every message.
 var pastDate = time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
 
 func pastBody(subject string) string {
 	return fmt.Sprintf("From: a@example.com\r\nSubject: %s\x1b[2J\r\n\r\n", subject)
 }
 
-func openedBox(mailbox string) archive.Event {
+func opened(mailbox string) archive.Event {
 	return archive.Event{Kind: archive.Opened, Name: archive.Name{Mailbox: mailbox, Delimiter: "/"}, UIDValidity: 7}
 }
 
@@ -111,28 +112,29 @@ func failed(u uint32, reason string) archive.Event {
 	return archive.Event{Kind: archive.Failed, UID: u, Reason: reason}
 }
 
-// newPast makes an archive with a history of four days: on the 1st two messages come to
-// INBOX, on the 2nd one is moved to Trash, on the 3rd the other is gone and Trash is
-// renamed Bin, on the 4th that one's flag changes.
+// newPast makes an archive with a history of four days: on the 1st two messages
+// arrive in INBOX, on the 2nd one is moved to Trash, on the 3rd the other is gone
+// and Trash is renamed Bin, on the 4th the flag of the message in Bin changes.
 func newPast(t *testing.T) string {
 	t.Helper()
-	p := begin(t)
-	p.do("INBOX", openedBox("INBOX"), added(1, "one"), added(2, "two"))
-	p.do("Trash", openedBox("Trash"))
+	p := newPastWriter(t)
+	p.commit("INBOX", opened("INBOX"), added(1, "one"), added(2, "two"))
+	p.commit("Trash", opened("Trash"))
 	p.day = 2
-	p.do("INBOX", archive.Event{Kind: archive.Gone, UIDs: uid.Of(2)})
-	p.do("Trash", added(5, "two", `\Deleted`))
+	p.commit("INBOX", archive.Event{Kind: archive.Gone, UIDs: uid.Of(2)})
+	p.commit("Trash", added(5, "two", `\Deleted`))
 	p.day = 3
-	p.do("INBOX", archive.Event{Kind: archive.Gone, UIDs: uid.Of(1)})
-	p.do("Bin", openedBox("Bin"), added(5, "two", `\Deleted`))
-	p.do("Trash", archive.Event{Kind: archive.Vanished})
+	p.commit("INBOX", archive.Event{Kind: archive.Gone, UIDs: uid.Of(1)})
+	p.commit("Bin", opened("Bin"), added(5, "two", `\Deleted`))
+	p.commit("Trash", archive.Event{Kind: archive.Vanished})
 	p.day = 4
-	p.do("Bin", archive.Event{Kind: archive.Flags, UID: 5, Flags: []string{`\Seen`}})
-	return p.end()
+	p.commit("Bin", archive.Event{Kind: archive.Flags, UID: 5, Flags: []string{`\Seen`}})
+	return p.close()
 }
 
-// look runs a command that only reads.
-func look(t *testing.T, dir string, args ...string) (string, int) {
+// runOn runs a command that reads the archive in dir, and returns its output and its
+// exit status.
+func runOn(t *testing.T, dir string, args ...string) (string, int) {
 	t.Helper()
 	var out, errOut bytes.Buffer
 	status := run(context.WithoutCancel(t.Context()), append(args, "--archive", dir), strings.NewReader(""), &out, &errOut)
@@ -192,7 +194,7 @@ var unreadableCases = []pastCase{
 // check runs the command on the archive dir.
 func (c pastCase) check(t *testing.T, dir string) {
 	t.Helper()
-	got, status := look(t, dir, strings.Fields(c.args)...)
+	got, status := runOn(t, dir, strings.Fields(c.args)...)
 	if status != c.status {
 		t.Errorf("%s: status %d, want %d\n%s", c.args, status, c.status, got)
 	}
@@ -215,7 +217,7 @@ func TestPastCommands(t *testing.T) {
 		c.check(t, dir)
 	}
 	var changes []loggedChange
-	got, _ := look(t, dir, "log", "--json")
+	got, _ := runOn(t, dir, "log", "--json")
 	if err := json.Unmarshal([]byte(got), &changes); err != nil {
 		t.Fatal(err)
 	}
@@ -245,17 +247,17 @@ func TestPastCommandsNameUnreadableJournals(t *testing.T) {
 	}
 }
 
-// TestLogFailures: log tells each message that could not be archived, once for a reason,
-// and what became of it.
+// TestLogFailures: log prints each message that could not be archived, once for each
+// reason, and its later state.
 func TestLogFailures(t *testing.T) {
 	t.Parallel()
-	p := begin(t)
-	p.do("INBOX", openedBox("INBOX"), failed(1, "too\x1b[2J odd"), failed(2, "no body"), failed(3, "no body"))
+	p := newPastWriter(t)
+	p.commit("INBOX", opened("INBOX"), failed(1, "too\x1b[2J odd"), failed(2, "no body"), failed(3, "no body"))
 	p.day = 2
-	p.do("INBOX", failed(3, "no body"), added(1, "one"), failed(1, "means nothing now"))
+	p.commit("INBOX", failed(3, "no body"), added(1, "one"), failed(1, "means nothing now"))
 	p.day = 3
-	p.do("INBOX", archive.Event{Kind: archive.Gone, UIDs: uid.Of(2)}, failed(3, "another reason"))
-	dir := p.end()
+	p.commit("INBOX", archive.Event{Kind: archive.Gone, UIDs: uid.Of(2)}, failed(3, "another reason"))
+	dir := p.close()
 	const head = "  INBOX: "
 	for _, c := range []struct {
 		args string
@@ -271,7 +273,7 @@ func TestLogFailures(t *testing.T) {
 			"  gone        UID 2, which could not be archived: no body\n  failed      UID 3: another reason\n"},
 		{"log home INBOX --short --since 2026-03-02", head + "1 arrived\n" + head + "1 gone, 1 failed\n"},
 	} {
-		got, status := look(t, dir, strings.Fields(c.args)...)
+		got, status := runOn(t, dir, strings.Fields(c.args)...)
 		lines := strings.SplitAfter(got, "\n")
 		for i, l := range lines {
 			if at := strings.Index(l, head); at > 0 {
@@ -282,7 +284,7 @@ func TestLogFailures(t *testing.T) {
 			t.Errorf("%s: status %d\n%s\nwant\n%s", c.args, status, got, c.want)
 		}
 	}
-	text, status := look(t, dir, "log", "--json")
+	text, status := runOn(t, dir, "log", "--json")
 	var changes []loggedChange
 	if err := json.Unmarshal([]byte(text), &changes); err != nil || status != 0 {
 		t.Fatal(status, err)
@@ -298,8 +300,9 @@ func TestLogFailures(t *testing.T) {
 	}
 }
 
-// TestRestoreFlagsOfThen: --flags-only with --at puts the flags of a time back on what
-// is there, under the mailbox's name of then, and appends nothing.
+// TestRestoreFlagsOfThen: --flags-only with --at sets the flags of that time on the
+// messages that the server has, in the mailbox of that time's name, and appends
+// nothing.
 func TestRestoreFlagsOfThen(t *testing.T) {
 	t.Parallel()
 	s := newRestoreSite(t)
@@ -308,7 +311,7 @@ func TestRestoreFlagsOfThen(t *testing.T) {
 	other := imapd.Message{Flags: []string{`\Answered`}, InternalDate: pastDate, Body: []byte("Subject: not in the archive\r\n\r\n")}
 	boxes := map[string]*imapd.Mailbox{}
 	for _, name := range []string{"INBOX", "Trash", "Bin"} {
-		boxes[name] = s.box(s.bob, name)
+		boxes[name] = s.mailbox(s.bob, name)
 		boxes[name].Append(other)
 	}
 	boxes["Trash"].Append(message)

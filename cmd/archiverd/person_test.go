@@ -14,8 +14,9 @@ import (
 	"archiverd/internal/testing/dovecot"
 )
 
-// readable checks that a text has nothing in it that a terminal would obey.
-func readable(t *testing.T, what, text string) {
+// checkPrintable checks that a text has no character that a terminal would
+// interpret.
+func checkPrintable(t *testing.T, what, text string) {
 	t.Helper()
 	for _, r := range text {
 		if r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
@@ -25,7 +26,8 @@ func readable(t *testing.T, what, text string) {
 	}
 }
 
-// TestOneAccountFails: the other is archived all the same, and the status tells.
+// TestOneAccountFails: a failed account does not stop the next, and the exit status
+// is 1.
 func TestOneAccountFails(t *testing.T) {
 	t.Parallel()
 	srv := dovecot.Start(t)
@@ -44,7 +46,8 @@ func TestOneAccountFails(t *testing.T) {
 	}
 }
 
-// TestExcluded: what the configuration leaves out is counted, and named with its rule.
+// TestExcluded: messages that the configuration excludes are counted, and each count
+// names its rule.
 func TestExcluded(t *testing.T) {
 	t.Parallel()
 	const largest = 8000
@@ -78,21 +81,22 @@ func TestExcluded(t *testing.T) {
 	}
 	s.run("sync").want(0).prints("excluded: ", "largest_message", `\Trash`)
 	s.run("config", "check", "--connect").want(0).prints("not archived: ")
-	// With the limits gone, the rest follows.
+	// Without limits the other messages are archived.
 	s.configure("accounts:\n", s.overTLS(srv, u))
 	if got := s.sync().Sum; got.Archived != 300 || got.Excluded != 0 {
 		t.Errorf("without limits the sum is %+v", got)
 	}
 }
 
-// TestOneLoginOnly: servers lock accounts over wrong passwords, so a sync tries once.
+// TestOneLoginOnly: a sync tries a refused login once, since servers lock accounts
+// after several.
 func TestOneLoginOnly(t *testing.T) {
 	t.Parallel()
 	srv := dovecot.Start(t)
 	s := newSite(t)
 	s.configure("accounts:\n", s.overTLS(srv, &dovecot.User{Name: "mallory", Password: "x"}, "connections: 8"))
 	s.run("sync").want(1)
-	if got := refusals(t, srv); got != 1 {
+	if got := loginFailures(t, srv); got != 1 {
 		t.Errorf("the server refused %d logins, want 1", got)
 	}
 	if err := os.RemoveAll(s.archive); err != nil {
@@ -100,7 +104,8 @@ func TestOneLoginOnly(t *testing.T) {
 	}
 }
 
-// TestUsage is what a person meets who types or configures something that can't be.
+// TestUsage: a wrong argument or configuration is named, with what to change, and
+// the status is 2.
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	srv := dovecot.Start(t)
@@ -148,8 +153,9 @@ func TestUsage(t *testing.T) {
 	s.run("help").want(0).prints("Exit status:")
 }
 
-// TestPasswordSources logs in with what a file, a command, the environment and
-// the flags of a run without a configuration give.
+// TestPasswordSources logs in with a password from a file, a command, the
+// environment and the configuration, and without a configuration from the file that
+// a flag names.
 func TestPasswordSources(t *testing.T) {
 	t.Parallel()
 	srv := dovecot.Start(t)
@@ -188,7 +194,7 @@ func TestPasswordSources(t *testing.T) {
 	one.run(args...).want(0)
 }
 
-// TestHostileText: names and mail that would take over a terminal are shown, and do not.
+// TestHostileText: control characters in names and mail are printed as escapes.
 func TestHostileText(t *testing.T) {
 	t.Parallel()
 	const evil = "\x1b]0;owned\x07\x1b[2J\u202egnp.exe"
@@ -229,7 +235,7 @@ func TestHostileText(t *testing.T) {
 		{"config", "check", "--connect"}, {"list", "alice", "no\x1b[31m"}, {"show", "no\x1b[31m"}, {"sync", "no\x1b[31m"}, {"no\x1b[31m"},
 	} {
 		r := s.run(args...)
-		readable(t, strings.Join(args, " "), r.out+r.err)
+		checkPrintable(t, strings.Join(args, " "), r.out+r.err)
 	}
 	s.run("show", list[0].ID).want(0).prints("From: ", "Eve", "Subject: ", "line one ", "\nline two", `Flags: \Seen odd`, `\x1b[2J`)
 	if got := s.run("show", "--raw", list[0].ID).want(0).out; !strings.Contains(got, evil) {
@@ -251,9 +257,9 @@ func TestDemo(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	r := s.run("demo", "--keep", s.archive).want(0).prints("The first sync", "nothing twice", `"event":"sealed"`, "0 damaged", "Проекты")
-	readable(t, "demo", r.out+r.err)
-	if r.took > promptly {
-		t.Errorf("the demo took %v", r.took)
+	checkPrintable(t, "demo", r.out+r.err)
+	if r.elapsed > promptly {
+		t.Errorf("the demo took %v", r.elapsed)
 	}
 	var boxes []listedMailbox
 	s.run("list", "--json", "--archive", s.archive).want(0).decode(&boxes)
@@ -264,7 +270,7 @@ func TestDemo(t *testing.T) {
 		for _, l := range list {
 			messages++
 			r := s.run("show", "--archive", s.archive, l.ID).want(0).prints("ID: ")
-			readable(t, "show "+l.ID, r.out)
+			checkPrintable(t, "show "+l.ID, r.out)
 			if raw := s.run("show", "--archive", s.archive, "--raw", l.ID).want(0).out; raw != string(read(t, filepath.Join(s.archive, l.ID))) {
 				t.Errorf("show --raw %s is not the file", l.ID)
 			}
@@ -284,8 +290,8 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// TestDamage: verify tells what was changed, sync does not overwrite it, and a
-// message put back makes all well.
+// TestDamage: verify names the damaged file, sync does not overwrite it, and the
+// archive verifies after the file is restored.
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	srv := dovecot.Start(t)
@@ -332,7 +338,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// TestUnwritable: an archive that can't be written to is said to be, and stays.
+// TestUnwritable: an archive that can't be written to is named and does not change.
 func TestUnwritable(t *testing.T) {
 	t.Parallel()
 	srv := dovecot.Start(t)
@@ -375,7 +381,7 @@ func TestUnwritable(t *testing.T) {
 	s.sync()
 }
 
-// TestFewDescriptors archives with hardly any file descriptors to spare.
+// TestFewDescriptors archives with a limit of very few file descriptors.
 func TestFewDescriptors(t *testing.T) {
 	t.Parallel()
 	srv := dovecot.Start(t)
@@ -402,5 +408,5 @@ func TestFewDescriptors(t *testing.T) {
 		s.run("verify", "--archive", s.archive)
 	}
 	s.sync()
-	same(t, s, c, "alice", []string{"INBOX", "Archive", "Проекты/日本語"})
+	compareWithServer(t, s, c, "alice", []string{"INBOX", "Archive", "Проекты/日本語"})
 }

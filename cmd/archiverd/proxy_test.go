@@ -11,24 +11,24 @@ import (
 	"testing"
 )
 
-// proxy stands between archiverd and a server without TLS, hears what both say
-// and can hold the server's octets back.
+// proxy forwards connections between archiverd and a server without TLS. It records
+// both directions and can stop the server's octets.
 type proxy struct {
 	Addr string
 
-	t     *testing.T
-	to    string
-	mu    gosync.Mutex
-	cond  *gosync.Cond
-	conns []*overheard
-	limit int // octets of all connections from the server; negative: any number
-	heard int
-	cuts  int // connections that are to break off in their first body
-	wait  gosync.WaitGroup
+	t      *testing.T
+	to     string
+	mu     gosync.Mutex
+	cond   *gosync.Cond
+	conns  []*traffic
+	limit  int // octets of all connections from the server; negative: any number
+	passed int
+	cuts   int // connections that are to break off in their first body
+	wait   gosync.WaitGroup
 }
 
-// overheard is what was said on one connection.
-type overheard struct{ client, server []byte }
+// traffic is what each side has sent on one connection.
+type traffic struct{ client, server []byte }
 
 func newProxy(t *testing.T, to string) *proxy {
 	t.Helper()
@@ -54,15 +54,15 @@ func newProxyAt(t *testing.T, addr, to string) *proxy {
 	})
 	t.Cleanup(func() {
 		l.Close()
-		p.hold(-1)
+		p.passAtMost(-1)
 		p.wait.Wait()
 	})
 	return p
 }
 
-// hold lets through no more than that many octets of the server, counted from
-// the proxy's beginning; any number if it is negative.
-func (p *proxy) hold(limit int) {
+// passAtMost limits the octets from the server, counted since the start of the
+// proxy. A negative limit is none.
+func (p *proxy) passAtMost(limit int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.limit = limit
@@ -76,31 +76,31 @@ func (p *proxy) cut(connections int) {
 	p.cuts = connections
 }
 
-// broken says whether a connection on which the server said that much is to
-// break off.
-func (p *proxy) broken(said []byte) bool {
+// breaksOff reports whether a connection on which the server has sent these octets
+// is to break off.
+func (p *proxy) breaksOff(sent []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.cuts == 0 || !bodyLiteral.Match(said) {
+	if p.cuts == 0 || !bodyLiteral.Match(sent) {
 		return false
 	}
 	p.cuts--
 	return true
 }
 
-// full says whether the limit is reached.
-func (p *proxy) full() bool {
+// limitReached reports whether as many octets as passAtMost allows have passed.
+func (p *proxy) limitReached() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.limit >= 0 && p.heard >= p.limit
+	return p.limit >= 0 && p.passed >= p.limit
 }
 
-// forget begins to listen anew.
-func (p *proxy) forget() {
+// reset deletes the record of all connections and the count of octets.
+func (p *proxy) reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.conns = nil
-	p.heard = 0
+	p.passed = 0
 }
 
 func (p *proxy) serve(client net.Conn) {
@@ -110,7 +110,7 @@ func (p *proxy) serve(client net.Conn) {
 		return // the client sees a closed connection, as it would without us
 	}
 	defer server.Close()
-	o := &overheard{}
+	o := &traffic{}
 	p.mu.Lock()
 	p.conns = append(p.conns, o)
 	p.mu.Unlock()
@@ -127,17 +127,17 @@ func (p *proxy) serve(client net.Conn) {
 }
 
 // pass copies from one side to the other.
-func (p *proxy) pass(to io.Writer, from io.Reader, said *[]byte, counted bool) {
+func (p *proxy) pass(to io.Writer, from io.Reader, sent *[]byte, counted bool) {
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := from.Read(buf)
 		for rest := buf[:n]; len(rest) > 0; {
 			k := p.allowed(len(rest), counted)
 			p.mu.Lock()
-			*said = append(*said, rest[:k]...)
-			all := *said
+			*sent = append(*sent, rest[:k]...)
+			all := *sent
 			p.mu.Unlock()
-			if counted && p.broken(all) {
+			if counted && p.breaksOff(all) {
 				to.Write(rest[:k/2]) // and the rest is lost
 				return
 			}
@@ -155,24 +155,24 @@ func (p *proxy) pass(to io.Writer, from io.Reader, said *[]byte, counted bool) {
 	}
 }
 
-// allowed waits until some of n octets may pass, and says how many.
+// allowed waits until some of n octets may pass, and returns how many.
 func (p *proxy) allowed(n int, counted bool) int {
 	if !counted {
 		return n
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.limit >= 0 && p.heard >= p.limit {
+	for p.limit >= 0 && p.passed >= p.limit {
 		p.cond.Wait()
 	}
 	if p.limit >= 0 {
-		n = min(n, p.limit-p.heard)
+		n = min(n, p.limit-p.passed)
 	}
-	p.heard += n
+	p.passed += n
 	return n
 }
 
-// commands are the commands of all connections, without their tags.
+// commands returns the commands of all connections, without their tags.
 func (p *proxy) commands() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -187,8 +187,8 @@ func (p *proxy) commands() []string {
 	return out
 }
 
-// asked says how many commands asked for bodies.
-func (p *proxy) asked() int {
+// bodyFetches returns the number of commands that fetch bodies.
+func (p *proxy) bodyFetches() int {
 	n := 0
 	for _, cmd := range p.commands() {
 		if strings.Contains(cmd, "BODY") {
@@ -200,8 +200,9 @@ func (p *proxy) asked() int {
 
 var bodyLiteral = regexp.MustCompile(`BODY\[\] \{(\d+)\}\r\n`)
 
-// whole counts the bodies that came whole, on all connections.
-func (p *proxy) whole() int {
+// wholeBodies returns the number of bodies that the server has sent to their end, on
+// all connections.
+func (p *proxy) wholeBodies() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := 0

@@ -16,8 +16,8 @@ import (
 	"archiverd/state"
 )
 
-// loadReal fills an account with the corpus and with all real mail there is,
-// and returns the names of the mailboxes.
+// loadReal fills an account with the corpus and with all real mail that is
+// available, and returns the names of the mailboxes.
 func loadReal(t *testing.T, c *dovecot.Client, messages int) []string {
 	t.Helper()
 	corpus := dovecot.Corpus(1, messages)
@@ -42,10 +42,10 @@ func loadReal(t *testing.T, c *dovecot.Client, messages int) []string {
 	return append(names, name)
 }
 
-// same checks that the archive has of each mailbox what the server has, by what
-// list prints and by the files themselves. It returns how many messages that is,
-// and how many of them are the first with their octets.
-func same(t *testing.T, s *site, c *dovecot.Client, account string, names []string) (messages, distinct int) {
+// compareWithServer checks that the archive has of each mailbox what the server has,
+// from list and from the files. It returns the number of messages, and of different
+// octets among them.
+func compareWithServer(t *testing.T, s *site, c *dovecot.Client, account string, names []string) (messages, distinct int) {
 	t.Helper()
 	sums := map[string]bool{}
 	for _, name := range names {
@@ -85,7 +85,7 @@ func read(t *testing.T, path string) []byte {
 	return data
 }
 
-// files counts the message files of an archive, and the inodes that they are.
+// files returns the number of message files of an archive, and of their inodes.
 func files(t *testing.T, dir string) (names, inodes int) {
 	t.Helper()
 	seen := map[uint64]bool{}
@@ -107,7 +107,7 @@ func files(t *testing.T, dir string) (names, inodes int) {
 	return names, len(seen)
 }
 
-// ledgers are a run's, by mailbox.
+// ledgers returns the ledgers of a run by mailbox.
 func ledgers(r state.Run) map[string]state.Ledger {
 	out := map[string]state.Ledger{}
 	for _, l := range r.Mailboxes {
@@ -116,18 +116,19 @@ func ledgers(r state.Run) map[string]state.Ledger {
 	return out
 }
 
-// counts are the numbers of a ledger that a test foresees.
+// counts are the numbers of a ledger that a test knows beforehand.
 type counts struct{ server, archived, added, linked, flags, gone int }
 
 func countsOf(l state.Ledger) counts {
 	return counts{l.Server, l.Archived, l.Added, l.Linked, l.FlagsChanged, l.Gone}
 }
 
-// readOnly are the commands of a client that changes nothing.
+// readOnly are the commands that neither change a mailbox nor set \Seen.
 var readOnly = []string{"CAPABILITY", "AUTHENTICATE", "LOGIN", "ID", "ENABLE", "NOOP", "LIST", "STATUS", "EXAMINE", "UNSELECT", "CLOSE", "LOGOUT", "UID SEARCH", "UID FETCH"}
 
-// silent checks that nothing was said that changes the server or marks mail as read.
-func silent(t *testing.T, p *proxy) {
+// checkReadOnly checks that every command is one of readOnly, and that no fetch sets
+// \Seen.
+func checkReadOnly(t *testing.T, p *proxy) {
 	t.Helper()
 	for _, cmd := range p.commands() {
 		upper := strings.ToUpper(cmd)
@@ -147,8 +148,8 @@ func generatedMessages() int {
 	return 5000
 }
 
-// TestMailboxBecomesArchive is the main job: a real server's mail, all of it,
-// exact, once; then what changes, and nothing else.
+// TestMailboxBecomesArchive is the main job: all mail of a server is archived, octet
+// for octet, once. Later syncs archive only what has changed.
 func TestMailboxBecomesArchive(t *testing.T) {
 	t.Parallel()
 	srv := dovecot.Start(t)
@@ -164,7 +165,7 @@ func TestMailboxBecomesArchive(t *testing.T) {
 	s.configure("accounts:\n", s.plain(tap.Addr, u))
 
 	first := s.sync()
-	messages, distinct := same(t, s, c, "alice", names)
+	messages, distinct := compareWithServer(t, s, c, "alice", names)
 	if got, want := countsOf(first.Sum), (counts{server: messages, archived: messages, added: messages, linked: messages - distinct}); got != want {
 		t.Errorf("the first sync counts %+v, want %+v", got, want)
 	}
@@ -178,19 +179,19 @@ func TestMailboxBecomesArchive(t *testing.T) {
 			}
 		}
 	}
-	silent(t, tap)
+	checkReadOnly(t, tap)
 
-	tap.forget()
+	tap.reset()
 	if got, want := countsOf(s.sync().Sum), (counts{server: messages, archived: messages}); got != want {
 		t.Errorf("a sync without changes counts %+v, want %+v", got, want)
 	}
-	if n := len(tap.commands()); tap.asked() > 0 || n > 10 {
+	if n := len(tap.commands()); tap.bodyFetches() > 0 || n > 10 {
 		t.Errorf("a sync without changes says %q", tap.commands())
 	}
 
 	names = changeAccount(t, s, c, names, before, ledgers(first))
-	silent(t, tap)
-	if messages, _ := same(t, s, c, "alice", names); messages == 0 {
+	checkReadOnly(t, tap)
+	if messages, _ := compareWithServer(t, s, c, "alice", names); messages == 0 {
 		t.Error("nothing was compared")
 	}
 
@@ -203,16 +204,16 @@ func TestMailboxBecomesArchive(t *testing.T) {
 		},
 	} {
 		lose()
-		tap.forget()
-		if got := s.sync().Sum; got.Added != 0 || got.Octets != 0 || got.FlagsChanged != 0 || got.Gone != 0 || tap.asked() != 0 {
-			t.Errorf("after %s a sync counts %+v and asks for bodies %d times", what, got, tap.asked())
+		tap.reset()
+		if got := s.sync().Sum; got.Added != 0 || got.Octets != 0 || got.FlagsChanged != 0 || got.Gone != 0 || tap.bodyFetches() != 0 {
+			t.Errorf("after %s a sync counts %+v and asks for bodies %d times", what, got, tap.bodyFetches())
 		}
-		same(t, s, c, "alice", names)
+		compareWithServer(t, s, c, "alice", names)
 	}
 }
 
-// TestFlakyNetwork loses connection after connection in the middle of the one
-// new message: what comes in the end comes with its date and flags.
+// TestFlakyNetwork loses one connection after another in the middle of the only new
+// message: in the end the archive has it with its date and flags.
 func TestFlakyNetwork(t *testing.T) {
 	t.Parallel()
 	srv := dovecot.Start(t)
@@ -228,6 +229,6 @@ func TestFlakyNetwork(t *testing.T) {
 		if got := s.sync().Sum.Archived; got != 1 {
 			t.Errorf("after %d cuts %d messages are archived, want 1", cuts, got)
 		}
-		same(t, s, c, "alice", []string{"INBOX"})
+		compareWithServer(t, s, c, "alice", []string{"INBOX"})
 	}
 }

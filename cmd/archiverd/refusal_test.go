@@ -99,7 +99,7 @@ func TestRefusals(t *testing.T) {
 						t.Errorf("%q does not say %q:\n%s", args, want, text)
 					}
 				}
-				readable(t, strings.Join(args, " "), text)
+				checkPrintable(t, strings.Join(args, " "), text)
 			}
 			if err := os.RemoveAll(s.archive); err != nil { // no run of it is complete
 				t.Fatal(err)

@@ -89,9 +89,9 @@ func newRemoteStory(t *testing.T) *remoteStory {
 func (s *remoteStory) remote(status int, args ...string) *result {
 	s.t.Helper()
 	r := s.run(append([]string{"remote"}, args...)...).want(status)
-	readable(s.t, "standard error of remote "+args[0], r.err)
+	checkPrintable(s.t, "standard error of remote "+args[0], r.err)
 	if !slices.Contains(args, "--raw") && !slices.Contains(args, "--json") {
-		readable(s.t, "remote "+args[0], r.out)
+		checkPrintable(s.t, "remote "+args[0], r.out)
 	}
 	return r
 }
@@ -247,7 +247,7 @@ func (s *remoteStory) checkCommands() {
 	}
 }
 
-// TestRemoteDeleteAsks deletes a mailbox only when the person says yes.
+// TestRemoteDeleteAsks: a mailbox is deleted only after the person has typed yes.
 func TestRemoteDeleteAsks(t *testing.T) {
 	t.Parallel()
 	srv := dovecot.Start(t)

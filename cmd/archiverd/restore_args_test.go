@@ -81,7 +81,7 @@ var restoreSelections = []restoreSelection{
 func TestRestoreSelections(t *testing.T) {
 	t.Parallel()
 	s := newRestoreSite(t)
-	s.box(s.alice, "INBOX").Expunge(2, 3)
+	s.mailbox(s.alice, "INBOX").Expunge(2, 3)
 	if err := s.alice.Delete("Lists/go"); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestRestoreSelections(t *testing.T) {
 			}
 		})
 	}
-	s.has(nil)
+	s.bobHas(nil)
 }
 
 // restoreFault is the arguments of a restore that restores nothing, and what
@@ -171,13 +171,13 @@ func TestRestoreUsage(t *testing.T) {
 	for _, c := range restoreFaults {
 		t.Run(c.args, func(t *testing.T) {
 			r := s.run(append([]string{"restore"}, splitArgs(c.args, words)...)...).want(c.status).says(c.says...)
-			readable(t, c.args, r.out+r.err)
+			checkPrintable(t, c.args, r.out+r.err)
 		})
 	}
-	s.box(s.alice, "INBOX").Expunge(2, 3)
+	s.mailbox(s.alice, "INBOX").Expunge(2, 3)
 	s.run("sync", "alice").want(0)
 	s.run("restore", "--to", "bob", "--mailbox", "INBOX", "--before", "2026-11-04", "--after", "2026-11-02").want(1).says("nothing to restore", `"INBOX"`, "--gone selects 2 messages")
-	s.has(nil)
+	s.bobHas(nil)
 	s.write("password", "wrong\n")
 	s.run("restore", "--to", "bob", "--dry-run").want(1).says("account bob", "bob on "+s.addr, "AUTHENTICATIONFAILED")
 	s.write("password", "secret\n")

@@ -15,8 +15,8 @@ import (
 	"archiverd/internal/testing/dovecot"
 )
 
-// TestRestoreFiles restores plain files: each once, also when begun again, dated
-// by name, header or file, and nothing outside the folder.
+// TestRestoreFiles restores plain files: each once, also by a second restore, with
+// the date of its name, its header or the file, and none outside the directory.
 func TestRestoreFiles(t *testing.T) {
 	t.Parallel()
 	s := newRestoreSite(t)
@@ -47,7 +47,7 @@ func TestRestoreFiles(t *testing.T) {
 	}}
 	args := []string{"restore", "--to", "bob", "--mailbox", "Rescued/2026", "--yes", "folder"}
 	s.run(args...).want(0).says("2 symbolic links in directories skipped").prints("from 3 files\n", "Rescued/2026  (new)", "3 messages appended")
-	box := s.box(s.bob, "Rescued/2026")
+	box := s.mailbox(s.bob, "Rescued/2026")
 	if got := contents(box.Messages()); !slices.Equal(got, contents(want["Rescued/2026"])) {
 		t.Errorf("from the files came\n%q, want\n%q", got, contents(want["Rescued/2026"]))
 	}
@@ -56,13 +56,13 @@ func TestRestoreFiles(t *testing.T) {
 	if n := len(box.Messages()); n != 4 {
 		t.Errorf("the mailbox has %d messages, want 4", n)
 	}
-	// Files need no archive.
+	// A restore of files needs no archive.
 	s.write("config.yaml", strings.Replace(string(read(t, s.config)), s.archive, filepath.Join(s.dir, "none"), 1))
 	s.run(args...).want(0).prints("nothing to do: ")
 }
 
-// TestRestoreRealMail puts real mail, as it lies in a folder, onto a server: octet
-// for octet, and only once.
+// TestRestoreRealMail restores a directory of real mail to a server: octet for
+// octet, and only once.
 func TestRestoreRealMail(t *testing.T) {
 	t.Parallel()
 	s := newRestoreSite(t)
@@ -89,9 +89,9 @@ func TestRestoreRealMail(t *testing.T) {
 		}
 	}
 	r := s.run("restore", "--to", "bob", "--mailbox", "Real", "--yes", folder).want(0)
-	readable(t, "restore", r.out+r.err)
+	checkPrintable(t, "restore", r.out+r.err)
 	got := map[string]int{}
-	for _, m := range s.box(s.bob, "Real").Messages() {
+	for _, m := range s.mailbox(s.bob, "Real").Messages() {
 		text, err := io.ReadAll(m.Reader())
 		if err != nil {
 			t.Fatal(err)

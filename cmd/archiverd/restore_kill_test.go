@@ -40,7 +40,7 @@ func TestRestoreKilled(t *testing.T) {
 
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 0))
-	whole := s.run("restore", "--from", "alice", "--to", "new0", "--yes").want(0).took
+	whole := s.run("restore", "--from", "alice", "--to", "new0", "--yes").want(0).elapsed
 	equalMailboxes(t, users[0].Dial(t), want)
 	killed, user := 0, 1
 	for ; killed < kills; user++ {
@@ -56,9 +56,9 @@ func TestRestoreKilled(t *testing.T) {
 			}
 			if r := p.wait(); r.status < 0 {
 				killed++
-				// One that goes on where another was killed may first wait for the
+				// A restore that continues a killed one may first wait for the
 				// server, up to two seconds: an alarm that always came within would
-				// kill it for ever.
+				// kill every restore.
 				span = whole + 2*time.Second
 			} else {
 				r.want(0)

@@ -15,8 +15,8 @@ import (
 	"archiverd/sync/restore"
 )
 
-// restoreSite is a site whose accounts alice and bob are on one server. What
-// alice has is archived, bob has an empty INBOX.
+// restoreSite is a site whose accounts alice and bob are on one server. Alice's mail
+// is archived, bob has an empty INBOX.
 type restoreSite struct {
 	*site
 	server     *imapd.Server
@@ -24,9 +24,9 @@ type restoreSite struct {
 	alice, bob *imapd.User
 }
 
-// letters are what alice has, by mailbox: the n-th of each arrived on day n of
-// November 2026, half past midnight in a zone of its own, and nothing in them is
-// as an IMAP server would like it.
+// letters is alice's mail by mailbox: the n-th message of each arrived on day n of
+// November 2026, half past midnight in a zone of its own. Its octets have NUL, bare
+// LF and no last line end.
 func letters() map[string][]imapd.Message {
 	out := map[string][]imapd.Message{}
 	for name, n := range map[string]int{"INBOX": 5, "Lists/go": 3, "Entwürfe & \"mehr\"": 2, "Empty": 0, "Lists": 0} {
@@ -55,7 +55,7 @@ func newRestoreSite(t *testing.T) *restoreSite {
 		t.Fatal(err)
 	}
 	for name, list := range letters() {
-		box := s.box(s.alice, name)
+		box := s.mailbox(s.alice, name)
 		for _, m := range list {
 			box.Append(m)
 		}
@@ -71,8 +71,8 @@ func newRestoreSite(t *testing.T) *restoreSite {
 	return s
 }
 
-// box is a user's mailbox, made if it is missing.
-func (s *restoreSite) box(u *imapd.User, name string) *imapd.Mailbox {
+// mailbox returns a user's mailbox, which it creates if it is missing.
+func (s *restoreSite) mailbox(u *imapd.User, name string) *imapd.Mailbox {
 	s.t.Helper()
 	box, err := u.Mailbox(name)
 	if err != nil {
@@ -83,12 +83,12 @@ func (s *restoreSite) box(u *imapd.User, name string) *imapd.Mailbox {
 	return box
 }
 
-// has checks that bob's mailboxes hold just these messages: octets, flags and
+// bobHas checks that bob's mailboxes have just these messages: octets, flags and
 // INTERNALDATE with its zone.
-func (s *restoreSite) has(want map[string][]imapd.Message) {
+func (s *restoreSite) bobHas(want map[string][]imapd.Message) {
 	s.t.Helper()
 	for _, name := range s.bob.Names() {
-		if _, ok := want[name]; !ok && (name != "INBOX" || len(s.box(s.bob, name).Messages()) > 0) {
+		if _, ok := want[name]; !ok && (name != "INBOX" || len(s.mailbox(s.bob, name).Messages()) > 0) {
 			s.t.Errorf("there is a mailbox %q", name)
 		}
 	}
@@ -112,7 +112,7 @@ func contents(list []imapd.Message) (out []string) {
 	return out
 }
 
-// ids are the IDs of alice's messages in a mailbox, by UID.
+// ids returns the IDs of alice's messages in a mailbox, by UID.
 func (s *restoreSite) ids(mailbox string) (out []string) {
 	s.t.Helper()
 	var list []listedMessage
@@ -123,8 +123,8 @@ func (s *restoreSite) ids(mailbox string) (out []string) {
 	return out
 }
 
-// TestRestore puts a whole account into another: a plan that changes nothing,
-// then all of it, and a second time nothing.
+// TestRestore restores a whole account to another: the plan changes nothing, the
+// restore appends every message, and a second restore appends none.
 func TestRestore(t *testing.T) {
 	t.Parallel()
 	s := newRestoreSite(t)
@@ -133,31 +133,32 @@ func TestRestore(t *testing.T) {
 	if plan.err != "" || strings.Contains(plan.out, "(!)") {
 		t.Errorf("the plan is\n%s%s", plan.out, plan.err)
 	}
-	s.has(nil)
+	s.bobHas(nil)
 	s.run("restore", "--to", "bob", "--yes").want(0).prints("to account bob: ", "bob: complete: 10 messages appended in ")
-	s.has(letters())
+	s.bobHas(letters())
 	s.run("restore", "--to", "bob").want(0).prints("nothing to do: ") // nobody is asked
 	var done restore.Result
 	s.run("restore", "--to", "bob", "--from", "alice", "--json").want(0).decode(&done)
 	if !done.OK() || done.Sum.Present != 10 || done.Sum.Appended != 0 {
 		t.Errorf("the second restore is %+v", done.Sum)
 	}
-	s.has(letters())
+	s.bobHas(letters())
 
-	// Flags that were lost come back; what is not there is not appended.
-	inbox := s.box(s.bob, "INBOX")
+	// --flags-only sets lost flags, and appends no missing message.
+	inbox := s.mailbox(s.bob, "INBOX")
 	inbox.SetFlags(2, `\Deleted`)
 	inbox.Expunge(1)
 	s.run("restore", "--to", "bob", "--flags-only", "--dry-run").want(0).prints("other flags", "not there")
 	s.run("restore", "--to", "bob", "--flags-only", "--yes").want(0).prints("bob: complete: flags of 1 message set")
 	want := letters()
 	want["INBOX"] = want["INBOX"][1:]
-	s.has(want)
+	s.bobHas(want)
 	s.run("restore", "--to", "bob", "--flags-only", "--yes").want(0).prints("nothing to do: ")
 	s.run("restore", "--to", "bob", "--yes").want(0).prints("1 message appended")
 }
 
-// TestRestoreManyAccounts: which account to restore from is not guessed.
+// TestRestoreManyAccounts: if the archive has several accounts, --from must name
+// one.
 func TestRestoreManyAccounts(t *testing.T) {
 	t.Parallel()
 	s := newRestoreSite(t)
@@ -168,7 +169,8 @@ func TestRestoreManyAccounts(t *testing.T) {
 	s.run("restore", "--to", "robert", "--dry-run").want(2).says(`no account "robert"`, "--from", `it has alice, bob`)
 }
 
-// TestRestoreAsks: a person is told what would go where, and only a yes is one.
+// TestRestoreAsks: a restore shows a person what it will append, and starts only
+// after a yes.
 func TestRestoreAsks(t *testing.T) {
 	t.Parallel()
 	s := newRestoreSite(t)
@@ -180,7 +182,7 @@ func TestRestoreAsks(t *testing.T) {
 		{"\n", 1, "not confirmed; nothing was changed"},
 		{"y\n", 0, "10 messages appended"},
 	} {
-		s.has(nil)
+		s.bobHas(nil)
 		term := openTerminal(t, 100)
 		p := s.startOn(term, "restore", "--to", "bob")
 		eventually(t, "it asks", func() bool {
@@ -192,11 +194,12 @@ func TestRestoreAsks(t *testing.T) {
 		p.wait().want(c.status)
 		eventually(t, "it shows "+c.shows, func() bool { return strings.Contains(term.String(), c.shows) })
 	}
-	s.has(letters())
+	s.bobHas(letters())
 }
 
-// TestRestoreInTrouble: a message that is too large, a damaged one and a corrupt
-// journal are told, and everything else is restored, beside a writer.
+// TestRestoreInTrouble: the report names a message that is too large, a damaged one
+// and a corrupt journal, and every other message is restored, also while a writer
+// has the archive open.
 func TestRestoreInTrouble(t *testing.T) {
 	t.Parallel()
 	s := newRestoreSite(t)
@@ -222,7 +225,7 @@ func TestRestoreInTrouble(t *testing.T) {
 	want := letters()
 	delete(want, "Lists/go")
 	want["INBOX"] = slices.Delete(want["INBOX"], 1, 2)
-	s.has(want)
+	s.bobHas(want)
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -231,18 +234,18 @@ func TestRestoreInTrouble(t *testing.T) {
 	}
 	s.run("restore", "--to", "bob", "--yes").want(0).prints("4 messages appended")
 
-	// The server takes no more than 4 MiB in a message.
-	s.box(s.alice, "INBOX").Append(imapd.Message{Body: []byte(strings.Repeat("large\r\n", 800_000))})
+	// The server accepts messages of at most 4 MiB.
+	s.mailbox(s.alice, "INBOX").Append(imapd.Message{Body: []byte(strings.Repeat("large\r\n", 800_000))})
 	s.run("sync", "alice").want(0)
 	s.run("restore", "--to", "bob", "--dry-run").want(1).prints("too large", "1 of the messages are larger than the server accepts")
 	s.run("restore", "--to", "bob", "--yes").want(1).prints("nothing to do: ")
-	if n := len(s.box(s.bob, "INBOX").Messages()); n != 5 {
+	if n := len(s.mailbox(s.bob, "INBOX").Messages()); n != 5 {
 		t.Errorf("bob's INBOX has %d messages, want 5", n)
 	}
 }
 
-// TestRestoreOverQuota: what the server's quota will not hold is not begun,
-// unless one says so.
+// TestRestoreOverQuota: a restore that exceeds the server's quota does not start
+// without --over-quota.
 func TestRestoreOverQuota(t *testing.T) {
 	t.Parallel()
 	s := newRestoreSite(t)
@@ -271,8 +274,8 @@ func TestRestoreOverQuota(t *testing.T) {
 	}
 }
 
-// TestRestoreStopped: a signal is answered with what is still being done, a
-// second one at once.
+// TestRestoreStopped: the first signal prints what the restore still does, and the
+// second ends it at once.
 func TestRestoreStopped(t *testing.T) {
 	t.Parallel()
 	s := newRestoreSite(t)
@@ -297,18 +300,17 @@ func TestRestoreStopped(t *testing.T) {
 		return strings.Contains(p.err.String(), "stopping; the server is being asked which of the messages arrived. Again to stop at once.")
 	})
 	p.signal(os.Interrupt)
-	if r := p.wait().want(1); r.took > 2*patience {
-		t.Errorf("it took %v to stop", r.took)
+	if r := p.wait().want(1); r.elapsed > 2*patience {
+		t.Errorf("it took %v to stop", r.elapsed)
 	}
 }
 
-// TestRestoreHostileText: names that would take over a terminal are shown, and
-// do not.
+// TestRestoreHostileText: control characters in names are printed as escapes.
 func TestRestoreHostileText(t *testing.T) {
 	t.Parallel()
 	s := newRestoreSite(t)
 	const evil = "box \x1b]0;owned\x07\u202egnp"
-	s.box(s.alice, evil).Append(imapd.Message{Body: []byte("Subject: x\r\n\r\n")})
+	s.mailbox(s.alice, evil).Append(imapd.Message{Body: []byte("Subject: x\r\n\r\n")})
 	s.run("sync", "alice").want(0)
 	for _, c := range []struct {
 		args   []string
@@ -318,12 +320,12 @@ func TestRestoreHostileText(t *testing.T) {
 		{[]string{"--into", "\x1b[2J", "--dry-run"}, 0}, {[]string{"--json", "--dry-run"}, 0}, {[]string{"--yes"}, 0},
 	} {
 		r := s.run(append([]string{"restore", "--to", "bob"}, c.args...)...).want(c.status)
-		readable(t, strings.Join(r.args, " "), r.err)
+		checkPrintable(t, strings.Join(r.args, " "), r.err)
 		if !slices.Contains(c.args, "--json") { // JSON has escapes of its own, and keeps the name
-			readable(t, strings.Join(r.args, " "), r.out)
+			checkPrintable(t, strings.Join(r.args, " "), r.out)
 		}
 	}
-	if n := len(s.box(s.bob, evil).Messages()); n != 1 {
+	if n := len(s.mailbox(s.bob, evil).Messages()); n != 1 {
 		t.Errorf("bob has %d messages in it, want 1", n)
 	}
 }

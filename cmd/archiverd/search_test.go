@@ -12,7 +12,7 @@ import (
 	"archiverd/internal/imapd"
 )
 
-// finds is what search --json finds.
+// finds returns what search --json finds.
 func (s *site) finds(args ...string) (out []string) {
 	s.t.Helper()
 	var list []foundMessage
@@ -23,15 +23,15 @@ func (s *site) finds(args ...string) (out []string) {
 	return out
 }
 
-// TestSearch is search as a person uses it, without an index and with one.
+// TestSearch searches without an index and with one.
 func TestSearch(t *testing.T) {
 	t.Parallel()
 	s := newRestoreSite(t)
 	const evil = "\x1b]0;owned\x07 Zahlungserinnerung für Größe"
 	day := time.Date(2026, 12, 24, 12, 0, 0, 0, time.UTC)
 	body := []byte("From: \"Müller, Jörg\" <joerg@example.com>\r\nSubject: " + evil + "\r\n\r\n東京都庁 text\r\n")
-	s.box(s.alice, "INBOX").Append(imapd.Message{Body: body, InternalDate: day, Flags: []string{`\Flagged`}})
-	s.box(s.alice, "Lists/go").Append(imapd.Message{Body: body, InternalDate: day.Add(-time.Hour)})
+	s.mailbox(s.alice, "INBOX").Append(imapd.Message{Body: body, InternalDate: day, Flags: []string{`\Flagged`}})
+	s.mailbox(s.alice, "Lists/go").Append(imapd.Message{Body: body, InternalDate: day.Add(-time.Hour)})
 	s.run("sync", "alice").want(0)
 	for _, indexed := range []bool{false, true} {
 		if indexed {
@@ -47,7 +47,7 @@ func TestSearch(t *testing.T) {
 			}
 		}
 		r := s.run("search", "grosse").want(0)
-		readable(t, "search", r.out+r.err)
+		checkPrintable(t, "search", r.out+r.err)
 		for _, text := range []string{"2026-12-24 12:00", "Müller, Jörg", "INBOX +1", "alice/INBOX/2026-12/", "Zahlungserinnerung für"} {
 			if !strings.Contains(r.out, text) {
 				t.Errorf("it does not print %q:\n%s", text, r.out)
@@ -65,10 +65,10 @@ func TestSearch(t *testing.T) {
 	}
 	for _, c := range [][]string{{"from:"}, {"-bare"}, {"x", "--limit", "-1"}, {"x", "--nonsense"}, {"x", "--account", "nobody"}, {"x", "--mailbox", "nothing"}, {"after:someday"}} {
 		r := s.run(append([]string{"search"}, c...)...).want(2)
-		readable(t, strings.Join(c, " "), r.err)
+		checkPrintable(t, strings.Join(c, " "), r.err)
 	}
 	s.run("restore", "--to", "bob", "--query", "grosse mailbox:inbox", "--yes").want(0)
-	if n := len(s.box(s.bob, "INBOX").Messages()); n != 1 {
+	if n := len(s.mailbox(s.bob, "INBOX").Messages()); n != 1 {
 		t.Errorf("bob has %d messages, want the one that the query finds", n)
 	}
 	r := s.run("restore", "--to", "bob", "--query", "nosuchword", "--yes").want(1)
@@ -77,7 +77,8 @@ func TestSearch(t *testing.T) {
 	}
 }
 
-// TestSearchOnATerminal: lines fit, and colour is for terminals that want it.
+// TestSearchOnATerminal: lines fit the terminal's width, and are coloured unless
+// NO_COLOR is set.
 func TestSearchOnATerminal(t *testing.T) {
 	t.Parallel()
 	s := newRestoreSite(t)
@@ -106,8 +107,8 @@ func TestSearchOnATerminal(t *testing.T) {
 	}
 }
 
-// TestDaemonKeepsTheIndex: a run's mail is in the index soon after it.
-func TestDaemonKeepsTheIndex(t *testing.T) {
+// TestDaemonUpdatesIndex: soon after a run the index has its mail.
+func TestDaemonUpdatesIndex(t *testing.T) {
 	t.Parallel()
 	s := newRestoreSite(t)
 	text, err := os.ReadFile(s.config)

@@ -87,7 +87,7 @@ five
 --x--
 `
 
-// filesIn returns what is in a folder: names, modes and contents.
+// filesIn returns the names, modes and contents of the files in a directory.
 func filesIn(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -109,8 +109,8 @@ func filesIn(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// TestShowSaves saves attachments: under safe names, over nothing, out of the
-// folder never.
+// TestShowSaves saves attachments under safe names, overwrites no file, and writes
+// no file outside the directory.
 func TestShowSaves(t *testing.T) {
 	t.Parallel()
 	s := newShowSite(t, attachments, "Subject: none\n\ntext\n")
@@ -123,14 +123,14 @@ func TestShowSaves(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := s.run("show", "--save", dir, ".1.eml").want(0).prints("saved part 3, 3 B: "+filepath.Join(dir, "escape.bin"), "escape (2).bin", "part-5.pdf", "part-6.eml", "_gpj_[2J.exe", "link (2)")
-	readable(t, "show --save", r.out+r.err)
+	checkPrintable(t, "show --save", r.out+r.err)
 	inner := "Subject: inner\nContent-Type: a/b; name=inner.bin\n\nx"
 	want := map[string]string{"escape.bin": "-rw------- one", "escape (2).bin": "-rw------- two", "part-5.pdf": "-rw------- three", "part-6.eml": "-rw------- " + inner,
 		"_gpj_[2J.exe": "-rw------- four", "link": "Lrwxrwxrwx untouched", "link (2)": "-rw------- five"}
 	if got := filesIn(t, dir); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("saved are\n%q, want\n%q", got, want)
 	}
-	// Again: nothing is overwritten. One part alone, also of the message within.
+	// A second save overwrites nothing. --part saves one part, also of the inner message.
 	one := filepath.Join(s.dir, "new", "one")
 	s.run("show", "--save", one, "--part", "7", ".1.eml").want(0).prints("inner.bin")
 	s.run("show", "--save", one, "--part", "7", ".1.eml").want(0).prints("inner (2).bin")
@@ -158,7 +158,8 @@ func TestShowSaves(t *testing.T) {
 	}
 }
 
-// TestShowSaveBreaksOff: of a disk that is full nothing half written is left.
+// TestShowSaveBreaksOff: a save that fails, as on a full disk, leaves no partial
+// file.
 func TestShowSaveBreaksOff(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -188,13 +189,14 @@ func (r *brokenReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// TestShowPage is what a person reads: places, parts, true targets, all fields.
+// TestShowPage: the page of a message has its header, its parts, the real targets of
+// links, and with a flag all header fields.
 func TestShowPage(t *testing.T) {
 	t.Parallel()
 	s := newShowSite(t, attachments)
 	page := s.run("show", ".1.eml").want(0).prints("From: Zoë <zoe@example.org>\n", "Subject: Grüße\n", "\nThe plain text.\n\n[part 3: escape.bin, 3 B]\n", "[end of part 6]\n",
 		"\nParts:\n", "  3  application/octet-stream", "attachment  escape.bin\n", "inner.bin  (in part 6)\n").out
-	readable(t, "show", page)
+	checkPrintable(t, "show", page)
 	if strings.Contains(page, "bank.example") || strings.Contains(page, "X-Odd") {
 		t.Errorf("it prints more than was asked for:\n%s", page)
 	}
@@ -213,16 +215,15 @@ func TestShowPage(t *testing.T) {
 		}
 	}
 	r := s.run("show", "--json", ".1.eml").want(0)
-	readable(t, "show --json", r.out)
+	checkPrintable(t, "show --json", r.out)
 	r.decode(&shown)
 	if m := shown.Message; len(m.Parts) != 9 || !m.Parts[2].Attachment || m.Parts[0].Attachment || m.Text != "The plain text.\n\nSubject: inner\n" || m.Header[2].Value != "ü\x1b[31m" {
 		t.Errorf("--json says %+v", m)
 	}
 }
 
-// TestShowAtTerminal: lines are cut at the terminal's width and coloured there,
-// unless NO_COLOR says not to.
-// What is not what was archived is shown, and never without a word.
+// TestShowDamaged: show prints a damaged message with a warning that says what differs,
+// and exits with status 4.
 func TestShowDamaged(t *testing.T) {
 	t.Parallel()
 	s := newShowSite(t, "Subject: one\n\nmine\n")
@@ -252,6 +253,8 @@ func TestShowDamaged(t *testing.T) {
 	}
 }
 
+// TestShowAtTerminal: lines are wrapped at the terminal's width, and coloured unless
+// NO_COLOR is set.
 func TestShowAtTerminal(t *testing.T) {
 	t.Parallel()
 	s := newShowSite(t, "Subject: "+strings.Repeat("long subject ", 10)+"\nContent-Type: text/plain; format=flowed; charset=utf-8\n\n"+strings.Repeat("> some words that are quoted \n", 5)+"> .\n"+
@@ -271,7 +274,7 @@ func TestShowAtTerminal(t *testing.T) {
 		for _, code := range []string{"\x1b[1m", "\x1b[36m", "\x1b[33m", "\x1b[0m"} {
 			screen = strings.ReplaceAll(screen, code, "")
 		}
-		readable(t, "show at a terminal", screen)
+		checkPrintable(t, "show at a terminal", screen)
 		for _, want := range []string{"\n    subject ", "\n> ", "日本語\n", "\nhttps://example.com/" + strings.Repeat("x", 60) + "\n"} {
 			if !strings.Contains(screen, want) {
 				t.Errorf("it lacks %q:\n%s", want, screen)
@@ -281,8 +284,8 @@ func TestShowAtTerminal(t *testing.T) {
 	}
 }
 
-// TestShowRealMail prints every real message in each way: nothing but text comes out.
-// TestWrapRealMail in package ui wraps its lines for a narrow terminal.
+// TestShowRealMail prints every real message in each way: the output has no control
+// characters. TestWrapRealMail in package ui wraps its lines for a narrow terminal.
 func TestShowRealMail(t *testing.T) {
 	t.Parallel()
 	dir := os.Getenv("ARCHIVERD_TEST_MAIL")
@@ -306,7 +309,7 @@ func TestShowRealMail(t *testing.T) {
 				t.Errorf("%s: %v", path, err)
 			}
 			page := strings.ReplaceAll(out.String(), "\t", " ")
-			readable(t, fmt.Sprintf("%s, %+v", path, v), page)
+			checkPrintable(t, fmt.Sprintf("%s, %+v", path, v), page)
 		}
 		var out bytes.Buffer
 		to := filepath.Join(t.TempDir(), "saved")
@@ -314,7 +317,7 @@ func TestShowRealMail(t *testing.T) {
 		if err := a.saveParts(bytes.NewReader(b), to, 0); err != nil {
 			t.Errorf("save %s: %v", path, err)
 		}
-		readable(t, "save "+path, out.String())
+		checkPrintable(t, "save "+path, out.String())
 		for name := range filesIn(t, to) {
 			if strings.ContainsFunc(name, unicode.IsControl) || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "-") {
 				t.Errorf("%s: saved as %q", path, name)

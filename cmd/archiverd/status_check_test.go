@@ -51,7 +51,7 @@ func TestStatusCheck(t *testing.T) {
 		t.Errorf("a message came, and the check says %+v\n%s", acc, r.out)
 	}
 
-	// A copy of the archive knows no run: what it has not is missing.
+	// A copy of the archive has no run: messages that it does not have are missing.
 	copied := filepath.Join(s.dir, "copy")
 	if err := os.CopyFS(copied, os.DirFS(s.archive)); err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func TestStatusCheck(t *testing.T) {
 	s.sync()
 	s.run("status", "--check").want(0).prints("BALANCES: all")
 
-	// Beside the daemon, who holds the state database and tells of the last run.
+	// While the daemon has the state database open, it provides the last run.
 	s.configure("accounts:\n", s.overTLS(srv, alice, "schedule: '0 4 1 1 *'"))
 	client.Append("INBOX", dovecot.Msg{Body: []byte("Subject: late\r\n\r\nhello\r\n")})
 	daemon := s.start("run")

@@ -14,7 +14,7 @@ import (
 	"archiverd/internal/testing/dovecot"
 )
 
-// terminal is a pseudo-terminal, of which the test holds the far end.
+// terminal is a pseudo-terminal whose far end the test has.
 type terminal struct {
 	*buffer // what is on the screen, and was
 	far     *os.File
@@ -62,7 +62,7 @@ func openTerminal(t *testing.T, columns uint16) *terminal {
 	return term
 }
 
-// echoes says whether the terminal shows what is typed.
+// echoes reports whether the terminal shows typed characters.
 func (term *terminal) echoes(t *testing.T) bool {
 	t.Helper()
 	state, err := unix.IoctlGetTermios(int(term.near.Fd()), unix.TCGETS)
@@ -87,8 +87,8 @@ func (s *site) startOn(term *terminal, args ...string) *process {
 	return p
 }
 
-// TestPasswordPrompt asks a person for the password: it is not shown, and after
-// Ctrl-C the terminal shows again what is typed.
+// TestPasswordPrompt: a typed password is not shown, and after Ctrl-C the terminal
+// shows typed characters again.
 func TestPasswordPrompt(t *testing.T) {
 	t.Parallel()
 	srv := dovecot.Start(t)
@@ -123,8 +123,8 @@ func TestPasswordPrompt(t *testing.T) {
 	}
 }
 
-// TestProgress shows how far a sync has come, in the one line that a terminal
-// has for it, and leaves nothing of it behind.
+// TestProgress: on a terminal a sync shows its progress in one line, which it
+// removes at its end.
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	srv := dovecot.Start(t)
@@ -133,15 +133,15 @@ func TestProgress(t *testing.T) {
 	for _, columns := range []uint16{72, 100, 40} {
 		s := newSite(t)
 		tap := newProxy(t, srv.PlainAddr)
-		tap.hold(1 << 20)
+		tap.passAtMost(1 << 20)
 		s.configure("accounts:\n", s.plain(tap.Addr, u))
 		term := openTerminal(t, columns)
 		p := s.startOn(term, "sync")
-		eventually(t, "the server is held", tap.full)
+		eventually(t, "the proxy stops the server", tap.limitReached)
 		if columns > 70 {
 			eventually(t, "a bar is shown", func() bool { return strings.Contains(term.String(), "%") && strings.Contains(term.String(), "|") })
 		}
-		tap.hold(-1)
+		tap.passAtMost(-1)
 		p.wait().want(0)
 		eventually(t, "the result is shown", func() bool { return strings.Contains(term.String(), "in all") })
 		bar, _, _ := strings.Cut(term.String(), "alice: complete")

@@ -7,8 +7,8 @@ import (
 	_ "time/tzdata"
 )
 
-// TestParseTimeAt: what a person types, at a moment of a day after the clocks were
-// put back, as a beginning and as an end.
+// TestParseTimeAt: times as a person types them, on the day on which the clocks are
+// put back, as a start and as an end.
 func TestParseTimeAt(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
@@ -56,8 +56,8 @@ func TestParseTimeAt(t *testing.T) {
 	}
 }
 
-// TestSelectFlags: flags that select nothing, or make no sense together, are said
-// to; each error names the flag.
+// TestSelectFlags: flags that select nothing or contradict each other are errors
+// that name the flag.
 func TestSelectFlags(t *testing.T) {
 	for _, c := range []struct {
 		flags selectFlags
