@@ -123,6 +123,7 @@ func TestDaemonUpdatesIndex(t *testing.T) {
 	if got := s.finds("bare"); len(got) != 10 {
 		t.Errorf("it finds %q", got)
 	}
+	eventually(t, "bob's run ends", func() bool { return s.statusOf("bob").Last != nil }) // an interrupted run is not complete
 	p.signal(os.Interrupt)
 	p.wait().want(0)
 }
