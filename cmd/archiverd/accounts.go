@@ -96,45 +96,8 @@ func checkAccounts(names, have []string, place string) error {
 // that there are, and one with a similar name.
 func noAccount(name string, have []string, place string) error {
 	list := cmp.Or(strings.Join(have, ", "), "none")
-	if similar := similarName(name, have); similar != "" {
+	if similar := config.Nearest(name, have); similar != "" {
 		return usage(fmt.Errorf("no account %q in %s; it has %s; did you mean %q?", name, place, list, similar))
 	}
 	return usage(fmt.Errorf("no account %q in %s; it has %s", name, place, list))
-}
-
-// maxTypos is up to how many letters a similar name differs in.
-const maxTypos = 2
-
-// similarName returns the name of have that is most similar to a mistyped one, empty if
-// none is similar.
-func similarName(name string, have []string) string {
-	similar, fewest := "", min(maxTypos, len(name)/2)+1
-	for _, h := range have {
-		if n := typos(strings.ToLower(name), strings.ToLower(h)); n < fewest {
-			similar, fewest = h, n
-		}
-	}
-	return similar
-}
-
-// typos is the Levenshtein distance of two names in octets: how many must be added,
-// removed or changed to make one of the other.
-func typos(a, b string) int {
-	row := make([]int, len(b)+1) // distances of a[:i] to each b[:j]
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(row[j+1]+1, row[j]+1, change)
-		}
-	}
-	return row[len(b)]
 }

@@ -112,7 +112,7 @@ func (d *decoder) keys(path string, n *yaml.Node, known section) {
 }
 
 func (d *decoder) unknown(k *yaml.Node, path, key string, known []string) {
-	switch near := nearest(k.Value, known); {
+	switch near := Nearest(k.Value, known); {
 	case near != "":
 		d.add(k.Line, key, "unknown key; did you mean %s?", near)
 		d.bad[strings.TrimPrefix(path+"."+near, ".")] = true // so that it is not reported as missing

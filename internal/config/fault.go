@@ -108,10 +108,10 @@ func printable(s string) string {
 	return s
 }
 
-// nearest returns the known word with the smallest edit distance to the given one, or ""
-// if none is similar.
-func nearest(word string, known []string) string {
-	best, limit := "", max(1, (len(word)+1)/3)
+// Nearest returns the known word with the smallest edit distance to the given one, in any
+// case, or "" if none is similar.
+func Nearest(word string, known []string) string {
+	best, limit := "", max(min(2, len(word)/2), (len(word)+1)/3)
 	for _, k := range known {
 		if d := distance(strings.ToLower(word), strings.ToLower(k)); d <= limit {
 			best, limit = k, d-1

@@ -184,7 +184,7 @@ func oneOf(s string, words []string) error {
 			return nil
 		}
 	}
-	if near := nearest(s, words); near != "" {
+	if near := Nearest(s, words); near != "" {
 		return fmt.Errorf("expected %s, got %q; did you mean %s?", choices(words), s, near)
 	}
 	return fmt.Errorf("expected %s, got %q", choices(words), s)

@@ -31,7 +31,7 @@ func checkPattern(p string) error {
 	if !strings.HasPrefix(p, `\`) || slices.ContainsFunc(specialUse(), func(a string) bool { return strings.EqualFold(a, p) }) {
 		return nil
 	}
-	if near := nearest(p, specialUse()); near != "" {
+	if near := Nearest(p, specialUse()); near != "" {
 		return fmt.Errorf("unknown special use %s; did you mean %s?", p, near)
 	}
 	return fmt.Errorf("unknown special use %s; known are %s", p, strings.Join(specialUse(), " "))
