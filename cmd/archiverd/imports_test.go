@@ -86,6 +86,7 @@ var unreachable = []struct {
 	{"archiverd/internal/search", []string{"archiverd/state", "archiverd/sync", "archiverd/internal/wire", "github.com/emersion/go-imap"}},
 	{"archiverd/internal/source", []string{"archiverd/state", "archiverd/sync", "archiverd/internal/wire", "archiverd/internal/config", "github.com/emersion/go-imap"}},
 	{"archiverd/internal/config", []string{"archiverd/archive", "archiverd/state", "archiverd/sync", "github.com/emersion/go-imap"}},
+	{"archiverd/internal/testing/world", []string{"archiverd/sync", "archiverd/internal/importer", "archiverd/internal/config", "archiverd/cmd"}},
 	{"archiverd/internal/testing/dovecot", []string{"archiverd/archive", "archiverd/sync", "archiverd/internal/wire", "github.com/emersion"}},
 }
 
