@@ -32,6 +32,9 @@ func (a *app) remotePurgeCommand() *cobra.Command {
 		Short: "Delete old messages on the server that are proven to be in the archive",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.olderThan == "" {
+				return usage(errors.New("--older-than AGE is missing: say how old messages must be to be deleted, such as 90d, 12w or 2y"))
+			}
 			age, err := parseAge(f.olderThan)
 			if err != nil {
 				return usage(fmt.Errorf("--older-than: %w", err))

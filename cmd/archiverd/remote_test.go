@@ -189,7 +189,7 @@ func (s *remoteStory) deleteOnlyArchivedMailbox() {
 // purgeOldMessages: only --delete --yes deletes, and only old messages without \Flagged.
 func (s *remoteStory) purgeOldMessages() {
 	s.t.Helper()
-	s.remote(2, "purge", "alice").says("older-than")
+	s.remote(2, "purge", "alice").says("--older-than AGE is missing")
 	s.remote(2, "purge", "alice", "--older-than", "23h").says("less than a day")
 	s.remote(2, "purge", "alice", "--older-than", "1y", "--delete").says("--yes")
 	s.remote(0, "purge", "alice", "--older-than", "1y").prints("2 messages (", "would be deleted", "--delete does it")
