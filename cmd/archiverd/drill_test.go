@@ -205,7 +205,7 @@ func TestDrillTo(t *testing.T) {
 	p := s.start("drill", "alice", "--to", "bob", "--into", "x/y", "--sample", "all")
 	eventually(t, "the drill is under way", func() bool { return tap.limitReached() && len(c.Do(`LIST "" x/y/*`)) > 0 })
 	p.signal(syscall.SIGINT)
-	eventually(t, "the drill prints that it removes its mailboxes", func() bool { return strings.Contains(p.err.String(), "is being removed") })
+	eventually(t, "the drill prints that it removes its mailboxes", func() bool { return strings.Contains(p.err.String(), "being removed") })
 	tap.passAtMost(-1)
 	p.wait().want(1).prints("alice: INTERRUPTED")
 	checkUntouched()
