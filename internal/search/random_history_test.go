@@ -92,7 +92,11 @@ func (g generator) selection() (s history.Selection) {
 // The results are the same with the index, whatever its age, and without it: for random
 // queries, selections and limits over random histories.
 func TestSameAnswersWithAndWithoutIndex(t *testing.T) {
-	for seed := range uint64(2) {
+	seeds := uint64(2)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			g := newGenerator(seed)
 			s := newTestArchive(t)
