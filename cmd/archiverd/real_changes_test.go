@@ -12,10 +12,11 @@ import (
 // accountChanges changes the mailboxes of an account that was archived once, and
 // records what the ledgers of the next sync must count.
 type accountChanges struct {
-	t      *testing.T
-	client *dovecot.Client
-	before map[string][]dovecot.Msg // the messages of each mailbox, before the changes
-	want   map[string]counts        // by mailbox
+	t         *testing.T
+	client    *dovecot.Client
+	generated int                      // messages of the corpus that was loaded
+	before    map[string][]dovecot.Msg // the messages of each mailbox, before the changes
+	want      map[string]counts        // by mailbox
 }
 
 const (
@@ -26,8 +27,8 @@ const (
 	shrunkMailbox     = "Lists/go"
 )
 
-func newAccountChanges(t *testing.T, c *dovecot.Client, names []string, before map[string][]dovecot.Msg) *accountChanges {
-	a := &accountChanges{t: t, client: c, before: before, want: map[string]counts{}}
+func newAccountChanges(t *testing.T, c *dovecot.Client, generated int, names []string, before map[string][]dovecot.Msg) *accountChanges {
+	a := &accountChanges{t: t, client: c, generated: generated, before: before, want: map[string]counts{}}
 	for _, n := range names {
 		a.want[n] = counts{server: len(before[n]), archived: len(before[n])}
 	}
@@ -90,7 +91,7 @@ func (a *accountChanges) deleteMailbox() {
 // renumberMailbox gives a mailbox another UIDVALIDITY, with the same messages.
 func (a *accountChanges) renumberMailbox() {
 	var msgs []dovecot.Msg
-	for _, m := range dovecot.Corpus(1, generatedMessages()) {
+	for _, m := range dovecot.Corpus(1, a.generated) {
 		if m.Name == renumberedMailbox {
 			msgs = m.Msgs
 		}
@@ -136,9 +137,9 @@ func (a *accountChanges) checkList(s *site, first map[string]state.Ledger) {
 
 // changeAccount makes changes of every kind on the server, syncs, and checks each
 // number of the ledgers. It returns the names of the mailboxes that then exist.
-func changeAccount(t *testing.T, s *site, c *dovecot.Client, names []string, before map[string][]dovecot.Msg, first map[string]state.Ledger) []string {
+func changeAccount(t *testing.T, s *site, c *dovecot.Client, generated int, names []string, before map[string][]dovecot.Msg, first map[string]state.Ledger) []string {
 	t.Helper()
-	a := newAccountChanges(t, c, names, before)
+	a := newAccountChanges(t, c, generated, names, before)
 	a.appendMessages()
 	a.setFlags()
 	a.expungeAndAppend()

@@ -139,23 +139,18 @@ func checkReadOnly(t *testing.T, p *proxy) {
 	}
 }
 
-// generatedMessages is how many generated messages the account of
-// TestMailboxBecomesArchive has, besides the real mail.
-func generatedMessages() int {
-	if testing.Short() {
-		return 1500
-	}
-	return 5000
-}
-
 // TestMailboxBecomesArchive is the main job: all mail of a server is archived, octet
 // for octet, once. Later syncs archive only what has changed.
 func TestMailboxBecomesArchive(t *testing.T) {
 	t.Parallel()
+	generated := 5000 // messages, besides the real mail
+	if testing.Short() {
+		generated = 1500
+	}
 	srv := dovecot.Start(t)
 	u := srv.User(t, "alice")
 	c := u.Dial(t)
-	names := loadReal(t, c, generatedMessages())
+	names := loadReal(t, c, generated)
 	before := map[string][]dovecot.Msg{}
 	for _, n := range names {
 		before[n] = c.Read(n)
@@ -189,7 +184,7 @@ func TestMailboxBecomesArchive(t *testing.T) {
 		t.Errorf("a sync without changes says %q", tap.commands())
 	}
 
-	names = changeAccount(t, s, c, names, before, ledgers(first))
+	names = changeAccount(t, s, c, generated, names, before, ledgers(first))
 	checkReadOnly(t, tap)
 	if messages, _ := compareWithServer(t, s, c, "alice", names); messages == 0 {
 		t.Error("nothing was compared")
