@@ -22,7 +22,7 @@ demo: build
 test:
 	scripts/need-servers
 	$(MAKE) check
-	ARCHIVERD_REQUIRE_DOVECOT=1 ARCHIVERD_REQUIRE_CYRUS=1 go test -short -race -shuffle=on -timeout 25m ./sync ./cmd/archiverd ./...
+	ARCHIVERD_REQUIRE_DOVECOT=1 ARCHIVERD_REQUIRE_CYRUS=1 go test -short -race -shuffle=on -timeout 25m ./cmd/archiverd ./sync ./sync/restore ./...
 
 # What takes long: the tests that -short cuts, and each fuzz target for five seconds.
 prove:
