@@ -139,6 +139,19 @@ func checkReadOnly(t *testing.T, p *proxy) {
 	}
 }
 
+// checkServerFlags checks that the server's messages have the flags that they had
+// before, by mailbox.
+func checkServerFlags(t *testing.T, c *dovecot.Client, before map[string][]dovecot.Msg) {
+	t.Helper()
+	for name, messages := range before {
+		for i, m := range c.Read(name) {
+			if !slices.Equal(m.Flags, messages[i].Flags) {
+				t.Fatalf("%s UID %d: the server's flags were %q and are %q", name, m.UID, messages[i].Flags, m.Flags)
+			}
+		}
+	}
+}
+
 // TestMailboxBecomesArchive is the main job: all mail of a server is archived, octet
 // for octet, once. Later syncs archive only what has changed.
 func TestMailboxBecomesArchive(t *testing.T) {
@@ -167,13 +180,7 @@ func TestMailboxBecomesArchive(t *testing.T) {
 	if got, inodes := files(t, s.archive); got != messages || inodes != distinct {
 		t.Errorf("%d files that are %d inodes, want %d and %d", got, inodes, messages, distinct)
 	}
-	for _, n := range names {
-		for i, m := range c.Read(n) {
-			if !slices.Equal(m.Flags, before[n][i].Flags) {
-				t.Fatalf("%s UID %d: the server's flags were %q and are %q", n, m.UID, before[n][i].Flags, m.Flags)
-			}
-		}
-	}
+	checkServerFlags(t, c, before)
 	checkReadOnly(t, tap)
 
 	tap.reset()
