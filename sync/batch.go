@@ -136,7 +136,7 @@ func isCutShort(err error) bool {
 // countReceived counts a message that is the last one of the open batch. octets is the
 // size of its body, 0 if it was not downloaded.
 func (w *worker) countReceived(m *mailboxRun, octets int64) {
-	w.backoff.Reset()
+	w.session.ResetBackoff()
 	m.verifyReceived(&w.batch.Events[w.batch.Len()-1])
 	m.countReceived()
 	now := w.run.job.Now()

@@ -111,7 +111,7 @@ func (s *speculation) addFlags(below uint32, status *wire.Status, c state.Cursor
 // examine opens the mailbox and lists its UIDs. With speculative it asks in the same
 // write for what will be needed next.
 func (w *worker) examine(ctx context.Context, m *mailboxRun, speculative bool) (s *snapshot, err error) {
-	condstore := w.conn.HasCapability("CONDSTORE")
+	condstore := w.conn().HasCapability("CONDSTORE")
 	_, err = session.OpenComplete(func() (wire.Opened, error) {
 		var spec speculation
 		if speculative {
@@ -150,7 +150,7 @@ func (w *worker) open(ctx context.Context, m *mailboxRun, q wire.OpenQuery) (o o
 	replies, maxReplies := 0, 2*int(m.messages())+2*maxSpeculated
 	var c metadataCollector
 	c.metadata = map[uint32]wire.Metadata{}
-	o.Opened, err = w.conn.Open(ctx, q, func(md wire.Metadata) error {
+	o.Opened, err = w.conn().Open(ctx, q, func(md wire.Metadata) error {
 		if replies++; replies > maxReplies {
 			return errTooManyReplies
 		}

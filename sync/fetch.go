@@ -13,8 +13,8 @@ import (
 // that are too large, matches those that the archive has, and downloads the others. As
 // it goes on it takes out of t.uids what is done.
 func (w *worker) fetch(ctx context.Context, t *task) error {
-	if w.conn.IsSlow() {
-		if err := w.conn.Compress(ctx); err != nil {
+	if w.conn().IsSlow() {
+		if err := w.conn().Compress(ctx); err != nil {
 			return err
 		}
 	}
@@ -58,7 +58,7 @@ func (w *worker) selectFor(ctx context.Context, t *task) (metadata map[uint32]wi
 	if w.selected == t.mailbox {
 		return nil, true, nil
 	}
-	q := wire.OpenQuery{CondStore: w.conn.HasCapability("CONDSTORE")}
+	q := wire.OpenQuery{CondStore: w.conn().HasCapability("CONDSTORE")}
 	if t.metadata == nil && t.tries == 0 { // separately after a loss: the next one then shows which of the two it is
 		q.Metadata = []wire.MetadataQuery{{Set: t.uids, IDs: true}}
 	}
@@ -122,7 +122,7 @@ func (w *worker) metadata(ctx context.Context, uids uid.Set, known map[uint32]wi
 // fetchMetadata asks for metadata once. Contradictory replies about a UID count as none.
 func (w *worker) fetchMetadata(ctx context.Context, uids uid.Set) (map[uint32]wire.Metadata, error) {
 	c := metadataCollector{metadata: make(map[uint32]wire.Metadata, uids.Len())}
-	err := w.conn.FetchMetadata(ctx, wire.MetadataQuery{Set: uids, IDs: true}, func(md wire.Metadata) error {
+	err := w.conn().FetchMetadata(ctx, wire.MetadataQuery{Set: uids, IDs: true}, func(md wire.Metadata) error {
 		if uids.Contains(md.UID) {
 			c.add(md)
 		}
@@ -189,7 +189,7 @@ func (w *worker) fetchReserved(ctx context.Context, t *task, uids uid.Set, reser
 	defer reservation.Release()
 	var received uid.Set
 	defer func() { t.uids = t.uids.Subtract(received) }()
-	return w.conn.FetchBodies(ctx, uids, func(u uint32, size int64, body io.Reader) error {
+	return w.conn().FetchBodies(ctx, uids, func(u uint32, size int64, body io.Reader) error {
 		md := t.metadata[u]
 		if !w.run.job.sizes.accept(md, size) {
 			return t.addUnconfirmed(u, body)

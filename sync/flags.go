@@ -35,7 +35,7 @@ func (w *worker) recordFlags(ctx context.Context, m *mailboxRun, s *snapshot, p 
 			}
 		}
 	} else {
-		err = w.conn.FetchMetadata(ctx, q, f.add)
+		err = w.conn().FetchMetadata(ctx, q, f.add)
 	}
 	if err == nil {
 		err = f.recordChanged()

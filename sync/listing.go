@@ -14,32 +14,21 @@ import (
 )
 
 // list connects and lists the mailboxes, as often as the back-off allows.
-func (r *run) list(ctx context.Context, w *worker) ([]wire.Mailbox, error) {
-	if s := r.job.Slots; s != nil && !w.hasSlot {
-		if err := s.Acquire(ctx, 1); err != nil {
-			return nil, err
-		}
-		w.hasSlot = true
+func (r *run) list(ctx context.Context, w *worker) (listed []wire.Mailbox, err error) {
+	if err := w.session.Acquire(ctx); err != nil {
+		return nil, err
 	}
 	r.job.setStage("connecting")
-	for {
-		err := w.awaitConnection(ctx)
-		if err == nil {
-			r.preconnect()
-			r.job.setStage("listing")
-			var listed []wire.Mailbox
-			if listed, err = w.conn.List(ctx); err == nil {
-				return listed, nil
-			}
-			if wire.Classify(err) == wire.ClassMailbox {
-				return nil, err
-			}
+	var refused error // the server refuses LIST alone: no other connection would help
+	err = w.session.Do(ctx, func(c *wire.Conn) (err error) {
+		r.preconnect()
+		r.job.setStage("listing")
+		if listed, err = c.List(ctx); wire.Classify(err) == wire.ClassMailbox {
+			refused, err = err, nil
 		}
-		w.drop()
-		if err := w.waitBackoff(ctx, err); err != nil {
-			return nil, err
-		}
-	}
+		return err
+	})
+	return listed, cmp.Or(err, refused)
 }
 
 // choose divides the listed mailboxes into those to work on and those that are done

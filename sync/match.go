@@ -123,7 +123,7 @@ func (w *worker) findMatches(ctx context.Context, t *task, known map[uint32][]st
 	if uids.Empty() {
 		return matches, nil
 	}
-	err = w.conn.FetchHeaders(ctx, uids, func(u uint32, header []byte) error {
+	err = w.conn().FetchHeaders(ctx, uids, func(u uint32, header []byte) error {
 		sum := archive.Sum(sha256.Sum256(fingerprint.TrimHeader(header)))
 		same := slices.DeleteFunc(candidates[u], func(c match) bool { return c.header != sum })
 		if len(same) == 1 {

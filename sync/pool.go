@@ -118,12 +118,10 @@ func (r *run) recoverPanic() {
 // join connects a further worker, if there is a slot and a connection for it.
 func (w *worker) join(ctx context.Context) bool {
 	r := w.run
-	if s := r.job.Slots; s != nil {
-		if w.hasSlot = s.TryAcquire(1); !w.hasSlot {
-			return false
-		}
+	if !w.session.TryAcquire() {
+		return false
 	}
-	err := w.connect(ctx)
+	err := w.session.Connect(ctx)
 	if ctx.Err() != nil { // if that was just now, the connection fails at its next command
 		w.drop()
 		return false

@@ -37,7 +37,7 @@ func (w *worker) fetchRemaining(ctx context.Context, t *task) error {
 			if err := w.recordFailed(m, uid.Of(u), err); err != nil {
 				return err
 			}
-			w.backoff.Reset()
+			w.session.ResetBackoff()
 		}
 		t.uids = t.uids.Subtract(uid.Of(u))
 	}
@@ -93,7 +93,7 @@ func (w *worker) fetchOne(ctx context.Context, t *task, u uint32) error {
 	}
 	defer reservation.Release()
 	received := int64(-1) // octets; -1: nothing was received
-	err = w.conn.FetchBody(ctx, u, func(size int64, body io.Reader) error {
+	err = w.conn().FetchBody(ctx, u, func(size int64, body io.Reader) error {
 		if err := w.receive(t, md, u, size, body); err != nil {
 			return err
 		}

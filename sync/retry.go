@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"time"
 
 	"archiverd/internal/logkey"
 	"archiverd/internal/quota"
-	"archiverd/internal/session"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 )
@@ -36,7 +34,7 @@ func (w *worker) retry(ctx context.Context, t *task, err error) error {
 		if c := wire.Classify(err); c == wire.ClassBusy || c == wire.ClassThrottled {
 			return w.refused(ctx, err)
 		}
-		return w.waitBackoff(ctx, err)
+		return w.session.Backoff(ctx, err)
 	}
 	switch wire.Classify(err) {
 	case wire.ClassMailbox, wire.ClassLogin: // we are logged in: it is this mailbox that we may not read
@@ -80,11 +78,11 @@ func (w *worker) retryLost(ctx context.Context, t *task, cause error) error {
 			return err
 		}
 		if c := wire.Classify(cause); c == wire.ClassTransient || c == wire.ClassProtocol {
-			w.backoff.Reset() // it is the message; a server that is busy may be so for all
+			w.session.ResetBackoff() // it is the message; a server that is busy may be so for all
 		}
 	}
 	w.run.add(rest...)
-	return w.waitBackoff(ctx, cause)
+	return w.session.Backoff(ctx, cause)
 }
 
 // afterLoss returns what is left of a task over which the connection was lost: the
@@ -139,7 +137,7 @@ func (t *task) split() (parts []task) {
 // pause for as long as the server asked. The error ends the worker, or the run.
 func (w *worker) refused(ctx context.Context, cause error) error {
 	job := w.run.job
-	wait, err := w.backoff.Next(&job.Account, cause)
+	wait, err := w.session.NextWait(cause)
 	if err != nil {
 		return err
 	}
@@ -148,6 +146,5 @@ func (w *worker) refused(ctx context.Context, cause error) error {
 		job.Log.Info("the server's connection limit is reached; continuing with fewer connections", logkey.Account, job.Account.Name, logkey.Error, cause)
 		return errRetired
 	}
-	job.Log.Info("connecting again", logkey.Account, job.Account.Name, "wait", wait.Round(time.Millisecond), logkey.Error, cause)
-	return session.Sleep(ctx, wait)
+	return w.session.Wait(ctx, wait, cause)
 }

@@ -167,7 +167,7 @@ func (w *worker) recordChanges(ctx context.Context, m *mailboxRun, s *snapshot, 
 // stands in the journal before its messages.
 func (w *worker) enqueue(m *mailboxRun, s *snapshot, p *plan, batch *archive.Batch) {
 	m.countGone(p.uids.Archived.Intersect(p.Gone).Len(), p.uids.Archived.Len())
-	w.backoff.Reset()
+	w.session.ResetBackoff()
 	w.run.queue.setOpener(m, w)
 	w.startBatch(m, batch)
 	w.run.expect(m, p.Missing.Len())

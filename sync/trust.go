@@ -79,7 +79,7 @@ func (w *worker) confirm(ctx context.Context, t *task, md wire.Metadata, u uint3
 	}
 	other, ok := t.unconfirmed[u]
 	if !ok {
-		err := w.conn.FetchBody(ctx, u, func(_ int64, body io.Reader) (err error) {
+		err := w.conn().FetchBody(ctx, u, func(_ int64, body io.Reader) (err error) {
 			other, _, err = archive.Hash(body)
 			return err
 		})

@@ -14,14 +14,9 @@ import (
 // worker has a connection, the mailbox open on it, and a batch. It is owned by its
 // goroutine.
 type worker struct {
-	run     *run
-	hasSlot bool // one of Job.Slots is taken
-
-	conn       *wire.Conn // nil: not connected
-	selected   *mailboxRun
-	backoff    session.Backoff
-	connecting chan struct{} // closed when what startConnecting started has ended; nil: nothing was
-	connectErr error         // of it; valid when connecting is closed
+	run      *run
+	session  *session.Session // with one of Job.Slots
+	selected *mailboxRun
 
 	batch        *archive.Batch  // the open batch; nil: none
 	batchMailbox *mailboxRun     // the batch's
@@ -32,7 +27,8 @@ type worker struct {
 }
 
 func newWorker(r *run) *worker {
-	return &worker{run: r, inFlight: r.job.Committer.NewQueue(commit.MaxInFlight)}
+	j := r.job
+	return &worker{run: r, session: session.New(&j.Account, j.Slots, j.Log), inFlight: j.Committer.NewQueue(commit.MaxInFlight)}
 }
 
 // connectError is an error of connecting, which is no task's fault.
@@ -41,52 +37,15 @@ type connectError struct{ err error }
 func (e *connectError) Error() string { return e.err.Error() }
 func (e *connectError) Unwrap() error { return e.err }
 
-// connect opens the worker's connection.
-func (w *worker) connect(ctx context.Context) error {
-	c, err := w.run.job.Account.Connect(ctx)
-	if err != nil {
-		return &connectError{err}
-	}
-	w.conn = c
-	return nil
-}
+// conn returns the worker's connection; nil: it is not connected.
+func (w *worker) conn() *wire.Conn { return w.session.Conn() }
 
 // startConnecting starts to connect, if there is a slot, so that other work can be done
-// while the server answers. awaitConnection must be called before the connection is
-// used.
+// while the server answers.
 func (w *worker) startConnecting(ctx context.Context) {
-	r := w.run
-	if s := r.job.Slots; s != nil {
-		if w.hasSlot = s.TryAcquire(1); !w.hasSlot {
-			return
-		}
+	if w.session.TryAcquire() {
+		w.session.Start(ctx, w.run.job.panicked)
 	}
-	w.connecting = make(chan struct{})
-	r.pool.workers.Go(func() {
-		defer close(w.connecting)
-		defer func() {
-			if p := recover(); p != nil {
-				w.connectErr = r.job.panicked(p)
-			}
-		}()
-		w.connectErr = w.connect(ctx)
-	})
-}
-
-// awaitConnection waits for what startConnecting started, or connects.
-func (w *worker) awaitConnection(ctx context.Context) error {
-	if w.connecting == nil {
-		return w.connect(ctx)
-	}
-	<-w.connecting
-	w.connecting = nil
-	return w.connectErr
-}
-
-// waitBackoff waits before the worker's next connection. It returns an error if there
-// is to be none.
-func (w *worker) waitBackoff(ctx context.Context, cause error) error {
-	return w.backoff.Wait(ctx, &w.run.job.Account, w.run.job.Log, cause)
 }
 
 // loop does tasks until nothing is left, or the run ends.
@@ -147,10 +106,8 @@ func (w *worker) do(ctx context.Context, t *task) error {
 	if err := r.job.quota.Check(); err != nil {
 		return err
 	}
-	if w.conn == nil {
-		if err := w.connect(ctx); err != nil {
-			return err
-		}
+	if err := w.session.Connect(ctx); err != nil {
+		return &connectError{err}
 	}
 	if !t.isPiece() {
 		return w.scan(ctx, t.mailbox, t.tries == 0)
@@ -161,30 +118,19 @@ func (w *worker) do(ctx context.Context, t *task) error {
 // drop closes the connection without logging out.
 func (w *worker) drop() {
 	w.selected = nil
-	if w.conn != nil {
-		_ = w.conn.Close() // it failed, or was stopped: the reason is known already
-		w.conn = nil
-	}
+	w.session.Drop()
 }
 
 // close commits what is left and closes the worker. It logs out if the connection is
 // usable, under outer; Run waits for that, the ledger does not.
 func (w *worker) close(ctx, outer context.Context) {
-	r := w.run
-	if w.connecting != nil { // the run failed before it needed the connection
-		r.cancel(nil)
-		<-w.connecting
-	}
 	w.submitOpen()
 	w.inFlight.WaitAll()
-	isUsable := w.conn != nil && ctx.Err() == nil
-	r.job.closing.Go(func() {
-		if isUsable {
-			_ = w.conn.LogoutNoWait(outer) // its answer changes nothing
+	isUsable := ctx.Err() == nil
+	w.run.job.closing.Go(func() {
+		if !isUsable {
+			w.session.Drop()
 		}
-		w.drop()
-		if w.hasSlot {
-			r.job.Slots.Release(1)
-		}
+		w.session.CloseNoWait(outer)
 	})
 }

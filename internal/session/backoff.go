@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"time"
 
-	"archiverd/internal/logkey"
 	"archiverd/internal/wire"
 )
 
@@ -97,17 +95,6 @@ func (r Retry) wait(failures int) time.Duration {
 // a half: clients that one server has turned away do not return all at once.
 func randomized(d time.Duration) time.Duration {
 	return d/2 + rand.N(d+1)
-}
-
-// Wait waits as Next says and logs that. It returns the error of Next, or the
-// cause of ctx if that ends before.
-func (b *Backoff) Wait(ctx context.Context, a *Account, log *slog.Logger, cause error) error {
-	wait, err := b.Next(a, cause)
-	if err != nil {
-		return err
-	}
-	log.Info("connecting again", logkey.Account, a.Name, "wait", wait.Round(time.Millisecond), logkey.Error, cause)
-	return Sleep(ctx, wait)
 }
 
 // Sleep waits for d. It returns the cause of ctx if that ends before.

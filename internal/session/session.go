@@ -3,9 +3,11 @@ package session
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
+	"archiverd/internal/logkey"
 	"archiverd/internal/wire"
 )
 
@@ -17,8 +19,11 @@ type Session struct {
 	log     *slog.Logger
 
 	hasSlot bool
-	conn    *wire.Conn // nil: not connected
+	conn    *wire.Conn // nil: not connected; while starting is set, Start's goroutine owns it
 	backoff Backoff
+
+	starting    chan error // gets the result of Start; nil: no one is waiting for it
+	cancelStart context.CancelFunc
 }
 
 // New returns a session that is not connected. slots are the connections that
@@ -50,8 +55,39 @@ func (s *Session) TryAcquire() bool {
 	return true
 }
 
+// Start begins to connect in a goroutine of its own, so that the caller can do other
+// work while the server answers. The next Connect or Do waits for it and has its error;
+// Drop and Close cancel it. No other method may be called before one of these. A panic
+// of the goroutine is handed to panicked, whose error is that of connecting. A session
+// is started only while it is not connected.
+func (s *Session) Start(ctx context.Context, panicked func(any) error) {
+	ctx, s.cancelStart = context.WithCancel(ctx)
+	starting := make(chan error, 1)
+	s.starting = starting
+	go func() {
+		var err error
+		defer func() {
+			if p := recover(); p != nil {
+				err = panicked(p)
+			}
+			starting <- err
+		}()
+		s.conn, err = s.account.Connect(ctx)
+	}()
+}
+
+// awaitStart waits for what Start began, and returns its error.
+func (s *Session) awaitStart() error {
+	err := <-s.starting
+	s.starting = nil
+	return err
+}
+
 // Connect connects once, unless the session is connected.
 func (s *Session) Connect(ctx context.Context) error {
+	if s.starting != nil {
+		return s.awaitStart()
+	}
 	if s.conn != nil {
 		return nil
 	}
@@ -83,10 +119,32 @@ func (s *Session) Do(ctx context.Context, fn func(*wire.Conn) error) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := s.backoff.Wait(ctx, s.account, s.log, err); err != nil {
+		if err := s.Backoff(ctx, err); err != nil {
 			return err
 		}
 	}
+}
+
+// Backoff counts a failure and waits before the next connection, as [Backoff.Next]
+// says. It returns the error of Next, or the cause of ctx if that ends before.
+func (s *Session) Backoff(ctx context.Context, cause error) error {
+	wait, err := s.NextWait(cause)
+	if err != nil {
+		return err
+	}
+	return s.Wait(ctx, wait, cause)
+}
+
+// NextWait counts a failure and returns what [Backoff.Next] says.
+func (s *Session) NextWait(cause error) (time.Duration, error) {
+	return s.backoff.Next(s.account, cause)
+}
+
+// Wait logs that the next connection is made after a wait, and waits. It returns the
+// cause of ctx if that ends before.
+func (s *Session) Wait(ctx context.Context, wait time.Duration, cause error) error {
+	s.log.Info("connecting again", logkey.Account, s.account.Name, "wait", wait.Round(time.Millisecond), logkey.Error, cause)
+	return Sleep(ctx, wait)
 }
 
 // ResetBackoff forgets the failures so far: the connection has achieved something.
@@ -94,6 +152,10 @@ func (s *Session) ResetBackoff() { s.backoff.Reset() }
 
 // Drop closes the connection without a command. The next Do makes another.
 func (s *Session) Drop() {
+	if s.starting != nil {
+		s.cancelStart()
+		_ = s.awaitStart() // it was canceled
+	}
 	if s.conn != nil {
 		_ = s.conn.Close() // it has failed or was stopped; the reason is known already
 		s.conn = nil
@@ -102,9 +164,14 @@ func (s *Session) Drop() {
 
 // Close logs out, unless ctx is done, closes the connection and gives back what
 // Acquire took.
-func (s *Session) Close(ctx context.Context) {
-	if s.conn != nil && ctx.Err() == nil {
-		_ = s.conn.Logout(ctx) // all has been done: its answer changes nothing
+func (s *Session) Close(ctx context.Context) { s.close(ctx, (*wire.Conn).Logout) }
+
+// CloseNoWait is Close that does not wait for the server's answer to the logout.
+func (s *Session) CloseNoWait(ctx context.Context) { s.close(ctx, (*wire.Conn).LogoutNoWait) }
+
+func (s *Session) close(ctx context.Context, logout func(*wire.Conn, context.Context) error) {
+	if s.starting == nil && s.conn != nil && ctx.Err() == nil {
+		_ = logout(s.conn, ctx) // all has been done: its answer changes nothing
 	}
 	s.Drop()
 	if s.hasSlot {

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -49,6 +50,16 @@ func hangsUp(n int) func(*hostile.Session, hostile.Command) bool {
 	}
 }
 
+// logins counts the logins that a server saw.
+func logins(srv *hostile.Server) (n int) {
+	for _, cmd := range srv.Commands() {
+		if strings.HasPrefix(cmd, "AUTHENTICATE") {
+			n++
+		}
+	}
+	return n
+}
+
 // TestDoConnectsAgain: a lost connection is made again, and what was done with it
 // is done again; the slot is given back at the end.
 func TestDoConnectsAgain(t *testing.T) {
@@ -69,13 +80,7 @@ func TestDoConnectsAgain(t *testing.T) {
 	if !slots.TryAcquire(1) {
 		t.Error("the slot is not given back")
 	}
-	logins := 0
-	for _, cmd := range srv.Commands() {
-		if strings.HasPrefix(cmd, "AUTHENTICATE") {
-			logins++
-		}
-	}
-	if logins != 3 || !slices.Contains(srv.Commands(), "LOGOUT") {
+	if logins(srv) != 3 || !slices.Contains(srv.Commands(), "LOGOUT") {
 		t.Errorf("commands: %q", srv.Commands())
 	}
 }
@@ -111,6 +116,49 @@ func TestDoEndsWithContext(t *testing.T) {
 	})
 	if err != stopped {
 		t.Error(err)
+	}
+}
+
+// TestStart: what Start began is used by Do, which has its error, a panic's too; Close
+// cancels it.
+func TestStart(t *testing.T) {
+	panicked := func(p any) error { return fmt.Errorf("panic: %v", p) }
+	t.Run("used once", func(t *testing.T) {
+		a, srv := account(t, hostile.Options{})
+		s := New(a, nil, slog.New(slog.DiscardHandler))
+		s.Start(t.Context(), panicked)
+		for range 2 {
+			if err := s.Do(t.Context(), func(c *wire.Conn) error { return c.Noop(t.Context()) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.CloseNoWait(t.Context())
+		if n := logins(srv); n != 1 {
+			t.Errorf("%d logins", n)
+		}
+	})
+	for name, auth := range map[string]func(context.Context) (wire.Auth, error){
+		"no password": func(context.Context) (wire.Auth, error) { return wire.Auth{}, errors.New("no password") },
+		"panic":       func(context.Context) (wire.Auth, error) { panic("no password") },
+		"canceled":    func(ctx context.Context) (wire.Auth, error) { <-ctx.Done(); return wire.Auth{}, ctx.Err() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, _ := account(t, hostile.Options{})
+			calls := 0
+			a.Auth = func(ctx context.Context) (wire.Auth, error) { calls++; return auth(ctx) }
+			s := New(a, nil, slog.New(slog.DiscardHandler))
+			s.Start(t.Context(), panicked)
+			if name != "canceled" {
+				err := s.Do(t.Context(), func(*wire.Conn) error { return nil })
+				if err == nil || !strings.Contains(err.Error(), "no password") {
+					t.Error(err)
+				}
+			}
+			s.Close(t.Context())
+			if calls != 1 || s.Conn() != nil {
+				t.Errorf("%d connections, %v", calls, s.Conn())
+			}
+		})
 	}
 }
 
