@@ -19,7 +19,8 @@ import (
 // It belongs to one goroutine. Commit or Discard ends it.
 type Batch struct {
 	// Set by Commit. Events are those of the batch as the journal has them. From and
-	// To are the ends of the journal before and after. Linked is the number of
+	// To are the ends of the journal before and after; batches of a mailbox that were
+	// committed together have them in common. Linked is the number of
 	// messages whose octets the archive had already. Err says why nothing of the batch
 	// was committed; nil: it was.
 	Events   []Event
@@ -40,9 +41,10 @@ type Batch struct {
 
 // tempFile is a received message in tmp/.
 type tempFile struct {
-	name   string
-	event  int  // index of its Added in Events
-	isLink bool // the file is a message's of the archive
+	name        string
+	uidValidity uint32
+	event       int  // index of its Added in Events
+	isLink      bool // the file is a message's of the archive
 }
 
 // maxFileSyncs is the most files that are synced at the same time without syncfs.
@@ -116,7 +118,7 @@ func (b *Batch) newTempName(uidValidity, u uint32) string {
 // addMessage adds a message that is in tmp/, and its event.
 func (b *Batch) addMessage(uidValidity uint32, e Event, f tempFile) {
 	e.Kind, e.At, e.Path = Added, b.mailbox.writer.opts.Now(), fileName(uidValidity, e.UID, e.InternalDate)
-	f.event = len(b.Events)
+	f.uidValidity, f.event = uidValidity, len(b.Events)
 	b.files, b.Events = append(b.files, f), append(b.Events, e)
 }
 

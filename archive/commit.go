@@ -27,9 +27,8 @@ const (
 const minDirsForSyncFS = 8
 
 // Commit makes a group of batches durable, with the syncs of one: each batch is in the
-// archive wholly, or not at all and its Err says why. pathOf returns where, relative to
-// the archive, octets of a sum lie already, if it knows; it may be nil. Batches of one
-// mailbox are committed in their order in the slice.
+// archive wholly, or not at all and its Err says why. index may be nil. Batches of one
+// mailbox are committed in their order in the slice, in one write with one seal.
 //
 // The order of the steps keeps the archive consistent. Data become durable before
 // names: after a crash in between a cut file would have the name, and the file that had
@@ -41,7 +40,7 @@ const minDirsForSyncFS = 8
 // error once and then takes the lost pages for written, so that neither a second sync
 // nor reading back would notice. A journal that could not be written or synced is
 // repaired before it is written again.
-func (w *Writer) Commit(pathOf func(Sum) (path string, ok bool), batches ...*Batch) {
+func (w *Writer) Commit(index Index, batches ...*Batch) {
 	w.commitMu.Lock()
 	defer w.commitMu.Unlock()
 	live := slices.Clone(batches)
@@ -63,7 +62,7 @@ func (w *Writer) Commit(pathOf func(Sum) (path string, ok bool), batches ...*Bat
 		fail(err, all()...)
 	}
 
-	n := newPlacement(pathOf)
+	n := newPlacement(index)
 	if err := w.step(StepNames); err != nil {
 		fail(err, all()...)
 	}
@@ -179,26 +178,24 @@ func (w *Writer) appendJournals(batches []*Batch, fail func(error, ...*Batch)) {
 	_ = w.step(StepDone) // what is durable can't fail
 }
 
-// appendBatches appends the lines of the batches, each with its seal, and syncs the
-// journal. After an error the mailbox is broken.
+// appendBatches appends the lines of the batches and one seal to the journal, and syncs
+// it. One write has one seal: what a power cut leaves of it is then a tail, and never
+// reads as damage before a good seal. After an error the mailbox is broken.
 func (m *Mailbox) appendBatches(batches []*Batch) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	at := m.pos
-	var text []byte
+	var events []Event
 	for _, b := range batches {
 		for i := range b.Events {
 			b.Events[i].At = b.Events[i].At.UTC().Truncate(time.Second)
 		}
-		lines, to, err := encodeCommit(at, b.Events)
-		if err != nil {
-			return err
-		}
-		b.From, b.To = at, to
-		text = append(text, lines...)
-		at = to
+		events = append(events, b.Events...)
 	}
-	err := m.writer.step(StepAppend)
+	text, end, err := encodeCommit(m.pos, events)
+	if err != nil {
+		return err
+	}
+	err = m.writer.step(StepAppend)
 	if err == nil {
 		_, err = m.journal.Write(text) // one write(2), with O_APPEND
 	}
@@ -214,13 +211,14 @@ func (m *Mailbox) appendBatches(batches []*Batch) error {
 		// not matter: the journal is rewritten before anything is appended.
 		return errors.Join(m.broken, m.journal.Truncate(m.pos.Offset))
 	}
-	m.pos = at
+	for _, b := range batches {
+		b.From, b.To = m.pos, end
+	}
+	m.pos = end
 	if m.sumsByPath != nil {
-		for _, b := range batches {
-			for _, e := range b.Events {
-				if e.Kind == Added {
-					m.sumsByPath[pathHash(e.Path)] = e.Sum.head()
-				}
+		for _, e := range events {
+			if e.Kind == Added {
+				m.sumsByPath[pathHash(e.Path)] = e.Sum.head()
 			}
 		}
 	}

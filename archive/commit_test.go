@@ -165,7 +165,7 @@ func TestNoLink(t *testing.T) {
 		w := open(t, dir, Options{})
 		m := mailbox(t, w, "INBOX")
 		b := first(t, m, "a")
-		w.Commit(func(Sum) (string, bool) { return held, true }, b)
+		w.Commit(index{b.Events[0].Sum: held}, b)
 		if b.Err != nil || b.Linked != 0 {
 			t.Errorf("held %q: linked %d, %v", held, b.Linked, b.Err)
 		}
@@ -273,7 +273,7 @@ func TestSameMessageAgain(t *testing.T) {
 	w := open(t, dir, Options{})
 	m := mailbox(t, w, "INBOX")
 	commit(t, w, first(t, m, "one"))
-	for _, held := range []func(Sum) (string, bool){nil, known(t, w)} {
+	for _, held := range []Index{nil, known(t, w)} {
 		b := begin(t, m)
 		add(t, b, 1, "one")
 		w.Commit(held, b)
@@ -401,7 +401,8 @@ func TestOpenEmptiesTmp(t *testing.T) {
 	}
 }
 
-// Two batches of one mailbox, and batches of many, in one commit.
+// Two batches of one mailbox, and batches of many, in one commit: each journal gets one
+// seal.
 func TestGroupCommit(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
@@ -415,11 +416,15 @@ func TestGroupCommit(t *testing.T) {
 	commit(t, w, batches...)
 	for i := range 12 {
 		one, two := batches[2*i], batches[2*i+1]
-		if one.To != two.From || two.To != one.Mailbox().end() {
+		if start := (Position{}); one.From != start || two.From != start || one.To != two.To || two.To != one.Mailbox().end() {
 			t.Errorf("the batches go from %v to %v, from %v to %v", one.From, one.To, two.From, two.To)
 		}
 		holds(t, dir, fmt.Sprint("alice/box", i), map[uint32]string{1: fmt.Sprint("a", i), 2: fmt.Sprint("b", i)})
-		sealsBy(t, read(t, dir, fmt.Sprint("alice/box", i), journalName))
+		text := read(t, dir, fmt.Sprint("alice/box", i), journalName)
+		sealsBy(t, text)
+		if n := bytes.Count(text, []byte(`{"event":"sealed"`)); n != 1 {
+			t.Errorf("one write has %d seals", n)
+		}
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"archiverd/internal/uid"
 )
 
 // clock is the time of all tests.
@@ -155,10 +157,26 @@ func commit(t testing.TB, w *Writer, batches ...*Batch) {
 	}
 }
 
-// known returns a pathOf for Commit, as the state database would be.
-func known(t testing.TB, w *Writer) func(Sum) (string, bool) {
+// commitEach commits the batches one by one: each gets a seal of its own.
+func commitEach(t testing.TB, w *Writer, batches ...*Batch) {
 	t.Helper()
-	at := map[Sum]string{}
+	for _, b := range batches {
+		commit(t, w, b)
+	}
+}
+
+// index is an Index of the sums and UIDs that it has, by path.
+type index map[Sum]string
+
+func (x index) PathOf(s Sum) (string, bool) { p, ok := x[s]; return p, ok }
+
+// NamedUIDs makes every name be looked up in the journal.
+func (x index) NamedUIDs(_ string, _ uint32, uids uid.Set) uid.Set { return uids }
+
+// known returns an index of the archive, as the state database would be.
+func known(t testing.TB, w *Writer) index {
+	t.Helper()
+	at := index{}
 	boxes, err := w.Mailboxes("")
 	if err != nil {
 		t.Fatal(err)
@@ -172,7 +190,7 @@ func known(t testing.TB, w *Writer) func(Sum) (string, bool) {
 			at[m.Sum] = b.Dir + "/" + m.Path
 		}
 	}
-	return func(s Sum) (string, bool) { p, ok := at[s]; return p, ok }
+	return at
 }
 
 // fold is a mailbox's view, with messages' octets read from their files.
@@ -260,6 +278,13 @@ func read(t testing.TB, path ...string) []byte {
 func write(t testing.TB, text []byte, path ...string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(path...), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func remove(t testing.TB, path ...string) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(path...)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -331,7 +331,7 @@ func TestCorruptIsNotWrittenTo(t *testing.T) {
 	one, two, three := first(t, m, "a"), begin(t, m), begin(t, m)
 	add(t, two, 2, "b")
 	add(t, three, 3, "c")
-	commit(t, w, one, two, three)
+	commitEach(t, w, one, two, three)
 	box, id := m.MailboxDir, m.id
 	shut(t, w)
 	name := filepath.Join(dir, box.Dir, journalName)
@@ -354,7 +354,7 @@ func TestUnknownCommitsAreNotCutOff(t *testing.T) {
 	m := mailbox(t, w, "INBOX")
 	one, two := first(t, m, "a"), begin(t, m)
 	add(t, two, 2, "b")
-	commit(t, w, one, two)
+	commitEach(t, w, one, two)
 	box, id := m.MailboxDir, m.id
 	shut(t, w)
 	w = open(t, dir, Options{})
@@ -378,7 +378,7 @@ func TestWriterCutsTornTail(t *testing.T) {
 	one, two := first(t, m, "a"), begin(t, m)
 	add(t, two, 2, "b")
 	two.Record(Event{Kind: Flags, UID: 1, Flags: []string{`\Flagged`}})
-	commit(t, w, one, two)
+	commitEach(t, w, one, two)
 	box := m.MailboxDir
 	shut(t, w)
 	name := filepath.Join(dir, box.Dir, journalName)
@@ -421,7 +421,7 @@ func TestHasPosition(t *testing.T) {
 	m := mailbox(t, w, "INBOX")
 	one, two := first(t, m, "a"), begin(t, m)
 	add(t, two, 2, "b")
-	commit(t, w, one, two)
+	commitEach(t, w, one, two)
 	id := m.id
 	for _, c := range []struct {
 		name string
@@ -452,7 +452,7 @@ func TestEnsureDurable(t *testing.T) {
 	m := mailbox(t, w, "INBOX")
 	one, two := first(t, m, "a"), begin(t, m)
 	add(t, two, 2, "b")
-	commit(t, w, one, two)
+	commitEach(t, w, one, two)
 	box := m.MailboxDir
 	shut(t, w)
 	name := filepath.Join(dir, box.Dir, journalName)

@@ -189,3 +189,14 @@ func (m *Mailbox) isNamed(path string) (sumHead, bool, error) {
 	s, ok := m.sumsByPath[pathHash(path)]
 	return s, ok, nil
 }
+
+// isNamedFor reports whether the journal names path for octets of that sum alone. It
+// reads the whole journal.
+func (m *Mailbox) isNamedFor(path string, sum Sum) (bool, error) {
+	same := true
+	_, err := m.writer.Replay(m.MailboxDir, Position{}, func(e Event) error {
+		same = same && (e.Kind != Added || e.Path != path || e.Sum == sum)
+		return nil
+	})
+	return same, err
+}

@@ -3,6 +3,7 @@ package state
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 
@@ -16,6 +17,25 @@ type Change struct {
 	Mailbox  archive.MailboxDir
 	Events   []archive.Event
 	From, To archive.Position
+}
+
+// Changes returns what committed batches have added to the journals, in their order:
+// batches that were committed together are one change, because one seal covers them.
+// Batches that failed are left out.
+func Changes(batches []*archive.Batch) []Change {
+	var list []Change
+	for _, b := range batches {
+		if b.Err != nil {
+			continue
+		}
+		i := slices.IndexFunc(list, func(c Change) bool { return c.Mailbox == b.Mailbox().MailboxDir && c.To == b.To })
+		if i >= 0 {
+			list[i].Events = slices.Concat(list[i].Events, b.Events)
+			continue
+		}
+		list = append(list, Change{b.Mailbox().MailboxDir, b.Events, b.From, b.To})
+	}
+	return list
 }
 
 // errGap is returned when a change does not begin at the applied position.
@@ -120,6 +140,7 @@ func (a *applier) VisitFlags(e archive.Event) error {
 // VisitFailed implements archive.Visitor.
 func (a *applier) VisitFailed(e archive.Event) error {
 	if v := a.uids.Get(uidKey(e.UID)); v == nil || v[0] != archivedKind {
+		a.record.Forgetful = a.record.Forgetful || v != nil && v[0] == goneKind
 		return a.putUID(e.UID, failedKind, e.Reason)
 	}
 	return nil
@@ -142,12 +163,10 @@ func (a *applier) VisitOpened(e archive.Event) error {
 	if a.record.Journal == "" {
 		a.record.Journal = e.Journal
 	}
-	if old := a.record.UIDValidity; old != 0 && !slices.Contains(a.record.PastUIDValidities, old) {
-		a.record.PastUIDValidities = append(a.record.PastUIDValidities, old)
-	}
+	a.record.endEpoch(a.maxUID())
 	a.record.Name, a.record.UIDValidity, a.record.Vanished = e.Name, e.UIDValidity, false
 	a.record.Archived, a.record.Failed, a.record.Gone, a.record.UIDChecksum = 0, 0, 0, 0
-	a.record.Verified, a.record.Mistrusted = 0, false
+	a.record.Verified, a.record.Mistrusted, a.record.Forgetful = 0, false, false
 	a.record.Newer = a.record.Newer || e.V > archive.FormatVersion
 	a.record.Cursor = Cursor{}
 	if err := a.bucket.DeleteBucket(uidsBucket); err != nil {
@@ -159,6 +178,18 @@ func (a *applier) VisitOpened(e archive.Event) error {
 		a.uids = uids
 	}
 	return err
+}
+
+// maxUID is the highest UID of the current epoch; if archived UIDs may be forgotten, the
+// highest of all.
+func (a *applier) maxUID() uint32 {
+	if a.record.Forgetful {
+		return math.MaxUint32
+	}
+	if k, _ := a.uids.Cursor().Last(); k != nil {
+		return binary.BigEndian.Uint32(k)
+	}
+	return 0
 }
 
 // indexMessage adds the index entries of a message: by its sum, and by size and date.

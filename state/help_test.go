@@ -133,15 +133,13 @@ func opened(name string, uidValidity uint32) archive.Event {
 // commit commits to the archive alone and returns the changes for the database.
 func (h *house) commit(batches ...*archive.Batch) []Change {
 	h.t.Helper()
-	h.w.Commit(h.db.PathOf, batches...)
-	var changes []Change
+	h.w.Commit(h.db, batches...)
 	for _, b := range batches {
 		if b.Err != nil {
 			h.t.Fatal(b.Err)
 		}
-		changes = append(changes, Change{Mailbox: b.Mailbox().MailboxDir, Events: b.Events, From: b.From, To: b.To})
 	}
-	return changes
+	return Changes(batches)
 }
 
 func (h *house) apply(changes []Change) {

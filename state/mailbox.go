@@ -3,6 +3,8 @@ package state
 import (
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -23,6 +25,8 @@ type Mailbox struct {
 	// The current epoch.
 	UIDValidity       uint32   `json:"uidvalidity"`
 	PastUIDValidities []uint32 `json:"past_uidvalidities,omitempty"` // UIDVALIDITY of the epochs before
+	MaxPastUIDs       []uint32 `json:"max_past_uids,omitempty"`      // the highest UID of each, where it is known
+	Forgetful         bool     `json:"forgetful,omitempty"`          // a gone UID failed later: that it was archived may be forgotten
 	Archived          int      `json:"archived"`                     // UIDs archived and still listed
 	Failed            int      `json:"failed"`
 	Gone              int      `json:"gone"`
@@ -43,6 +47,35 @@ type Cursor struct {
 	HighestModSeq uint64 `json:"highestmodseq,omitempty"`
 	Excluded      int    `json:"excluded,omitempty"` // messages over Limit
 	Limit         int64  `json:"limit,omitempty"`    // octets; 0: none
+}
+
+// maxPastUID returns the highest UID that an epoch of that UIDVALIDITY may have had, of
+// those before the current one; 0: there was none.
+func (m *Mailbox) maxPastUID(uidValidity uint32) uint32 {
+	i := slices.Index(m.PastUIDValidities, uidValidity)
+	switch {
+	case i < 0:
+		return 0
+	case i >= len(m.MaxPastUIDs): // an older archiverd wrote the record
+		return math.MaxUint32
+	}
+	return m.MaxPastUIDs[i]
+}
+
+// endEpoch adds the current epoch, with the highest of its UIDs, to those before.
+func (m *Mailbox) endEpoch(maxUID uint32) {
+	if m.UIDValidity == 0 {
+		return
+	}
+	for len(m.MaxPastUIDs) < len(m.PastUIDValidities) {
+		m.MaxPastUIDs = append(m.MaxPastUIDs, math.MaxUint32)
+	}
+	i := slices.Index(m.PastUIDValidities, m.UIDValidity)
+	if i < 0 {
+		m.PastUIDValidities, m.MaxPastUIDs = append(m.PastUIDValidities, m.UIDValidity), append(m.MaxPastUIDs, 0)
+		i = len(m.PastUIDValidities) - 1
+	}
+	m.MaxPastUIDs[i] = max(m.MaxPastUIDs[i], maxUID)
 }
 
 // getMailbox reads the record of a mailbox's bucket.

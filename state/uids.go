@@ -55,6 +55,35 @@ func (db *DB) UIDs(dir string) (u UIDs, err error) {
 	return u, err
 }
 
+// NamedUIDs returns those of the UIDs that the journal of the mailbox in directory dir may
+// have an added line of, in an epoch of that UIDVALIDITY: all of them, if the database
+// can't say.
+func (db *DB) NamedUIDs(dir string, uidValidity uint32, uids uid.Set) uid.Set {
+	out := uid.Set{}
+	err := db.view(func(tx *bbolt.Tx) error {
+		bucket := tx.Bucket(mailboxesBucket).Bucket([]byte(dir))
+		if bucket == nil {
+			return nil
+		}
+		record, err := getMailbox(bucket)
+		if err != nil {
+			return err
+		}
+		past := record.maxPastUID(uidValidity)
+		stored := bucket.Bucket(uidsBucket)
+		for u := range uids.All() {
+			if u <= past || record.UIDValidity == uidValidity && (record.Forgetful || stored.Get(uidKey(u)) != nil) {
+				out.Add(u)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return uids
+	}
+	return out
+}
+
 // hashUID is FNV-1a of a UID's entry.
 func hashUID(key, value []byte) uint64 {
 	h := fnv.New64a()

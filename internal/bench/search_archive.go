@@ -96,6 +96,6 @@ func (a *archiveMaker) batch(m *archive.Mailbox, name archive.Name, first, count
 }
 
 func (a *archiveMaker) commit(b *archive.Batch) error {
-	a.writer.Commit(func(archive.Sum) (string, bool) { return "", false }, b)
+	a.writer.Commit(nil, b)
 	return b.Err
 }

@@ -144,14 +144,8 @@ func (c *Committer) commit(group []submission) {
 func (c *Committer) write(batches []*archive.Batch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.Archive.Commit(c.State.PathOf, batches...)
-	var changes []state.Change
-	for _, b := range batches {
-		if b.Err == nil {
-			changes = append(changes, state.Change{Mailbox: b.Mailbox().MailboxDir, Events: b.Events, From: b.From, To: b.To})
-		}
-	}
-	if err := c.State.Apply(changes...); err != nil {
+	c.Archive.Commit(c.State, batches...)
+	if err := c.State.Apply(state.Changes(batches)...); err != nil {
 		err = c.rebuildState(err)
 		for _, b := range batches {
 			b.Err = errors.Join(b.Err, err)

@@ -123,7 +123,8 @@ func TestProducersKeepTheirOrder(t *testing.T) {
 				t.Errorf("%s: committed in another order", m.Dir)
 			}
 			for i, b := range batches {
-				if b.Err != nil || i > 0 && b.From != batches[i-1].To {
+				together := i > 0 && b.From == batches[i-1].From && b.To == batches[i-1].To
+				if b.Err != nil || i > 0 && b.From != batches[i-1].To && !together {
 					t.Errorf("%s: batch %d from %v: %v", m.Dir, i, b.From, b.Err)
 				}
 			}

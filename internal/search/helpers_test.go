@@ -123,7 +123,7 @@ func (s *testArchive) commit(account, name string, epoch uint32, events []archiv
 			s.t.Fatal(err)
 		}
 	}
-	s.w.Commit(func(sum archive.Sum) (string, bool) { p, ok := s.pathBySum[sum]; return p, ok }, b)
+	s.w.Commit(pathIndex(s.pathBySum), b)
 	if b.Err != nil {
 		s.t.Fatal(b.Err)
 	}
@@ -249,3 +249,11 @@ func writeFile(t testing.TB, path string, octets []byte) {
 		t.Fatal(err)
 	}
 }
+
+// pathIndex is an archive.Index of paths by sum.
+type pathIndex map[archive.Sum]string
+
+func (x pathIndex) PathOf(s archive.Sum) (string, bool) { p, ok := x[s]; return p, ok }
+
+// NamedUIDs makes every name be looked up in the journal.
+func (x pathIndex) NamedUIDs(_ string, _ uint32, uids uid.Set) uid.Set { return uids }
