@@ -115,7 +115,7 @@ func (r *run) runChunk(ctx context.Context, ch chunk) (err error) {
 	r.result.Messages += ch.messages
 	r.setAliases(&ch)
 	r.meter.Change(func(p *progress.Progress) { p.Stage, p.Mailbox = "restoring", ch.parts[0].Name.Mailbox })
-	job := &restore.Job{Sources: ch.sources(), Open: r.Open, Log: slog.New(slog.DiscardHandler)}
+	job := &restore.Job{Sources: ch.sources(), Open: r.Open, Temporary: true, Log: slog.New(slog.DiscardHandler)}
 	if r.To != nil {
 		job.Account, job.Into, job.Slots, job.Log = *r.To, r.Into, r.Slots, r.Log
 		defer func() {

@@ -18,6 +18,10 @@ import (
 // also removes after it was told to stop.
 const removeTimeout = time.Minute
 
+// maxRemovals is how often a drill removes its mailboxes: some servers confirm a
+// DELETE and list the name further.
+const maxRemovals = 3
+
 // errHoldsMore is returned for a mailbox with more messages than were restored.
 var errHoldsMore = errors.New("it holds more messages than were restored to it")
 
@@ -54,27 +58,9 @@ func (r *run) remove(ctx context.Context, ch chunk) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
 	defer cancel()
 	var remaining []string
-	err := r.connected(ctx, r.To, func(c *wire.Conn) error {
-		d, err := restore.ReadDestinations(ctx, c)
-		if err != nil {
-			return err
-		}
-		refusals := map[string]error{}
-		for _, m := range r.created(d, ch) {
-			if err := removeMailbox(ctx, c, m); err != nil && !session.IsMailboxError(err) {
-				return err
-			} else if err != nil {
-				refusals[m.Wire] = err
-			}
-		}
-		if d, err = restore.ReadDestinations(ctx, c); err != nil { // a name without a mailbox may have gone with its children
-			return err
-		}
-		remaining = nil
-		for _, m := range r.created(d, ch) {
-			remaining = append(remaining, fmt.Sprintf("mailbox %q: %v", m.Name, refusals[m.Wire]))
-		}
-		return nil
+	err := r.connected(ctx, r.To, func(c *wire.Conn) (err error) {
+		remaining, err = r.removeCreated(ctx, c, ch)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("what the drill has made below %q at %s could not be removed, do it by hand: %w", r.Into, r.To.Name, err)
@@ -84,6 +70,39 @@ func (r *run) remove(ctx context.Context, ch chunk) error {
 	}
 	return nil
 }
+
+// removeCreated removes the mailboxes that restoring a chunk has created and returns
+// those that remain, each with the reason. It lists and removes once more what appears
+// meanwhile: a server may execute the CREATE of an interrupted connection late, and a
+// name without a mailbox may go with its children.
+func (r *run) removeCreated(ctx context.Context, c *wire.Conn, ch chunk) (remaining []string, err error) {
+	refusals := map[string]error{} // by the name on the wire
+	for pass := 0; ; pass++ {
+		d, err := restore.ReadDestinations(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		created := r.created(d, ch)
+		removable := slices.DeleteFunc(slices.Clone(created), func(m createdMailbox) bool { return refusals[m.Wire] != nil })
+		if len(removable) == 0 || pass == maxRemovals {
+			for _, m := range created {
+				reason := cmp.Or(refusals[m.Wire], errStillListed)
+				remaining = append(remaining, fmt.Sprintf("mailbox %q: %v", m.Name, reason))
+			}
+			return remaining, nil
+		}
+		for _, m := range removable {
+			if err := removeMailbox(ctx, c, m); err != nil && !session.IsMailboxError(err) {
+				return nil, err
+			} else if err != nil {
+				refusals[m.Wire] = err
+			}
+		}
+	}
+}
+
+// errStillListed is returned for a mailbox that the server lists after its DELETE.
+var errStillListed = errors.New("the server confirms its removal and lists it further")
 
 // createdMailbox is a mailbox that restoring a chunk has created.
 type createdMailbox struct {
@@ -114,7 +133,7 @@ func (r *run) created(d *restore.Destinations, ch chunk) (list []createdMailbox)
 	return list
 }
 
-// removeMailbox removes a mailbox and the subscription that the restore has made.
+// removeMailbox removes a mailbox and the subscription that some servers make with it.
 func removeMailbox(ctx context.Context, c *wire.Conn, m createdMailbox) error {
 	if m.Selectable() {
 		s, err := c.Status(ctx, m.Wire)

@@ -173,6 +173,10 @@ func TestDrillToInterrupted(t *testing.T) {
 		if names := a.c.Do(`LIST "" rehearsal/*`); len(names) == 0 {
 			t.Error("nothing was restored yet")
 		}
+		// The server may execute a SUBSCRIBE of the interrupted connection after everything was removed.
+		if names := a.c.Do(`LSUB "" *`); slices.ContainsFunc(names, func(line string) bool { return strings.Contains(line, "rehearsal") }) {
+			t.Errorf("the drill has subscribed to its mailboxes: %q", names)
+		}
 		cancel()
 	}
 	if _, err := s.drill.Run(ctx); !errors.Is(err, ErrInterrupted) {

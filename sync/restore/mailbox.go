@@ -217,6 +217,18 @@ func (m *mailboxRestore) count(s status) int {
 // unsent returns how many items are not known to be at the server, and may still be sent.
 func (m *mailboxRestore) unsent() int { return m.count(pending) + m.count(unsure) }
 
+// subscribe subscribes to a new mailbox, because many programs show subscribed
+// mailboxes only. A refusal is no error: the mailbox is of use without.
+func (r *run) subscribe(ctx context.Context, c *wire.Conn, m *mailboxRestore) error {
+	if r.job.Temporary {
+		return nil
+	}
+	if err := c.Subscribe(ctx, m.dest.Wire); err != nil && !session.IsMailboxError(err) {
+		return err
+	}
+	return nil
+}
+
 // open opens the mailbox for writing. It creates the mailbox if the server does
 // not have it.
 func (r *run) open(ctx context.Context, c *wire.Conn, m *mailboxRestore) error {
@@ -227,9 +239,7 @@ func (r *run) open(ctx context.Context, c *wire.Conn, m *mailboxRestore) error {
 		}
 		if refusal == nil {
 			m.result.Created = true
-			// Many programs show subscribed mailboxes only. The mailbox is of use
-			// also where the server can't subscribe to it.
-			if err := c.Subscribe(ctx, m.dest.Wire); err != nil && !session.IsMailboxError(err) {
+			if err := r.subscribe(ctx, c, m); err != nil {
 				return err
 			}
 		}

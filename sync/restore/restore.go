@@ -44,8 +44,11 @@ type Job struct {
 	// MatchFields takes a message for present also if the server has changed its
 	// octets and Message-ID, Date, From and Subject are the same.
 	MatchFields bool
-	Slots       *semaphore.Weighted // the process's connections; nil: unlimited
-	Log         *slog.Logger
+	// Temporary says that the caller removes what the job creates: its mailboxes are
+	// not subscribed.
+	Temporary bool
+	Slots     *semaphore.Weighted // the process's connections; nil: unlimited
+	Log       *slog.Logger
 
 	meter progress.Meter
 	sleep func(context.Context, time.Duration) error // nil: session.Sleep
