@@ -13,6 +13,7 @@ import (
 	bberrors "go.etcd.io/bbolt/errors"
 
 	"archiverd/archive"
+	"archiverd/internal/durable"
 )
 
 var (
@@ -65,9 +66,14 @@ func ArchiveID(path string) string {
 // OpenStale opens the database at path for the archive of w. It does not apply what the
 // journals have more: call CatchUp before anything but Runs and Traffic. A database that
 // is missing, damaged or of another layout is rebuilt. The error is ErrLocked while
-// another process has it open. The notes tell people what was rebuilt, and why. The
-// caller closes the database.
+// another process has it open. A file that archiverd did not make is left alone: the error
+// wraps durable.ErrForeign. The notes tell people what was rebuilt, and why. The caller
+// closes the database.
 func OpenStale(path string, w *archive.Writer) (db *DB, notes []string, err error) {
+	path = durable.FollowLinks(path)
+	if err := checkReplaceable(path); err != nil {
+		return nil, nil, fmt.Errorf("state database: %w", err)
+	}
 	db = &DB{path: path, w: w}
 	db.bolt, err = openBolt(path, false)
 	switch {
@@ -104,7 +110,11 @@ const initialMapSize = 4 << 20
 // openBolt opens an existing file. The error is ErrLocked while another process has it
 // open.
 func openBolt(path string, readOnly bool) (b *bbolt.DB, err error) {
-	if _, err := os.Stat(path); err != nil {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() { // opening a pipe would wait
+		err = fmt.Errorf("%s is %s: %w", path, durable.KindName(info.Mode()), durable.ErrForeign)
+	}
+	if err != nil {
 		return nil, err
 	}
 	defer recoverFault(&err)()

@@ -24,13 +24,17 @@ func (db *DB) Rebuild() (notes []string, err error) {
 		notes = append(notes, fmt.Sprintf("closing the old state database: %v", err))
 	}
 	temp := db.path + ".new"
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err = checkReplaceable(temp)
+	if err == nil {
+		err = os.Remove(temp)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return notes, fmt.Errorf("rebuild state database: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(db.path), 0o700); err != nil {
 		return notes, fmt.Errorf("rebuild state database: %w", err)
 	}
-	fresh, err := bbolt.Open(temp, 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType})
+	fresh, err := bbolt.Open(temp, 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType, OpenFile: createExclusively})
 	if err != nil {
 		return notes, fmt.Errorf("rebuild state database: %w", err)
 	}
@@ -49,6 +53,11 @@ func (db *DB) Rebuild() (notes []string, err error) {
 	db.broken, db.rebuilt, db.buffer = false, true, newIndexBuffer(db.bolt)
 	db.markTrafficUnsaved()
 	return notes, nil
+}
+
+// createExclusively is os.OpenFile for a file that does not exist.
+func createExclusively(name string, flag int, perm fs.FileMode) (*os.File, error) {
+	return os.OpenFile(name, flag|os.O_CREATE|os.O_EXCL, perm)
 }
 
 // create makes the buckets of a new database and applies every journal. It returns notes

@@ -40,6 +40,9 @@ const (
 )
 
 func (a *app) demo(ctx context.Context, keep string) (err error) {
+	if err := checkEmpty(keep); err != nil {
+		return usage(err)
+	}
 	dir, err := os.MkdirTemp("", "archiverd-demo-")
 	if err != nil {
 		return err
@@ -96,6 +99,22 @@ func (a *app) demo(ctx context.Context, keep string) (err error) {
 		fmt.Fprintf(a.out, "\nThe archive is in %s: try `archiverd list --archive %s`.\n", keep, keep)
 	}
 	return nil
+}
+
+// checkEmpty returns an error if dir has files: the demo's mail must not get into an
+// archive that exists. No dir is empty too.
+func checkEmpty(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	list, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && len(list) > 0 {
+		err = fmt.Errorf("--keep %s: the directory is not empty; name a new one", dir)
+	}
+	return err
 }
 
 // demoServer is a temporary IMAP server with one user. The caller closes it.

@@ -27,7 +27,7 @@ var allowedImports = []struct{ pkg, imports string }{
 		"internal/commit internal/config internal/daemon internal/demomail internal/durable internal/export internal/fingerprint internal/imapd internal/importer " +
 		"internal/logkey internal/maildir internal/mbox internal/message internal/pattern internal/progress internal/quota internal/safetext internal/schedule " +
 		"internal/search internal/session internal/setup internal/source internal/ui internal/uid internal/utf7 internal/wire"},
-	{"internal/daemon", "archive state sync sync/drill internal/commit internal/config internal/logkey internal/progress internal/quota internal/safetext internal/schedule internal/search internal/setup"},
+	{"internal/daemon", "archive state sync sync/drill internal/commit internal/config internal/durable internal/logkey internal/progress internal/quota internal/safetext internal/schedule internal/search internal/setup"},
 	{"internal/setup", "archive state sync internal/commit internal/config internal/session internal/wire"},
 
 	// The jobs. The importer imports neither session nor wire.

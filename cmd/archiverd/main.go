@@ -19,6 +19,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/config"
+	"archiverd/internal/durable"
 	"archiverd/internal/safetext"
 	"archiverd/state"
 )
@@ -92,7 +93,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return exitLocked
 	case errors.As(err, &e):
 		return e.status
-	case errors.As(err, &faults), !a.accepted:
+	case errors.As(err, &faults), errors.Is(err, durable.ErrForeign), !a.accepted:
 		return exitUsage
 	}
 	return exitFailed

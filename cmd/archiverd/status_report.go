@@ -20,7 +20,7 @@ import (
 func printStatus(w io.Writer, s *daemon.Report, now time.Time) error {
 	fmt.Fprintf(w, "archive %s\n", safetext.Line(s.Archive))
 	if d := s.Daemon; d != nil {
-		fmt.Fprintf(w, "daemon running since %s (process %d, %s)\n", ui.LocalTime(d.Started), d.PID, d.Version)
+		fmt.Fprintf(w, "daemon running since %s (process %d, %s)\n", ui.LocalTime(d.Started), d.PID, safetext.Line(d.Version))
 	} else {
 		fmt.Fprintln(w, "no daemon is running")
 	}
@@ -60,7 +60,7 @@ func printAccount(w io.Writer, s *daemon.AccountStatus, now time.Time) error {
 		fmt.Fprintf(w, "  held back until %s: %s\n", ui.LocalTime(s.Held), safetext.Line(s.HeldWhy))
 	}
 	if !s.Next.IsZero() {
-		fmt.Fprintf(w, "  next run %s (%s)\n", ui.LocalTime(s.Next), s.Schedule)
+		fmt.Fprintf(w, "  next run %s (%s)\n", ui.LocalTime(s.Next), safetext.Line(s.Schedule))
 	}
 	return printLastDrill(w, s, now)
 }
@@ -120,7 +120,7 @@ func printProgress(w io.Writer, s *daemon.AccountStatus) {
 
 // stageOf is "fetching INBOX, 5 of 20 messages".
 func stageOf(p *progress.Progress) string {
-	text := p.Stage
+	text := safetext.Line(p.Stage)
 	if p.Mailbox != "" {
 		text += " " + safetext.Line(p.Mailbox)
 	}

@@ -78,10 +78,7 @@ func (t *target) prepareDir(dir string) error {
 		return err
 	}
 	for _, n := range names {
-		if !strings.HasPrefix(n, partPrefix) || !strings.HasSuffix(n, partSuffix) {
-			continue
-		}
-		if t.lock == nil && !t.isAbandoned(path.Join(dir, n)) {
+		if !strings.HasPrefix(n, partPrefix) || !strings.HasSuffix(n, partSuffix) || !t.isAbandoned(path.Join(dir, n)) {
 			continue
 		}
 		if err := t.root.Remove(path.Join(dir, n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -91,10 +88,13 @@ func (t *target) prepareDir(dir string) error {
 	return nil
 }
 
-// isAbandoned reports whether no process is writing a file.
+// isAbandoned reports whether a file is a regular one that no process is writing.
 func (t *target) isAbandoned(name string) bool {
 	if st, err := t.root.Lstat(name); err != nil || !st.Mode().IsRegular() {
 		return false
+	}
+	if t.lock != nil { // no other export writes here
+		return true
 	}
 	f, err := t.root.Open(name)
 	if err != nil {
@@ -199,14 +199,32 @@ func (t *target) linkIfFree(part, name string) error {
 	if err == nil {
 		return nil
 	}
-	// A file system without links: check the name first. No other program is expected
-	// to create it in between.
 	if _, there := t.root.Lstat(name); there == nil {
 		return fmt.Errorf("%s: %w", name, ErrTaken)
 	} else if !errors.Is(there, fs.ErrNotExist) {
 		return there
 	}
-	return t.root.Rename(part, name)
+	// A file system without links.
+	return t.renameIfFree(part, name)
+}
+
+// renameIfFree renames a file; the error is ErrTaken if the new name is taken.
+func (t *target) renameIfFree(part, name string) error {
+	from, err := t.root.Open(path.Dir(part))
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := t.root.Open(path.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	err = durable.RenameNoReplaceAt(from, path.Base(part), to, path.Base(name))
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s: %w", name, ErrTaken)
+	}
+	return err
 }
 
 // writeOrCompare writes a file whose octets fill writes. If the file exists it

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	_ "modernc.org/sqlite" // SQLite with FTS5, as database/sql driver "sqlite"
 
@@ -30,6 +31,10 @@ func openIndex(ctx context.Context, path string, a *archive.Archive, write bool)
 		return nil, errNoIndex
 	}
 	if err != nil {
+		return nil, err
+	}
+	path = durable.FollowLinks(path)
+	if err := checkReplaceable(path); err != nil {
 		return nil, err
 	}
 	mode := "ro"
@@ -98,7 +103,7 @@ func (f *indexFile) transact(ctx context.Context, fn func(*sql.Tx) error) error 
 // lockIndex takes the writers' lock of the index at path; release frees it. The error is
 // ErrBusy if another writer has it. Readers use only the locks of SQLite.
 func lockIndex(path string, mode fs.FileMode) (release func() error, err error) {
-	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, mode)
+	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, mode)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,9 @@ var schemaVersion = "3, Unicode " + norm.Version
 // documents have numbers of one second, further ones get numbers of later seconds.
 const secondBits = 8
 
+// createMeta creates the first table. Its text is what an index is known by.
+const createMeta = `CREATE TABLE meta (archive TEXT NOT NULL, schema TEXT NOT NULL)`
+
 // schemaStatements create the tables.
 //
 // Times are seconds of Unix time. The time of an event is never less than the time of
@@ -28,7 +31,7 @@ const secondBits = 8
 // earliest date. attachment is [document.attachment]. read is 0 while no undamaged file
 // of the message could be read; the document has no words then.
 var schemaStatements = []string{
-	`CREATE TABLE meta (archive TEXT NOT NULL, schema TEXT NOT NULL)`,
+	createMeta,
 	`CREATE TABLE box (id INTEGER PRIMARY KEY, dir TEXT NOT NULL UNIQUE, account TEXT NOT NULL,
 		journal TEXT NOT NULL, size INTEGER NOT NULL, seal TEXT NOT NULL, latest INTEGER NOT NULL, places INTEGER NOT NULL)`,
 	`CREATE TABLE epoch (box INTEGER NOT NULL, n INTEGER NOT NULL, opened INTEGER NOT NULL, ended INTEGER,

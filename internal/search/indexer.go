@@ -40,19 +40,26 @@ type IndexReport struct {
 // Update brings the index up to date with the journals. An index that is missing or
 // can't be used is rebuilt in another file, which then replaces it: concurrent searches
 // use the old index or the new one. The error is ErrBusy while another process updates
-// the index. If ctx ends, the messages that were added to an existing index stay there.
+// the index, and wraps durable.ErrForeign if archiverd did not make the file at Path, which
+// is left alone then. If ctx ends, the messages that were added to an existing index stay there.
 func (x *Indexer) Update(ctx context.Context) (report *IndexReport, err error) {
 	if x.readMessage == nil {
 		x.readMessage = func(r documentReader, path string, sum archive.Sum) (*document, error) {
 			return r.readVerified(x.Archive, path, sum)
 		}
 	}
+	resolved := *x
+	resolved.Path = durable.FollowLinks(x.Path)
+	x = &resolved
 	release, err := lockIndex(x.Path, x.fileMode())
 	if err != nil {
 		return nil, fmt.Errorf("index %s: %w", x.Path, err)
 	}
 	defer func() { err = errors.Join(err, release()) }()
 	report = &IndexReport{}
+	if err := checkReplaceable(x.Path); err != nil {
+		return nil, fmt.Errorf("index: %w", err)
+	}
 	file, err := openIndex(ctx, x.Path, x.Archive, true)
 	if err == nil && x.Rebuild {
 		err = errors.Join(errNoIndex, file.Close())
@@ -85,7 +92,7 @@ func (x *Indexer) fileMode() fs.FileMode {
 // rebuild writes a new index to a temporary file and renames it.
 func (x *Indexer) rebuild(ctx context.Context, report *IndexReport) (err error) {
 	temp := x.Path + ".new"
-	if err := removeIfExists(temp); err != nil {
+	if err := removeIndex(temp); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_RDWR, x.fileMode())
@@ -110,9 +117,7 @@ func (x *Indexer) rebuild(ctx context.Context, report *IndexReport) (err error) 
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	// Remove the old index before its rollback journal. A journal that remains would be
-	// rolled back into the new index.
-	if err := errors.Join(removeIfExists(x.Path), removeIfExists(x.Path+"-journal")); err != nil {
+	if err := removeIndex(x.Path); err != nil {
 		return err
 	}
 	return durable.Rename(temp, x.Path)

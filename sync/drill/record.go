@@ -103,6 +103,9 @@ func Save(statePath string, d Result) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := durable.CheckReplaceable(recordPath(statePath), nil); err != nil {
+		return err
+	}
 	name := filepath.Base(recordPath(statePath))
 	// The umask applies to the mode. Replace follows no link that somebody put in
 	// the directory, which matters where root runs the drill.
@@ -132,7 +135,7 @@ const maxRecordOctets = 64 << 20
 // is no error if there was no drill.
 func Load(statePath string) (map[string]Result, error) {
 	path := recordPath(statePath)
-	f, err := os.Open(path)
+	f, err := durable.OpenRegular(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return map[string]Result{}, nil
 	}
