@@ -53,7 +53,18 @@ var unprovenCases = []struct {
 	}, 3, false, "octets at the server are not those in the archive"},
 	{"other body under the UID", func(w *ward) {
 		w.serve(func(i int) []byte { return oldBody(i, map[bool]string{true: "longer text", false: "text"}[i == 2]) })
+	}, 3, false, "the server announces 107 octets, and the archive has 100: this is another message"},
+	{"other body of the same size under the UID", func(w *ward) {
+		w.serve(func(i int) []byte { return oldBody(i, map[bool]string{true: "TEXT", false: "text"}[i == 2]) })
 	}, 3, false, "octets at the server are not those in the archive"},
+	{"empty", func(w *ward) {
+		w.old.Append(imapd.Message{InternalDate: longAgo, Body: []byte{}})
+		w.clean(w.acc)
+	}, 6, false, "it is empty, and an empty message proves nothing"},
+	{"without a header", func(w *ward) {
+		w.old.Append(imapd.Message{InternalDate: longAgo, Body: []byte("\r\nno header\r\n")})
+		w.clean(w.acc)
+	}, 6, false, "it has no header"},
 	{"other INTERNALDATE", func(w *ward) {
 		e := w.added(3)
 		e.InternalDate = e.InternalDate.Add(time.Second)
@@ -277,12 +288,10 @@ func TestDelete(t *testing.T) {
 }
 
 // TestDeleteIsUpToDate takes messages that came after an earlier refusal once they
-// are archived.
+// are archived. All octets are fetched for the proof.
 func TestDeleteIsUpToDate(t *testing.T) {
 	w := newWard(t)
-	w.old.Append(imapd.Message{Body: []byte{}})
 	w.old.Append(imapd.Message{Body: []byte("bare\nlines\n")})
-	w.old.Append(imapd.Message{Body: []byte("\r\nno header\r\n")})
 	if err := w.remote().Delete(t.Context(), "Old", agree); !errors.Is(err, ErrRefused) {
 		t.Fatal(err)
 	}
@@ -291,7 +300,58 @@ func TestDeleteIsUpToDate(t *testing.T) {
 	if err := w.remote().Delete(t.Context(), "Old", agree); err != nil {
 		t.Fatal(err)
 	}
-	if after, _ := w.server.Sent(); after-before != 2 { // the two without a header
+	if after, _ := w.server.Sent(); after-before != oldMessages+1 {
 		t.Errorf("%d bodies were fetched", after-before)
+	}
+}
+
+// TestEmptyProvesNothing deletes no message whose octets the server no longer hands
+// over, though the archive has as little of it: "" equals "".
+func TestEmptyProvesNothing(t *testing.T) {
+	for name, c := range map[string]struct{ archived, size, fetched, reason string }{
+		"empty here and there":          {"", "64", "", "the server announces 64 octets, and the archive has 0"},
+		"empty, and said to be":         {"", "0", "", "an empty message proves nothing"},
+		"size is not told":              {"A: b\r\n\r\nc\r\n", "", "A: b\r\n\r\nc\r\n", "does not say its size"},
+		"archived, and empty there now": {"A: b\r\n\r\nc\r\n", "11", "", "octets at the server are not those"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &ward{testbed: newTestbed(t), on: map[string]func(){}}
+			boxes := []hostile.Mailbox{{Name: "Old", UIDValidity: 7, Messages: []hostile.Message{{UID: 1, Date: "01-Mar-2020 12:00:00 +0000", Body: []byte(c.archived)}}}}
+			lies := false
+			s, err := hostile.New(hostile.Options{Mailboxes: boxes, Capabilities: "IMAP4rev1 AUTH=PLAIN UIDPLUS", Script: func(s *hostile.Session, cmd hostile.Command) bool {
+				switch {
+				case !lies || cmd.Name != "UID FETCH":
+					return false
+				case strings.Contains(cmd.Args, "RFC822.SIZE"):
+					size := ""
+					if c.size != "" {
+						size = " RFC822.SIZE " + c.size
+					}
+					s.Send(fmt.Sprintf("* 1 FETCH (UID 1 FLAGS () INTERNALDATE \"01-Mar-2020 12:00:00 +0000\"%s)\r\n", size))
+				default:
+					s.Send(fmt.Sprintf("* 1 FETCH (UID 1 BODY[] {%d}\r\n%s)\r\n", len(c.fetched), c.fetched))
+				}
+				s.Send(cmd.Tag + " OK done\r\n")
+				return true
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			w.acc = w.tapped(world.Alice(s.Address()))
+			w.clean(w.acc)
+			lies = true
+			plan, err := w.remote().PlanPurge(t.Context(), nil, Purge{OlderThan: month})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p := plan[0]; p.Chosen != 0 || len(p.Unproven) != 1 || !strings.Contains(p.Unproven[0].Reason, c.reason) {
+				t.Errorf("got %+v, want %q", p, c.reason)
+			}
+		})
 	}
 }

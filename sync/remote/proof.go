@@ -1,7 +1,7 @@
 package remote
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -22,13 +22,15 @@ const maxProofBatch = 500
 
 // proof proves that the archive has messages of the open mailbox: under this
 // UIDVALIDITY and UID; with the flags and INTERNALDATE that they have at the
-// server; with the server's header, or all octets if header or size are not
-// conclusive; and in a file that was just read whole and has the size and SHA-256
-// of the journal.
+// server; with the size that the server announces; with all octets that the server
+// sends, among them a header; and in a file that was just read whole and has the
+// size and SHA-256 of the journal.
 //
-// The header is enough because the octets of a UID never change (RFC 9051 2.3.1.1)
-// and those of this UID were fetched. A message that was matched without fetching
-// it is compared by its octets.
+// The octets are fetched again because nothing less proves them: a server that was
+// busy or broken when the message was archived may have sent another body behind the
+// same header, and the connection of this proof is never the one that archived it.
+// Size and header are asked for as well because empty equals empty, of a message that
+// the server can't read any more.
 type proof struct {
 	r          *Client
 	mailbox    string
@@ -83,7 +85,7 @@ func (p *proof) prove(ctx context.Context, set uid.Set, metas map[uint32]wire.Me
 	unproven := func(u uint32, reason string, damage bool) {
 		out = append(out, Unproven{p.mailbox, u, reason, damage})
 	}
-	var byHeader, whole uid.Set
+	var recorded uid.Set
 	for u := range set.All() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -98,24 +100,14 @@ func (p *proof) prove(ctx context.Context, set uid.Set, metas map[uint32]wire.Me
 			unproven(u, fmt.Sprintf("%s: %v: %s", p.box.ID(m), err, p.adviseVerify()), true)
 			continue
 		}
-		if m.Matched == "" && meta.HasSize && meta.Size == m.Size {
-			byHeader.Add(u)
-		} else {
-			whole.Add(u)
-		}
+		recorded.Add(u)
 	}
-	doubtful, err := p.proveByHeader(ctx, byHeader)
+	reasons, err := p.proveByOctets(ctx, recorded)
 	if err != nil {
 		return nil, err
 	}
-	for u := range whole.Union(doubtful).All() {
-		reason, err := p.proveByOctets(ctx, u)
-		if err != nil {
-			return nil, err
-		}
-		if reason != "" {
-			unproven(u, reason, false)
-		}
+	for u, reason := range reasons {
+		unproven(u, reason, false)
 	}
 	slices.SortFunc(out, func(a, b Unproven) int { return int(int64(a.UID) - int64(b.UID)) })
 	return out, nil
@@ -142,6 +134,20 @@ func (p *proof) recordedReason(u uint32, meta wire.Metadata, hasReply bool) stri
 	case !meta.InternalDate.Equal(m.InternalDate):
 		return fmt.Sprintf("its INTERNALDATE is %s at the server and %s in the archive: %s", meta.InternalDate, m.InternalDate, p.adviseCompare(m))
 	}
+	return p.sizeReason(m, meta)
+}
+
+// sizeReason returns why the size that the server announces does not prove the
+// archived message, "" if it does.
+func (p *proof) sizeReason(m *archive.Message, meta wire.Metadata) string {
+	switch {
+	case !meta.HasSize:
+		return "the server does not say its size, without which its octets prove nothing: try again"
+	case meta.Size != m.Size:
+		return fmt.Sprintf("the server announces %d octets, and the archive has %d: %s", meta.Size, m.Size, p.adviseCompare(m))
+	case m.Size == 0:
+		return "it is empty, and an empty message proves nothing: delete it with a mail program"
+	}
 	return ""
 }
 
@@ -163,55 +169,61 @@ func (p *proof) checkFile(m *archive.Message) error {
 	return err
 }
 
-// proveByHeader compares the headers at the server with the archived files. It
-// returns the messages of set that this does not prove.
-func (p *proof) proveByHeader(ctx context.Context, set uid.Set) (doubtful uid.Set, err error) {
-	var equal uid.Set
-	err = p.r.c.FetchHeaders(ctx, set, func(u uint32, header []byte) error {
-		if p.hasHeader(p.epoch.Messages[u], header) {
-			equal.Add(u)
+// proveByOctets fetches messages and compares their octets with the journal. It
+// returns, by UID, why they are not the archived ones, of those that are not.
+func (p *proof) proveByOctets(ctx context.Context, set uid.Set) (reasons map[uint32]string, err error) {
+	reasons = map[uint32]string{}
+	var answered uid.Set
+	err = p.r.c.FetchBodies(ctx, set, func(u uint32, _ int64, body io.Reader) error {
+		reason, err := p.compareOctets(u, body)
+		if err != nil {
+			return err
 		}
+		if reason != "" {
+			reasons[u] = reason
+		}
+		answered.Add(u)
 		return nil
 	})
 	if err != nil && !session.IsMessageError(err) {
-		return set, fmt.Errorf("mailbox %q: %w", p.mailbox, err)
+		return nil, fmt.Errorf("mailbox %q: %w", p.mailbox, err)
 	}
-	return set.Subtract(equal), nil
+	for u := range set.Subtract(answered).All() {
+		var reason string
+		err := p.r.c.FetchBody(ctx, u, func(_ int64, body io.Reader) (err error) {
+			reason, err = p.compareOctets(u, body)
+			return err
+		})
+		switch {
+		case session.IsMessageError(err):
+			reason = fmt.Sprintf("the server does not hand it over to be compared (%v): try again", err)
+		case err != nil:
+			return nil, fmt.Errorf("mailbox %q, UID %d: %w", p.mailbox, u, err)
+		}
+		if reason != "" {
+			reasons[u] = reason
+		}
+	}
+	return reasons, nil
 }
 
-// hasHeader reports whether the archived file starts with a header, and the header
-// is complete: it ends with an empty line, or is the whole message.
-func (p *proof) hasHeader(m *archive.Message, header []byte) bool {
-	whole := bytes.HasSuffix(header, []byte("\n\r\n")) || bytes.HasSuffix(header, []byte("\n\n")) || int64(len(header)) == m.Size
-	if !whole || len(header) == 0 {
-		return false
-	}
-	f, err := p.r.Archive.OpenFile(p.box.ID(m))
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	head := make([]byte, len(header))
-	_, err = io.ReadFull(f, head)
-	return err == nil && bytes.Equal(head, header)
-}
-
-// proveByOctets fetches a message and compares its octets with the journal. It
-// returns why it is not the archived one, "" if it is.
-func (p *proof) proveByOctets(ctx context.Context, u uint32) (reason string, err error) {
+// compareOctets reads a message from the server, and returns why it is not the
+// archived one, "" if it is.
+func (p *proof) compareOctets(u uint32, body io.Reader) (reason string, err error) {
 	m := p.epoch.Messages[u]
-	var sum archive.Sum
-	err = p.r.c.FetchBody(ctx, u, func(_ int64, body io.Reader) (err error) {
-		sum, _, err = archive.Hash(body)
-		return err
-	})
+	first := bufio.NewReader(body)
+	begin, err := first.Peek(2)
+	if err != nil && err != io.EOF {
+		return "", err
+	}
+	sum, size, err := archive.Hash(first)
 	switch {
-	case err != nil && session.IsMessageError(err):
-		return fmt.Sprintf("the server does not hand it over to be compared (%v): try again", err), nil
 	case err != nil:
-		return "", fmt.Errorf("mailbox %q, UID %d: %w", p.mailbox, u, err)
-	case sum != m.Sum:
+		return "", err
+	case m.CheckOctets(sum, size) != nil:
 		return "its octets at the server are not those in the archive: " + p.adviseCompare(m), nil
+	case len(begin) == 0 || begin[0] == '\n' || string(begin) == "\r\n":
+		return "it has no header, and a message without one proves nothing: delete it with a mail program", nil
 	}
 	return "", nil
 }
