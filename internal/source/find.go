@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,6 +19,10 @@ import (
 	"archiverd/internal/mbox"
 	"archiverd/internal/pattern"
 )
+
+// ErrNotEML is returned for a named file that is no .eml file, where only these are
+// wanted.
+var ErrNotEML = errors.New("it is neither an .eml file nor a directory")
 
 var (
 	errNotFile    = errors.New("it is neither a file nor a folder")
@@ -66,6 +71,8 @@ func (f *finder) addSource(ctx context.Context, arg string) {
 		f.addFailure(arg, err)
 	case info.IsDir():
 		f.addDir(ctx, path, nil)
+	case !info.Mode().IsRegular() && f.options.OnlyEML:
+		f.addFailure(arg, ErrNotEML)
 	case !info.Mode().IsRegular():
 		f.addFailure(arg, errNotFile)
 	default:
@@ -114,13 +121,15 @@ func (f *finder) addDir(ctx context.Context, path string, dirs []string) {
 	if err != nil { // ReadDir returns what it could read
 		f.addFailure(path, err)
 	}
-	is := isMaildir(list)
+	is := isMaildir(list) && !f.options.OnlyEML
 	if is {
 		p, err := listMaildir(path)
 		if err != nil {
 			f.addFailure(path, err)
 		}
-		f.found.Skipped = append(f.found.Skipped, p.skipped...)
+		for _, below := range slices.Sorted(maps.Keys(p.skipped)) {
+			f.addSkipped(below, p.skipped[below])
+		}
 		f.addContainer(fromMaildirNames(dirs), p)
 	}
 	for _, d := range list {
@@ -128,23 +137,24 @@ func (f *finder) addDir(ctx context.Context, path string, dirs []string) {
 		below := filepath.Join(path, name)
 		switch {
 		case is && (slices.Contains(maildir.Folders(), name) || isMaildirMetadata(name)):
-		case d.IsDir() && strings.HasPrefix(name, ".") && !holdsMaildir(below): // a program's own files
+		case d.IsDir() && strings.HasPrefix(name, ".") && !f.options.OnlyEML && !holdsMaildir(below): // a program's own files
 		case d.IsDir():
 			f.addDir(ctx, below, append(slices.Clone(dirs), strings.TrimSuffix(name, ".sbd"))) // Thunderbird keeps children beside the mbox
 		case !d.Type().IsRegular():
-			f.found.Skipped = append(f.found.Skipped, describeSkipped(below, d))
+			f.addSkipped(below, d)
 		default:
 			f.addFile(ctx, below, name, dirs, false)
 		}
 	}
 }
 
-// describeSkipped describes an entry that is not a regular file.
-func describeSkipped(path string, d fs.DirEntry) string {
+// addSkipped adds an entry of a directory that is not a regular file.
+func (f *finder) addSkipped(path string, d fs.DirEntry) {
 	if d.Type()&fs.ModeSymlink != 0 {
-		return path + " (a link: name what it points to)"
+		f.found.Links++
+		path += " (a link: name what it points to)"
 	}
-	return path
+	f.found.Skipped = append(f.found.Skipped, path)
 }
 
 // isMaildir reports whether a directory with these entries is a Maildir. The ones
@@ -189,18 +199,29 @@ func (f *finder) addFile(ctx context.Context, path, name string, dirs []string, 
 		return
 	}
 	f.visited[path] = true
-	is := func(ext string) bool {
-		return strings.EqualFold(filepath.Ext(path), ext) || strings.EqualFold(filepath.Ext(name), ext)
-	}
-	if is(".eml") {
+	switch {
+	case hasSuffix(".eml", path, name):
 		f.addMessage(path, dirs)
-		return
+	case !f.options.OnlyEML:
+		f.addByContent(ctx, path, name, dirs, named)
+	case named:
+		f.addFailure(path, ErrNotEML)
 	}
+}
+
+// hasSuffix reports whether one of the names has a suffix, in any case.
+func hasSuffix(ext string, names ...string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(filepath.Ext(n), ext) })
+}
+
+// addByContent adds a file that is not called .eml as what its first octets say.
+func (f *finder) addByContent(ctx context.Context, path, name string, dirs []string, named bool) {
+	isMbox := hasSuffix(".mbox", path, name)
 	head, err := readHead(path)
 	switch {
 	case err != nil:
 		f.addFailure(path, err)
-	case mbox.Is(head), is(".mbox") && maybeMbox(head):
+	case mbox.Is(head), isMbox && maybeMbox(head):
 		f.addContainer(f.mboxLevels(path, dirs, named), mboxFile{path})
 	case named && isZip(head):
 		f.addPack(ctx, path, (*pack).readZip)
@@ -210,7 +231,7 @@ func (f *finder) addFile(ctx context.Context, path, name string, dirs []string, 
 		f.addFailure(path, errCompressed)
 	case named && isMessage(head):
 		f.addMessage(path, dirs)
-	case is(".mbox"):
+	case isMbox:
 		f.addFailure(path, errNoMbox)
 	case named:
 		f.addFailure(path, errNoMail)
@@ -241,6 +262,9 @@ func isTar(name string) bool {
 // exported from it, a mailbox has a directory for each month: that level is no
 // mailbox.
 func (f *finder) addMessage(path string, dirs []string) {
+	if f.options.OnlyEML {
+		dirs = nil
+	}
 	if n := len(dirs); n > 0 && monthName.MatchString(dirs[n-1]) && archivedName.MatchString(filepath.Base(path)) {
 		dirs = dirs[:n-1]
 	}

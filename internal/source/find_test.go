@@ -115,6 +115,11 @@ var findTests = map[string]struct {
 		files: map[string]string{"cur/1.x": "a\n", "new/": "", "x": from + "b: c\n"}, o: Options{KeepLineEnds: true},
 		want: []string{"INBOX", `INBOX "a\n" [] true`, "x", `x "b: c\n" [] false`},
 	},
+	"only .eml": {
+		files: map[string]string{"a.eml": "a", "dir/2026-11/20261122T183000Z.1.1.eml": "b", "dir/.hidden/c.eml": "c", "dir/cur/d.eml": "d", "dir/new/1.x": "x", "dir/m.mbox": from, "x.zip": "PK\x03\x04", "letter": "Subject: x\n"},
+		args:  []string{"dir", "a.eml", "dir/cur/d.eml", "x.zip", "letter"}, o: Options{OnlyEML: true},
+		want: []string{"INBOX", `INBOX "c" [] false`, `INBOX "b" [] false`, `INBOX "d" [] false`, `INBOX "a" [] false`}, failed: []string{"x.zip", "letter"},
+	},
 	"compressed by the server": {
 		files: map[string]string{"cur/1.x": "\x1f\x8bx", "cur/2.x": "a", "new/": ""}, want: []string{"INBOX", "INBOX failed", `INBOX "a" [] true`},
 	},
@@ -242,7 +247,7 @@ func TestNoFilesInMaildir(t *testing.T) {
 	pipe("new/5.x")
 	pipe("dovecot-keywords")
 	found, err := Find(t.Context(), []string{dir}, Options{})
-	if err != nil || len(found.Skipped) != 2 || len(found.Failed) != 1 {
+	if err != nil || len(found.Skipped) != 2 || found.Links != 1 || len(found.Failed) != 1 {
 		t.Errorf("%+v, %v", found, err)
 	}
 	for _, name := range []string{"cur/2.x:2,S", "cur/3.x:2,S"} {

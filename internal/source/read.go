@@ -90,14 +90,14 @@ type maildirDir struct {
 	names    []string // of messages: cur/… or new/…
 	keywords maildir.Keywords
 
-	skipped []string // entries that are not regular files
+	skipped map[string]fs.DirEntry // entries that are not regular files, by path
 }
 
 func (p *maildirDir) count() int { return len(p.names) }
 
 // listMaildir lists a Maildir. With an error it returns what it could read.
 func listMaildir(path string) (*maildirDir, error) {
-	p := &maildirDir{path: path}
+	p := &maildirDir{path: path, skipped: map[string]fs.DirEntry{}}
 	var errs []error
 	// Read new before cur: messages move that way, and one that does must not be missed.
 	at := map[string]int{}
@@ -111,7 +111,7 @@ func listMaildir(path string) (*maildirDir, error) {
 			switch i, twice := at[base]; {
 			case d.IsDir() || strings.HasPrefix(d.Name(), "."):
 			case !d.Type().IsRegular():
-				p.skipped = append(p.skipped, describeSkipped(filepath.Join(path, dir, d.Name()), d))
+				p.skipped[filepath.Join(path, dir, d.Name())] = d
 			case twice:
 				p.names[i] = dir + "/" + d.Name()
 			default:

@@ -38,6 +38,10 @@ type Options struct {
 	// Variant is how the lines of an mbox are marked. If it is empty, it is
 	// detected.
 	Variant mbox.Variant
+	// OnlyEML finds .eml files alone and puts all of them into one mailbox, whatever
+	// directory they are in. A named file of another kind fails with ErrNotEML; those
+	// in directories are ignored.
+	OnlyEML bool
 	// KeepLineEnds keeps LF as it is in Maildirs and mbox files.
 	KeepLineEnds bool
 	// Now is the current time; dates after it are not believed. Zero: time.Now().
@@ -48,6 +52,7 @@ type Options struct {
 type Found struct {
 	Mailboxes []*Mailbox // sorted, INBOX first
 	Skipped   []string   // files in directories that hold no mail, and links
+	Links     int        // how many of Skipped are symbolic links
 	Failed    []Failure
 	Notes     []string // for people
 
