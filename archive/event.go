@@ -40,6 +40,9 @@ type Event struct {
 	UIDValidity uint32
 	Attrs       []string
 	Imported    bool // the messages were imported from files, and are on no server
+	// Server is host:port of the server, in lower case, and User the name that was used
+	// to log in. Both are empty for an import, and in journals of earlier versions.
+	Server, User string
 
 	UID  uint32  // of Added, Flags, Failed
 	UIDs uid.Set // of Gone

@@ -32,6 +32,8 @@ func TestLines(t *testing.T) {
 			`{"event":"opened","v":1,"at":"2026-11-22T18:30:00Z","journal":"id","mailbox":"Entwürfe <1> & 2","delimiter":"","uidvalidity":4294967295,"attrs":[]}`},
 		{Event{Kind: Opened, V: 1, At: at, Journal: "id", Name: Name{Mailbox: "Old", Delimiter: "/"}, UIDValidity: 1, Imported: true},
 			`{"event":"opened","v":1,"at":"2026-11-22T18:30:00Z","journal":"id","mailbox":"Old","delimiter":"/","uidvalidity":1,"attrs":[],"imported":true}`},
+		{Event{Kind: Opened, V: 1, At: at, Journal: "id", Name: Name{Mailbox: "A"}, UIDValidity: 1, Server: "imap.example.com:993", User: "alice@example.com"},
+			`{"event":"opened","v":1,"at":"2026-11-22T18:30:00Z","journal":"id","mailbox":"A","delimiter":"","uidvalidity":1,"attrs":[],"server":"imap.example.com:993","user":"alice@example.com"}`},
 		{Event{Kind: Opened, V: 1, At: at, Journal: "id", Name: Name{Mailbox: "&J\xff", Delimiter: ".", Raw: true}, UIDValidity: 1},
 			`{"event":"opened","v":1,"at":"2026-11-22T18:30:00Z","journal":"id","mailbox":"&J\ufffd","wire":"Jkr/","delimiter":".","uidvalidity":1,"attrs":[]}`},
 		{Event{Kind: Added, At: at, UID: 123, Path: "2026-11/20261122T183000Z.1700000000.123.eml", Size: 4711, Sum: sum, InternalDate: at.In(zone), Flags: []string{`$Forwarded`, `\Seen`}},

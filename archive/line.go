@@ -25,6 +25,8 @@ type (
 		UIDValidity uint32   `json:"uidvalidity"`
 		Attrs       []string `json:"attrs"`
 		Imported    bool     `json:"imported,omitempty"`
+		Server      string   `json:"server,omitempty"`
+		User        string   `json:"user,omitempty"`
 	}
 	addedLine struct {
 		Event        Kind     `json:"event"`
@@ -73,7 +75,7 @@ func (e *Event) encodeTo(b *bytes.Buffer) error {
 	var line any
 	switch e.Kind {
 	case Opened:
-		l := openedLine{Opened, e.V, at, e.Journal, e.Name.Mailbox, "", e.Name.Delimiter, e.UIDValidity, nonNil(e.Attrs), e.Imported}
+		l := openedLine{Opened, e.V, at, e.Journal, e.Name.Mailbox, "", e.Name.Delimiter, e.UIDValidity, nonNil(e.Attrs), e.Imported, e.Server, e.User}
 		if e.Name.Raw {
 			l.Wire = base64.StdEncoding.EncodeToString([]byte(e.Name.Mailbox))
 		}
@@ -121,6 +123,8 @@ type jsonLine struct {
 	UIDValidity  uint32   `json:"uidvalidity"`
 	Attrs        []string `json:"attrs"`
 	Imported     bool     `json:"imported"`
+	Server       string   `json:"server"`
+	User         string   `json:"user"`
 	UID          uint32   `json:"uid"`
 	UIDs         string   `json:"uids"`
 	Path         string   `json:"path"`
@@ -176,6 +180,7 @@ func (l *jsonLine) decodeFields(e *Event) (err error) {
 	switch e.Kind {
 	case Opened:
 		e.V, e.Journal, e.UIDValidity, e.Attrs, e.Imported = l.V, l.Journal, l.UIDValidity, l.Attrs, l.Imported
+		e.Server, e.User = l.Server, l.User
 		e.Name = Name{Mailbox: l.Mailbox, Delimiter: l.Delimiter}
 		if l.Wire != "" {
 			octets, err := base64.StdEncoding.DecodeString(l.Wire)

@@ -23,7 +23,9 @@ type View struct {
 // Epoch is the time of one UIDVALIDITY: within it a UID means one message.
 type Epoch struct {
 	UIDValidity uint32
-	Imported    bool // its messages were imported from files, and are on no server
+	Imported    bool   // its messages were imported from files, and are on no server
+	Server      string // host:port of the server; empty: not known
+	User        string // who logged in there; empty: not known
 	Opened      time.Time
 	Ended       time.Time // when the mailbox vanished, or the next epoch was opened; zero: it is the current one
 	Messages    map[uint32]*Message
@@ -89,7 +91,7 @@ func (v viewVisitor) VisitOpened(e Event) error {
 	if ep := v.Epoch(); ep != nil && ep.Ended.IsZero() {
 		ep.Ended = e.At
 	}
-	v.Epochs = append(v.Epochs, &Epoch{UIDValidity: e.UIDValidity, Imported: e.Imported, Opened: e.At, Messages: map[uint32]*Message{}, Failed: map[uint32]string{}})
+	v.Epochs = append(v.Epochs, &Epoch{UIDValidity: e.UIDValidity, Imported: e.Imported, Server: e.Server, User: e.User, Opened: e.At, Messages: map[uint32]*Message{}, Failed: map[uint32]string{}})
 	return nil
 }
 

@@ -118,7 +118,7 @@ type applier struct {
 
 // VisitAdded implements archive.Visitor.
 func (a *applier) VisitAdded(e archive.Event) error {
-	if err := a.putUID(e.UID, archivedKind, strings.Join(e.Flags, " ")); err != nil {
+	if err := a.putUID(e.UID, archivedKind, traitsOf(e).encode(strings.Join(e.Flags, " "))); err != nil {
 		return err
 	}
 	a.indexMessage(e)
@@ -131,10 +131,15 @@ func (a *applier) VisitAdded(e archive.Event) error {
 
 // VisitFlags implements archive.Visitor.
 func (a *applier) VisitFlags(e archive.Event) error {
-	if v := a.uids.Get(uidKey(e.UID)); v != nil && v[0] == archivedKind {
-		return a.putUID(e.UID, archivedKind, strings.Join(e.Flags, " "))
+	v := a.uids.Get(uidKey(e.UID))
+	if v == nil || v[0] != archivedKind {
+		return nil
 	}
-	return nil
+	traits, _, err := decodeTraits(v)
+	if err != nil {
+		return err
+	}
+	return a.putUID(e.UID, archivedKind, traits.encode(strings.Join(e.Flags, " ")))
 }
 
 // VisitFailed implements archive.Visitor.
@@ -165,6 +170,7 @@ func (a *applier) VisitOpened(e archive.Event) error {
 	}
 	a.record.endEpoch(a.maxUID())
 	a.record.Name, a.record.UIDValidity, a.record.Vanished = e.Name, e.UIDValidity, false
+	a.record.Server, a.record.User = e.Server, e.User
 	a.record.Archived, a.record.Failed, a.record.Gone, a.record.UIDChecksum = 0, 0, 0, 0
 	a.record.Verified, a.record.Mistrusted, a.record.Forgetful = 0, false, false
 	a.record.Newer = a.record.Newer || e.V > archive.FormatVersion

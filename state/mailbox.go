@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -24,6 +25,8 @@ type Mailbox struct {
 
 	// The current epoch.
 	UIDValidity       uint32   `json:"uidvalidity"`
+	Server            string   `json:"server,omitempty"`             // that it was opened at; empty: not known
+	User              string   `json:"user,omitempty"`               // who logged in there
 	PastUIDValidities []uint32 `json:"past_uidvalidities,omitempty"` // UIDVALIDITY of the epochs before
 	MaxPastUIDs       []uint32 `json:"max_past_uids,omitempty"`      // the highest UID of each, where it is known
 	Forgetful         bool     `json:"forgetful,omitempty"`          // a gone UID failed later: that it was archived may be forgotten
@@ -47,6 +50,21 @@ type Cursor struct {
 	HighestModSeq uint64 `json:"highestmodseq,omitempty"`
 	Excluded      int    `json:"excluded,omitempty"` // messages over Limit
 	Limit         int64  `json:"limit,omitempty"`    // octets; 0: none
+
+	// Server and User are where and as whom the run logged in.
+	Server string `json:"server,omitempty"`
+	User   string `json:"user,omitempty"`
+	// Compared is when the flags of all messages were last compared with the server's.
+	Compared time.Time `json:"compared,omitzero"`
+}
+
+// Origin returns the server and user of the current epoch, as of the last run that
+// accounted for all its UIDs, or else when it was opened.
+func (m *Mailbox) Origin() (server, user string) {
+	if m.Cursor.UIDValidity != 0 {
+		return m.Cursor.Server, m.Cursor.User
+	}
+	return m.Server, m.User
 }
 
 // maxPastUID returns the highest UID that an epoch of that UIDVALIDITY may have had, of

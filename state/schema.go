@@ -9,7 +9,7 @@ import (
 )
 
 // schema is the version of the layout below. A database of another version is rebuilt.
-const schema = "3"
+const schema = "4"
 
 // The top-level buckets. A new database has them all.
 var (
@@ -17,7 +17,7 @@ var (
 	metaBucket = []byte("meta")
 	// mailboxesBucket has one bucket per mailbox, named by its directory. That
 	// maps recordKey to a Mailbox in JSON and has uidsBucket, which maps a UID,
-	// big-endian, to a kind and the flags or the reason.
+	// big-endian, to a kind and what is known of it (see uids.go).
 	mailboxesBucket = []byte("mailboxes")
 	uidsBucket      = []byte("uids") // not at the top level
 	// sumsBucket maps the first half of a SHA-256 to a DirID and the path there.

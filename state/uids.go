@@ -13,8 +13,8 @@ import (
 // UIDs are the UIDs of a mailbox's current epoch, each in one of the sets.
 type UIDs struct{ Archived, Failed, Gone uid.Set }
 
-// The kinds of values in uidsBucket: the first octet. The flags of an archived UID or
-// the reason of a failed one follow.
+// The kinds of values in uidsBucket: the first octet. The traits and flags of an archived
+// UID or the reason of a failed one follow.
 const (
 	archivedKind = 'a'
 	failedKind   = 'f'
@@ -108,7 +108,15 @@ func (db *DB) ChangedFlags(dir string, list []MessageFlags) (changed []MessageFl
 		}
 		uids := bucket.Bucket(uidsBucket)
 		for _, f := range list {
-			if v := uids.Get(uidKey(f.UID)); v != nil && v[0] == archivedKind && string(v[1:]) != f.Flags {
+			v := uids.Get(uidKey(f.UID))
+			if v == nil || v[0] != archivedKind {
+				continue
+			}
+			_, flags, err := decodeTraits(v)
+			if err != nil {
+				return err
+			}
+			if flags != f.Flags {
 				changed = append(changed, f)
 			}
 		}

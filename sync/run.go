@@ -92,6 +92,7 @@ func (j *Job) archive(outer context.Context, result *state.Run, cursors map[stri
 			err = lerr
 		}
 		if cursor != nil {
+			cursor.Server, cursor.User = j.Account.Origin()
 			cursors[m.directory().Dir] = *cursor
 		}
 		result.Mailboxes = append(result.Mailboxes, l)

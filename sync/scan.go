@@ -148,7 +148,8 @@ func (p *plan) findReturned(a *archive.Archive, dir archive.MailboxDir, recorded
 // full; after an error too.
 func (w *worker) recordChanges(ctx context.Context, m *mailboxRun, s *snapshot, p *plan, batch *archive.Batch) (*archive.Batch, error) {
 	if p.newEpoch {
-		batch.Record(archive.Event{Kind: archive.Opened, Name: m.name, UIDValidity: s.UIDValidity, Attrs: m.listed.Attrs})
+		server, user := w.run.job.Account.Origin()
+		batch.Record(archive.Event{Kind: archive.Opened, Name: m.name, UIDValidity: s.UIDValidity, Attrs: m.listed.Attrs, Server: server, User: user})
 	}
 	if !p.Gone.Empty() {
 		batch.Record(archive.Event{Kind: archive.Gone, UIDs: p.Gone})

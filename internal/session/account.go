@@ -10,6 +10,7 @@ package session
 
 import (
 	"context"
+	"strings"
 
 	"archiverd/internal/wire"
 )
@@ -20,6 +21,8 @@ type Account struct {
 	Wire wire.Options
 	// Auth returns the credentials. It is called before each login.
 	Auth func(ctx context.Context) (wire.Auth, error)
+	// User is the name that Auth logs in with; "" if it is not known. It is recorded.
+	User string
 	// Connections is how many connections a job may have at a time; 0 means 1.
 	Connections int
 	// Rate is the lowest of the limits in Wire.Rates, in octets per second. It is
@@ -32,4 +35,10 @@ type Account struct {
 	// error of a refused login; "" if it is not known.
 	LoginHint string
 	Retry     Retry
+}
+
+// Origin returns where and as whom the account logs in: host:port in lower case, and
+// the user. If one of them changes, UIDs may mean other messages.
+func (a *Account) Origin() (server, user string) {
+	return strings.ToLower(strings.ToValidUTF8(a.Wire.Address, "?")), strings.ToValidUTF8(a.User, "?")
 }

@@ -48,6 +48,7 @@ func Account(cfg *config.Config, a *config.Account, shared *rate.Limiter) (sessi
 			}
 			return wire.Auth{Mechanism: a.Auth, Username: a.Username, Password: secret.Bytes()}, nil
 		},
+		User:        a.Username,
 		Connections: a.Connections,
 		Rate:        LowestRate(cfg.Limits.Rate, a.Rate),
 		DailyLimit:  a.DailyLimit,

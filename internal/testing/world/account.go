@@ -25,6 +25,7 @@ func Alice(address string) session.Account {
 		Name:        "alice",
 		Wire:        wire.Options{Address: address, Security: wire.Plaintext, Timeouts: Patient()},
 		Auth:        Password("alice", "secret"),
+		User:        "alice",
 		Connections: 2,
 		Retry:       session.Retry{FirstWait: time.Millisecond, MaxWait: 3 * time.Millisecond, MaxStated: 200 * time.Millisecond},
 	}
@@ -37,6 +38,7 @@ func Login(address, user, password string, t *tls.Config) session.Account {
 		Name:        user,
 		Wire:        wire.Options{Address: address, TLS: t},
 		Auth:        Password(user, password),
+		User:        user,
 		Connections: 3,
 		Retry:       session.Retry{FirstWait: 20 * time.Millisecond, MaxWait: 100 * time.Millisecond},
 	}
