@@ -20,11 +20,12 @@ import (
 type Batch struct {
 	// Set by Commit. Events are those of the batch as the journal has them. From and
 	// To are the ends of the journal before and after; batches of a mailbox that were
-	// committed together have them in common. Linked is the number of
+	// committed together have them in common. Stamp is the journal's after. Linked is the number of
 	// messages whose octets the archive had already. Err says why nothing of the batch
 	// was committed; nil: it was.
 	Events   []Event
 	From, To Position
+	Stamp    Stamp
 	Linked   int
 	Err      error
 

@@ -3,6 +3,7 @@ package archive
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"time"
@@ -195,6 +196,10 @@ func (m *Mailbox) appendBatches(batches []*Batch) error {
 	if err != nil {
 		return err
 	}
+	if err := m.checkUnchanged(); err != nil {
+		m.broken = err
+		return err
+	}
 	err = m.writer.step(StepAppend)
 	if err == nil {
 		_, err = m.journal.Write(text) // one write(2), with O_APPEND
@@ -205,14 +210,19 @@ func (m *Mailbox) appendBatches(batches []*Batch) error {
 	if err == nil {
 		err = m.journal.Sync()
 	}
+	var st fs.FileInfo
+	if err == nil {
+		st, err = m.journal.Stat()
+	}
 	if err != nil {
 		m.broken = fmt.Errorf("append to journal: %w", err)
 		// Readers must not see lines that failed. Whether the cut is durable does
 		// not matter: the journal is rewritten before anything is appended.
 		return errors.Join(m.broken, m.journal.Truncate(m.pos.Offset))
 	}
+	m.stamp = durable.StampOf(st)
 	for _, b := range batches {
-		b.From, b.To = m.pos, end
+		b.From, b.To, b.Stamp = m.pos, end, m.stamp
 	}
 	m.pos = end
 	if m.sumsByPath != nil {

@@ -30,7 +30,7 @@ func newExample() string {
 	if err != nil {
 		log.Fatal(err)
 	}
-	m, err := w.Mailbox(place, "", archive.Position{})
+	m, err := w.Mailbox(place, archive.JournalState{})
 	if err != nil {
 		log.Fatal(err)
 	}

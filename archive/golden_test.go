@@ -158,7 +158,7 @@ func TestGoldenV1GoesOn(t *testing.T) {
 		if again, err := w.DirectoryOf(box.Account, v.Name); err != nil || again != box {
 			t.Errorf("%+v is placed in %q, %v; want %q", v.Name, again.Dir, err, box.Dir)
 		}
-		m, err := w.Mailbox(box, v.Journal, pos)
+		m, err := w.Mailbox(box, JournalState{ID: v.Journal, End: pos})
 		if err != nil {
 			t.Fatal(err)
 		}

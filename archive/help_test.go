@@ -106,7 +106,7 @@ func mailbox(t testing.TB, w *Writer, name string) *Mailbox {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
-	m, err := w.Mailbox(b, v.Journal, pos)
+	m, err := w.Mailbox(b, JournalState{ID: v.Journal, End: pos})
 	if err != nil {
 		t.Fatal(err)
 	}

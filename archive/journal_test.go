@@ -341,7 +341,7 @@ func TestCorruptIsNotWrittenTo(t *testing.T) {
 	write(t, text, name)
 	w = openOnly(t, dir, Options{})
 	defer shut(t, w)
-	if _, err := w.Mailbox(box, id, one.To); !errors.Is(err, ErrCorrupt) {
+	if _, err := w.Mailbox(box, JournalState{ID: id, End: one.To}); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("opening it for writing: %v, want ErrCorrupt", err)
 	}
 	if got := read(t, name); !bytes.Equal(got, text) {
@@ -360,13 +360,13 @@ func TestUnknownCommitsAreNotCutOff(t *testing.T) {
 	box, id := m.MailboxDir, m.id
 	shut(t, w)
 	w = open(t, dir, Options{})
-	if _, err := w.Mailbox(box, id, one.To); err == nil {
+	if _, err := w.Mailbox(box, JournalState{ID: id, End: one.To}); err == nil {
 		t.Error("a mailbox was opened at a position before its last commit")
 	}
-	if _, err := w.Mailbox(box, "", Position{}); err == nil {
+	if _, err := w.Mailbox(box, JournalState{}); err == nil {
 		t.Error("a mailbox with commits was opened as a new one")
 	}
-	if _, err := w.Mailbox(box, id, Position{two.To.Offset + 1, two.To.Seal}); err == nil {
+	if _, err := w.Mailbox(box, JournalState{ID: id, End: Position{two.To.Offset + 1, two.To.Seal}}); err == nil {
 		t.Error("a mailbox was opened at a position behind its end")
 	}
 	holds(t, dir, box.Dir, map[uint32]string{1: "a", 2: "b"})

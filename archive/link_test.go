@@ -185,7 +185,7 @@ func TestLinkFailsAtEachStep(t *testing.T) {
 			holds(t, dir, "alice/a", map[uint32]string{1: "one", 2: "two"})
 			holds(t, dir, "alice/b", map[uint32]string{})
 			var err error
-			if b, err = w.Mailbox(b.MailboxDir, b.id, b.end()); err != nil {
+			if b, err = w.Mailbox(b.MailboxDir, JournalState{ID: b.id, End: b.end()}); err != nil {
 				t.Fatal(err)
 			}
 			commit(t, w, links())

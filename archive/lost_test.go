@@ -28,7 +28,7 @@ func TestLostWritesFailEveryBatchUnderWay(t *testing.T) {
 		t.Error("a batch is committed whose octets may be lost")
 	}
 	holds(t, dir, a.Dir, map[uint32]string{1: "one"})
-	a, err = w.Mailbox(a.MailboxDir, a.id, a.end())
+	a, err = w.Mailbox(a.MailboxDir, JournalState{ID: a.id, End: a.end()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path"
 	gosync "sync"
+
+	"archiverd/internal/durable"
 )
 
 // Mailbox is a mailbox opened for writing. Each user of it calls Release; the last
@@ -23,16 +25,30 @@ type Mailbox struct {
 
 	mu         gosync.Mutex
 	pos        Position           // the end of the journal
+	stamp      Stamp              // of the journal as this process left it, or checked it whole
 	broken     error              // of a failed write: nothing may be committed before repair
 	sumsByPath map[uint64]sumHead // of every path the journal names, by its hash; nil until somebody asks
 }
 
+// Stamp is what the file system says of a journal without it being read.
+type Stamp = durable.Stamp
+
+// JournalState is what the caller of [Writer.Mailbox] knows of a journal. The zero value
+// is for a new mailbox.
+type JournalState struct {
+	ID  string
+	End Position
+	// Stamp is the journal's when it was last written or checked whole, as
+	// [Batch.Stamp] or [Mailbox.Stamp] told. If the journal has another one, it is
+	// checked whole.
+	Stamp Stamp
+}
+
 // Mailbox opens a mailbox for writing and makes its directory if it is new. The caller
-// calls Release. id and end are the journal's id and end as the caller knows them, both
-// zero for a new mailbox. A torn tail after end is cut off. The error is ErrCorrupt if
-// the journal does not fit its seals there; a commit there, which the caller does not
-// know, is an error too.
-func (w *Writer) Mailbox(b MailboxDir, id string, end Position) (*Mailbox, error) {
+// calls Release. A torn tail after the known end is cut off. The error is ErrCorrupt if
+// the journal does not fit its seals there, or was edited before; a commit after the end,
+// which the caller does not know, is an error too.
+func (w *Writer) Mailbox(b MailboxDir, known JournalState) (*Mailbox, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if m := w.mailboxes[b.Dir]; m != nil {
@@ -42,10 +58,11 @@ func (w *Writer) Mailbox(b MailboxDir, id string, end Position) (*Mailbox, error
 		m.openCount++
 		return m, nil
 	}
+	id := known.ID
 	if id == "" {
 		id = newID()
 	}
-	m := &Mailbox{MailboxDir: b, openCount: 1, writer: w, id: id, pos: end}
+	m := &Mailbox{MailboxDir: b, openCount: 1, writer: w, id: id, pos: known.End, stamp: known.Stamp}
 	if err := m.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open mailbox %s: %w", b.Dir, err), m.close())
 	}
@@ -122,10 +139,15 @@ func (w *Writer) makeDirs(dir string) error {
 	}
 }
 
-// openJournal opens the journal for appending, makes it if there is none, and cuts off
-// a torn tail.
+// openJournal opens the journal for appending, makes it if the mailbox is new, and cuts
+// off a torn tail. A journal that is not as archiverd left it is checked whole first: an
+// edit before the end would otherwise never be seen, and events appended to it.
 func (m *Mailbox) openJournal() (err error) {
-	m.journal, err = m.root.OpenFile(journalName, os.O_CREATE|os.O_APPEND|os.O_WRONLY, m.writer.fileMode())
+	flags := os.O_APPEND | os.O_WRONLY
+	if m.pos.Offset == 0 {
+		flags |= os.O_CREATE
+	}
+	m.journal, err = m.root.OpenFile(journalName, flags, m.writer.fileMode())
 	if err != nil {
 		return err
 	}
@@ -134,12 +156,45 @@ func (m *Mailbox) openJournal() (err error) {
 		return err
 	}
 	if st.Size() < m.pos.Offset {
-		return fmt.Errorf("%s is shorter than it was: %d octets of %d", journalName, st.Size(), m.pos.Offset)
+		return fmt.Errorf("%s is shorter than it was: %d octets of %d; %s", journalName, st.Size(), m.pos.Offset, remedy)
 	}
-	if st.Size() == m.pos.Offset {
+	stamp := durable.StampOf(st)
+	if m.pos.Offset > 0 && stamp != m.stamp {
+		if err := m.writer.checkBefore(m.MailboxDir, m.id, m.pos); err != nil {
+			return err
+		}
+	}
+	if st.Size() > m.pos.Offset {
+		if stamp, err = m.cutTornTail(); err != nil {
+			return err
+		}
+	}
+	m.stamp = stamp
+	return nil
+}
+
+// checkUnchanged makes sure, before an append, that the journal is the file that is open
+// and as this process left it. Otherwise the journal is opened anew, and so checked
+// whole.
+func (m *Mailbox) checkUnchanged() error {
+	st, err := m.root.Stat(journalName)
+	if err != nil {
+		return err
+	}
+	if durable.StampOf(st) == m.stamp {
 		return nil
 	}
-	return m.cutTornTail()
+	// Nothing is lost by an error: every append was synced.
+	_ = m.journal.Close()
+	m.journal = nil
+	return m.openJournal()
+}
+
+// Stamp returns the stamp of the mailbox's journal; zero: it has none yet.
+func (m *Mailbox) Stamp() Stamp {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.stamp
 }
 
 // createJournal makes the journal of a new mailbox, before the directories are synced:

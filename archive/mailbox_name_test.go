@@ -334,7 +334,7 @@ func makeMailboxes(t *testing.T, w *Writer, names []Name) (places []MailboxDir) 
 		for _, part := range strings.Split(b.Dir, "/") {
 			checkFileName(t, part)
 		}
-		m, err := w.Mailbox(b, "", Position{})
+		m, err := w.Mailbox(b, JournalState{})
 		if err != nil {
 			t.Fatalf("%+v in %q: %v", n, b.Dir, err)
 		}

@@ -22,7 +22,7 @@ func TestReleaseClosesFiles(t *testing.T) {
 	for i := range 40 {
 		m := mailbox(t, w, fmt.Sprintf("box%d", i))
 		commit(t, w, first(t, m, "one"))
-		again, err := w.Mailbox(m.MailboxDir, m.id, m.end())
+		again, err := w.Mailbox(m.MailboxDir, JournalState{ID: m.id, End: m.end()})
 		if err != nil || again != m {
 			t.Fatalf("opened twice: %v", err)
 		}
@@ -47,7 +47,7 @@ func TestReleaseClosesFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := w.Mailbox(boxes[0], v.Journal, end)
+	m, err := w.Mailbox(boxes[0], JournalState{ID: v.Journal, End: end})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func TestZerosInTheFirstBatchOfAWriteAreNoDamage(t *testing.T) {
 	clear(text[(end.Offset/512+1)*512:][:512])
 	write(t, text, name)
 	w = open(t, dir, Options{})
-	if _, err := w.Mailbox(m.MailboxDir, id, end); err != nil {
+	if _, err := w.Mailbox(m.MailboxDir, JournalState{ID: id, End: end}); err != nil {
 		t.Error(err)
 	}
 	holds(t, dir, "alice/INBOX", map[uint32]string{1: "one"})

@@ -233,7 +233,7 @@ func TestNoWayOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Mailbox(b, "", Position{}); err == nil {
+	if _, err := w.Mailbox(b, JournalState{}); err == nil {
 		t.Error("a mailbox was opened through a link out of the archive")
 	}
 	m := mailbox(t, w, "INBOX")

@@ -17,6 +17,7 @@ type Change struct {
 	Mailbox  archive.MailboxDir
 	Events   []archive.Event
 	From, To archive.Position
+	Stamp    archive.Stamp // of the journal after To, if the part before is known to be whole
 }
 
 // Changes returns what committed batches have added to the journals, in their order:
@@ -33,7 +34,7 @@ func Changes(batches []*archive.Batch) []Change {
 			list[i].Events = slices.Concat(list[i].Events, b.Events)
 			continue
 		}
-		list = append(list, Change{b.Mailbox().MailboxDir, b.Events, b.From, b.To})
+		list = append(list, Change{b.Mailbox().MailboxDir, b.Events, b.From, b.To, b.Stamp})
 	}
 	return list
 }
@@ -82,7 +83,7 @@ func applyChange(tx *bbolt.Tx, c Change, entries []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	record.Applied = c.To
+	record.Applied, record.Stamp = c.To, c.Stamp
 	return a.entries, putMailbox(bucket, record)
 }
 

@@ -131,6 +131,14 @@ func (db *DB) catchUp(r *indexBuffer, b archive.MailboxDir) (notes []string, err
 // replay applies the journal of b from a position on.
 func replay(r *indexBuffer, w *archive.Writer, b archive.MailboxDir, from archive.Position) (notes []string, err error) {
 	c := Change{Mailbox: b, From: from}
+	var stamp archive.Stamp
+	if from.Offset == 0 { // else the part before is not read
+		if stamp, err = w.JournalStamp(b); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		} else if err != nil {
+			return nil, err
+		}
+	}
 	flush := func(to archive.Position) error {
 		c.To = to
 		if err := r.apply(r.update, c); err != nil {
@@ -150,7 +158,7 @@ func replay(r *indexBuffer, w *archive.Writer, b archive.MailboxDir, from archiv
 		return flush(from)
 	})
 	if errors.Is(err, archive.ErrCorrupt) {
-		notes = append(notes, err.Error())
+		notes, stamp = append(notes, err.Error()), archive.Stamp{}
 	} else if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
@@ -159,5 +167,6 @@ func replay(r *indexBuffer, w *archive.Writer, b archive.MailboxDir, from archiv
 	if end == c.From {
 		return notes, nil // an interrupted write, and nothing else
 	}
+	c.Stamp = stamp
 	return notes, flush(end)
 }

@@ -159,7 +159,7 @@ func (h *house) batchIfKnown(name string) *archive.Batch {
 	if err != nil || !ok {
 		return nil
 	}
-	m, err := h.w.Mailbox(archive.MailboxDir{Account: "alice", Dir: "alice/" + name}, info.Journal, info.Applied)
+	m, err := h.w.Mailbox(archive.MailboxDir{Account: "alice", Dir: "alice/" + name}, info.JournalState())
 	if err != nil {
 		return nil
 	}

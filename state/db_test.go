@@ -314,7 +314,7 @@ func TestCorruptJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.w.Mailbox(archive.MailboxDir{Account: "alice", Dir: "alice/INBOX"}, info.Journal, info.Applied); !errors.Is(err, archive.ErrCorrupt) {
+	if _, err := h.w.Mailbox(archive.MailboxDir{Account: "alice", Dir: "alice/INBOX"}, info.JournalState()); !errors.Is(err, archive.ErrCorrupt) {
 		t.Errorf("a corrupt mailbox is opened for writing: %v", err)
 	}
 	h.close()

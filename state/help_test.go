@@ -98,7 +98,7 @@ func (h *house) batch(name string) *archive.Batch {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	m, err := h.w.Mailbox(place, info.Journal, info.Applied)
+	m, err := h.w.Mailbox(place, info.JournalState())
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func (h *house) index() string {
 	for _, box := range h.boxes() {
 		info, ok := infos[box.Dir]
 		delete(infos, box.Dir)
-		info.DirID, info.Cursor = 0, Cursor{}
+		info.DirID, info.Cursor, info.Stamp = 0, Cursor{}, archive.Stamp{}
 		failures, err := h.db.Failures(box.Dir)
 		if err != nil {
 			h.t.Fatal(err)

@@ -21,6 +21,7 @@ type Mailbox struct {
 	// The journal, and how much of it is applied.
 	Journal string           `json:"journal"`
 	Applied archive.Position `json:"applied"`
+	Stamp   archive.Stamp    `json:"stamp,omitzero"`  // as archiverd left it, or checked it whole; zero: not known
 	Newer   bool             `json:"newer,omitempty"` // a newer archiverd wrote to it: read only
 
 	// The current epoch.
@@ -112,6 +113,28 @@ func putMailbox(bucket *bbolt.Bucket, record Mailbox) error {
 		return err
 	}
 	return bucket.Put(recordKey, text)
+}
+
+// JournalState is what the record knows of the mailbox's journal.
+func (m *Mailbox) JournalState() archive.JournalState {
+	return archive.JournalState{ID: m.Journal, End: m.Applied, Stamp: m.Stamp}
+}
+
+// SetStamp stores the stamp of the journal of the mailbox in directory dir, which was
+// checked whole up to the position end, unless another position is applied by now.
+func (db *DB) SetStamp(dir string, end archive.Position, s archive.Stamp) error {
+	return db.update(func(tx *bbolt.Tx) error {
+		bucket := tx.Bucket(mailboxesBucket).Bucket([]byte(dir))
+		if bucket == nil {
+			return nil
+		}
+		record, err := getMailbox(bucket)
+		if err != nil || record.Applied != end {
+			return err
+		}
+		record.Stamp = s
+		return putMailbox(bucket, record)
+	})
 }
 
 // Mailbox returns the record of the mailbox in directory dir; ok is false if there is

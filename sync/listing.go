@@ -140,7 +140,7 @@ func (r *run) recordVanished(unlisted map[string]state.Mailbox, listed int, resu
 }
 
 func (r *run) recordVanishedMailbox(dir archive.MailboxDir, recorded *state.Mailbox) error {
-	m, err := r.job.Committer.Archive.Mailbox(dir, recorded.Journal, recorded.Applied)
+	m, err := r.job.Committer.OpenMailbox(dir, recorded)
 	if err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func (r *run) openJournal(m *mailboxRun, dir archive.MailboxDir, recorded *state
 			return err
 		}
 	}
-	journal, err := r.job.Committer.Archive.Mailbox(dir, recorded.Journal, recorded.Applied)
+	journal, err := r.job.Committer.OpenMailbox(dir, recorded)
 	r.dirs.Created(dir) // also after an error, which may leave the directory behind
 	if err != nil {
 		return err

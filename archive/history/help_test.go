@@ -92,7 +92,7 @@ func (a *testArchive) batch(name string) *archive.Batch {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		a.t.Fatal(err)
 	}
-	m, err := a.w.Mailbox(dir, v.Journal, end)
+	m, err := a.w.Mailbox(dir, archive.JournalState{ID: v.Journal, End: end})
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -65,7 +65,7 @@ func (p *pastWriter) commit(mailbox string, events ...archive.Event) {
 	if v, pos, err := p.w.Fold(place); err == nil {
 		id, end = v.Journal, pos
 	}
-	m, err := p.w.Mailbox(place, id, end)
+	m, err := p.w.Mailbox(place, archive.JournalState{ID: id, End: end})
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func (a *archiveMaker) mailbox(name archive.Name, count int) error {
 	if err != nil {
 		return err
 	}
-	m, err := a.writer.Mailbox(dir, "", archive.Position{})
+	m, err := a.writer.Mailbox(dir, archive.JournalState{})
 	if err != nil {
 		return err
 	}

@@ -90,7 +90,7 @@ func (m *mailbox) open() {
 	if err != nil {
 		m.a.t.Fatal(err)
 	}
-	if m.Mailbox, err = m.a.Committer.Archive.Mailbox(dir, recorded.Journal, recorded.Applied); err != nil {
+	if m.Mailbox, err = m.a.Committer.Archive.Mailbox(dir, recorded.JournalState()); err != nil {
 		m.a.t.Fatal(err)
 	}
 	m.isNew, m.lastUID = !exists, m.recordedUIDs().Max()

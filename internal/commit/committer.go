@@ -86,6 +86,23 @@ func (c *Committer) Commit(b *archive.Batch) error {
 	return b.Err
 }
 
+// OpenMailbox opens a mailbox of the archive for writing, as the database has recorded
+// it. A journal that is not as archiverd left it is checked whole; that is recorded, so
+// that it is done once.
+func (c *Committer) OpenMailbox(dir archive.MailboxDir, recorded *state.Mailbox) (*archive.Mailbox, error) {
+	m, err := c.Archive.Mailbox(dir, recorded.JournalState())
+	if err != nil {
+		return nil, err
+	}
+	if s := m.Stamp(); s != recorded.Stamp && recorded.Applied.Offset > 0 {
+		// A database that fails is noticed by whoever needs it next.
+		if err := c.State.SetStamp(dir.Dir, recorded.Applied, s); err != nil {
+			c.log.Debug("store the stamp of a journal", logkey.Mailbox, dir.Dir, logkey.Error, err)
+		}
+	}
+	return m, nil
+}
+
 // CommittingFor returns the time since the start of the commit under way; 0: none is
 // under way.
 func (c *Committer) CommittingFor() time.Duration {

@@ -184,7 +184,7 @@ func (m *mailboxImport) open(exists bool) error {
 	if err != nil {
 		return err
 	}
-	m.journal, err = c.Archive.Mailbox(m.dir, recorded.Journal, recorded.Applied)
+	m.journal, err = c.OpenMailbox(m.dir, &recorded)
 	m.job.directories.Created(m.dir) // also after an error, which may leave the directory behind
 	if err != nil || exists {
 		return err

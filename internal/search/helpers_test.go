@@ -90,7 +90,7 @@ func (s *testArchive) openMailbox(account, name string) *archive.Mailbox {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.t.Fatal(err)
 	}
-	m, err := s.w.Mailbox(b, v.Journal, pos)
+	m, err := s.w.Mailbox(b, archive.JournalState{ID: v.Journal, End: pos})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -272,7 +272,7 @@ func (w *ward) record(events ...archive.Event) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	m, err := w.Committer.Archive.Mailbox(place, info.Journal, info.Applied)
+	m, err := w.Committer.Archive.Mailbox(place, info.JournalState())
 	if err != nil {
 		w.t.Fatal(err)
 	}
