@@ -127,11 +127,18 @@ func (a *Archive) Mailboxes(account string) ([]MailboxDir, error) {
 	return out, nil
 }
 
+// maxWalkedLevels bounds what is read of an archive that somebody else made: it takes time
+// by the square of the levels.
+const maxWalkedLevels = 1000
+
 // mailboxesBelow appends the mailbox in dir, if there is one, and those below it.
 func (a *Archive) mailboxesBelow(account, dir string, out *[]MailboxDir) error {
 	names, err := a.readNames(dir)
 	if err != nil {
 		return err
+	}
+	if levels := strings.Count(dir, "/"); levels > maxWalkedLevels {
+		return fmt.Errorf("%s…: directories of over %d levels; no mailbox has so many: move them out of the archive", dir[:min(len(dir), 100)], maxWalkedLevels)
 	}
 	if slices.Contains(names, journalName) {
 		*out = append(*out, MailboxDir{account, dir})

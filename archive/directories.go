@@ -26,8 +26,16 @@ type Directories struct {
 // Directories returns a Directories that has read no directory yet.
 func (a *Archive) Directories() *Directories { return &Directories{a, map[string]*directoryNames{}} }
 
-// For is Archive.DirectoryOf.
+// MaxLevels is how many levels a mailbox's name may have to get a directory: a path of
+// many costs each access to it as many look-ups.
+const MaxLevels = 100
+
+// For is Archive.DirectoryOf. The error wraps ErrTooDeep if the name has more levels than
+// MaxLevels.
 func (p *Directories) For(account string, n Name) (MailboxDir, error) {
+	if levels := len(n.Levels()); levels > MaxLevels {
+		return MailboxDir{}, fmt.Errorf("its name has %d levels: %w", levels, ErrTooDeep)
+	}
 	dir := Escape(account)
 	plain := n.escapedLevels()
 	for i, c := range n.Levels() {

@@ -24,6 +24,8 @@ var (
 	ErrNoMessage = errors.New("no message")
 	// ErrNoMailbox is returned when an account has no mailbox of a name.
 	ErrNoMailbox = errors.New("no mailbox")
+	// ErrTooDeep is returned when a mailbox's name has too many levels.
+	ErrTooDeep = fmt.Errorf("mailboxes of over %d levels are not archived", MaxLevels)
 	// ErrNoSpace is returned when a write would use the reserve of free space or
 	// inodes.
 	ErrNoSpace = durable.ErrNoSpace

@@ -93,11 +93,7 @@ func (w *worker) submit(m *mailboxRun, batch *archive.Batch) {
 
 // receive adds one message to the open batch.
 func (w *worker) receive(t *task, md wire.Metadata, u uint32, size int64, body io.Reader) error {
-	if limit := w.run.job.Policy.MaxMessage; limit > 0 && size > limit {
-		// The server reported a smaller size before. It is not archived, and this says why.
-		return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("the body has %d octets, over the limit of %d, and RFC822.SIZE said %d", size, limit, md.Size)}
-	}
-	if err := w.checkFreeSpace(size); err != nil {
+	if err := w.checkFreeSpace(u, size); err != nil {
 		return err
 	}
 	batch, err := w.openBatch(t.mailbox)
@@ -112,8 +108,8 @@ func (w *worker) receive(t *task, md wire.Metadata, u uint32, size int64, body i
 }
 
 // checkFreeSpace returns an error if there is no space for a message of that size. It
-// concerns that message alone if it is of wire.ClassProtocol: smaller ones may fit.
-func (w *worker) checkFreeSpace(size int64) error {
+// is a *refusedBodyError if smaller ones may fit.
+func (w *worker) checkFreeSpace(u uint32, size int64) error {
 	if w.freeSpace -= size + fileOverhead; w.freeSpace >= 0 {
 		return nil
 	}
@@ -122,7 +118,7 @@ func (w *worker) checkFreeSpace(size int64) error {
 		return err
 	}
 	if err := archive.CheckFreeSpace(size); err != nil { // it is too large, or said to be; err is not wrapped, since it would end the run
-		return &wire.Error{Class: wire.ClassProtocol, Err: fmt.Errorf("its %d octets do not fit on the disk: %s", size, err.Error())}
+		return &refusedBodyError{u, fmt.Errorf("its %d octets do not fit on the disk: %s", size, err.Error())}
 	}
 	w.freeSpace = spaceCheckOctets
 	return nil

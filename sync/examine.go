@@ -169,7 +169,7 @@ func (w *worker) open(ctx context.Context, m *mailboxRun, q wire.OpenQuery) (o o
 	if !o.AllAnswered || replies > 2*maxSpeculated { // what was not kept is asked for again
 		return o, nil
 	}
-	o.complete = c.contradictory.Empty()
+	o.complete = c.contradictory.Empty() && !c.flagsDropped
 	o.metadata = c.consistent()
 	return o, nil
 }
@@ -178,7 +178,16 @@ func (w *worker) open(ctx context.Context, m *mailboxRun, q wire.OpenQuery) (o o
 type metadataCollector struct {
 	metadata      map[uint32]wire.Metadata
 	contradictory uid.Set // two replies say different things of them
+	octets        int     // of the flags and labels in metadata
+	flagsDropped  bool    // of some messages, because they are too many together
 }
+
+// maxMetadataOctets bounds the flags and labels that are in memory of one question about
+// metadata. Each takes flagOverhead beside its text.
+const (
+	maxMetadataOctets = 8 << 20
+	flagOverhead      = 32
+)
 
 // add takes a reply, if it says more of its message than an earlier one.
 func (c *metadataCollector) add(md wire.Metadata) {
@@ -186,9 +195,26 @@ func (c *metadataCollector) add(md wire.Metadata) {
 	if isRepeated && old.HasSize && md.HasSize && (old.Size != md.Size || !old.InternalDate.Equal(md.InternalDate)) {
 		c.contradictory.Add(md.UID)
 	}
-	if !isRepeated || md.HasSize {
-		c.metadata[md.UID] = md
+	if isRepeated && !md.HasSize {
+		return
 	}
+	c.octets -= textOctets(old)
+	if c.octets += textOctets(md); c.octets > maxMetadataOctets {
+		c.octets, c.flagsDropped = c.octets-textOctets(md), true
+		md.Flags, md.Labels, md.HasFlags, md.Problem = nil, nil, false, "too many flags, together with those of other messages"
+	}
+	c.metadata[md.UID] = md
+}
+
+// textOctets is what the flags and labels of a message take in memory, roughly.
+func textOctets(md wire.Metadata) int {
+	n := 0
+	for _, list := range [][]string{md.Flags, md.Labels} {
+		for _, text := range list {
+			n += len(text) + flagOverhead
+		}
+	}
+	return n
 }
 
 // consistent returns the metadata without contradictory messages, of which nothing

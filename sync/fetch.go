@@ -191,6 +191,9 @@ func (w *worker) fetchReserved(ctx context.Context, t *task, uids uid.Set, reser
 	defer func() { t.uids = t.uids.Subtract(received) }()
 	return w.conn().FetchBodies(ctx, uids, func(u uint32, size int64, body io.Reader) error {
 		md := t.metadata[u]
+		if err := w.checkBodySize(u, md, size); err != nil {
+			return err
+		}
 		if !w.run.job.sizes.accept(md, size) {
 			return t.addUnconfirmed(u, body)
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"archiverd/archive"
@@ -37,14 +38,24 @@ func (r *run) list(ctx context.Context, w *worker) (listed []wire.Mailbox, err e
 func (r *run) choose(listed []wire.Mailbox, recorded map[string]state.Mailbox, result *state.Run) (work []*mailboxRun, err error) {
 	policy := &r.job.Policy
 	placed := map[string]string{} // names by directory
+	isCut := false
 	addDone := func(l state.Ledger) { result.Mailboxes = append(result.Mailboxes, l) }
 	for _, l := range listed {
+		if l.Err != nil {
+			isCut = isCut || l.IsRest()
+			addDone(state.Ledger{Mailbox: l.Name, Error: l.Err.Error()})
+			continue
+		}
 		if !l.Selectable() {
 			addDone(state.Ledger{Mailbox: l.Name, Skipped: "the server has no messages under this name"})
 			continue
 		}
 		name := archive.Name{Mailbox: l.Name, Delimiter: l.Delimiter, Raw: l.Raw}
 		dir, err := r.dirs.find(r.job.Account.Name, name)
+		if errors.Is(err, archive.ErrTooDeep) {
+			addDone(state.Ledger{Mailbox: l.Name, Error: err.Error()})
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -75,6 +86,10 @@ func (r *run) choose(listed []wire.Mailbox, recorded map[string]state.Mailbox, r
 	for _, m := range work {
 		r.expect(m, max(0, int(m.messages())-m.recorded.Archived))
 	}
+	if isCut { // it does not say which mailboxes are gone
+		return work, nil
+	}
+	maps.DeleteFunc(recorded, func(_ string, m state.Mailbox) bool { return len(m.Name.Levels()) > archive.MaxLevels }) // not looked for
 	return work, r.recordVanished(recorded, len(listed), result)
 }
 

@@ -94,6 +94,9 @@ func (w *worker) fetchOne(ctx context.Context, t *task, u uint32) error {
 	defer reservation.Release()
 	received := int64(-1) // octets; -1: nothing was received
 	err = w.conn().FetchBody(ctx, u, func(size int64, body io.Reader) error {
+		if err := w.checkBodySize(u, md, size); err != nil {
+			return err
+		}
 		if err := w.receive(t, md, u, size, body); err != nil {
 			return err
 		}

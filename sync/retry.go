@@ -36,6 +36,9 @@ func (w *worker) retry(ctx context.Context, t *task, err error) error {
 		}
 		return w.session.Backoff(ctx, err)
 	}
+	if refused := asRefusedBody(err); refused != nil {
+		return w.retryWithout(ctx, t, refused)
+	}
 	switch wire.Classify(err) {
 	case wire.ClassMailbox, wire.ClassLogin: // we are logged in: it is this mailbox that we may not read
 		t.mailbox.giveUp(err)

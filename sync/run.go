@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	gosync "sync"
+	"sync/atomic"
 	"time"
 
 	"archiverd/archive"
@@ -26,6 +27,8 @@ type run struct {
 	pause   session.Pause // own mutex: until when no command is sent
 	samples sampler       // own mutex
 	dirs    directories   // own mutex
+
+	refusedBodies atomic.Int64 // bodies that were refused because of their size
 }
 
 // directories are the directories of the account's mailboxes. One new mailbox at a

@@ -79,7 +79,10 @@ func (w *worker) confirm(ctx context.Context, t *task, md wire.Metadata, u uint3
 	}
 	other, ok := t.unconfirmed[u]
 	if !ok {
-		err := w.conn().FetchBody(ctx, u, func(_ int64, body io.Reader) (err error) {
+		err := w.conn().FetchBody(ctx, u, func(size int64, body io.Reader) (err error) {
+			if err := w.checkBodySize(u, md, size); err != nil {
+				return err
+			}
 			other, _, err = archive.Hash(body)
 			return err
 		})

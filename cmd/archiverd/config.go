@@ -106,6 +106,9 @@ func (a *app) connectAccount(ctx context.Context, cfg *config.Config, acc *confi
 		if ok, rule := acc.Selects(m.Name, m.Delimiter, m.Attrs); !ok {
 			note = "not archived: " + rule
 		}
+		if m.Err != nil {
+			note = "not archived: " + m.Err.Error()
+		}
 		fmt.Fprintf(a.out, "  %s  %s\n", safetext.Line(m.Name), safetext.Line(note))
 	}
 	return c.Logout(ctx)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -63,8 +64,8 @@ func (a *app) remoteList(ctx context.Context, r *remote.Client, capabilities boo
 		if m.Status != nil {
 			b.Messages, b.UIDNext, b.UIDValidity = m.Status.Messages, m.Status.UIDNext, m.Status.UIDValidity
 		}
-		if m.StatusErr != nil {
-			b.Error = m.StatusErr.Error()
+		if err := cmp.Or(m.Err, m.StatusErr); err != nil {
+			b.Error = err.Error()
 		}
 		out.Mailboxes = append(out.Mailboxes, b)
 	}

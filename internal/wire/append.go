@@ -56,7 +56,7 @@ type Appended struct {
 // that case nothing was sent. An error of a Body, or a Body that is not Size octets long,
 // ends the connection and is returned as it is.
 func (c *Conn) Append(ctx context.Context, wireName string, msgs []AppendMessage) ([]Appended, error) {
-	cmd := command{name: cmdAppend, answerWait: c.options.Timeouts.Answer, onNO: ClassMessage, onBAD: ClassMessage}
+	cmd := command{name: cmdAppend, answerWait: c.options.Timeouts.Answer, stall: c.options.Timeouts.Stall / 3, onNO: ClassMessage, onBAD: ClassMessage}
 	out := make([]Appended, len(msgs))
 	name, ok := quote(wireName)
 	if !ok {

@@ -6,6 +6,7 @@ import "time"
 type command struct {
 	name       string        // as errors show it
 	answerWait time.Duration // how long the first octet of the answer may take
+	stall      time.Duration // how long the answer may take beyond what it earns; 0: Timeouts.Stall
 	onNO       Class         // what NO means if its code does not tell
 	onBAD      Class         // what BAD means if its code does not tell
 	maxReplies int           // untagged replies of the command's own that an honest server may send

@@ -74,7 +74,7 @@ func (c *Conn) exclusive(ctx context.Context, cmd command, fn func() error) erro
 	}()
 	stop := context.AfterFunc(ctx, func() { c.fail(canceled(ctx)) })
 	defer stop()
-	c.in.startCommand(cmd.answerWait)
+	c.in.startCommand(cmd.answerWait, cmd.stall)
 	err := fn()
 	if _, ours := err.(*Error); ours && ctx.Err() != nil {
 		err = canceled(ctx) // the cause of whatever broke first

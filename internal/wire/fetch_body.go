@@ -106,6 +106,7 @@ type literalReader struct{ c *Conn }
 
 func (r literalReader) Read(p []byte) (int, error) {
 	n, err := r.c.in.readLiteral(p)
+	r.c.in.wanted(n)
 	if err != nil {
 		r.c.fail(err)
 	}

@@ -130,6 +130,8 @@ var floodCases = []floodCase{
 	{"endless results", func(s *hostile.Session) { s.Flood("* SEARCH 1 3\r\n") }, ClassProtocol},
 	{"endless status", func(s *hostile.Session) { s.Flood("* STATUS x (MESSAGES 1)\r\n") }, ClassProtocol},
 	{"endless empty literals", func(s *hostile.Session) { s.Send("* 1 FETCH ("); s.Flood("{0}\r\n " + thousandSpaces) }, ClassProtocol},
+	{"endless empty literals without text", func(s *hostile.Session) { s.Send("* 1 FETCH (UID 1 FLAGS ("); s.Flood("{0}\r\n") }, ClassProtocol},
+	{"endless empty bodies in one reply", func(s *hostile.Session) { s.Send("* 1 FETCH (UID 9"); s.Flood(" BODY[] {0}\r\n") }, ClassProtocol},
 	{"promised literal", func(s *hostile.Session) {
 		s.Send("* 1 FETCH (UID 1 ENVELOPE ({1500000000}\r\n")
 		s.Flood(thousandSpaces)

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -105,6 +106,13 @@ func handleMetadata(u untagged, fn func(Metadata) error) (bool, error) {
 	return true, fn(f.metadata(u.number))
 }
 
+// Bounds of the flags of one message: the metadata of thousands of messages is in memory
+// at once.
+const (
+	maxFlags       = 500
+	maxFlagsOctets = 8 << 10
+)
+
 // maxMessageSize bounds RFC822.SIZE, so that adding up sizes can't overflow.
 const maxMessageSize = 1 << 40
 
@@ -114,7 +122,11 @@ func (f fetchReply) metadata(seq uint32) Metadata {
 	if f.broken {
 		problems = append(problems, "reply is cut off or malformed")
 	}
-	if f.flags.kind != none {
+	switch {
+	case f.flags.kind == none:
+	case len(f.flags.octets) > maxFlagsOctets || bytes.Count(f.flags.octets, []byte{' '}) >= maxFlags:
+		problems = append(problems, fmt.Sprintf("over %d flags, or %d octets of flags", maxFlags, maxFlagsOctets))
+	default:
 		flags, err := parseFlags(f.flags)
 		if m.Flags = flags; err != nil {
 			problems = append(problems, err.Error())

@@ -9,7 +9,7 @@ import (
 // readGreeting reads the server's first line (RFC 9051 7.1). The whole line has
 // Timeouts.Greeting.
 func (c *Conn) readGreeting() error {
-	c.in.startCommand(c.options.Timeouts.Greeting)
+	c.in.startCommand(c.options.Timeouts.Greeting, 0)
 	c.in.capDeadline(c.options.Timeouts.Greeting)
 	line, err := c.in.readLine()
 	if err != nil {

@@ -106,6 +106,7 @@ func (g *guard) readPending(p []byte) (int, error) {
 // readBody returns octets of the body.
 func (g *guard) readBody(p []byte) (int, error) {
 	n, err := g.c.in.readLiteral(p[:min(int64(len(p)), g.bodyOctets)])
+	g.c.in.wanted(n)
 	g.bodyOctets -= int64(n)
 	if err != nil {
 		g.bodyOctets = 0

@@ -2,8 +2,11 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -22,12 +25,17 @@ type Mailbox struct {
 	Attrs     []string // as listed: \Noselect, \HasChildren, \Sent, …
 	Status    *Status  // nil: not sent
 	StatusErr error    // why Status is nil, if the mailbox can be selected
+	Err       error    // why the mailbox can't be used: its name is too long. Without Wire it stands for all mailboxes beyond Limits
 }
+
+// IsRest reports whether m stands for the mailboxes beyond Limits.Mailboxes, of which
+// nothing is known: a list that has it does not say which mailboxes are gone.
+func (m *Mailbox) IsRest() bool { return m.Err != nil && m.Wire == "" }
 
 // Selectable reports whether the mailbox can be opened: some names exist only in
 // the hierarchy (RFC 9051 7.3.1, \Noselect and \NonExistent).
 func (m *Mailbox) Selectable() bool {
-	return !slices.ContainsFunc(m.Attrs, func(a string) bool {
+	return m.Err == nil && !slices.ContainsFunc(m.Attrs, func(a string) bool {
 		return strings.EqualFold(a, `\Noselect`) || strings.EqualFold(a, `\NonExistent`)
 	})
 }
@@ -38,10 +46,16 @@ type Status struct {
 	HighestModSeq                  uint64
 }
 
-// hasAttr says whether the mailbox has the attribute, in any case.
-func (m *Mailbox) hasAttr(attr string) bool {
-	return slices.ContainsFunc(m.Attrs, func(a string) bool { return strings.EqualFold(a, attr) })
-}
+// Bounds of what is kept of a LIST. A longer name is a mailbox with an error; further
+// attributes are ignored.
+const (
+	maxNameOctets      = 4 << 10 // of a mailbox name on the wire
+	maxAttrs           = 32      // of one mailbox
+	maxAttrOctets      = 64      // of one attribute
+	maxDelimiterOctets = 8
+	maxListOctets      = 32 << 20 // of all mailboxes together, of which each takes mailboxOverhead beside its names
+	mailboxOverhead    = 256
+)
 
 const (
 	maxStatusOctets = 32 << 10 // of STATUS commands sent in one write
@@ -49,11 +63,12 @@ const (
 )
 
 // List lists all mailboxes, each with its STATUS if it can be selected. An error of one
-// mailbox's name or STATUS is in that Mailbox.
+// mailbox's name or STATUS is in that Mailbox. Of more mailboxes than Limits.Mailboxes,
+// or than fit into 32 MiB, the first are returned and, at the end, one that IsRest.
 func (c *Conn) List(ctx context.Context) ([]Mailbox, error) {
 	var l listReplies
 	l.maxMailboxes = c.options.Limits.Mailboxes
-	cmd := command{name: cmdList, answerWait: c.options.Timeouts.Answer, onNO: ClassProtocol, onBAD: ClassProtocol, maxReplies: 2 * l.maxMailboxes}
+	cmd := command{name: cmdList, answerWait: c.options.Timeouts.Answer, onNO: ClassProtocol, onBAD: ClassProtocol, maxReplies: 4 * l.maxMailboxes}
 	extended := c.HasCapability("LIST-STATUS")
 	line := `LIST "" "*"`
 	if extended { // RFC 5258, RFC 5819, RFC 6154
@@ -75,7 +90,7 @@ func (c *Conn) List(ctx context.Context) ([]Mailbox, error) {
 	l.assignStatuses()
 	var missing []*Mailbox
 	for i := range l.mailboxes {
-		if m := &l.mailboxes[i]; m.Status == nil && m.StatusErr == nil && !m.hasAttr(`\Noselect`) && !m.hasAttr(`\NonExistent`) {
+		if m := &l.mailboxes[i]; m.Status == nil && m.StatusErr == nil && m.Selectable() {
 			missing = append(missing, m)
 		}
 	}
@@ -148,6 +163,8 @@ var errUnsendable = &Error{Class: ClassMailbox, Err: errors.New("mailbox name ho
 type listReplies struct {
 	maxMailboxes int
 	mailboxes    []Mailbox
+	octets       int // that mailboxes takes
+	rest         int // mailboxes that were not kept
 	statuses     map[string]*Status
 }
 
@@ -156,7 +173,7 @@ func (l *listReplies) handleUntagged(u untagged) (bool, error) {
 		if l.statuses == nil {
 			l.statuses = make(map[string]*Status)
 		}
-		if len(l.statuses) < l.maxMailboxes {
+		if len(l.statuses) < l.maxMailboxes && len(name) <= maxNameOctets {
 			l.statuses[pattern.FoldInbox(name)] = s
 		}
 		return true, nil
@@ -164,13 +181,33 @@ func (l *listReplies) handleUntagged(u untagged) (bool, error) {
 	if !u.is("LIST") {
 		return false, nil
 	}
-	if len(l.mailboxes) == l.maxMailboxes {
-		return true, protocolError("over %d mailboxes: %w", l.maxMailboxes, ErrLimit)
-	}
-	if m := parseList(u.rest); m.Wire != "" {
+	m := parseList(u.rest)
+	switch octets := m.octets(); {
+	case m.Wire == "":
+	case len(l.mailboxes) == l.maxMailboxes || l.octets+octets > maxListOctets:
+		l.rest++
+	default:
+		l.octets += octets
 		l.mailboxes = append(l.mailboxes, m)
 	}
 	return true, nil
+}
+
+// octets is what the mailbox takes in memory, roughly.
+func (m *Mailbox) octets() int {
+	n := mailboxOverhead + 2*len(m.Wire)
+	for _, a := range m.Attrs {
+		n += len(a) + literalOverhead
+	}
+	return n
+}
+
+// restOfList is the Mailbox for n mailboxes that were not kept.
+func restOfList(kept, n int) Mailbox {
+	return Mailbox{
+		Name: "(further mailboxes)",
+		Err:  &Error{Class: ClassMailbox, Err: fmt.Errorf("the server lists %d mailboxes more than the %d that fit: they are left out: %w", n, kept, ErrLimit)},
+	}
 }
 
 // assignStatuses drops mailboxes listed twice and gives each mailbox its status.
@@ -184,6 +221,9 @@ func (l *listReplies) assignStatuses() {
 	for i := range l.mailboxes {
 		l.mailboxes[i].Status = l.statuses[pattern.FoldInbox(l.mailboxes[i].Wire)]
 	}
+	if l.rest > 0 {
+		l.mailboxes = append(l.mailboxes, restOfList(len(l.mailboxes), l.rest))
+	}
 }
 
 // parseList reads what follows "* LIST" (RFC 9051 7.3.1). Anything becomes a mailbox, so
@@ -192,38 +232,53 @@ func parseList(rest []byte) Mailbox {
 	c := cursor{rest}
 	attrs, delimiter := c.value(), c.value()
 	c.space()
-	if attrs.kind != list || delimiter.kind == none || delimiter.kind == list || len(c.b) == 0 {
-		octets := string(bytes.TrimLeft(rest, " "))
-		if octets == "" {
-			octets = unreadableName
+	if attrs.kind != list || delimiter.kind == none || delimiter.kind == list || len(delimiter.octets) > maxDelimiterOctets || len(c.b) == 0 {
+		octets := bytes.TrimLeft(rest, " ")
+		if len(octets) > maxNameOctets {
+			return longName(octets)
 		}
-		return Mailbox{Wire: octets, Name: octets, Raw: true, StatusErr: protocolError("unreadable reply to LIST")}
+		name := cmp.Or(string(octets), unreadableName)
+		return Mailbox{Wire: name, Name: name, Raw: true, StatusErr: protocolError("unreadable reply to LIST")}
 	}
 	var m Mailbox
 	for inner := (cursor{attrs.octets}); ; {
 		a := inner.value()
-		if a.kind != atom && a.kind != text {
+		if a.kind != atom && a.kind != text || len(m.Attrs) == maxAttrs {
 			break
 		}
-		m.Attrs = append(m.Attrs, string(a.octets))
+		if len(a.octets) <= maxAttrOctets {
+			m.Attrs = append(m.Attrs, string(a.octets))
+		}
 	}
 	if !delimiter.isNil() {
 		m.Delimiter = string(delimiter.octets)
 	}
-	if content, _, ok := stringAt(c.b); ok {
-		m.Wire = string(content)
-	} else { // an unquoted name, with spaces perhaps; a list behind it is extended data
-		m.Wire = string(c.b)
-		if i := strings.Index(m.Wire, " ("); i > 0 && strings.HasSuffix(m.Wire, ")") {
-			m.Wire = m.Wire[:i]
+	wireName, _, ok := stringAt(c.b)
+	if !ok { // an unquoted name, with spaces perhaps; a list behind it is extended data
+		wireName = c.b
+		if i := bytes.Index(wireName, []byte(" (")); i > 0 && bytes.HasSuffix(wireName, []byte{')'}) {
+			wireName = wireName[:i]
 		}
-		m.Wire = strings.TrimRight(m.Wire, " ")
+		wireName = bytes.TrimRight(wireName, " ")
 	}
+	if len(wireName) > maxNameOctets {
+		return longName(wireName)
+	}
+	m.Wire = string(wireName)
 	name, err := utf7.Decode(m.Wire)
 	if m.Name, m.Raw = name, err != nil; m.Raw {
 		m.Name = m.Wire
 	}
 	return m
+}
+
+// longName is the Mailbox for a name that is too long to be kept. A hash tells it from
+// others with the same beginning.
+func longName(octets []byte) Mailbox {
+	const shown = 64
+	sum := sha256.Sum256(octets)
+	short := fmt.Sprintf("%s… (%d octets, %x)", strings.ToValidUTF8(string(octets[:shown]), ""), len(octets), sum[:8])
+	return Mailbox{Wire: short, Name: short, Raw: true, Err: &Error{Class: ClassMailbox, Err: fmt.Errorf("its name has %d octets, over %d: %w", len(octets), maxNameOctets, ErrLimit)}}
 }
 
 // parseStatusReply reads "* STATUS name (…)" (RFC 9051 7.3.4).

@@ -11,7 +11,7 @@ import (
 )
 
 // maxLabelOctets bounds the labels of one message together.
-const maxLabelOctets = 64 << 10
+const maxLabelOctets = 16 << 10
 
 // objectIDItems are the FETCH items for the server's own identifier of a message:
 // EMAILID (RFC 8474 5.1), else X-GM-MSGID of Gmail's X-GM-EXT-1, and Gmail's labels.

@@ -66,7 +66,7 @@ type Timeouts struct {
 	Greeting  time.Duration // the whole greeting; default 30 s
 	Answer    time.Duration // the first octet of an answer that takes work (LOGIN, LIST, EXAMINE, SEARCH, APPEND); default 2 min
 	Idle      time.Duration // between two reads, and the first octet of any other answer; default 60 s
-	Stall     time.Duration // a command to which only unrelated replies come; default 15 min
+	Stall     time.Duration // an answer, beyond 100 ms for each reply to the command and MinRate for each body; default 15 min, a third of it for APPEND
 	Write     time.Duration // one write; default 30 s
 	Logout    time.Duration // the whole LOGOUT; default 5 s
 }
@@ -81,10 +81,10 @@ type MinRate struct {
 // Limits bound what one reply may hold.
 type Limits struct {
 	Line      int   // octets of a line; default 64 KiB
-	Search    int   // octets of a SEARCH or ESEARCH line; default 16 MiB
-	Literal   int64 // octets of the literals of one reply, without bodies; default 1 MiB
-	Message   int64 // octets of a body; 0: no limit
-	Mailboxes int   // replies to LIST; default 50,000
+	Search    int   // octets of the results of one search, over all its replies; default 64 MiB
+	Literal   int64 // octets of one reply with literals, without bodies; default 1 MiB
+	Message   int64 // octets of a body, also of one that is skipped; default 4 GiB, the most of RFC 3501
+	Mailboxes int   // mailboxes of a LIST that are kept; default 50,000
 	Untagged  int   // replies within one command that do not belong to it; default 200,000
 }
 
@@ -113,7 +113,7 @@ func (o Options) withDefaults() Options {
 		field *int
 		value int
 	}{
-		{&l.Line, 64 << 10}, {&l.Search, 16 << 20}, {&l.Mailboxes, 50_000}, {&l.Untagged, 200_000},
+		{&l.Line, 64 << 10}, {&l.Search, 64 << 20}, {&l.Mailboxes, 50_000}, {&l.Untagged, 200_000},
 		{&o.MinRate.Octets, 1024},
 	} {
 		if *d.field == 0 {
@@ -122,6 +122,9 @@ func (o Options) withDefaults() Options {
 	}
 	if l.Literal == 0 {
 		l.Literal = 1 << 20
+	}
+	if l.Message == 0 {
+		l.Message = 1 << 32
 	}
 	return o
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"fmt"
+	"slices"
 )
 
 // bodyOutcome is what a bodyHandler did with a body that a reply announces.
@@ -32,11 +33,17 @@ func (c *Conn) readReply(body bodyHandler) ([]byte, error) {
 	return c.readLiterals(line, body)
 }
 
+const (
+	literalOverhead = 32 // what each literal of a reply counts beside its octets: an empty one takes memory too
+	maxBodies       = 8  // of one reply; an honest one has one. Each costs a look at all that stands before it
+)
+
 // readLiterals reads on while the line ends in the size of a literal. Bodies are left
-// out of the reply ("{0}"). Limits.Literal bounds the others together.
+// out of the reply ("{0}"). Limits.Literal bounds the rest of the reply, if it has
+// literals.
 func (c *Conn) readLiterals(line []byte, body bodyHandler) ([]byte, error) {
 	c.replyBuffer = c.replyBuffer[:0]
-	octetsLeft := c.options.Limits.Literal
+	octetsLeft, bodiesLeft := c.options.Limits.Literal, maxBodies
 	for {
 		head, size, ok, err := literalAt(line)
 		if err != nil {
@@ -49,14 +56,20 @@ func (c *Conn) readLiterals(line []byte, body bodyHandler) ([]byte, error) {
 		if !ok {
 			return c.replyBuffer, nil
 		}
-		switch octetsLeft -= int64(len(head)); {
+		if octetsLeft -= int64(len(head)) + literalOverhead; octetsLeft < 0 {
+			return nil, protocolError("reply of over %d octets beside its body: %w", c.options.Limits.Literal, ErrLimit)
+		}
+		switch {
 		case endsInBody(c.replyBuffer):
+			if bodiesLeft--; bodiesLeft < 0 {
+				return nil, protocolError("reply with over %d bodies: %w", maxBodies, ErrLimit)
+			}
 			var outcome bodyOutcome
 			if outcome, err = c.handleBody(size, body); outcome == bodyDeferred {
 				return nil, err
 			}
 			c.replyBuffer = append(c.replyBuffer, "{0}\r\n"...)
-		case size > octetsLeft || octetsLeft < 0:
+		case size > octetsLeft:
 			return nil, protocolError("literal of %d octets outside a body: %w", size, ErrLimit)
 		default:
 			octetsLeft -= size
@@ -72,10 +85,26 @@ func (c *Conn) readLiterals(line []byte, body bodyHandler) ([]byte, error) {
 	}
 }
 
+// BodyTooLargeError ends a connection that announces a body over Limits.Message: nothing
+// of it was read. It wraps ErrLimit.
+type BodyTooLargeError struct {
+	UID         uint32 // 0: it does not stand before the body
+	Size, Limit int64  // octets
+}
+
+// Error returns both sizes.
+func (e *BodyTooLargeError) Error() string {
+	return fmt.Sprintf("body of %d octets, over %d", e.Size, e.Limit)
+}
+
+// Unwrap returns ErrLimit.
+func (e *BodyTooLargeError) Unwrap() error { return ErrLimit }
+
 // handleBody gives a body to its handler, or drops it.
 func (c *Conn) handleBody(size int64, body bodyHandler) (outcome bodyOutcome, err error) {
-	if limit := c.options.Limits.Message; limit > 0 && size > limit {
-		return 0, &Error{Class: ClassMessage, Err: fmt.Errorf("body of %d octets, over %d: %w", size, limit, ErrLimit)}
+	if limit := c.options.Limits.Message; size > limit {
+		f := parseFetch(parseUntagged(c.replyBuffer))
+		return 0, &Error{Class: ClassProtocol, Err: &BodyTooLargeError{UID: f.uid, Size: size, Limit: limit}}
 	}
 	if body != nil {
 		outcome, err = body(c.replyBuffer, size)
@@ -91,13 +120,14 @@ func (c *Conn) handleBody(size int64, body bodyHandler) (outcome bodyOutcome, er
 func (c *Conn) readLiteral(size int64) error {
 	c.in.beginUnit()
 	defer c.in.endUnit()
-	var chunk [4096]byte
 	for size > 0 {
-		n, err := c.in.readLiteral(chunk[:min(size, int64(len(chunk)))])
+		c.replyBuffer = slices.Grow(c.replyBuffer, int(min(size, 4096)))
+		have := len(c.replyBuffer)
+		n, err := c.in.readLiteral(c.replyBuffer[have : have+int(min(size, 4096))])
 		if err != nil {
 			return err
 		}
-		c.replyBuffer = append(c.replyBuffer, chunk[:n]...)
+		c.replyBuffer = c.replyBuffer[:have+n]
 		size -= int64(n)
 	}
 	return nil

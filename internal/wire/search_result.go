@@ -8,6 +8,10 @@ import (
 	"archiverd/internal/uid"
 )
 
+// maxRanges bounds the memory of a search result: mailboxes have some thousand ranges,
+// those with millions of messages too.
+const maxRanges = 2_000_000
+
 // searchResult gathers the ranges of SEARCH and ESEARCH replies.
 type searchResult struct {
 	octetsLeft int  // octets of results that the server may still send
@@ -95,6 +99,9 @@ func (f *searchResult) addRange(part []byte) error {
 	if n := len(f.ranges); n > 0 && f.ranges[n-1].Last < r.First && r.First-f.ranges[n-1].Last == 1 {
 		f.ranges[n-1].Last = r.Last
 		return nil
+	}
+	if len(f.ranges) == maxRanges {
+		return protocolError("search result of over %d ranges of UIDs: %w", maxRanges, ErrLimit)
 	}
 	f.ranges = append(f.ranges, r)
 	return nil

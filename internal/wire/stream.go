@@ -27,7 +27,8 @@ type stream struct {
 	rates  []*rate.Limiter
 	done   <-chan struct{} // closed with the connection: ends a wait for a rate limit
 
-	allowLongSearch bool // SEARCH and ESEARCH lines may be as long as Limits.Search
+	allowLongSearch bool   // SEARCH and ESEARCH lines may be longer than Limits.Line: they come in parts
+	resume          []byte // what the rest of a line that came in part begins with
 	deadline        deadline
 	minimum         minimumRate
 	throughput      throughput
@@ -40,15 +41,20 @@ func newStream(conn net.Conn, o Options, done <-chan struct{}) *stream {
 	}
 }
 
-// startCommand starts the clocks of a command whose first octet may take wait.
-func (s *stream) startCommand(wait time.Duration) { s.deadline.startCommand(wait) }
+// startCommand starts the clocks of a command whose first octet may take wait, and its
+// answer stall beyond what it earns; 0 stands for Timeouts.Stall.
+func (s *stream) startCommand(wait, stall time.Duration) { s.deadline.startCommand(wait, stall) }
 
 // startAnswer starts the clocks of the next answer: the one before has come, or none
 // was expected.
 func (s *stream) startAnswer() { s.deadline.startAnswer() }
 
-// progressed says that the server did what it was asked for.
-func (s *stream) progressed() { s.deadline.sinceProgress = 0 }
+// progressed says that the server sent a reply that the command asked for.
+func (s *stream) progressed() { s.deadline.earned(replyEarns) }
+
+// wanted says that n octets came of a body that the command asked for. They may take as
+// long as the minimum rate allows, however large the body is.
+func (s *stream) wanted(n int) { s.deadline.earned(s.minimum.timeFor(n)) }
 
 // capDeadline ends all reading within d, if it does not end earlier.
 func (s *stream) capDeadline(d time.Duration) { s.deadline.capAt(time.Now().Add(d)) }
@@ -163,20 +169,17 @@ func (s *stream) fill() error {
 	return err
 }
 
-// maxLine is how long a line may be that begins with these octets.
-func (s *stream) maxLine(line []byte) int {
-	if !s.allowLongSearch || len(line) <= s.limits.Line {
-		return s.limits.Line
-	}
-	if u := parseUntagged(line); u.is("SEARCH") || u.is("ESEARCH") {
-		return s.limits.Search
-	}
-	return s.limits.Line
-}
-
 // readLine returns the next line without its end, CRLF or LF. It is valid until the
-// next call.
+// next call. Where allowLongSearch is set, a long SEARCH or ESEARCH is returned as
+// several, of Limits.Line at most: its results add up (RFC 9051 7.3.4).
 func (s *stream) readLine() ([]byte, error) {
+	if n := len(s.resume); n > 0 { // in place of octets that are consumed
+		if n > s.r {
+			return nil, protocolError("a search result goes on behind a literal")
+		}
+		s.r -= copy(s.buf[s.r-n:], s.resume)
+		s.resume = s.resume[:0]
+	}
 	if s.r == s.w {
 		if err := s.fill(); err != nil {
 			return nil, err
@@ -186,17 +189,13 @@ func (s *stream) readLine() ([]byte, error) {
 	defer s.endUnit()
 	for searched := 0; ; {
 		have := s.buf[s.r:s.w]
-		if i := bytes.IndexByte(have[searched:], '\n'); i >= 0 {
-			line := have[:searched+i]
-			s.r += searched + i + 1
-			if limit := s.maxLine(line); len(line) > limit {
-				return nil, lineTooLong(limit)
-			}
-			return bytes.TrimSuffix(line, []byte{'\r'}), nil
+		end := bytes.IndexByte(have[searched:], '\n')
+		if end >= 0 && searched+end <= s.limits.Line {
+			s.r += searched + end + 1
+			return bytes.TrimSuffix(have[:searched+end], []byte{'\r'}), nil
 		}
-		searched = len(have)
-		if limit := s.maxLine(have); searched > limit {
-			return nil, lineTooLong(limit)
+		if searched = len(have); searched > s.limits.Line {
+			return s.partOfLine(have[:s.limits.Line])
 		}
 		if err := s.fill(); err != nil {
 			return nil, err
@@ -204,8 +203,38 @@ func (s *stream) readLine() ([]byte, error) {
 	}
 }
 
-func lineTooLong(limit int) error {
-	return &Error{Class: ClassProtocol, Err: fmt.Errorf("line of more than %d octets: %w", limit, ErrLimit)}
+// partOfLine returns the first results of a SEARCH or ESEARCH that is longer than
+// have. The next line then begins as this one did, and goes on with the others.
+func (s *stream) partOfLine(have []byte) ([]byte, error) {
+	head, end := []byte(nil), 0
+	if s.allowLongSearch {
+		head, end = splitSearch(have)
+	}
+	if len(head) == 0 || end <= len(head) {
+		return nil, &Error{Class: ClassProtocol, Err: fmt.Errorf("line of more than %d octets: %w", s.limits.Line, ErrLimit)}
+	}
+	s.resume = append(s.resume[:0], head...)
+	s.r += end + 1
+	return have[:end], nil
+}
+
+// splitSearch returns what stands before the results of a SEARCH or ESEARCH, and where
+// the last result ends that is whole; nothing for another line.
+func splitSearch(line []byte) (head []byte, end int) {
+	const all = " ALL "
+	switch u := parseUntagged(line); {
+	case u.is("SEARCH"):
+		end = bytes.LastIndexByte(line, ' ')
+		if i := bytes.IndexByte(line, '('); i > 0 { // MODSEQ stays whole (RFC 7162 3.1.5)
+			end = i - 1
+		}
+		return line[:len(line)-len(u.rest)+len(" ")], end
+	case u.is("ESEARCH"):
+		if i := bytes.Index(bytes.ToUpper(line), []byte(all)); i >= 0 {
+			return line[:i+len(all)], bytes.LastIndexByte(line, ',')
+		}
+	}
+	return nil, 0
 }
 
 // readLiteral reads octets of a literal, at most len(p). The caller has begun a unit.

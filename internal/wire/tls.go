@@ -19,7 +19,7 @@ func (c *Conn) startTLS(ctx context.Context) error {
 		return &Error{Class: ClassTLS, Err: errors.New("server greets with PREAUTH, which rules out STARTTLS")}
 	}
 	cmd := command{name: cmdStartTLS, onNO: ClassTLS, onBAD: ClassTLS}
-	c.in.startCommand(c.options.Timeouts.Greeting)
+	c.in.startCommand(c.options.Timeouts.Greeting, 0)
 	c.in.capDeadline(c.options.Timeouts.Greeting)
 	answers, err := c.exchange([]string{"STARTTLS"}, 0, nil, nil)
 	if err == nil {
@@ -49,7 +49,7 @@ func (c *Conn) handshake(ctx context.Context) error {
 	}
 	c.out = secure
 	c.in = newStream(secure, c.options, c.failed.done)
-	c.in.startCommand(c.options.Timeouts.Greeting)
+	c.in.startCommand(c.options.Timeouts.Greeting, 0)
 	return nil
 }
 

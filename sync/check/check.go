@@ -84,11 +84,22 @@ func (r *run) check(ctx context.Context, report *Report) error {
 	}
 	owners, directories := map[string]string{}, r.Archive.Directories()
 	for _, m := range list {
+		if m.Err != nil {
+			report.Mailboxes = append(report.Mailboxes, Balance{Mailbox: m.Name, Error: m.Err.Error()})
+			if m.IsRest() { // the list does not say which mailboxes are gone
+				clear(unlisted)
+			}
+			continue
+		}
 		if !m.Selectable() {
 			report.Mailboxes = append(report.Mailboxes, Balance{Mailbox: m.Name, Skipped: "the server has no messages under this name"})
 			continue
 		}
 		dir, err := directories.For(r.Account.Name, archive.Name{Mailbox: m.Name, Delimiter: m.Delimiter, Raw: m.Raw})
+		if errors.Is(err, archive.ErrTooDeep) {
+			report.Mailboxes = append(report.Mailboxes, Balance{Mailbox: m.Name, Error: err.Error()})
+			continue
+		}
 		if err != nil {
 			return err
 		}

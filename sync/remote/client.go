@@ -69,7 +69,7 @@ func (r *Client) mailboxByName(ctx context.Context, name string) (wire.Mailbox, 
 	if err != nil {
 		return wire.Mailbox{}, nil, err
 	}
-	i := slices.IndexFunc(list, func(m wire.Mailbox) bool { return pattern.SameName(m.Name, name) })
+	i := slices.IndexFunc(list, func(m wire.Mailbox) bool { return m.Err == nil && pattern.SameName(m.Name, name) })
 	if i < 0 {
 		return wire.Mailbox{}, nil, fmt.Errorf("mailbox %q: %w; `archiverd remote list %s` prints them", name, ErrNoMailbox, r.Account.Name)
 	}
@@ -80,7 +80,7 @@ func (r *Client) mailboxByName(ctx context.Context, name string) (wire.Mailbox, 
 func children(m wire.Mailbox, list []wire.Mailbox) []wire.Mailbox {
 	var out []wire.Mailbox
 	for _, other := range list {
-		if m.Delimiter != "" && strings.HasPrefix(other.Wire, m.Wire+m.Delimiter) {
+		if m.Delimiter != "" && other.Err == nil && strings.HasPrefix(other.Wire, m.Wire+m.Delimiter) {
 			out = append(out, other)
 		}
 	}

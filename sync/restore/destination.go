@@ -40,6 +40,9 @@ func ReadDestinations(ctx context.Context, c *wire.Conn) (*Destinations, error) 
 	}
 	for i := range list {
 		m := &list[i]
+		if m.Err != nil {
+			continue
+		}
 		d.Mailboxes[m.Wire] = m
 		if !m.Raw {
 			d.byName[FoldName(m.Name)] = m
