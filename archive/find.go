@@ -149,6 +149,17 @@ func (f *finder) findParts(b MailboxDir, ids []string) error {
 	})
 }
 
+// SimilarAccount returns the directory of an account whose name differs from name in
+// case only; "": there is none. On some file systems both would have one directory.
+func (a *Archive) SimilarAccount(name string) (string, error) {
+	have, err := a.Accounts()
+	i := slices.IndexFunc(have, func(dir string) bool { return dir != Escape(name) && strings.EqualFold(dir, name) })
+	if err != nil || i < 0 {
+		return "", err
+	}
+	return have[i], nil
+}
+
 // FindMailbox returns the mailbox of that name or directory in an account, with its
 // view at a time, zero for now. The directory may be relative to the archive or the
 // account's. The error is a *NoMailboxError if there was none; any other concerns the

@@ -106,3 +106,12 @@ func TestFindMailbox(t *testing.T) {
 		}
 	}
 }
+
+func TestSimilarAccount(t *testing.T) {
+	w, _ := twoMailboxes(t)
+	for name, want := range map[string]string{"alice": "", "Alice": "alice", "ALICE": "alice", "bob": ""} {
+		if got, err := w.SimilarAccount(name); got != want || err != nil {
+			t.Errorf("%s: got %q, %v, want %q", name, got, err, want)
+		}
+	}
+}

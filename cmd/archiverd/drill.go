@@ -91,16 +91,15 @@ func (a *app) drill(ctx context.Context, f drillFlags, names []string) (err erro
 // drillNames are the accounts to drill: those named, or all of the configuration and of
 // the archive.
 func drillNames(r *archive.Archive, cfg *config.Config, names []string) ([]string, error) {
-	dirs, err := archivedAccounts(r, names)
-	if err != nil || len(names) > 0 {
+	if len(names) > 0 {
+		_, err := archivedAccounts(r, names)
 		return names, err
 	}
 	for i := range cfg.Accounts {
-		name := cfg.Accounts[i].Name
-		names = append(names, name)
-		dirs = slices.DeleteFunc(dirs, func(d string) bool { return d == archive.Escape(name) })
+		names = append(names, cfg.Accounts[i].Name)
 	}
-	return append(names, dirs...), nil
+	others, err := setup.Unconfigured(r, cfg)
+	return append(names, others...), err
 }
 
 // drillJobs returns a job for each account.

@@ -14,6 +14,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/config"
+	"archiverd/internal/durable"
 	"archiverd/internal/importer"
 	"archiverd/internal/mbox"
 	"archiverd/internal/setup"
@@ -158,50 +159,29 @@ func closeUnless(err error, closeArchive func() error) (func() error, error) {
 }
 
 // checkSimilarAccount returns a usage error if the archive has an account whose name
-// differs only in case: on some file systems both would have one directory.
+// differs only in case.
 func checkSimilarAccount(job *importer.Job) error {
-	have, err := job.Archive.Accounts()
-	if err != nil {
-		return err
+	similar, err := job.Archive.SimilarAccount(job.Account)
+	if err == nil && similar != "" {
+		err = usage(fmt.Errorf("--account %s: the archive has an account %s, whose name differs in case only; use that name, or another", job.Account, similar))
 	}
-	for _, name := range have {
-		if name != archive.Escape(job.Account) && strings.EqualFold(name, job.Account) {
-			return usage(fmt.Errorf("--account %s: the archive has an account %s, whose name differs in case only; use that name, or another", job.Account, name))
-		}
-	}
-	return nil
+	return err
 }
 
 // checkSources returns the absolute paths of the sources. A source inside the archive, or
 // one that contains it, is a usage error.
 func checkSources(dir string, args []string) (paths []string, err error) {
-	dir = resolvePath(dir)
 	for _, arg := range args {
-		path := resolvePath(arg)
-		if isInside(path, dir) || isInside(dir, path) {
+		if durable.IsInside(arg, dir) || durable.IsInside(dir, arg) {
 			return nil, usage(fmt.Errorf("%s: the archive %s can't be imported into itself", arg, dir))
 		}
-		paths = append(paths, path)
+		path, err := filepath.Abs(arg)
+		if err != nil {
+			return nil, err
+		}
+		paths = append(paths, durable.FollowLinks(path))
 	}
 	return paths, nil
-}
-
-// resolvePath makes a path absolute and follows its symbolic links, as far as that is
-// possible.
-func resolvePath(path string) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		path = abs
-	}
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
-	return path
-}
-
-// isInside reports whether path is dir or inside it.
-func isInside(path, dir string) bool {
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && filepath.IsLocal(rel)
 }
 
 // printImport prints the ledger of an import.

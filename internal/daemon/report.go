@@ -82,7 +82,7 @@ func Read(r *archive.Archive, path string, cfg *config.Config, statePath string)
 			names = append(names, acc.Name)
 		}
 	}
-	others, err := unconfigured(r, cfg)
+	others, err := setup.Unconfigured(r, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -99,18 +99,6 @@ func Read(r *archive.Archive, path string, cfg *config.Config, statePath string)
 	}
 	report.addDrills(statePath)
 	return report, nil
-}
-
-// unconfigured returns the directories of accounts that the archive has and cfg, which
-// may be nil, has not.
-func unconfigured(r *archive.Archive, cfg *config.Config) ([]string, error) {
-	dirs, err := r.Accounts()
-	if err != nil || cfg == nil {
-		return dirs, err
-	}
-	return slices.DeleteFunc(dirs, func(dir string) bool {
-		return slices.ContainsFunc(cfg.Accounts, func(acc config.Account) bool { return archive.Escape(acc.Name) == dir })
-	}), nil
 }
 
 // setRuns fills in what the last runs and the traffic of an account say. acc is its

@@ -6,6 +6,7 @@ import (
 
 	"archiverd/internal/config"
 	"archiverd/internal/progress"
+	"archiverd/internal/setup"
 	"archiverd/state"
 )
 
@@ -85,7 +86,7 @@ func (d *Daemon) accountStatus(cfg *config.Config, acc *config.Account) (Account
 // the archive.
 func (d *Daemon) importedAccounts(cfg *config.Config) (out []AccountStatus, err error) {
 	r := d.parts.Committer.Archive.Archive
-	dirs, err := unconfigured(r, cfg)
+	dirs, err := setup.Unconfigured(r, cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/archive/history"
+	"archiverd/internal/durable"
 )
 
 // Format is what an export writes.
@@ -162,8 +163,8 @@ func (e *Export) Run(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.checkOutside(target); err != nil {
-		return nil, fmt.Errorf("export to %s: %w", e.Target, err)
+	if durable.IsInside(target, e.Archive.Path()) {
+		return nil, fmt.Errorf("export to %s: %w", e.Target, ErrInside)
 	}
 	w, err := e.openWriter(target)
 	if err != nil {
@@ -182,34 +183,6 @@ func (e *Export) Run(ctx context.Context) (*Report, error) {
 	}
 	r.Ended = time.Now()
 	return r, nil
-}
-
-// checkOutside returns ErrInside if the target lies in the archive, also by a
-// symbolic link.
-func (e *Export) checkOutside(target string) error {
-	root, err := filepath.Abs(e.Archive.Path())
-	if err == nil {
-		root, err = filepath.EvalSymlinks(root)
-	}
-	if err != nil {
-		return err
-	}
-	existing, rest := target, ""
-	for { // find the part that exists
-		resolved, err := filepath.EvalSymlinks(existing)
-		if err == nil {
-			existing = resolved
-			break
-		}
-		if existing == filepath.Dir(existing) {
-			break
-		}
-		existing, rest = filepath.Dir(existing), filepath.Join(filepath.Base(existing), rest)
-	}
-	if rel, err := filepath.Rel(root, filepath.Join(existing, rest)); err == nil && filepath.IsLocal(rel) {
-		return ErrInside
-	}
-	return nil
 }
 
 func (m *Mailbox) add(o *Mailbox) {

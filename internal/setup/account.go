@@ -3,14 +3,28 @@ package setup
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"golang.org/x/time/rate"
 
+	"archiverd/archive"
 	"archiverd/internal/config"
 	"archiverd/internal/session"
 	"archiverd/internal/wire"
 	"archiverd/sync"
 )
+
+// Unconfigured returns the directories of the accounts that the archive has and the
+// configuration has not: of all if cfg is nil.
+func Unconfigured(r *archive.Archive, cfg *config.Config) ([]string, error) {
+	dirs, err := r.Accounts()
+	if err != nil || cfg == nil {
+		return dirs, err
+	}
+	return slices.DeleteFunc(dirs, func(dir string) bool {
+		return slices.ContainsFunc(cfg.Accounts, func(acc config.Account) bool { return archive.Escape(acc.Name) == dir })
+	}), nil
+}
 
 // Account returns how to log in to an account of the configuration. Its connections obey
 // the account's own rate limit and the shared one; shared may be nil.
