@@ -27,7 +27,10 @@ type Batch struct {
 	From, To Position
 	Stamp    Stamp
 	Linked   int
-	Err      error
+	// ClockBehind is the time of the journal's last event, if the clock was behind it at
+	// the commit: events carry that time until it has passed. Zero: it was not.
+	ClockBehind time.Time
+	Err         error
 
 	mailbox            *Mailbox
 	dir                *os.File // opened before the first write: the kernel reports write errors to it from then on

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -185,11 +184,11 @@ func (w *Writer) appendJournals(batches []*Batch, fail func(error, ...*Batch)) {
 func (m *Mailbox) appendBatches(batches []*Batch) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.raiseTimes(batches); err != nil {
+		return err
+	}
 	var events []Event
 	for _, b := range batches {
-		for i := range b.Events {
-			b.Events[i].At = b.Events[i].At.UTC().Truncate(time.Second)
-		}
 		events = append(events, b.Events...)
 	}
 	text, end, err := encodeCommit(m.pos, events)
@@ -225,6 +224,9 @@ func (m *Mailbox) appendBatches(batches []*Batch) error {
 		b.From, b.To, b.Stamp = m.pos, end, m.stamp
 	}
 	m.pos = end
+	if n := len(events); n > 0 {
+		m.lastAt = events[n-1].At
+	}
 	if m.sumsByPath != nil {
 		for _, e := range events {
 			if e.Kind == Added {

@@ -31,7 +31,8 @@ type Event struct {
 	Kind Kind
 	// V is, of Opened, the format version of the lines that follow.
 	V int
-	// At is when archiverd saw the event, in UTC, to the second.
+	// At is when archiverd saw the event, in UTC, to the second; never earlier than that
+	// of the event before.
 	At time.Time
 
 	// Of Opened. Journal is the random id of the journal file.

@@ -74,7 +74,8 @@ func sealLine(seal string) string { return `{"event":"sealed","seal":"` + seal +
 // one that an earlier Replay returned, and returns the position after the last one.
 // What an interrupted write left after the last seal is ignored. The error is
 // ErrCorrupt if the journal does not fit its seals; fn got the events before the
-// fault. An error of fn ends the replay and is returned.
+// fault. An event whose time is earlier than that of one before it, from the position
+// on, gets the latest time before it. An error of fn ends the replay and is returned.
 func (a *Archive) Replay(b MailboxDir, from Position, fn func(Event) error) (Position, error) {
 	name := path.Join(b.Dir, journalName)
 	f, err := a.root.Open(name)
@@ -102,12 +103,10 @@ func (a *Archive) Replay(b MailboxDir, from Position, fn func(Event) error) (Pos
 var errLater = errors.New("a later event")
 
 // ReplayUntil is Replay from the start of a journal up to the first event stamped
-// after a time; zero: to the end. Events stamped exactly `until` are included. The
-// order is the journal's: a clock that was set back does not exclude events that
-// stand before later ones. Damage after the first event that is excluded is no error.
+// after a time; zero: to the end. Events stamped exactly `until` are included. Damage after the first event that is excluded is no error.
 func (a *Archive) ReplayUntil(b MailboxDir, until time.Time, fn func(Event) error) error {
 	_, err := a.Replay(b, Position{}, func(e Event) error {
-		if !until.IsZero() && e.At.After(until) {
+		if !HappenedBetween(e.At, time.Time{}, until) {
 			return errLater
 		}
 		return fn(e)
@@ -147,7 +146,8 @@ type replayer struct {
 	pos   Position // after the last good seal
 	end   int64    // of the line that was read last
 	chain *sealChain
-	line  int // number of that line
+	line  int       // number of that line
+	at    time.Time // the latest of the events
 
 	// Since the last good seal.
 	group      []Event
@@ -176,6 +176,11 @@ func (p *replayer) add(text []byte, tooLong bool) error {
 	if err != nil {
 		p.fault(err.Error())
 	} else {
+		// Earlier versions wrote the time of a clock that was set back.
+		if e.At.Before(p.at) {
+			e.At = p.at
+		}
+		p.at = e.At
 		p.group = append(p.group, e)
 	}
 	p.chain.add(text)

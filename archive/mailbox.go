@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	gosync "sync"
+	"time"
 
 	"archiverd/internal/durable"
 )
@@ -26,6 +27,7 @@ type Mailbox struct {
 	mu         gosync.Mutex
 	pos        Position           // the end of the journal
 	stamp      Stamp              // of the journal as this process left it, or checked it whole
+	lastAt     time.Time          // of the journal's last event; zero: not read yet
 	broken     error              // of a failed write: nothing may be committed before repair
 	sumsByPath map[uint64]sumHead // of every path the journal names, by its hash; nil until somebody asks
 }

@@ -83,6 +83,7 @@ func (w *worker) submit(m *mailboxRun, batch *archive.Batch) {
 	w.last = b
 	r.queue.addPendingBatch(m)
 	w.inFlight.Submit(batch, func(batch *archive.Batch) {
+		r.clock.Note(batch)
 		if err := m.committed(batch); err != nil {
 			r.cancel(err)
 		}

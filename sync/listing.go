@@ -164,5 +164,7 @@ func (r *run) recordVanishedMailbox(dir archive.MailboxDir, recorded *state.Mail
 		return errors.Join(err, m.Release())
 	}
 	b.Record(archive.Event{Kind: archive.Vanished})
-	return errors.Join(r.job.Committer.Commit(b), m.Release())
+	err = r.job.Committer.Commit(b)
+	r.clock.Note(b)
+	return errors.Join(err, m.Release())
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"archiverd/archive"
+	"archiverd/internal/commit"
 	"archiverd/internal/progress"
 	"archiverd/internal/quota"
 	"archiverd/internal/session"
@@ -25,6 +26,7 @@ type run struct {
 	queue   *queue        // own mutex
 	pool    *pool         // own mutex
 	pause   session.Pause // own mutex: until when no command is sent
+	clock   commit.Clock  // own mutex
 	samples sampler       // own mutex
 	dirs    directories   // own mutex
 
@@ -101,6 +103,7 @@ func (j *Job) archive(outer context.Context, result *state.Run, cursors map[stri
 		result.Mailboxes = append(result.Mailboxes, l)
 		result.Warnings = append(result.Warnings, m.warnings()...)
 	}
+	result.Warnings = append(result.Warnings, r.clock.Warnings()...)
 	for _, l := range result.Mailboxes {
 		result.Sum.Add(l)
 	}

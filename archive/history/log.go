@@ -50,7 +50,11 @@ const moveMargin = maxMoveAfter * time.Second
 
 // isWithin reports whether t is in the time of the log, extended by margin at both ends.
 func (l *logBuilder) isWithin(t time.Time, margin time.Duration) bool {
-	return !t.Before(l.since.Add(-margin)) && (l.until.IsZero() || !t.Truncate(time.Second).After(l.until.Add(margin)))
+	until := l.until
+	if !until.IsZero() {
+		until = until.Add(margin)
+	}
+	return archive.HappenedBetween(t, l.since.Add(-margin), until)
 }
 
 // add adds a change of the mailbox of that index, unless it is too far outside the time

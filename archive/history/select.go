@@ -181,7 +181,7 @@ func (s *Selection) goneMessages(b archive.MailboxDir, v *archive.View) (out []*
 	}
 	for i, ep := range v.Epochs {
 		for _, m := range ep.Sorted() {
-			if l := last[key{i, m.UID}]; l != nil && l.To == nil && !v.Listed(ep, m) && !l.At.Before(s.Since) {
+			if l := last[key{i, m.UID}]; l != nil && l.To == nil && !v.Listed(ep, m) && archive.HappenedBetween(l.At, s.Since, s.At) {
 				m.Gone = l.At
 				out = append(out, m)
 			}

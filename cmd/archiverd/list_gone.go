@@ -72,7 +72,7 @@ func (g *goneList) add(r *archive.Archive, account string) error {
 	s := g.selection
 	for _, l := range losses {
 		switch {
-		case !g.includes(l.Mailbox), s.Mailbox != nil && !s.Mailbox(l.Name), l.At.Before(s.Since), !s.IncludesDate(l.Message.InternalDate):
+		case !g.includes(l.Mailbox), s.Mailbox != nil && !s.Mailbox(l.Name), !archive.HappenedBetween(l.At, s.Since, s.At), !s.IncludesDate(l.Message.InternalDate):
 		case (l.To != nil) == g.flags.moved:
 			g.losses = append(g.losses, l)
 		default:

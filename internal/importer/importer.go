@@ -40,6 +40,7 @@ type Job struct {
 	// Owned by the goroutine of Run.
 	directories *archive.Directories // nil without an archive
 	queue       *commit.Queue        // nil without a committer
+	clock       commit.Clock
 
 	mu        sync.Mutex
 	committed []committedBatch // under mu: not counted yet
@@ -92,6 +93,7 @@ func (j *Job) Run(ctx context.Context, sources []string, found *source.Found) (r
 	if err != nil && ctx.Err() != nil {
 		err = commit.ErrInterrupted
 	}
+	run.Warnings = append(run.Warnings, j.clock.Warnings()...)
 	run.Ended = j.Now().UTC()
 	for _, l := range run.Mailboxes {
 		run.Sum.Add(l)

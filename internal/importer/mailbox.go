@@ -366,6 +366,7 @@ func (m *mailboxImport) count(batch *archive.Batch) {
 			m.ledger.FlagsChanged++
 		}
 	}
+	m.job.clock.Note(batch)
 	m.ledger.Linked += batch.Linked
 	m.ledger.Octets += batch.Octets()
 }
