@@ -13,15 +13,15 @@ import (
 type ViewSets struct {
 	Name        Name
 	UIDValidity uint32            // 0: there is no journal
-	Listed      uid.Set           // archived, and listed by the server as far as the journal tells
-	Gone        uid.Set           // archived, and no longer listed
+	Listed      uid.Set           // archived, and no gone event has named them since
+	Gone        uid.Set           // archived, then named by a gone event
 	Failed      map[uint32]string // UIDs that could not be archived, with the reason
 	Vanished    bool              // the server no longer lists the mailbox
 	Newer       bool              // a newer archiverd has written to the journal
 
 	read     Position // how far the journal has been read
-	returned uid.Set  // of Gone, those added again since removeReturned
-	added    uid.Set  // by the Read under way
+	returned uid.Set  // UIDs of Gone that were added again: removeReturned removes them
+	added    uid.Set  // UIDs that the current call of Read has added
 }
 
 // Read reads on in the journal of b, from where the last Read ended, and returns the

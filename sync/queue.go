@@ -14,27 +14,29 @@ import (
 // task is work for one worker, to which it belongs: a mailbox to scan, or a piece of
 // it, which is messages to fetch.
 type task struct {
-	mailbox  *mailboxRun
-	snapshot *snapshot // that found the messages; void if it is not the mailbox's any more. nil: scan the mailbox
-	uids     uid.Set   // of the messages, as far as they are not done
-	// metadata is that of these messages, and others; nil: it is to be asked for. It
-	// is shared by the pieces of a mailbox, and not changed.
+	mailbox *mailboxRun
+	// snapshot is the scan that found the messages. It is void once the mailbox has
+	// another one. nil: the task is to scan the mailbox.
+	snapshot *snapshot
+	uids     uid.Set // messages that are still to be fetched
+	// metadata has at least these messages, by UID; nil: the worker asks the server for
+	// it first. All pieces of a mailbox share one map, which nobody changes.
 	metadata map[uint32]wire.Metadata
 
-	tries         int                    // connections lost over it with nothing received
-	metadataTries int                    // of those, lost over its metadata
-	skipMatching  bool                   // a connection was lost over headers: none of it is matched
-	order         order                  // of the queue
-	waitsFor      []*claim               // downloads after which it is started; nil: it has not waited
-	unconfirmed   map[uint32]archive.Sum // sums of bodies that may be another message's, by UID
+	tries         int                    // connections lost in a row while it received nothing
+	metadataTries int                    // how many of tries were lost while its metadata was fetched
+	skipMatching  bool                   // a connection was lost while its headers were fetched: match none of it
+	order         order                  // its place in the queue
+	waitsFor      []*claim               // downloads that must end before it starts; nil: it has never waited
+	unconfirmed   map[uint32]archive.Sum // bodies that came once and may be of another message, by UID
 }
 
 // isPiece reports whether the task has messages to fetch.
 func (t *task) isPiece() bool { return t.snapshot != nil }
 
-// order says which tasks wait until all others are done; the higher, the later. Of the
-// waiting ones one is done at a time, so that connections lost over it are not taken
-// for a dead server.
+// order is when a task is done. All tasks of a lower order come first. Tasks above
+// orderNormal are done one at a time: each may lose its connection, and many at once
+// would look like a dead server.
 type order int
 
 const (

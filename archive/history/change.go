@@ -269,7 +269,7 @@ func (t *changeTracker) reportUnmatched() {
 	slices.SortFunc(lost, func(a, b *archive.Message) int { return cmp.Compare(a.UID, b.UID) })
 	for _, m := range lost {
 		c := t.change(MessageGone, t.renumbered.At, m)
-		c.epoch-- // that of the message
+		c.epoch-- // change sets the current epoch; the message was in the one before
 		t.report(c)
 	}
 	t.unmatched, t.renumbered = nil, nil

@@ -20,8 +20,8 @@ type Flags struct {
 }
 
 // Single returns a configuration with one account, made of flags, by the same rules as
-// that of a file. Its faults are *Faults without file and line. The account has the name
-// of the user, or that of the server where a directory cannot be called like the user.
+// that of a file. Its faults are *Faults without file and line. The account is called
+// like the user or, if that is no valid name for an account, like the server's host.
 func Single(f Flags) (*Config, error) {
 	c := Defaults()
 	c.Archive.Path = f.Archive

@@ -13,15 +13,15 @@ import (
 	"archiverd/sync/restore"
 )
 
-// A chunk ends with the message that reaches one of these: imapd keeps small
-// messages in memory.
+// A chunk ends with the message that reaches one of these limits, because imapd keeps
+// small messages in memory.
 const (
 	maxChunk       = 1000     // messages
 	maxChunkOctets = 32 << 20 // octets
 )
 
-// chunk is what is restored and compared in one go. Its mailboxes have one
-// delimiter, so that a server can be started to which each name goes as it is.
+// chunk is the messages that are restored and compared together. Its mailboxes have
+// the same delimiter, so that one server can have all of their names unchanged.
 type chunk struct {
 	delimiter string
 	parts     []part
@@ -33,10 +33,11 @@ type chunk struct {
 type part struct {
 	restore.Source
 	items []restore.Item
-	alias string // its name in the drill, if no server can be asked for its own; "" if that is used
+	alias string // the mailbox's name in the drill, where no server takes its own; "": its own is used
 }
 
-// add adds a message of a mailbox: that of the message before, or a new one.
+// add adds a message of mailbox s. Messages come mailbox by mailbox: one of another
+// mailbox than the last begins a new part.
 func (ch *chunk) add(s restore.Source, it restore.Item) {
 	if n := len(ch.parts); n == 0 || ch.parts[n-1].Name != s.Name {
 		ch.parts = append(ch.parts, part{Source: s})
