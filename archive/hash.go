@@ -29,7 +29,7 @@ func (s *Sum) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Hasher computes the Sum of what is written to it.
+// Hasher computes the Sum of the octets that are written to it.
 type Hasher struct{ h hash.Hash }
 
 // NewHasher returns a Hasher to which nothing has been written.

@@ -41,13 +41,13 @@ type Run struct {
 type Ledger struct {
 	Mailbox  string `json:"mailbox,omitempty"`
 	Server   int    `json:"server"`   // UIDs that the server lists
-	Archived int    `json:"archived"` // of those, in the archive
-	Failed   int    `json:"failed"`   // of those, that could not be archived, each with its reason
-	Excluded int    `json:"excluded"` // of those, that the configuration leaves out
-	Missing  int    `json:"missing"`  // of those, that this run did not work on: 0 in a complete run
+	Archived int    `json:"archived"` // UIDs of Server that are in the archive
+	Failed   int    `json:"failed"`   // UIDs of Server that could not be archived, each with its reason
+	Excluded int    `json:"excluded"` // UIDs of Server that the configuration leaves out
+	Missing  int    `json:"missing"`  // UIDs of Server that this run did not work on: 0 in a complete run
 
 	Added        int   `json:"added"`         // messages that this run archived
-	Linked       int   `json:"linked"`        // of those, messages whose octets the archive had already
+	Linked       int   `json:"linked"`        // messages of Added whose octets the archive had already
 	Matched      int   `json:"matched"`       // of those, not downloaded
 	FlagsChanged int   `json:"flags_changed"` // messages whose flags this run recorded
 	Gone         int   `json:"gone"`          // messages that the server no longer lists since this run

@@ -189,7 +189,7 @@ const (
 	flagOverhead      = 32
 )
 
-// add takes a reply, if it says more of its message than an earlier one.
+// add stores a reply, unless it has less than an earlier one about the same message.
 func (c *metadataCollector) add(md wire.Metadata) {
 	old, isRepeated := c.metadata[md.UID]
 	if isRepeated && old.HasSize && md.HasSize && (old.Size != md.Size || !old.InternalDate.Equal(md.InternalDate)) {

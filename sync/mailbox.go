@@ -38,17 +38,17 @@ type plan struct {
 	uids         state.UIDs                  // as recorded of the epoch
 	difference                               // of the server's UIDs and those
 	failedBefore map[uint32]string           // why messages failed in earlier runs, by UID
-	returned     map[uint32]*archive.Message // what the archive has of missing UIDs from before
+	returned     map[uint32]*archive.Message // messages of missing UIDs that the archive has, by UID: they were gone
 }
 
 // tally is what a run did about a mailbox. It is guarded by mailboxRun.mu.
 type tally struct {
 	counts   state.Ledger // what was committed
-	expected int          // messages that progress counts on
+	expected int          // messages of the mailbox in the total that progress shows
 	began    time.Time    // of the first scan
 
 	gaveUp     error // nothing more is done for the mailbox in this run; the first reason
-	incomplete error // why the mailbox can't be complete although all that is known of it is fetched
+	incomplete error // why the mailbox does not count as complete although nothing is left to fetch
 	rescan     bool  // scan it again when nothing of it is pending
 
 	renumberings    int // changes of UIDVALIDITY within the run

@@ -12,7 +12,8 @@ import (
 	"archiverd/internal/wire"
 )
 
-// errRetired is returned when a worker is not needed any more and the others go on.
+// errRetired is returned when a worker ends because the server refuses its connection,
+// and other workers continue.
 var errRetired = errors.New("the server wants fewer connections")
 
 // maxTries is how many connections may be lost over a scan, or over one message,
@@ -81,17 +82,16 @@ func (w *worker) retryLost(ctx context.Context, t *task, cause error) error {
 			return err
 		}
 		if c := wire.Classify(cause); c == wire.ClassTransient || c == wire.ClassProtocol {
-			w.session.ResetBackoff() // it is the message; a server that is busy may be so for all
+			w.session.ResetBackoff() // the message is at fault; a busy server, in contrast, may be busy for all messages
 		}
 	}
 	w.run.add(rest...)
 	return w.session.Backoff(ctx, cause)
 }
 
-// afterLoss returns what is left of a task over which the connection was lost: the
-// same task; if that brings nothing either, parts of it, so that the one message is
-// found at which the connection is lost. If the task is that message alone, reason says
-// why it failed.
+// afterLoss returns what is to be done after the connection was lost over a task: first
+// the same task again, then its parts, to find the one message at which the connection
+// is lost. For a task of that message alone, reason is why it failed.
 func (t *task) afterLoss(cause error) (rest []task, reason error) {
 	t.mailbox.countLostConnection(cause)
 	t.tries++

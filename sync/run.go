@@ -47,8 +47,8 @@ func (d *directories) find(account string, name archive.Name) (archive.MailboxDi
 	return d.For(account, name)
 }
 
-// newRun returns a run and the context of it: done as well when the run ends, or has
-// failed for good. Connections log out under outer.
+// newRun returns a run and its context, which is done when outer is, or when the run has
+// ended or failed. Connections log out under outer.
 func newRun(outer context.Context, j *Job) (*run, context.Context) {
 	ctx, cancel := context.WithCancelCause(outer)
 	connectCtx, cancelConnecting := context.WithCancel(ctx)

@@ -170,7 +170,7 @@ func (t *changeTracker) VisitFlags(e archive.Event) error {
 	return nil
 }
 
-// reportFlags reports which flags m got and lost, if it is listed.
+// reportFlags reports the flags that m got and lost, if the server lists m.
 func (t *changeTracker) reportFlags(at time.Time, before []string, m *archive.Message) {
 	added, removed := missingFrom(before, m.Flags), missingFrom(m.Flags, before)
 	if !m.Listed() || len(added)+len(removed) == 0 {

@@ -114,8 +114,8 @@ func (l *logBuilder) mergeRenames(moves []move) {
 			shared[r] = append(shared[r], m)
 		}
 	}
-	// More than half of both: no mailbox is in two renames. So Kind and Count, which
-	// are changed below, are still as they were for every pair that is compared.
+	// A mailbox is in at most one rename, since that has more than half of its messages.
+	// All pairs are compared first: the loop after this one changes Kind and Count.
 	renames := map[rename]bool{}
 	for r, list := range shared {
 		renames[r] = 2*len(list) > r.vanished.Count && 2*len(list) > arrivals[r.opened]

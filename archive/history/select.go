@@ -25,7 +25,8 @@ type Selection struct {
 	// moved to another mailbox of the account. A UIDVALIDITY change alone does not
 	// count as a deletion. Message.Gone is then when the message disappeared.
 	Gone bool
-	// Since means, with Gone, only what disappeared then or later; zero: whenever.
+	// Since, with Gone, selects only what disappeared at that time or later; zero: at
+	// any time.
 	Since time.Time
 	// Match reports whether a message is meant that all of the above means; nil: each
 	// is. Its error is one of the mailbox. It may be called for several mailboxes at

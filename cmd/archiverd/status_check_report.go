@@ -133,8 +133,8 @@ func noteBalance(n *ui.Notes, account string, b *check.Balance) {
 	}
 }
 
-// maybeNew says how many of the missing messages may have arrived since the last run,
-// where that is not known.
+// maybeNew returns a remark on missing messages that may have arrived after the last run;
+// "" if there are none.
 func maybeNew(b *check.Balance) string {
 	const unknown = "above all that are archived; whether they arrived since the last run is not known"
 	switch {

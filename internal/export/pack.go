@@ -146,8 +146,8 @@ func everyFile(v *archive.View) (out []*archive.Message) {
 	return out
 }
 
-// errChanged is returned when the file of a message changed between check and copy:
-// a part of it is written.
+// errChanged is returned when a message's file changed after its check. A part of it is
+// in the pack by then.
 var errChanged = errors.New("a message's file changed while it was being read")
 
 func (k *packWriter) addMessage(ctx context.Context, b archive.MailboxDir, m *archive.Message) error {

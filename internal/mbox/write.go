@@ -53,10 +53,10 @@ func Measure(r io.Reader, v Variant) (Form, error) {
 // counts is what Measure counts in a message.
 type counts struct {
 	octets   int64 // of the message
-	body     int64 // of those, after the header
-	lines    int   // that end in LF
-	crlf     int   // of those, in CRLF
-	inBody   int   // of lines, after the header
+	body     int64 // octets after the header
+	lines    int   // lines that end in LF
+	crlf     int   // lines that end in CRLF
+	inBody   int   // lines after the header
 	quoted   int   // lines of >From
 	onlyCRLF bool  // no line ends in CR CR LF
 	inHeader bool

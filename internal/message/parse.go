@@ -125,7 +125,7 @@ func (p *parser) boundary(ln line) (i int, last bool) {
 	return findBoundary(ln, p.stack, p.baseFrame)
 }
 
-// findBoundary does the work of boundary for the frames above base.
+// findBoundary is boundary for the frames above base in a given stack.
 func findBoundary(ln line, stack []frame, base int) (i int, last bool) {
 	text, ok := bytes.CutPrefix(ln.text, []byte("--"))
 	if !ok || !ln.first {

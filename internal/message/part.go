@@ -70,7 +70,8 @@ func sectionPath(path string, n int) string {
 	return path + "." + strconv.Itoa(n)
 }
 
-// atPath returns a section number as part of a problem.
+// atPath returns a section number with a space before it, for the text of a problem;
+// "" for the whole message.
 func atPath(path string) string {
 	if path == "" {
 		return ""

@@ -12,7 +12,7 @@ import (
 type Progress struct {
 	Account   string `json:"account"`
 	Stage     string `json:"stage"`     // "waiting", "connecting", "listing", "fetching", "done"
-	Mailbox   string `json:"mailbox"`   // one of those being worked on
+	Mailbox   string `json:"mailbox"`   // one of the mailboxes that are being worked on
 	Mailboxes int    `json:"mailboxes"` // mailboxes with changes
 	Finished  int    `json:"finished"`  // of those, mailboxes that are done
 	Messages  int    `json:"messages"`  // messages found missing so far

@@ -70,7 +70,8 @@ func Account(cfg *config.Config, a *config.Account, shared *rate.Limiter) (sessi
 	}, nil
 }
 
-// Policy returns what of an account is archived.
+// Policy returns which mailboxes and messages of an account are archived, and how its
+// messages are matched.
 func Policy(cfg *config.Config, a *config.Account) sync.Policy {
 	return sync.Policy{Select: a.Selects, MaxMessage: cfg.Limits.Message, Matching: matching(a)}
 }

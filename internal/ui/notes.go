@@ -8,8 +8,8 @@ import (
 	"archiverd/internal/safetext"
 )
 
-// Notes collects the lines below a table: what went wrong, and what to know. All of its
-// text is made safe to print.
+// Notes collects the lines below a table: failures and notes. It makes all text safe to
+// print.
 type Notes struct {
 	Indent string // before each line
 	text   strings.Builder

@@ -41,7 +41,7 @@ type run struct {
 }
 
 // Run asks the server for every mailbox that the configuration selects. Errors
-// are in the report: those of one mailbox in its Balance, others in Error.
+// are in the report: those of one mailbox in its Balance, all others in Error.
 func (j *Job) Run(ctx context.Context) Report {
 	if j.Now == nil {
 		j.Now = time.Now

@@ -35,7 +35,8 @@ type serverMessage struct {
 	problem string // why it could not be read; "" if it was
 }
 
-// maxExtra is how many messages more than were restored are read.
+// maxExtra is how many messages, beyond those that were restored, a mailbox may have.
+// More are an error.
 const maxExtra = 1000
 
 // readBack reads every message at the server, or below Into. It relies on nothing

@@ -26,12 +26,12 @@ type Result struct {
 	Sample  string    `json:"sample"`       // as it was asked for: "100", "5%", "all"
 	To      string    `json:"to,omitempty"` // account and mailbox restored into; empty: a throw-away server
 
-	Archived  int   `json:"archived"`  // messages of the account that the archive has as on the server
-	Messages  int   `json:"messages"`  // of those, that were to be restored and compared
-	Mailboxes int   `json:"mailboxes"` // that those are of
-	Octets    int64 `json:"octets"`    // of those that were read back
-	Equal     int   `json:"equal"`     // messages that came back as they are in the archive
-	Changed   int   `json:"changed"`   // messages that the server they were restored to has changed, in what is allowed
+	Archived  int   `json:"archived"`  // messages of the account that are in the archive and on the server, by the journals
+	Messages  int   `json:"messages"`  // how many of them the drill was to restore and compare
+	Mailboxes int   `json:"mailboxes"` // mailboxes that have those messages
+	Octets    int64 `json:"octets"`    // of the messages that were read back
+	Equal     int   `json:"equal"`     // messages that came back as the archive has them
+	Changed   int   `json:"changed"`   // messages that came back with changes that a server may make
 
 	// Differing is how many things were not as they should be, each a
 	// Difference, of which the first MaxDifferences are kept.
@@ -40,12 +40,12 @@ type Result struct {
 	Notes       []string     `json:"notes,omitempty"`
 	// Error says why the drill as a whole broke off.
 	Error string `json:"error,omitempty"`
-	// LastOK is when the last drill ended in which all was equal, this one
-	// included; zero if there was none. Save sets it.
+	// LastOK is when a drill, this one included, last ended without a difference;
+	// zero if none did. Save sets it.
 	LastOK time.Time `json:"last_ok,omitzero"`
 }
 
-// Difference is what is not equal in one message, or of one mailbox.
+// Difference is one thing that differs, of a message or a mailbox.
 type Difference struct {
 	ID      string   `json:"id,omitempty"` // the message's path in the archive; empty: the mailbox as a whole
 	Mailbox string   `json:"mailbox"`      // as the archive calls it

@@ -25,7 +25,7 @@ type PlannedMailbox struct {
 	To       string `json:"to,omitempty"`      // and at the server
 	Create   bool   `json:"create,omitempty"`
 	Selected int    `json:"selected"`          // messages of the archive
-	Present  int    `json:"present"`           // of those, at the server already
+	Present  int    `json:"present"`           // messages that the server has already
 	Altered  int    `json:"altered,omitempty"` // of those present, in a form that the server has changed
 	Missing  int    `json:"missing"`           // would be appended, unless FlagsOnly is set
 	TooBig   int    `json:"too_big,omitempty"`
@@ -54,7 +54,7 @@ type MailboxResult struct {
 	Created  bool      `json:"created,omitempty"`
 	Selected int       `json:"selected"`
 	Present  int       `json:"present"`             // at the server already
-	Altered  int       `json:"altered,omitempty"`   // of those, in a form that the server has changed
+	Altered  int       `json:"altered,omitempty"`   // messages of Present that the server has in a changed form
 	Appended int       `json:"appended"`            // and found there afterwards
 	Refused  int       `json:"refused"`             // by the server, or damaged in the archive
 	Unsent   int       `json:"left"`                // not sent, or not known to have arrived
