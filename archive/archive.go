@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"slices"
 	"strings"
 	"time"
+
+	"archiverd/internal/durable"
 )
 
 // Archive is an archive opened for reading. Its methods may be called from several
@@ -21,6 +24,9 @@ type Archive struct {
 	path string
 	info archiveInfo
 }
+
+// maxInfo is the most octets of archive.json that are read.
+const maxInfo = 1 << 20
 
 // archiveInfo is the content of archive.json.
 type archiveInfo struct {
@@ -49,10 +55,15 @@ func Open(dir string) (*Archive, error) {
 
 // readInfo reads archive.json. The error is ErrNotArchive if there is none.
 func (a *Archive) readInfo() error {
-	text, err := a.root.ReadFile(infoName)
+	f, err := a.OpenFile(infoName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return ErrNotArchive
 	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxInfo))
 	if err != nil {
 		return err
 	}
@@ -75,8 +86,10 @@ func (a *Archive) Path() string { return a.path }
 func (a *Archive) Close() error { return a.root.Close() }
 
 // OpenFile opens the file at path, relative to the archive, for reading. The
-// caller closes it.
-func (a *Archive) OpenFile(path string) (*os.File, error) { return a.root.Open(path) }
+// caller closes it. Anything but a regular file is an error, and is not waited for.
+func (a *Archive) OpenFile(path string) (*os.File, error) {
+	return durable.OpenRegularIn(a.root, path, os.O_RDONLY, 0)
+}
 
 // MailboxDir says where a mailbox lies in the archive.
 type MailboxDir struct {
@@ -168,7 +181,7 @@ func (a *Archive) mailboxesBelow(account, dir string, out *[]MailboxDir) error {
 // readNames returns the names in a directory, sorted. It stats no file: a mailbox of
 // many years has hundreds of months.
 func (a *Archive) readNames(dir string) ([]string, error) {
-	d, err := a.root.Open(dir)
+	d, err := durable.OpenDirIn(a.root, dir)
 	if err != nil {
 		return nil, err
 	}

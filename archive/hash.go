@@ -54,7 +54,7 @@ func Hash(r io.Reader) (sum Sum, size int64, err error) {
 
 // HashFile is Hash for the file at path, relative to the archive.
 func (a *Archive) HashFile(path string) (sum Sum, size int64, err error) {
-	f, err := a.root.Open(path)
+	f, err := a.OpenFile(path)
 	if err != nil {
 		return sum, 0, err
 	}

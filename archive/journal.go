@@ -13,6 +13,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"archiverd/internal/durable"
 )
 
 // maxLine is the most octets of a journal line, with its line feed.
@@ -78,9 +80,9 @@ func sealLine(seal string) string { return `{"event":"sealed","seal":"` + seal +
 // on, gets the latest time before it. An error of fn ends the replay and is returned.
 func (a *Archive) Replay(b MailboxDir, from Position, fn func(Event) error) (Position, error) {
 	name := path.Join(b.Dir, journalName)
-	f, err := a.root.Open(name)
+	f, err := a.openJournal(b)
 	if err != nil {
-		return from, fmt.Errorf("open journal: %w", err)
+		return from, err
 	}
 	defer f.Close()
 	if _, err := f.Seek(from.Offset, io.SeekStart); err != nil {
@@ -97,6 +99,28 @@ func (a *Archive) Replay(b MailboxDir, from Position, fn func(Event) error) (Pos
 		bad.Line += before
 	}
 	return pos, err
+}
+
+// openJournal opens the journal of a mailbox for reading. Something else than a file in
+// its place is a *CorruptError.
+func (a *Archive) openJournal(b MailboxDir) (*os.File, error) {
+	f, err := a.OpenFile(b.Journal())
+	if errors.Is(err, durable.ErrNotRegular) {
+		return nil, &CorruptError{b.Journal(), 1, "it is " + notRegularKind(a.root, b.Journal())}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	return f, nil
+}
+
+// notRegularKind says what a file is that is not a regular one.
+func notRegularKind(root *os.Root, name string) string {
+	info, err := root.Stat(name)
+	if err != nil || info.Mode().IsRegular() {
+		return "not a regular file"
+	}
+	return durable.KindName(info.Mode()) + ", not a regular file"
 }
 
 // errLater ends a replay at an event after the time that is asked for.
@@ -293,9 +317,9 @@ func countLines(f *os.File, n int64) (int, error) {
 // journal's size in octets. Only the line before the position and the first line are
 // read.
 func (a *Archive) HasPosition(b MailboxDir, id string, pos Position) (at bool, size int64, err error) {
-	f, err := a.root.Open(path.Join(b.Dir, journalName))
+	f, err := a.openJournal(b)
 	if err != nil {
-		return false, 0, fmt.Errorf("open journal: %w", err)
+		return false, 0, err
 	}
 	defer f.Close()
 	st, err := f.Stat()

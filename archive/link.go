@@ -38,7 +38,7 @@ func (b *Batch) Link(uidValidity uint32, e Event, file string, was fs.FileInfo) 
 
 // copy is Link without a link.
 func (b *Batch) copy(uidValidity uint32, e Event, file string) error {
-	f, err := b.mailbox.writer.root.Open(file)
+	f, err := b.mailbox.writer.OpenFile(file)
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", file, err)
 	}

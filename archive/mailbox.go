@@ -101,6 +101,11 @@ func (m *Mailbox) open() (err error) {
 	if m.root, err = m.writer.root.OpenRoot(m.Dir); err != nil {
 		return err
 	}
+	if st, err := m.root.Stat(tmpName); err != nil {
+		return err
+	} else if !st.IsDir() { // opening a pipe would wait
+		return fmt.Errorf("%s is %s, not a directory; move it away", tmpName, durable.KindName(st.Mode()))
+	}
 	if m.tmp, err = m.root.OpenRoot(tmpName); err != nil {
 		return err
 	}
@@ -149,7 +154,10 @@ func (m *Mailbox) openJournal() (err error) {
 	if m.pos.Offset == 0 {
 		flags |= os.O_CREATE
 	}
-	m.journal, err = m.root.OpenFile(journalName, flags, m.writer.fileMode())
+	m.journal, err = durable.OpenRegularIn(m.root, journalName, flags, m.writer.fileMode())
+	if errors.Is(err, durable.ErrNotRegular) {
+		return &CorruptError{m.Journal(), 1, "it is " + notRegularKind(m.root, journalName)}
+	}
 	if err != nil {
 		return err
 	}

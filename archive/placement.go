@@ -195,7 +195,7 @@ func (b *Batch) placeInMonth(month string, files []tempFile, named map[string]bo
 	}
 	dir, err := durable.OpenDirAt(b.dir, month)
 	if err != nil { // it may be a symbolic link within the archive
-		dir, err = b.mailbox.root.Open(month)
+		dir, err = durable.OpenDirIn(b.mailbox.root, month)
 	}
 	if err != nil {
 		return err

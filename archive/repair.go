@@ -40,7 +40,7 @@ func (m *Mailbox) cutTornTail() (Stamp, error) {
 // ErrCorrupt if not.
 func (a *Archive) checkBefore(b MailboxDir, id string, end Position) error {
 	name := b.Journal()
-	f, err := a.root.Open(name)
+	f, err := a.openJournal(b)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (a *Archive) JournalStamp(b MailboxDir) (Stamp, error) {
 // when the state database was lost and all journals are read, an fsync must do.
 func (w *Writer) EnsureDurable(b MailboxDir, from Position) error {
 	if from.Offset == 0 {
-		f, err := w.root.OpenFile(path.Join(b.Dir, journalName), os.O_WRONLY, 0)
+		f, err := durable.OpenRegularIn(w.root, b.Journal(), os.O_WRONLY, 0)
 		if err == nil {
 			err = errors.Join(f.Sync(), f.Close())
 		}
@@ -109,7 +109,7 @@ func (w *Writer) EnsureDurable(b MailboxDir, from Position) error {
 
 // rewrite replaces a journal with a copy of its part before end.
 func (w *Writer) rewrite(dir string, end Position) error {
-	old, err := w.root.Open(path.Join(dir, journalName))
+	old, err := w.OpenFile(path.Join(dir, journalName))
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"archiverd/internal/durable"
 )
 
 // HappenedBetween reports whether an event that happened at a time counts between two
@@ -49,7 +51,7 @@ func (m *Mailbox) lastEventTime() (time.Time, error) {
 	if m.pos.Offset == 0 || !m.lastAt.IsZero() {
 		return m.lastAt, nil
 	}
-	f, err := m.root.Open(journalName)
+	f, err := durable.OpenRegularIn(m.root, journalName, os.O_RDONLY, 0)
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -91,7 +91,7 @@ func (w *Writer) open() error {
 			return err
 		}
 	}
-	lock, err := w.root.OpenFile(lockName, os.O_CREATE|os.O_RDWR, w.fileMode())
+	lock, err := durable.OpenRegularIn(w.root, lockName, os.O_CREATE|os.O_RDWR, w.fileMode())
 	if err != nil {
 		return err
 	}

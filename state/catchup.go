@@ -106,6 +106,9 @@ func (db *DB) catchUp(r *indexBuffer, b archive.MailboxDir) (notes []string, err
 		return nil, err
 	}
 	at, size, err := db.w.HasPosition(b, record.Journal, record.Applied)
+	if errors.Is(err, archive.ErrCorrupt) { // no file at all: the mailbox stays as it was known
+		return []string{err.Error()}, nil
+	}
 	if err != nil {
 		return nil, err
 	}

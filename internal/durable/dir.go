@@ -22,7 +22,7 @@ func SyncDir(dir *os.File) error {
 
 // SyncDirIn is SyncDir for the directory dir below root.
 func SyncDirIn(root *os.Root, dir string) error {
-	d, err := root.Open(dir)
+	d, err := OpenDirIn(root, dir)
 	if err != nil {
 		return err
 	}
