@@ -51,11 +51,11 @@ var allowedImports = []struct{ pkg, imports string }{
 	{"internal/session", "internal/logkey internal/uid internal/wire"},
 
 	{"archive", "internal/durable internal/pattern internal/uid"},
-	{"internal/wire", "internal/pattern internal/safetext internal/uid internal/utf7"},
+	{"internal/wire", "internal/pattern internal/redact internal/safetext internal/uid internal/utf7"},
 
 	// The leaves.
 	{"internal/ui", "internal/progress internal/safetext"},
-	{"internal/config", "internal/pattern"},
+	{"internal/config", "internal/pattern internal/redact"},
 	{"internal/demomail", ""},
 	{"internal/durable", ""},
 	{"internal/imapd", "internal/pattern internal/safetext internal/uid"},
@@ -65,6 +65,7 @@ var allowedImports = []struct{ pkg, imports string }{
 	{"internal/message", "internal/safetext"},
 	{"internal/pattern", ""},
 	{"internal/progress", ""},
+	{"internal/redact", "internal/utf7"},
 	{"internal/safetext", ""},
 	{"internal/uid", ""},
 	{"internal/utf7", ""},

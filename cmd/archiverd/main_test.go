@@ -282,6 +282,9 @@ func (s *site) execute(cmd *exec.Cmd) *process {
 	s.t.Helper()
 	cmd.Dir = s.dir
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, beMain + "=1", "GORACE=halt_on_error=1 atexit_sleep_ms=10"}, s.env...)
+	if os.Geteuid() == 0 && !slices.Contains(s.env, "ARCHIVERD_CONFIG=") { // root does not read the working directory's
+		cmd.Env = append(cmd.Env, "ARCHIVERD_CONFIG=config.yaml")
+	}
 	p := &process{t: s.t, cmd: cmd, out: &buffer{}, err: &buffer{}, done: make(chan struct{})}
 	if cmd.Stdout == nil {
 		cmd.Stdout, cmd.Stderr = p.out, p.err
@@ -370,4 +373,21 @@ func (b *buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()
+}
+
+// TestRootReadsNoConfigurationOfTheWorkingDirectory: it could be anybody's, and names
+// commands that are run.
+func TestRootReadsNoConfigurationOfTheWorkingDirectory(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 || exists(systemConfig) {
+		t.Skip("root reads " + systemConfig)
+	}
+	s := newSite(t)
+	s.env = append(s.env, "ARCHIVERD_CONFIG=")
+	s.configure("accounts:\n- {name: a, server: 127.0.0.1, username: a, tls: none, password_command: [touch, ran]}\n")
+	s.run("config", "check", "--connect").want(2).says("root does not read the configuration of the working directory", "--config config.yaml")
+	if exists(filepath.Join(s.dir, "ran")) {
+		t.Error("the password command has run")
+	}
+	s.run("--config", "config.yaml", "config", "check").want(0)
 }

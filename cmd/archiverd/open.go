@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -21,8 +22,14 @@ func (a *app) load() (*config.Config, error) {
 	return cfg, usage(err)
 }
 
+const (
+	localConfig  = "config.yaml"
+	systemConfig = "/etc/archiverd/config.yaml"
+)
+
 // findConfig returns the path of the configuration: of --config, $ARCHIVERD_CONFIG, or the
-// first of the default files that exists.
+// first of the default files that exists. Root does not take that of the working directory,
+// which may be anybody's: it names the commands that are run.
 func (a *app) findConfig() (string, error) {
 	if a.configPath != "" {
 		return a.configPath, nil
@@ -30,12 +37,25 @@ func (a *app) findConfig() (string, error) {
 	if path := os.Getenv("ARCHIVERD_CONFIG"); path != "" {
 		return path, nil
 	}
-	for _, path := range []string{"config.yaml", "/etc/archiverd/config.yaml"} {
-		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-			return path, nil
+	hasLocal, hasSystem := exists(localConfig), exists(systemConfig)
+	switch ignored := hasLocal && os.Geteuid() == 0; {
+	case hasLocal && !ignored:
+		return localConfig, nil
+	case hasSystem:
+		if ignored {
+			fmt.Fprintf(a.err, "archiverd: note: root does not read ./%s unless --config names it; this is %s\n", localConfig, systemConfig)
 		}
+		return systemConfig, nil
+	case ignored:
+		return "", usage(fmt.Errorf("root does not read the configuration of the working directory, because it names commands to run: add --config %s if it is yours", localConfig))
 	}
 	return "", usage(errors.New("no configuration: name one with --config FILE, or use --server, --username and --archive; config.example.yaml shows every key"))
+}
+
+// exists reports whether there is a file at path, or one that can't be looked at.
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // reader opens the archive of --archive, or of the configuration, for reading. cfg is nil

@@ -1,22 +1,55 @@
 package config
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
 	"time"
+
+	"archiverd/internal/redact"
 )
 
-// runCommand runs argv without a shell and returns the first line it prints.
-func runCommand(ctx context.Context, argv []string) ([]byte, error) {
+// isWithheld reports whether a variable of the environment is not for a password command:
+// what service managers give to the daemon alone (its credentials are those of all
+// accounts; with NOTIFY_SOCKET a command could end the watchdog), archiverd's own
+// settings, and the names of terminals.
+func isWithheld(name string) bool {
+	for _, prefix := range []string{"ARCHIVERD_", "LISTEN_", "WATCHDOG_", "MEMORY_PRESSURE_", "FDSTORE"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return slices.Contains([]string{
+		"NOTIFY_SOCKET", "MAINPID", "MANAGERPID", "CREDENTIALS_DIRECTORY", "ENCRYPTED_CREDENTIALS_DIRECTORY",
+		"INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID", "GPG_TTY", "SSH_TTY",
+	}, name)
+}
+
+// commandEnvironment returns the environment of a password command: all of environ but
+// the variables of isWithheld and those in secrets. What a password store needs has many
+// names (HOME, DBUS_SESSION_BUS_ADDRESS, GNUPGHOME, BW_SESSION, …), so all else is kept.
+func commandEnvironment(environ, secrets []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return isWithheld(name) || slices.Contains(secrets, name)
+	})
+}
+
+// runCommand runs argv without a shell, in a session of its own that has no terminal, and
+// returns the first line it prints.
+func runCommand(ctx context.Context, argv, environ []string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	name := printable(argv[0])
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Env = environ
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	out := &capture{limit: maxSecret, full: cancel}
-	stderr := &capture{limit: 500}
+	stderr := &capture{limit: maxSecret}
 	cmd.Stdout, cmd.Stderr = out, stderr
 	// A background process of the command may keep its output open: do not wait for it.
 	cmd.WaitDelay = time.Second
@@ -58,13 +91,19 @@ func (c *capture) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// without returns the captured text without the password, which is the first line
-// of the output: a command that traces itself must not reveal it.
-func (c *capture) without(output []byte) []byte {
-	password, err := firstLine(output)
-	if err != nil {
-		return bytes.TrimSpace(c.b)
+// maxShownError is how many octets of what a command says are shown.
+const maxShownError = 500
+
+// without returns the beginning of the captured text without the password, which is the
+// first line of the output: a command that traces itself must not reveal it.
+func (c *capture) without(output []byte) string {
+	text := string(c.b)
+	if password, err := firstLine(output); err == nil {
+		text = redact.New("", string(password)).Text(text)
+		clear(password)
 	}
-	defer clear(password)
-	return bytes.TrimSpace(bytes.ReplaceAll(c.b, password, []byte(hidden)))
+	if len(text) > maxShownError { // only now: a part of a password would not be found
+		text = strings.ToValidUTF8(text[:maxShownError], "")
+	}
+	return strings.TrimSpace(text)
 }

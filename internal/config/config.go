@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -97,6 +98,8 @@ type Account struct {
 
 	Line int // where the account begins in the file, 0 without a file
 
+	// withheld are the names of the environment variables that hold any account's password.
+	withheld         []string
 	password         Secret // the inline one, or the one SetPassword set
 	passwordPrompted bool   // the password comes by SetPassword
 }
@@ -124,11 +127,13 @@ func defaultAccount() Account {
 // Load reads and validates the file at path. All faults of its text come at once, as
 // *Faults; a file that cannot be read is an error that wraps the system's.
 //
-// A file that everybody can write to is refused, and so is one with an inline password
-// that group or others can read (not so in systemd's credentials directory, where
-// systemd alone sets the modes).
+// A file that another user than root and the one who runs archiverd owns or can write to
+// is refused before its text is looked at, and so is one with an inline password that
+// group or others can read (not so in systemd's credentials directory, where systemd
+// alone sets owners and modes).
 func Load(path string) (*Config, error) {
-	f, err := os.Open(path)
+	// Opening a pipe without O_NONBLOCK would wait before its owner is known.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
@@ -136,6 +141,11 @@ func Load(path string) (*Config, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	if !inCredentials(path) {
+		if err := checkTrusted(path, info); err != nil {
+			return nil, &Faults{[]Fault{{path, 1, "", "this file is not safe to read: " + err.Error()}}}
+		}
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
@@ -168,9 +178,6 @@ func parse(name string, data []byte, mode fs.FileMode) (*Config, error) {
 	decode(c, data, r)
 	c.complete(filepath.Dir(abs))
 	c.validate(r)
-	if mode&0o002 != 0 {
-		r.add(1, "", "everybody can write to this file (mode %04o), so everybody could have commands run: chmod 600 %s", mode, printable(name))
-	}
 	for i := range c.Accounts {
 		if mode&0o077 != 0 && !c.Accounts[i].password.empty() {
 			r.at(accountKey(i, "password"), "others can read this file (mode %04o): chmod 600 %s, or use password_file", mode, printable(name))
@@ -207,8 +214,15 @@ func (c *Config) complete(dir string) {
 	if c.Control.Socket == "" {
 		c.Control.Socket = defaultSocket(c.Archive.Path)
 	}
+	var secretVariables []string
+	for i := range c.Accounts {
+		if name := c.Accounts[i].PasswordEnv; name != "" {
+			secretVariables = append(secretVariables, name)
+		}
+	}
 	for i := range c.Accounts {
 		a := &c.Accounts[i]
+		a.withheld = secretVariables
 		absolute(&a.TLSCAFile)
 		absolute(&a.PasswordFile)
 		// A command without a slash is looked up in PATH, as a shell would.

@@ -62,6 +62,8 @@ func (d *decoder) syntax(err error) {
 		line, _ = strconv.Atoi(m[1])
 		text = text[len(m[0]):]
 	}
+	// A password that begins with * or & is an alias or anchor for YAML: its text is not shown.
+	text = regexp.MustCompile(`(?s)anchor '.*'`).ReplaceAllString(text, "anchor")
 	for _, sign := range []string{"cannot start any token", "alphabetic or numeric", "anchor", "escape"} {
 		if strings.Contains(text, sign) {
 			text += "; text that begins with @ * % or & must stand in single quotes, as in schedule: '@daily', and so must text with a backslash; no tabs"

@@ -18,8 +18,9 @@ const maxSecret = 64 << 10
 // without its line end. Each call reads anew, so a changed password needs no restart. The
 // caller wipes the Secret. An error names the account, the source and what to do.
 //
-// A password command has no input and may run for a minute, or until ctx ends. Then it
-// is killed, but not its background processes.
+// A password command has no input, no terminal and no other account's secrets (see
+// commandEnvironment). It may run for a minute, or until ctx ends. Then it is killed, but
+// not its background processes.
 func (a *Account) Password(ctx context.Context) (Secret, error) {
 	line, err := a.readPassword(ctx)
 	if err != nil {
@@ -43,7 +44,9 @@ func (c *Config) CheckSecrets(ctx context.Context) error {
 		a := &c.Accounts[i]
 		var err error
 		if len(a.PasswordCommand) > 0 {
-			_, err = exec.LookPath(a.PasswordCommand[0])
+			if _, err = exec.LookPath(a.PasswordCommand[0]); err == nil {
+				err = checkCommand(a.PasswordCommand)
+			}
 		} else if !a.passwordPrompted {
 			var line []byte
 			line, err = a.readPassword(ctx)
@@ -62,7 +65,10 @@ func (a *Account) readPassword(ctx context.Context) ([]byte, error) {
 	case "password_file":
 		return readSecretFile(a.PasswordFile)
 	case "password_command":
-		return runCommand(ctx, a.PasswordCommand)
+		if err := checkCommand(a.PasswordCommand); err != nil {
+			return nil, err
+		}
+		return runCommand(ctx, a.PasswordCommand, commandEnvironment(os.Environ(), a.withheld))
 	case "password_env":
 		value, ok := os.LookupEnv(a.PasswordEnv)
 		if !ok {

@@ -85,9 +85,12 @@ func parseFingerprint(s string) ([]byte, error) {
 
 // readCAs reads the certificates of a PEM file.
 func readCAs(path string) (*x509.CertPool, error) {
-	pem, _, err := readRegular(path, maxFile)
+	pem, info, err := readRegular(path, maxFile)
 	if err != nil {
 		return nil, err
+	}
+	if err := checkNotWritable(path, info); err != nil && !inCredentials(path) {
+		return nil, fmt.Errorf("%s would trust whoever wrote it: %w", printable(path), err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {

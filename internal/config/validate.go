@@ -213,6 +213,9 @@ func (a *Account) validatePassword(r *report, at func(string) string) {
 	}
 	if len(a.PasswordCommand) > 0 {
 		checkPath(r, at("password_command[0]"), a.PasswordCommand[0])
+		if err := checkCommand(a.PasswordCommand); err != nil {
+			r.at(at("password_command[0]"), "%v", err)
+		}
 		for i, word := range a.PasswordCommand {
 			if strings.ContainsRune(word, 0) {
 				r.at(fmt.Sprintf("%s[%d]", at("password_command"), i), "has a NUL character")

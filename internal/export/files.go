@@ -15,6 +15,7 @@ import (
 	"archiverd/archive"
 	"archiverd/archive/history"
 	"archiverd/internal/maildir"
+	"archiverd/internal/mbox"
 )
 
 // writeMessage writes a message to a file of its own, octet for octet. present says
@@ -135,13 +136,14 @@ func (w *writer) assignKeywords(dir string, messages []*archive.Message) (maildi
 	return words, errors.Join(err, f.Sync(), f.Close())
 }
 
-// keywordsOf returns the keywords of messages, the most frequent first.
+// keywordsOf returns the keywords of messages, the most frequent first, but those of a
+// foreign journal that would write lines of their own.
 func keywordsOf(messages []*archive.Message) []string {
 	count := map[string]int{}
 	var list []string
 	for _, m := range messages {
 		for _, flag := range m.Flags {
-			if strings.HasPrefix(flag, `\`) {
+			if strings.HasPrefix(flag, `\`) || !mbox.IsKeyword(flag) {
 				continue
 			}
 			if count[flag]++; count[flag] == 1 {

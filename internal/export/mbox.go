@@ -96,7 +96,8 @@ func (w *writer) appendMailbox(ctx context.Context, out io.Writer, sel *history.
 			}
 			err = errors.Join(err, src.Close())
 		}
-		if err := w.export.countMessage(box, sel.Mailbox.ID(m), m, false, form.Loss, err); err != nil {
+		loss := append(form.Loss, lostKeywords(m.Flags)...)
+		if err := w.export.countMessage(box, sel.Mailbox.ID(m), m, false, loss, err); err != nil {
 			return err
 		}
 	}
@@ -122,4 +123,18 @@ func (s *messageFile) sender() string {
 		return ""
 	}
 	return list[0].Address
+}
+
+// lostKeywords describes the keywords that an mbox can't hold.
+func lostKeywords(flags []string) []string {
+	var lost []string
+	for _, flag := range flags {
+		if !strings.HasPrefix(flag, `\`) && !mbox.IsKeyword(flag) {
+			lost = append(lost, flag)
+		}
+	}
+	if len(lost) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("an mbox can't hold the keywords %q", lost)}
 }

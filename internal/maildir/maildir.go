@@ -70,7 +70,7 @@ func ReadKeywords(r io.Reader) (Keywords, error) {
 func (k Keywords) String() string {
 	var b strings.Builder
 	for i, name := range k {
-		if name != "" {
+		if name != "" && !strings.ContainsAny(name, "\r\n") { // a line of its own
 			fmt.Fprintf(&b, "%d %s\n", i, name)
 		}
 	}

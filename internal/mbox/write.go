@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Envelope is what an mbox stores of a message besides its octets.
@@ -159,6 +161,12 @@ var (
 	xstatusFlags = []letter{{'A', `\Answered`}, {'F', `\Flagged`}, {'T', `\Draft`}, {'D', `\Deleted`}}
 )
 
+// IsKeyword reports whether a keyword can stand in a list of keywords: it is visible, and
+// has no space and no line end, which would write fields or messages of its own.
+func IsKeyword(keyword string) bool {
+	return keyword != "" && utf8.ValidString(keyword) && !strings.ContainsFunc(keyword, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) })
+}
+
 type letter struct {
 	octet byte
 	flag  string
@@ -180,7 +188,7 @@ func fileHeader(v Variant, e Envelope, f Form) string {
 	}
 	var keywords []string
 	for _, flag := range e.Flags {
-		if !strings.HasPrefix(flag, `\`) {
+		if !strings.HasPrefix(flag, `\`) && IsKeyword(flag) {
 			keywords = append(keywords, flag)
 		}
 	}
@@ -188,7 +196,7 @@ func fileHeader(v Variant, e Envelope, f Form) string {
 	fmt.Fprintf(&b, "From %s %s\n", sender, e.Date.UTC().Format(time.ANSIC))
 	fmt.Fprintf(&b, "Status: %sO\nX-Status: %s\n", letters(statusFlags), letters(xstatusFlags))
 	if e.Base != nil {
-		fmt.Fprintf(&b, "X-IMAPbase: %010d %010d %s\n", e.Base.UIDValidity, 0, strings.Join(e.Base.Keywords, " "))
+		fmt.Fprintf(&b, "X-IMAPbase: %010d %010d %s\n", e.Base.UIDValidity, 0, strings.Join(slices.DeleteFunc(slices.Clone(e.Base.Keywords), func(k string) bool { return !IsKeyword(k) }), " "))
 	}
 	if v == CL2 {
 		fmt.Fprintf(&b, "Content-Length: %d\n", f.body)

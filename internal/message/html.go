@@ -45,6 +45,9 @@ func renderHTML(s string, limit int) (text string, hidden int) {
 		case html.StartTagToken, html.SelfClosingTagToken:
 			name, more := z.TagName()
 			tag := atom.Lookup(name)
+			if tag == atom.Noscript { // mail programs run no scripts: its content is HTML
+				z.NextIsNotRawText()
+			}
 			skip = isSkipped(tag)
 			p.startTag(tag, attributes(z, more))
 		case html.EndTagToken:

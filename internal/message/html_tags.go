@@ -20,28 +20,18 @@ type attrs struct {
 	hidden                                            bool
 }
 
+// attributes reads the attributes of a tag. Of two with one name the first counts (WHATWG
+// HTML 13.2.5.33).
 func attributes(z *html.Tokenizer, more bool) (a attrs) {
+	texts := map[string]*string{"href": &a.href, "alt": &a.alt, "style": &a.style, "action": &a.action, "type": &a.inputType, "value": &a.value, "start": &a.start}
 	for more {
 		var key, value []byte
 		key, value, more = z.TagAttr()
-		switch string(key) {
-		case "href":
-			a.href = string(value)
-		case "alt":
-			a.alt = string(value)
-		case "style":
-			a.style = string(value)
-		case "action":
-			a.action = string(value)
-		case "type":
-			a.inputType = string(value)
-		case "value":
-			a.value = string(value)
-		case "start":
-			a.start = string(value)
-		case "hidden":
-			a.hidden = true
+		if text, ok := texts[string(key)]; ok {
+			*text = string(value)
+			delete(texts, string(key))
 		}
+		a.hidden = a.hidden || string(key) == "hidden"
 	}
 	return a
 }

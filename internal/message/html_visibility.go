@@ -25,19 +25,18 @@ func (p *htmlPage) visibility() visibility {
 	return p.open[len(p.open)-1].visibility
 }
 
-// withAttributes returns the visibility of an element inside one with visibility l.
+// withAttributes returns the visibility of an element inside one with visibility l. The
+// attribute hidden, whatever its value, is a display: none that a style of the element
+// overrides (WHATWG HTML 15.3.1).
 func (l visibility) withAttributes(a attrs) visibility {
-	l.isRemoved = l.isRemoved || a.hidden
-	if a.style == "" {
-		return l
-	}
+	own := display{isNone: a.hidden}
 	flat, clips := false, false
 	for decl := range strings.SplitSeq(strings.ToLower(a.style), ";") {
 		name, value, _ := strings.Cut(decl, ":")
-		value, _, _ = strings.Cut(value, "!")
+		value, priority, _ := strings.Cut(value, "!")
 		switch name, value = strings.TrimSpace(name), strings.TrimSpace(value); name {
 		case "display":
-			l.isRemoved = l.isRemoved || value == "none"
+			own.declare(value, strings.TrimSpace(priority) == "important", a.hidden)
 		case "visibility":
 			l.isInvisible = value == "hidden" || value == "collapse"
 		case "opacity":
@@ -50,8 +49,33 @@ func (l visibility) withAttributes(a attrs) visibility {
 			clips = clips || value == "hidden"
 		}
 	}
+	l.isRemoved = l.isRemoved || own.isNone
 	l.isClipped = l.isClipped || flat && clips
 	return l
+}
+
+// display is what the declarations of one element say about its display.
+type display struct{ isNone, isImportant bool }
+
+// declare adds a declaration: the last valid one counts, but an important one before any
+// other (CSS Cascade 6.1). revert is what the element's attributes say.
+func (d *display) declare(value string, important, reverted bool) {
+	if d.isImportant && !important {
+		return
+	}
+	switch first, _, _ := strings.Cut(value, " "); first {
+	case "none":
+		d.isNone = true
+	case "revert", "revert-layer":
+		d.isNone = reverted
+	case "block", "inline", "inline-block", "flow", "flow-root", "flex", "inline-flex", "grid", "inline-grid", "list-item", "contents", "run-in", "ruby", "math",
+		"table", "inline-table", "table-row", "table-cell", "table-caption", "table-row-group", "table-header-group", "table-footer-group", "table-column", "table-column-group",
+		"initial", "inherit", "unset", "-webkit-box", "-webkit-inline-box":
+		d.isNone = false
+	default: // no value of CSS: the declaration does not count
+		return
+	}
+	d.isImportant = important
 }
 
 // isZero reports whether a length is at most a number of pixels, or zero in another

@@ -18,7 +18,9 @@ func (a *Account) Connect(ctx context.Context) (*wire.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := wire.Dial(ctx, a.Wire)
+	o := a.Wire
+	o.Hide = auth
+	c, err := wire.Dial(ctx, o)
 	if err != nil {
 		return nil, a.explain(err)
 	}

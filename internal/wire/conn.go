@@ -43,6 +43,8 @@ type transport struct {
 
 func newConn(tcp net.Conn, o Options) *Conn {
 	c := &Conn{options: o, commandSlot: make(chan struct{}, 1)}
+	c.server.setRedactor(o.Hide.redactor())
+	c.options.Hide = Auth{}
 	c.failed.done = make(chan struct{})
 	c.transport = transport{tcp: tcp, out: tcp, in: newStream(tcp, o, c.failed.done)}
 	c.guard = guard{c: c}

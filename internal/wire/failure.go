@@ -63,7 +63,7 @@ func (c *Conn) annotate(cmd command, err error) error {
 	bye, alert := c.server.lastWords()
 	if bye != nil && full.Class == ClassTransient {
 		full.Class = classifyStatus(*bye, cmd.name, ClassBusy)
-		full.Code, full.Text = c.server.sanitize(bye.code), c.server.sanitize(bye.text)
+		full.Code, full.Text = c.server.words(*bye)
 		full.Retry = statedBackoff(bye.text)
 	}
 	if alert != "" {

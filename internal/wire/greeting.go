@@ -18,10 +18,10 @@ func (c *Conn) readGreeting() error {
 	rest, untagged := bytes.CutPrefix(line, []byte("* "))
 	s, ok := parseStatus(rest)
 	if !untagged || !ok {
-		return protocolError("not an IMAP greeting: %s", c.server.sanitize(string(line[:min(len(line), maxTextOctets)])))
+		return protocolError("not an IMAP greeting: %s", c.server.sanitize(string(line)))
 	}
 	if s.kind != "OK" && s.kind != "PREAUTH" {
-		e := c.refusal(status{kind: "NO", code: s.code, args: s.args, text: s.text}, command{onNO: ClassBusy}).(*Error)
+		e := c.refusal(status{kind: "NO", code: s.code, args: s.args, text: s.text, line: s.line}, command{onNO: ClassBusy}).(*Error)
 		e.Err = &imap.Error{Type: imap.StatusResponseType(s.kind), Code: imap.ResponseCode(e.Code), Text: e.Text}
 		return e
 	}

@@ -150,7 +150,7 @@ func (g *guard) readBodyTail() error {
 		return err
 	}
 	if !endsReply(line, g.uid) {
-		return protocolError("UID %d: its body is not followed by the end of the reply but by %s", g.uid, c.server.sanitize(string(line[:min(len(line), maxTextOctets)])))
+		return protocolError("UID %d: its body is not followed by the end of the reply but by %s", g.uid, c.server.sanitize(string(line)))
 	}
 	g.mu.Lock()
 	g.endedBodies.Add(g.uid)
@@ -203,7 +203,7 @@ func (g *guard) handleReply(reply []byte) error {
 	s, ok := parseStatus(rest)
 	digits, isTag := bytes.CutPrefix(tag, []byte{'T'})
 	if _, isNumber := number(digits); !ok || !isTag || !isNumber {
-		return protocolError("reply out of place: %s", c.server.sanitize(string(reply[:min(len(reply), maxTextOctets)])))
+		return protocolError("reply out of place: %s", c.server.sanitize(string(reply)))
 	}
 	c.handleStatus(s)
 	line := string(tag) + " " + s.kind

@@ -35,7 +35,7 @@ func (c *Conn) Login(ctx context.Context, a Auth) error {
 		return nil
 	}
 	cmd := command{name: cmdLogin, answerWait: c.options.Timeouts.Answer, onNO: ClassLogin, onBAD: ClassLogin}
-	c.hideSecrets(a)
+	c.server.setRedactor(a.redactor())
 	login, err := c.loginMethod(a)
 	if err != nil {
 		return c.annotate(cmd, c.abort(&Error{Class: ClassLogin, Err: err}))

@@ -43,6 +43,10 @@ type Options struct {
 	// Dial opens the TCP connection; nil: a net.Dialer with keep-alive.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
+	// Hide are the credentials that no error shows, from the greeting on: a server may
+	// send back what it got on an earlier connection. Login hides its own as well.
+	Hide Auth
+
 	Timeouts Timeouts
 	MinRate  MinRate
 	Limits   Limits

@@ -143,7 +143,7 @@ func (p *pipeline) handleTagged(reply []byte) (int, error) {
 	}
 	i := int(n) - p.firstTag
 	if !ok || !isTag || i < 0 || i >= len(p.answers) || p.answers[i].kind != "" {
-		return 0, protocolError("reply out of place: %s", p.c.server.sanitize(string(reply[:min(len(reply), maxTextOctets)])))
+		return 0, protocolError("reply out of place: %s", p.c.server.sanitize(string(reply)))
 	}
 	p.c.handleStatus(s)
 	p.answers[i] = s

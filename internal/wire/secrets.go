@@ -1,50 +1,32 @@
 package wire
 
 import (
-	"encoding/base64"
-	"net/url"
-	"slices"
 	"strings"
 
+	"archiverd/internal/redact"
 	"archiverd/internal/safetext"
 )
 
 // maxTextOctets bounds a server's text in an error.
 const maxTextOctets = 300
 
-// hideSecrets stores the forms in which the server could send the password back.
-func (c *Conn) hideSecrets(a Auth) {
-	password := string(a.Password)
-	if password == "" {
-		return
-	}
-	quoted, _ := quote(password)
-	secrets := []string{
-		password, strings.Trim(quoted, `"`), url.QueryEscape(password), url.PathEscape(password),
-	}
-	for _, plain := range []string{password, "\x00" + a.Username + "\x00" + password, a.Username + "\x00" + a.Username + "\x00" + password} {
-		secrets = append(secrets, base64.StdEncoding.EncodeToString([]byte(plain)), base64.RawStdEncoding.EncodeToString([]byte(plain)))
-	}
-	secrets = slices.DeleteFunc(secrets, func(s string) bool { return s == "" })
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
-	c.server.setSecrets(secrets)
-}
+// redactor returns what removes the password from a server's texts.
+func (a Auth) redactor() *redact.Redactor { return redact.New(a.Username, string(a.Password)) }
 
-func (s *serverState) setSecrets(secrets []string) {
+func (s *serverState) setRedactor(r *redact.Redactor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.secrets = secrets
+	s.redactor = r
 }
 
-// sanitize makes server text fit for an error: without secrets, one safe line, at
-// most maxTextOctets.
+// sanitize makes server text fit for an error: without the password, one safe line, at
+// most maxTextOctets. The caller passes the whole text: in a text that was cut, a part of
+// the password would not be found.
 func (s *serverState) sanitize(text string) string {
 	s.mu.Lock()
-	secrets := s.secrets // replaced as a whole, never changed
+	r := s.redactor
 	s.mu.Unlock()
-	for _, secret := range secrets {
-		text = strings.ReplaceAll(text, secret, "***")
-	}
+	text = r.Text(text)
 	if len(text) > 2*maxTextOctets {
 		text = text[:2*maxTextOctets]
 	}
@@ -53,4 +35,20 @@ func (s *serverState) sanitize(text string) string {
 		text = strings.ToValidUTF8(text[:maxTextOctets-len("…")], "") + "…"
 	}
 	return text
+}
+
+// words returns the code and the text of a status response, sanitized. A password with a
+// bracket in it is in neither of them, but in the line that both were cut out of.
+func (s *serverState) words(st status) (code, text string) {
+	s.mu.Lock()
+	r := s.redactor
+	s.mu.Unlock()
+	whole := "[" + st.code + " " + st.args + "] " + st.text
+	if st.line != "" {
+		whole = st.line
+	}
+	if r.Finds(whole) && !r.Finds(st.code) && !r.Finds(st.args) && !r.Finds(st.text) {
+		return "", s.sanitize(whole)
+	}
+	return s.sanitize(st.code), s.sanitize(st.text)
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"archiverd/internal/redact"
 )
 
 // maxAlerts is how many ALERT texts of one connection are kept.
@@ -13,10 +15,10 @@ const maxAlerts = 16
 // printed of what it says.
 type serverState struct {
 	mu           sync.Mutex
-	capabilities map[string]bool // in upper case; nil: not known
-	alerts       []string        // safe to print
-	bye          *status         // nil: the server has not said BYE
-	secrets      []string        // longest first
+	capabilities map[string]bool  // in upper case; nil: not known
+	alerts       []string         // safe to print
+	bye          *status          // nil: the server has not said BYE
+	redactor     *redact.Redactor // of the password; nil: none is known
 }
 
 // setCapabilities stores a capability list. IMAP4rev2 is left out: go-imap would
@@ -51,8 +53,8 @@ func (s *serverState) all() map[string]bool {
 	return s.capabilities
 }
 
-func (s *serverState) addAlert(text string) {
-	text = s.sanitize(text)
+func (s *serverState) addAlert(alert status) {
+	_, text := s.words(alert)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.alerts) < maxAlerts && text != "" {

@@ -12,8 +12,9 @@ import (
 const byeTimeout = 2 * time.Second
 
 // status is a status response: OK, NO, BAD, BYE or PREAUTH, with a response code
-// and text (RFC 9051 7.1). code and kind are in upper case.
-type status struct{ kind, code, args, text string }
+// and text (RFC 9051 7.1). code and kind are in upper case. line is what code, args and
+// text were cut out of.
+type status struct{ kind, code, args, text, line string }
 
 // parseStatus reads "OK [CODE args] text". ok is false for anything else.
 func parseStatus(line []byte) (s status, ok bool) {
@@ -24,6 +25,7 @@ func parseStatus(line []byte) (s status, ok bool) {
 		return status{}, false
 	}
 	rest = bytes.TrimLeft(rest, " ")
+	s.line = string(rest)
 	if len(rest) > 0 && rest[0] == '[' {
 		if code, text, closed := bytes.Cut(rest[1:], []byte{']'}); closed {
 			name, args, _ := strings.Cut(string(code), " ")
@@ -41,7 +43,7 @@ func (c *Conn) handleStatus(s status) {
 	case "CAPABILITY":
 		c.server.setCapabilities(s.args)
 	case "ALERT":
-		c.server.addAlert(s.text)
+		c.server.addAlert(s)
 	}
 	if s.kind == "BYE" {
 		c.server.setBye(s)
@@ -63,7 +65,7 @@ func (c *Conn) refusal(s status, cmd command) error {
 	default:
 		return protocolError("command answered with %s", s.kind)
 	}
-	text, code := c.server.sanitize(s.text), c.server.sanitize(s.code)
+	code, text := c.server.words(s)
 	return &Error{
 		Class: classifyStatus(s, cmd.name, fallback), Retry: statedBackoff(s.text), Code: code, Text: text,
 		Err: &imap.Error{Type: imap.StatusResponseType(s.kind), Code: imap.ResponseCode(code), Text: text},
