@@ -282,8 +282,8 @@ func (s *site) execute(cmd *exec.Cmd) *process {
 	s.t.Helper()
 	cmd.Dir = s.dir
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, beMain + "=1", "GORACE=halt_on_error=1 atexit_sleep_ms=10"}, s.env...)
-	if os.Geteuid() == 0 && !slices.Contains(s.env, "ARCHIVERD_CONFIG=") { // root does not read the working directory's
-		cmd.Env = append(cmd.Env, "ARCHIVERD_CONFIG=config.yaml")
+	if os.Geteuid() == 0 && exists(filepath.Join(s.dir, localConfig)) && !slices.Contains(s.env, "ARCHIVERD_CONFIG=") { // root does not read that one unnamed
+		cmd.Env = append(cmd.Env, "ARCHIVERD_CONFIG="+localConfig)
 	}
 	p := &process{t: s.t, cmd: cmd, out: &buffer{}, err: &buffer{}, done: make(chan struct{})}
 	if cmd.Stdout == nil {

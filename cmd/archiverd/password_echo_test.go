@@ -67,45 +67,66 @@ func checkNoEcho(t *testing.T, what, text string) {
 	}
 }
 
+// echoServer is a server that sends the password back in answers to one command.
+type echoServer struct {
+	*hostile.Server
+	place        atomic.Value // the command, or "greeting"
+	refusalsOnly atomic.Bool  // leaves out what breaks a connection: a run waits then, and connects again
+	n            atomic.Int64 // of the next echo
+}
+
+func newEchoServer(t *testing.T) *echoServer {
+	t.Helper()
+	e := &echoServer{}
+	e.place.Store("")
+	body := []byte("Subject: x\r\n\r\nx\r\n")
+	message := []hostile.Message{{UID: 1, Date: "01-Jan-2026 00:00:00 +0000", Body: body}}
+	var err error
+	e.Server, err = hostile.New(hostile.Options{Username: "alice", Password: echoedPassword,
+		Mailboxes: []hostile.Mailbox{{Name: "INBOX", UIDValidity: 1, Messages: message}, {Name: "Other", UIDValidity: 2, Messages: message}},
+		Greet: func(s *hostile.Session) bool {
+			if e.place.Load() == "greeting" {
+				s.Send(e.echo("*"))
+				return false
+			}
+			s.Send("* OK [ALERT] welcome back, " + e.form() + "\r\n")
+			return true
+		}, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+			if cmd.Name != e.place.Load() {
+				return false
+			}
+			s.Send(e.echo(cmd.Tag))
+			return true
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return e
+}
+
+// form returns the next form of the password.
+func (e *echoServer) form() string {
+	forms := echoes()
+	return forms[int(e.n.Add(1))%len(forms)]
+}
+
+// echo returns the next reply with the next form.
+func (e *echoServer) echo(tag string) string {
+	replies := echoReplies
+	if e.refusalsOnly.Load() {
+		replies = replies[:4]
+	}
+	form := e.form()
+	return strings.NewReplacer("TAG", tag, "FORM", form).Replace(replies[int(e.n.Load())%len(replies)])
+}
+
 // TestPasswordEchoedByServer: a server sends the password back, in every form, place and
 // command, and in the greeting of later connections. No output of any command, no log, no
 // status report and no stored error shows it.
 func TestPasswordEchoedByServer(t *testing.T) {
 	t.Parallel()
-	var refusalsOnly atomic.Bool
-	var n atomic.Int64 // of the echo that comes next
-	forms := echoes()
-	echo := func(tag string) string {
-		i := int(n.Add(1))
-		if refusalsOnly.Load() {
-			return strings.NewReplacer("TAG", tag, "FORM", forms[i%len(forms)]).Replace(echoReplies[i%4])
-		}
-		return strings.NewReplacer("TAG", tag, "FORM", forms[i%len(forms)]).Replace(echoReplies[i%len(echoReplies)])
-	}
-	var place atomic.Value
-	place.Store("")
-	srv, err := hostile.New(hostile.Options{Username: "alice", Password: echoedPassword, Mailboxes: []hostile.Mailbox{
-		{Name: "INBOX", UIDValidity: 1, Messages: []hostile.Message{{UID: 1, Date: "01-Jan-2026 00:00:00 +0000", Body: []byte("Subject: x\r\n\r\nx\r\n")}}},
-		{Name: "Other", UIDValidity: 2, Messages: []hostile.Message{{UID: 1, Date: "01-Jan-2026 00:00:00 +0000", Body: []byte("Subject: y\r\n\r\ny\r\n")}}},
-	}, Greet: func(s *hostile.Session) bool {
-		if place.Load() == "greeting" {
-			s.Send(echo("*"))
-			return false
-		}
-		s.Send("* OK [ALERT] welcome back, " + forms[int(n.Add(1))%len(forms)] + "\r\n")
-		return true
-	}, Script: func(s *hostile.Session, cmd hostile.Command) bool {
-		if cmd.Name != place.Load() {
-			return false
-		}
-		s.Send(echo(cmd.Tag))
-		return true
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer srv.Close()
-	s := newSite(t)
+	srv, s := newEchoServer(t), newSite(t)
 	account := s.plain(srv.Address(), &dovecot.User{Name: "alice", Password: echoedPassword}, "timeout: 1s")
 	s.configure("accounts:\n", account)
 	check := func(r *result) {
@@ -113,41 +134,57 @@ func TestPasswordEchoedByServer(t *testing.T) {
 		if r.status == exitUsage {
 			t.Fatalf("archiverd %s: %s", strings.Join(r.args, " "), r.err)
 		}
-		checkNoEcho(t, fmt.Sprintf("archiverd %s at %s", strings.Join(r.args, " "), place.Load()), r.out+"\n"+r.err)
+		checkNoEcho(t, fmt.Sprintf("archiverd %s at %s", strings.Join(r.args, " "), srv.place.Load()), r.out+"\n"+r.err)
 	}
 	for _, where := range []string{"greeting", "AUTHENTICATE", "CAPABILITY", "LIST", ""} {
-		place.Store(where)
+		srv.place.Store(where)
 		for i := range len(echoReplies) {
 			if testing.Short() && i%4 != 0 {
-				n.Add(1)
+				srv.n.Add(1)
 				continue
 			}
 			check(s.run("config", "check", "--connect"))
 		}
 		check(s.run("remote", "list", "alice"))
 	}
-	// What breaks a connection makes a run wait and connect again: refusals only.
-	refusalsOnly.Store(true)
+	srv.refusalsOnly.Store(true)
 	for i, where := range []string{"AUTHENTICATE", "EXAMINE", "UID SEARCH", "UID FETCH"} {
-		place.Store(where)
+		srv.place.Store(where)
 		s.configure("log:\n  level: debug\n  format: "+[]string{"text", "json"}[i%2]+"\naccounts:\n", account)
-		check(s.run("sync"))
-		check(s.run("status"))
-		check(s.run("status", "--json"))
-		check(s.run("status", "--check"))
+		for _, args := range [][]string{{"sync"}, {"status"}, {"status", "--json"}, {"status", "--check"}} {
+			check(s.run(args...))
+		}
 	}
-	place.Store("UID FETCH")
-	m := newManager(s)
-	d := s.start("run")
-	m.waitFor("READY=1")
-	eventually(t, "the daemon's run is over", func() bool { r := s.status(); return r.Accounts[0].Last != nil && r.Accounts[0].Running == nil })
-	check(s.run("status", "--json"))
-	d.signal(syscall.SIGTERM)
-	check(d.wait())
+	srv.place.Store("UID FETCH")
+	checkDaemonShowsNoEcho(t, s, check)
 	if err := os.Remove(filepath.Join(s.dir, "alice.password")); err != nil {
 		t.Fatal(err)
 	}
-	err = filepath.WalkDir(s.dir, func(path string, e fs.DirEntry, err error) error {
+	checkFilesHaveNoEcho(t, s.dir)
+	srv.place.Store("")
+	s.write("alice.password", echoedPassword+"\n")
+	s.run("sync").want(0)
+}
+
+// checkDaemonShowsNoEcho checks the daemon's log and its status report.
+func checkDaemonShowsNoEcho(t *testing.T, s *site, check func(*result)) {
+	t.Helper()
+	m := newManager(s)
+	d := s.start("run")
+	m.waitFor("READY=1")
+	eventually(t, "the daemon's run is over", func() bool {
+		r := s.status()
+		return r.Accounts[0].Last != nil && r.Accounts[0].Running == nil
+	})
+	check(s.run("status", "--json"))
+	d.signal(syscall.SIGTERM)
+	check(d.wait())
+}
+
+// checkFilesHaveNoEcho checks every file of a directory: the state database, the journals.
+func checkFilesHaveNoEcho(t *testing.T, dir string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err == nil && e.Type().IsRegular() {
 			checkNoEcho(t, path, string(read(t, path)))
 		}
@@ -156,7 +193,4 @@ func TestPasswordEchoedByServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	place.Store("")
-	s.write("alice.password", echoedPassword+"\n")
-	s.run("sync").want(0)
 }

@@ -58,6 +58,9 @@ func setUpScript(e *testscript.Env) error {
 	e.Setenv("IMAP", address)
 	e.Setenv("TZ", "UTC")
 	e.Setenv("HOME", e.WorkDir)
+	if os.Geteuid() == 0 && exists(filepath.Join(e.WorkDir, localConfig)) { // root does not read that one unnamed
+		e.Setenv("ARCHIVERD_CONFIG", localConfig)
+	}
 	if err := os.WriteFile(filepath.Join(e.WorkDir, "ca.pem"), cert.PEM, 0o644); err != nil {
 		return err
 	}
