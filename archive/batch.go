@@ -211,6 +211,13 @@ func (b *Batch) Record(e Event) {
 // maxGoneRanges is the most ranges in a line of gone UIDs; a range has up to 22 octets.
 const maxGoneRanges = 10000
 
+// Fail makes the message that the last Add added, which must be the batch's last event,
+// one that could not be archived. Its octets are kept: the event names their file.
+func (b *Batch) Fail(reason string) {
+	e := &b.Events[len(b.Events)-1]
+	*e = Event{Kind: Failed, At: e.At, UID: e.UID, Reason: reason, Announced: e.Announced, Path: e.Path, Size: e.Size, Sum: e.Sum}
+}
+
 // Mailbox returns the mailbox of the batch.
 func (b *Batch) Mailbox() *Mailbox { return b.mailbox }
 

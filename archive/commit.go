@@ -229,7 +229,7 @@ func (m *Mailbox) appendBatches(batches []*Batch) error {
 	}
 	if m.sumsByPath != nil {
 		for _, e := range events {
-			if e.Kind == Added {
+			if e.HasFile() {
 				m.sumsByPath[pathHash(e.Path)] = e.Sum.head()
 			}
 		}

@@ -48,13 +48,20 @@ type Event struct {
 	UID  uint32  // of Added, Flags, Failed
 	UIDs uid.Set // of Gone
 
-	// Of Added. Path is relative to the mailbox directory, with slashes. Size is in
-	// octets. InternalDate has the server's zone; it is zero if the server gave none
+	// Of Added, and of a Failed whose octets are kept: Path is relative to the mailbox
+	// directory, with slashes; Size is in octets. A Failed without kept octets has no
+	// Path.
+	Path string
+	Size int64
+	Sum  Sum
+	// Announced is, of Added and Failed, the size in octets that the server announced
+	// (RFC822.SIZE), if the octets that it sent were not as many; nil: they were, or
+	// nothing is known of it.
+	Announced *int64
+
+	// Of Added. InternalDate has the server's zone; it is zero if the server gave none
 	// that RFC 3339 can express. Matched says how the message was recognised without
 	// a download; empty: it was downloaded.
-	Path         string
-	Size         int64
-	Sum          Sum
 	InternalDate time.Time
 	Matched      string
 	// Expected is, of an Added that was downloaded although it matched a message of
@@ -76,13 +83,29 @@ func (e *Event) validate() error {
 		if e.UID == 0 || e.Size < 0 || !isLocalPath(e.Path) || !hasRFC3339Form(e.InternalDate) {
 			return fmt.Errorf("added: uid %d, size %d, path %.80q, or internaldate %v", e.UID, e.Size, e.Path, e.InternalDate)
 		}
-	case Flags, Failed:
+	case Failed:
+		if e.UID == 0 || e.Size < 0 || e.Path != "" && !isLocalPath(e.Path) {
+			return fmt.Errorf("failed: uid %d, size %d, or path %.80q", e.UID, e.Size, e.Path)
+		}
+	case Flags:
 		if e.UID == 0 {
 			return fmt.Errorf("%s: no uid", e.Kind)
 		}
 	}
 	return nil
 }
+
+// AnnouncedSize returns the size in octets that the server announced.
+func (e *Event) AnnouncedSize() int64 {
+	if e.Announced != nil {
+		return *e.Announced
+	}
+	return e.Size
+}
+
+// HasFile reports whether the event names a file of the mailbox: that of a message, or
+// the octets that were kept of one that could not be archived.
+func (e *Event) HasFile() bool { return e.Kind == Added || e.Kind == Failed && e.Path != "" }
 
 // hasRFC3339Form reports whether RFC 3339 can express t.
 func hasRFC3339Form(t time.Time) bool {

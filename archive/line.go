@@ -41,6 +41,7 @@ type (
 		Compared     Sum      `json:"compared,omitzero"`
 		EmailID      string   `json:"emailid,omitempty"`
 		Labels       []string `json:"labels,omitzero"`
+		Announced    *int64   `json:"announced,omitempty"`
 	}
 	flagsLine struct {
 		Event Kind     `json:"event"`
@@ -54,10 +55,14 @@ type (
 		UIDs  string `json:"uids"`
 	}
 	failedLine struct {
-		Event  Kind   `json:"event"`
-		At     string `json:"at"`
-		UID    uint32 `json:"uid"`
-		Reason string `json:"reason"`
+		Event     Kind   `json:"event"`
+		At        string `json:"at"`
+		UID       uint32 `json:"uid"`
+		Reason    string `json:"reason"`
+		Announced *int64 `json:"announced,omitempty"`
+		Path      string `json:"path,omitempty"`
+		Size      *int64 `json:"size,omitempty"`
+		SHA256    Sum    `json:"sha256,omitzero"`
 	}
 	vanishedLine struct {
 		Event Kind   `json:"event"`
@@ -81,7 +86,7 @@ func (e *Event) encodeTo(b *bytes.Buffer) error {
 		}
 		line = l
 	case Added:
-		l := addedLine{Added, at, e.UID, e.Path, e.Size, e.Sum, "", nonNil(e.Flags), e.Matched, e.Expected, e.EmailID, e.Labels}
+		l := addedLine{Added, at, e.UID, e.Path, e.Size, e.Sum, "", nonNil(e.Flags), e.Matched, e.Expected, e.EmailID, e.Labels, e.Announced}
 		if !e.InternalDate.IsZero() {
 			l.InternalDate = e.InternalDate.Format(time.RFC3339)
 		}
@@ -91,7 +96,11 @@ func (e *Event) encodeTo(b *bytes.Buffer) error {
 	case Gone:
 		line = goneLine{Gone, at, e.UIDs.String()}
 	case Failed:
-		line = failedLine{Failed, at, e.UID, e.Reason}
+		l := failedLine{Event: Failed, At: at, UID: e.UID, Reason: e.Reason, Announced: e.Announced}
+		if e.HasFile() {
+			l.Path, l.Size, l.SHA256 = e.Path, &e.Size, e.Sum
+		}
+		line = l
 	case Vanished:
 		line = vanishedLine{Vanished, at}
 	default:
@@ -136,6 +145,7 @@ type jsonLine struct {
 	Compared     Sum      `json:"compared"`
 	EmailID      string   `json:"emailid"`
 	Labels       []string `json:"labels"`
+	Announced    *int64   `json:"announced"`
 	Reason       string   `json:"reason"`
 	Seal         string   `json:"seal"`
 }
@@ -194,7 +204,7 @@ func (l *jsonLine) decodeFields(e *Event) (err error) {
 			return errors.New("added: no sha256")
 		}
 		e.UID, e.Path, e.Size, e.Sum, e.Matched = l.UID, l.Path, l.Size, *l.SHA256, l.Matched
-		e.Expected, e.EmailID, e.Labels = l.Compared, l.EmailID, l.Labels
+		e.Expected, e.EmailID, e.Labels, e.Announced = l.Compared, l.EmailID, l.Labels, l.Announced
 		e.Flags = nonNil(l.Flags)
 		return decodeTime("internaldate", l.InternalDate, &e.InternalDate)
 	case Flags:
@@ -204,7 +214,13 @@ func (l *jsonLine) decodeFields(e *Event) (err error) {
 			return fmt.Errorf("gone: %w", err)
 		}
 	case Failed:
-		e.UID, e.Reason = l.UID, l.Reason
+		e.UID, e.Reason, e.Announced = l.UID, l.Reason, l.Announced
+		if l.Path != "" {
+			if l.SHA256 == nil {
+				return errors.New("failed: path without sha256")
+			}
+			e.Path, e.Size, e.Sum = l.Path, l.Size, *l.SHA256
+		}
 	}
 	return nil
 }

@@ -241,7 +241,7 @@ func (m *Mailbox) isNamed(path string) (sumHead, bool, error) {
 	if m.sumsByPath == nil {
 		m.sumsByPath = map[uint64]sumHead{}
 		_, err := m.writer.Replay(m.MailboxDir, Position{}, func(e Event) error {
-			if e.Kind == Added {
+			if e.HasFile() {
 				m.sumsByPath[pathHash(e.Path)] = e.Sum.head()
 			}
 			return nil
@@ -260,7 +260,7 @@ func (m *Mailbox) isNamed(path string) (sumHead, bool, error) {
 func (m *Mailbox) isNamedFor(path string, sum Sum) (bool, error) {
 	same := true
 	_, err := m.writer.Replay(m.MailboxDir, Position{}, func(e Event) error {
-		same = same && (e.Kind != Added || e.Path != path || e.Sum == sum)
+		same = same && (!e.HasFile() || e.Path != path || e.Sum == sum)
 		return nil
 	})
 	return same, err

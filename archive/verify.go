@@ -129,11 +129,16 @@ func (v *verifier) VisitOpened(e Event) error {
 // VisitAdded implements Visitor. Every line counts, even if a later line of the same
 // UID replaces it.
 func (v *verifier) VisitAdded(e Event) error {
+	v.name(e)
+	return nil
+}
+
+// name adds the file that an event names.
+func (v *verifier) name(e Event) {
 	if m := v.named[e.Path]; m != nil && m.CheckOctets(e.Sum, e.Size) != nil {
 		v.find(v.path(e.Path), true, "the journal names this file twice, with different octets")
 	}
 	v.named[e.Path] = &Message{Size: e.Size, Sum: e.Sum}
-	return nil
 }
 
 // VisitFlags implements Visitor.
@@ -143,7 +148,12 @@ func (v *verifier) VisitFlags(Event) error { return nil }
 func (v *verifier) VisitGone(Event) error { return nil }
 
 // VisitFailed implements Visitor.
-func (v *verifier) VisitFailed(Event) error { return nil }
+func (v *verifier) VisitFailed(e Event) error {
+	if e.HasFile() {
+		v.name(e)
+	}
+	return nil
+}
 
 // VisitVanished implements Visitor.
 func (v *verifier) VisitVanished(Event) error { return nil }

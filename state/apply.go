@@ -122,6 +122,9 @@ func (a *applier) VisitAdded(e archive.Event) error {
 	if err := a.putUID(e.UID, archivedKind, traitsOf(e).encode(strings.Join(e.Flags, " "))); err != nil {
 		return err
 	}
+	if err := a.applyAgain(e); err != nil {
+		return err
+	}
 	a.indexMessage(e)
 	if e.Expected != (archive.Sum{}) {
 		a.record.Verified++
@@ -147,6 +150,9 @@ func (a *applier) VisitFlags(e archive.Event) error {
 func (a *applier) VisitFailed(e archive.Event) error {
 	if v := a.uids.Get(uidKey(e.UID)); v == nil || v[0] != archivedKind {
 		a.record.Forgetful = a.record.Forgetful || v != nil && v[0] == goneKind
+		if err := a.applyAgain(e); err != nil {
+			return err
+		}
 		return a.putUID(e.UID, failedKind, e.Reason)
 	}
 	return nil
@@ -176,6 +182,9 @@ func (a *applier) VisitOpened(e archive.Event) error {
 	a.record.Verified, a.record.Mistrusted, a.record.Forgetful = 0, false, false
 	a.record.Newer = a.record.Newer || e.V > archive.FormatVersion
 	a.record.Cursor = Cursor{}
+	if err := a.clearAgain(); err != nil {
+		return err
+	}
 	if err := a.bucket.DeleteBucket(uidsBucket); err != nil {
 		return err
 	}
@@ -200,10 +209,12 @@ func (a *applier) maxUID() uint32 {
 }
 
 // indexMessage adds the index entries of a message: by its sum, and by size and date.
+// Octets that are not as many as announced are nothing that another message may be
+// matched to.
 func (a *applier) indexMessage(e archive.Event) {
 	where := append(binary.AppendUvarint(nil, a.record.DirID), e.Path...)
 	a.entries = (&entry{"", e.Sum[:16], where}).appendTo(a.entries)
-	if known, ok := a.candidateEntry(e); ok {
+	if known, ok := a.candidateEntry(e); ok && e.Announced == nil {
 		a.entries = known.appendTo(a.entries)
 	}
 }
@@ -244,6 +255,11 @@ func (a *applier) VisitGone(e archive.Event) error {
 				gone = append(gone, slices.Clone(k))
 			case failedKind:
 				failed = append(failed, slices.Clone(k))
+			}
+		}
+		for _, k := range slices.Concat(gone, failed) {
+			if err := a.endAgain(binary.BigEndian.Uint32(k)); err != nil {
+				return err
 			}
 		}
 		for _, k := range gone {

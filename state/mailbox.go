@@ -34,10 +34,16 @@ type Mailbox struct {
 	Archived          int      `json:"archived"`                     // UIDs archived and still listed
 	Failed            int      `json:"failed"`
 	Gone              int      `json:"gone"`
+	Awaiting          int      `json:"awaiting,omitempty"`     // of Archived: their octets are not as many as announced, see Again
+	Again             int      `json:"again,omitempty"`        // messages that are asked for again: Awaiting, and failed ones
+	AgainOctets       int64    `json:"again_octets,omitempty"` // of those
 	Vanished          bool     `json:"vanished,omitempty"`
 	Verified          int      `json:"verified,omitempty"`   // messages that were downloaded although they matched one of the archive
 	Mistrusted        bool     `json:"mistrusted,omitempty"` // one of these had other octets: messages of this mailbox must not be matched
 	UIDChecksum       uint64   `json:"uid_checksum"`         // XOR of the hashes of the UIDs' entries, because bbolt's pages have no checksum
+
+	// SizeExamples say how the sizes of the server differ; those of earlier epochs too.
+	SizeExamples []SizeExample `json:"size_examples,omitempty"`
 
 	Cursor Cursor `json:"cursor"`
 }

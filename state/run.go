@@ -40,18 +40,21 @@ type Run struct {
 // with them. After a complete run Server = Archived + Failed + Excluded.
 type Ledger struct {
 	Mailbox  string `json:"mailbox,omitempty"`
-	Server   int    `json:"server"`   // UIDs that the server lists
-	Archived int    `json:"archived"` // UIDs of Server that are in the archive
-	Failed   int    `json:"failed"`   // UIDs of Server that could not be archived, each with its reason
-	Excluded int    `json:"excluded"` // UIDs of Server that the configuration leaves out
-	Missing  int    `json:"missing"`  // UIDs of Server that this run did not work on: 0 in a complete run
+	Server   int    `json:"server"`             // UIDs that the server lists
+	Archived int    `json:"archived"`           // UIDs of Server that are in the archive
+	Failed   int    `json:"failed"`             // UIDs of Server that could not be archived, each with its reason
+	Excluded int    `json:"excluded"`           // UIDs of Server that the configuration leaves out
+	Awaiting int    `json:"awaiting,omitempty"` // UIDs of Archived whose octets are not as many as the server announced: they are asked for again
+	Missing  int    `json:"missing"`            // UIDs of Server that this run did not work on: 0 in a complete run
 
-	Added        int   `json:"added"`         // messages that this run archived
-	Linked       int   `json:"linked"`        // messages of Added whose octets the archive had already
-	Matched      int   `json:"matched"`       // of those, not downloaded
-	FlagsChanged int   `json:"flags_changed"` // messages whose flags this run recorded
-	Gone         int   `json:"gone"`          // messages that the server no longer lists since this run
-	Octets       int64 `json:"octets"`        // of bodies downloaded by this run
+	Added        int   `json:"added"`                  // messages that this run archived
+	Linked       int   `json:"linked"`                 // messages of Added whose octets the archive had already
+	Matched      int   `json:"matched"`                // of those, not downloaded
+	FlagsChanged int   `json:"flags_changed"`          // messages whose flags this run recorded
+	Gone         int   `json:"gone"`                   // messages that the server no longer lists since this run
+	Octets       int64 `json:"octets"`                 // of bodies downloaded by this run
+	Again        int   `json:"again,omitempty"`        // messages that were asked for again because their octets are in doubt
+	AgainOctets  int64 `json:"again_octets,omitempty"` // of bodies of Again that settled nothing
 
 	Elapsed   time.Duration     `json:"elapsed_ns"`
 	UIDNext   uint32            `json:"uidnext,omitempty"`   // messages that arrive after this run have this UID or a higher one; 0: not known
@@ -73,6 +76,7 @@ func (l *Ledger) Add(m Ledger) {
 	l.Server += m.Server
 	l.Archived += m.Archived
 	l.Failed += m.Failed
+	l.Awaiting += m.Awaiting
 	l.Excluded += m.Excluded
 	l.Missing += m.Missing
 	l.Added += m.Added
@@ -81,6 +85,8 @@ func (l *Ledger) Add(m Ledger) {
 	l.FlagsChanged += m.FlagsChanged
 	l.Gone += m.Gone
 	l.Octets += m.Octets
+	l.Again += m.Again
+	l.AgainOctets += m.AgainOctets
 }
 
 // OK reports whether the run was complete and without errors, and no message failed.

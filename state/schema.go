@@ -20,6 +20,9 @@ var (
 	// big-endian, to a kind and what is known of it (see uids.go).
 	mailboxesBucket = []byte("mailboxes")
 	uidsBucket      = []byte("uids") // not at the top level
+	// againBucket, beside uidsBucket where there is something in it, maps a UID to an
+	// Again.
+	againBucket = []byte("again")
 	// sumsBucket maps the first half of a SHA-256 to a DirID and the path there.
 	sumsBucket = []byte("sums")
 	// candidatesBucket has one bucket per account: INTERNALDATE, size and SHA-256

@@ -23,7 +23,7 @@ type Traits struct {
 
 // traitsOf returns the traits of an added message.
 func traitsOf(e archive.Event) Traits {
-	t := Traits{Size: max(0, e.Size)}
+	t := Traits{Size: max(0, e.AnnouncedSize())}
 	t.setDate(e.InternalDate)
 	return t
 }

@@ -22,6 +22,9 @@ func (w *worker) fetch(ctx context.Context, t *task) error {
 	if err != nil || !isSame {
 		return err
 	}
+	if t.awaiting {
+		return w.askAgain(ctx, t, speculated)
+	}
 	metadata := t.metadata
 	if metadata == nil && t.metadataTries < maxMetadataTries {
 		metadata, err = w.metadata(ctx, t.uids, speculated)
@@ -36,6 +39,9 @@ func (w *worker) fetch(ctx context.Context, t *task) error {
 	w.exclude(t, metadata)
 	if rest := t.cutOctets(metadata); !rest.Empty() {
 		w.run.add(task{mailbox: t.mailbox, snapshot: t.snapshot, uids: rest, metadata: metadata, skipMatching: t.skipMatching, order: t.order})
+	}
+	if t.budgeted && !w.takeAgain(t, metadata) {
+		return nil
 	}
 	t.metadata = metadata // for messages that are put off, or tried again
 	claim, err := w.match(ctx, t)
@@ -190,19 +196,21 @@ func (w *worker) fetchReserved(ctx context.Context, t *task, uids uid.Set, reser
 	var received uid.Set
 	defer func() { t.uids = t.uids.Subtract(received) }()
 	return w.conn().FetchBodies(ctx, uids, func(u uint32, size int64, body io.Reader) error {
-		md := t.metadata[u]
-		if err := w.checkBodySize(u, md, size); err != nil {
+		if err := w.checkBodySize(u, t.metadata[u], size); err != nil {
 			return err
 		}
-		if !w.run.job.sizes.accept(md, size) {
-			return t.addUnconfirmed(u, body)
+		if t.awaiting {
+			received.Add(u)
+			return w.receiveAgain(t, u, size, body)
 		}
-		if err := w.receive(t, md, u, size, body); err != nil {
+		isDone, err := w.receiveOfPiece(t, u, size, body)
+		if err != nil || !isDone {
 			return err
 		}
 		received.Add(u)
-		reservation.Use(messageCost(md))
+		reservation.Use(messageCost(t.metadata[u]))
 		w.countReceived(t.mailbox, size)
+		w.refundAgain(t, u)
 		return nil
 	})
 }

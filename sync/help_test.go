@@ -8,9 +8,11 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"archiverd/archive"
 	"archiverd/internal/session"
 	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/testing/hostile"
@@ -25,6 +27,27 @@ type testbed struct {
 	t      testing.TB
 	policy Policy // of all runs and checks
 	bubble bool   // the test runs in a bubble of synctest: its servers must be in memory
+	clock  atomic.Pointer[time.Time]
+}
+
+// newDatedTestbed returns a testbed whose archive and runs have the clock of SetClock.
+func newDatedTestbed(t testing.TB) *testbed {
+	t.Helper()
+	world.NoLeak(t)
+	h := &testbed{t: t}
+	h.World = world.NewUnwatchedWith(t, archive.Options{Now: h.Now})
+	return h
+}
+
+// SetClock sets the time.
+func (h *testbed) SetClock(now time.Time) { h.clock.Store(&now) }
+
+// Now returns the time of SetClock, before it that of the machine.
+func (h *testbed) Now() time.Time {
+	if now := h.clock.Load(); now != nil {
+		return *now
+	}
+	return time.Now()
 }
 
 func newTestbed(t testing.TB) *testbed {

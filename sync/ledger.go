@@ -33,7 +33,8 @@ func (m *mailboxRun) reconcile(db *state.DB, a *archive.Archive, limit int64, en
 	if s == nil {
 		return m.unscannedLedger(l, endedEarly), nil, nil
 	}
-	recorded, err := recordedUIDs(db, dir.Dir, s.UIDValidity)
+	recorded, awaiting, err := recordedUIDs(db, dir.Dir, s.UIDValidity)
+	l.Awaiting = awaiting
 	if err != nil {
 		l.Error = err.Error()
 		return l, nil, err
@@ -106,14 +107,15 @@ func (t *tally) unverifiedError(a *archive.Archive, dir archive.MailboxDir, s *s
 	return fmt.Sprintf("%d messages that were matched, and may be others, are still to be downloaded, UIDs %.100s", matched.Len(), matched)
 }
 
-// recordedUIDs returns the UIDs recorded of an epoch; none if its events did not get
-// into the journal.
-func recordedUIDs(db *state.DB, dir string, uidValidity uint32) (state.UIDs, error) {
+// recordedUIDs returns the UIDs recorded of an epoch, and how many of the messages await
+// that their size agrees; none if its events did not get into the journal.
+func recordedUIDs(db *state.DB, dir string, uidValidity uint32) (uids state.UIDs, awaiting int, err error) {
 	recorded, _, err := db.Mailbox(dir)
 	if err != nil || recorded.UIDValidity != uidValidity {
-		return state.UIDs{}, err
+		return uids, 0, err
 	}
-	return db.UIDs(dir)
+	uids, err = db.UIDs(dir)
+	return uids, recorded.Awaiting, err
 }
 
 // failureReasons returns why messages of a mailbox failed, by UID; of at most

@@ -113,7 +113,7 @@ func (m *mailboxRun) messages() uint32 {
 // largest message in octets, 0 for none.
 func (m *mailboxRun) unchanged(limit int64) (state.Ledger, bool) {
 	s, c := m.listed.Status, m.recorded.Cursor
-	isUnchanged := !m.isNew && s != nil && !m.recorded.Vanished && m.recorded.Failed == 0 && c.Limit == limit &&
+	isUnchanged := !m.isNew && s != nil && !m.recorded.Vanished && m.recorded.Failed == 0 && m.recorded.Again == 0 && c.Limit == limit &&
 		c.UIDValidity != 0 && c.UIDValidity == s.UIDValidity && m.recorded.UIDValidity == s.UIDValidity &&
 		c.UIDNext != 0 && c.UIDNext == s.UIDNext && c.Messages == s.Messages &&
 		c.HighestModSeq != 0 && c.HighestModSeq == s.HighestModSeq &&

@@ -38,6 +38,7 @@ type plan struct {
 	uids         state.UIDs                  // as recorded of the epoch
 	difference                               // of the server's UIDs and those
 	failedBefore map[uint32]string           // why messages failed in earlier runs, by UID
+	again        map[uint32]state.Again      // messages that are asked for again, failed or archived, by UID
 	returned     map[uint32]*archive.Message // messages of missing UIDs that the archive has, by UID: they were gone
 }
 
@@ -258,6 +259,9 @@ func (m *mailboxRun) committed(batch *archive.Batch) error {
 	for i := range batch.Events {
 		switch e := &batch.Events[i]; e.Kind {
 		case archive.Added:
+			if g, ok := m.plan.again[e.UID]; ok && !g.Failed {
+				continue // it was archived before
+			}
 			counts.Added++
 			if e.Matched != "" {
 				counts.Matched++

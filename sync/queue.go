@@ -28,7 +28,10 @@ type task struct {
 	skipMatching  bool                   // a connection was lost while its headers were fetched: match none of it
 	order         order                  // its place in the queue
 	waitsFor      []*claim               // downloads that must end before it starts; nil: it has never waited
-	unconfirmed   map[uint32]archive.Sum // bodies that came once and may be of another message, by UID
+	awaiting      bool                   // the messages are archived: their octets are asked for again
+	budgeted      bool                   // octets came when they failed before: they take from the run's againBudget
+	doubtful      map[uint32]bodyTraits  // bodies that came and whose sizes differ, of messages that failed, by UID
+	unconfirmed   map[uint32]archive.Sum // sums of bodies that came once and need a second look, by UID
 }
 
 // isPiece reports whether the task has messages to fetch.

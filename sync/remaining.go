@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 
 	"archiverd/archive"
 	"archiverd/internal/logkey"
@@ -12,6 +13,7 @@ import (
 	"archiverd/internal/session"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
+	"archiverd/state"
 )
 
 // fetchRemaining goes on with messages that the server left out of its replies, or
@@ -41,7 +43,7 @@ func (w *worker) fetchRemaining(ctx context.Context, t *task) error {
 		}
 		t.uids = t.uids.Subtract(uid.Of(u))
 	}
-	return nil
+	return w.retryDoubtful(ctx, t)
 }
 
 // subtractExpunged lists the mailbox again, and takes the messages out of the task that
@@ -87,50 +89,86 @@ func (w *worker) fetchOne(ctx context.Context, t *task, u uint32) error {
 			md = answer
 		}
 	}
+	md = believed(md)
 	_, reservation, err := w.run.job.quota.Reserve(ctx, uid.Of(u), func(uint32) int64 { return messageCost(md) })
 	if err != nil {
 		return err
 	}
 	defer reservation.Release()
-	received := int64(-1) // octets; -1: nothing was received
-	err = w.conn().FetchBody(ctx, u, func(size int64, body io.Reader) error {
+	var b receivedBody
+	received := false
+	err = w.conn().FetchBody(ctx, u, func(size int64, body io.Reader) (err error) {
 		if err := w.checkBodySize(u, md, size); err != nil {
 			return err
 		}
-		if err := w.receive(t, md, u, size, body); err != nil {
-			return err
-		}
-		received = size
-		return nil
+		b, err = w.receiveJudged(t, md, u, size, body, func(sum archive.Sum) bool { return t.unconfirmed[u] == sum })
+		received = err == nil
+		return err
 	})
-	if received < 0 {
+	if !received {
 		return err
 	}
 	if err == nil {
-		err = w.confirm(ctx, t, md, u, received)
+		err = w.settleOne(ctx, t, md, u, &b)
+	}
+	if b.verdict == isDoubtful && md.HasSize && md.Size != b.size {
+		t.addDoubtful(u, md, b.bodyTraits)
 	}
 	if err != nil {
+		t.mailbox.countAskedAgain(u, b.size)
+	}
+	switch {
+	case errors.Is(err, errKept):
+		return nil
+	case err != nil:
 		return errors.Join(err, w.batch.Undo())
 	}
-	w.countReceived(t.mailbox, received)
+	w.countReceived(t.mailbox, b.size)
+	w.refundAgain(t, u)
 	return nil
+}
+
+// addDoubtful notes that a message failed for its size, with what its body was like.
+func (t *task) addDoubtful(u uint32, md wire.Metadata, b bodyTraits) {
+	if t.doubtful == nil {
+		t.doubtful = map[uint32]bodyTraits{}
+	}
+	b.head = nil
+	t.doubtful[u] = b
+	if old := t.metadata[u]; !old.HasSize || old.Size != md.Size {
+		own := maps.Clone(t.metadata) // it is shared
+		if own == nil {
+			own = map[uint32]wire.Metadata{}
+		}
+		own[u] = md
+		t.metadata = own
+	}
 }
 
 // recordFailed records that messages could not be archived, and why. A reason that an
 // earlier run has recorded is not written again.
 func (w *worker) recordFailed(m *mailboxRun, uids uid.Set, cause error) error {
-	job, before := w.run.job, m.currentPlan().failedBefore
+	job, p := w.run.job, m.currentPlan()
+	before := p.failedBefore
 	reason := safetext.Line(cause.Error())
+	var sizes *sizeError
+	isOfSize := errors.As(cause, &sizes)
+	event := archive.Event{Kind: archive.Failed, Reason: reason}
+	if isOfSize {
+		event.Announced = sizes.announced
+	}
+	uids = uids.Subtract(p.awaiting()) // they are archived
 	for u := range uids.All() {
 		job.Log.Warn("message could not be archived", logkey.Account, job.Account.Name, logkey.Mailbox, m.listed.Name, logkey.UID, u, logkey.Error, reason)
-		if before[u] == reason {
+		if g, isKnown := p.again[u]; before[u] == reason || isKnown && isOfSize && !g.IsDue(state.DayOf(job.Now())) {
 			continue
 		}
 		batch, err := w.openBatch(m)
 		if err != nil {
 			return err
 		}
-		batch.Record(archive.Event{Kind: archive.Failed, UID: u, Reason: reason})
+		event.UID = u
+		batch.Record(event)
 		w.submitIfFull()
 	}
 	m.countFailed(uids.Len())

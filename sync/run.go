@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"errors"
+	"maps"
 	gosync "sync"
 	"sync/atomic"
 	"time"
@@ -21,13 +22,15 @@ type run struct {
 	job    *Job
 	cancel context.CancelCauseFunc // ends the run; the first cause is the run's error
 
-	listedUIDValidity map[string]uint32 // as LIST-STATUS said, by directory; constant after choose
+	recorded          map[string]state.Mailbox // what the archive had of the account at first, by directory; constant
+	listedUIDValidity map[string]uint32        // as LIST-STATUS said, by directory; constant after choose
 
 	queue   *queue        // own mutex
 	pool    *pool         // own mutex
 	pause   session.Pause // own mutex: until when no command is sent
 	clock   commit.Clock  // own mutex
 	samples sampler       // own mutex
+	again   *againBudget  // own mutex
 	dirs    directories   // own mutex
 
 	refusedBodies atomic.Int64 // bodies that were refused because of their size
@@ -81,6 +84,7 @@ func (j *Job) archive(outer context.Context, result *state.Run, cursors map[stri
 		return err
 	}
 	r.pool.mayPreconnect, r.dirs.Directories = len(recorded) == 0, j.Committer.Archive.Directories()
+	r.recorded, r.again = maps.Clone(recorded), newAgainBudget(recorded)
 	listed, err := r.list(ctx, w)
 	if err != nil {
 		return err

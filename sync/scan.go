@@ -98,6 +98,9 @@ func (w *worker) compare(m *mailboxRun, s *snapshot, recorded state.Mailbox) (p 
 		if err == nil && !p.uids.Failed.Empty() {
 			p.failedBefore, err = c.State.Failures(dir.Dir)
 		}
+		if err == nil && recorded.Again > 0 {
+			p.again, err = c.State.Again(dir.Dir)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -180,11 +183,15 @@ func (w *worker) enqueue(m *mailboxRun, s *snapshot, p *plan, batch *archive.Bat
 			certain.Add(u)
 		}
 	}
-	for _, t := range []task{
+	again := p.againTasks(failedBefore, state.DayOf(w.run.job.Now()))
+	for _, t := range again {
+		failedBefore = failedBefore.Subtract(t.uids)
+	}
+	for _, t := range append([]task{
 		{uids: certain, metadata: s.metadata},
 		{uids: missing.Subtract(certain)},
 		{uids: failedBefore, order: orderFailedBefore},
-	} {
+	}, again...) {
 		if !t.uids.Empty() {
 			t.mailbox, t.snapshot = m, s
 			w.run.add(t)

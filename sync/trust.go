@@ -2,10 +2,7 @@ package sync
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -13,90 +10,7 @@ import (
 
 	"archiverd/archive"
 	"archiverd/internal/uid"
-	"archiverd/internal/wire"
 )
-
-// sizeTrust is what a job has learnt about a server's RFC822.SIZE. It should be the size
-// of the body (RFC 9051 6.4.5); where it is not, one of the two may be another
-// message's, or the body may be cut off. Some servers, Exchange among them, only
-// estimate it: once that is clear a difference means nothing.
-type sizeTrust struct {
-	mu        gosync.Mutex // guards all below
-	exact     int          // bodies of the size reported
-	different int          // bodies of another size, whatever became of them
-	estimated int          // of these, bodies that were downloaded again and were the same
-}
-
-// A server is taken to estimate sizes if minEstimated sizes were, and more than one in
-// estimatedShare of the exact ones; or if minDifferent bodies had another size, and most
-// of all did.
-const (
-	minEstimated   = 5
-	estimatedShare = 10
-	minDifferent   = 16
-)
-
-// accept reports whether a body of that size can be taken for the message that md is
-// of. If not, it is to be confirmed.
-func (s *sizeTrust) accept(md wire.Metadata, size int64) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if md.HasSize && md.Size == size {
-		s.exact++
-		return true
-	}
-	isEstimate := s.estimated >= minEstimated && s.estimated*estimatedShare > s.exact || s.different >= minDifferent && s.different > s.exact
-	s.different++
-	return isEstimate
-}
-
-// addEstimated counts a size that was only an estimate.
-func (s *sizeTrust) addEstimated() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.estimated++
-}
-
-// addUnconfirmed keeps the sum of a body that may be another message's: the message is
-// downloaded again.
-func (t *task) addUnconfirmed(u uint32, body io.Reader) error {
-	sum, _, err := archive.Hash(body)
-	if err != nil {
-		return &wire.Error{Class: wire.ClassTransient, Err: fmt.Errorf("UID %d: %w", u, err)}
-	}
-	if t.unconfirmed == nil {
-		t.unconfirmed = map[uint32]archive.Sum{}
-	}
-	t.unconfirmed[u] = sum
-	return nil
-}
-
-// confirm checks that the message just received by itself is the one that md is of: by
-// its size, or because the server sends the same octets in another download.
-func (w *worker) confirm(ctx context.Context, t *task, md wire.Metadata, u uint32, size int64) error {
-	if w.run.job.sizes.accept(md, size) {
-		return nil
-	}
-	other, ok := t.unconfirmed[u]
-	if !ok {
-		err := w.conn().FetchBody(ctx, u, func(size int64, body io.Reader) (err error) {
-			if err := w.checkBodySize(u, md, size); err != nil {
-				return err
-			}
-			other, _, err = archive.Hash(body)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	if last := w.batch.Events[w.batch.Len()-1]; last.Sum != other {
-		delete(t.unconfirmed, u)
-		return &wire.Error{Class: wire.ClassMessage, Err: errors.New("the server gave other octets each time that it was fetched")}
-	}
-	w.run.job.sizes.addEstimated()
-	return nil
-}
 
 // minVerified is how many matches of an epoch are verified before the others are left
 // to chance.

@@ -23,6 +23,7 @@ type worker struct {
 	claims       []*claim        // that end when the batch is committed
 	inFlight     *commit.Queue   // batches that are being committed
 	last         *submittedBatch // the last of them; nil: there was none
+	head         []byte          // for the first octets of a body
 	freeSpace    int64           // octets that may be written before free space is checked again
 }
 

@@ -36,7 +36,7 @@ var allowedImports = []struct{ pkg, imports string }{
 	{"sync/remote", "archive sync internal/message internal/pattern internal/session internal/uid internal/utf7 internal/wire"},
 	{"internal/importer", "archive state internal/commit internal/progress internal/safetext internal/source"},
 	{"sync/restore", "archive archive/history internal/fingerprint internal/logkey internal/pattern internal/progress internal/session internal/uid internal/utf7 internal/wire"},
-	{"sync", "archive state internal/commit internal/fingerprint internal/logkey internal/progress internal/quota internal/safetext internal/session internal/uid internal/wire"},
+	{"sync", "archive state internal/commit internal/fingerprint internal/logkey internal/message internal/progress internal/quota internal/safetext internal/session internal/uid internal/wire"},
 
 	{"internal/commit", "archive state internal/logkey"},
 	{"internal/quota", "state internal/progress internal/uid"},

@@ -68,6 +68,7 @@ func runColumns(r state.Run) []ui.Number[state.Ledger] {
 		{Title: all, Of: func(l state.Ledger) int64 { return int64(l.Server) }},
 		{Title: "archived", Of: func(l state.Ledger) int64 { return int64(l.Archived) }},
 		{Title: "failed", Of: func(l state.Ledger) int64 { return int64(l.Failed) }},
+		{Title: "awaiting", Of: func(l state.Ledger) int64 { return int64(l.Awaiting) }, HideZero: true},
 		{Title: "excluded", Of: func(l state.Ledger) int64 { return int64(l.Excluded) }},
 		{Title: "added", Of: func(l state.Ledger) int64 { return int64(l.Added) }, HideZero: true},
 		{Title: "matched", Of: func(l state.Ledger) int64 { return int64(l.Matched) }, HideZero: true},
@@ -159,5 +160,13 @@ func runNotes(r state.Run, mailboxes []state.Ledger) *ui.Notes {
 		n.Line("not imported: %s", s)
 	}
 	n.NoteAll(r.Warnings)
+	if r.Sum.Awaiting > 0 {
+		n.Line("%s archived with other sizes than the server announced, and asked for again on later days until both agree, or the same octets came in three runs on three days (docs/servers.md)",
+			english.Plural(r.Sum.Awaiting, "message is", "messages are"))
+	}
+	if r.Sum.Again > 0 {
+		n.Line("%s asked for again, because octets and announced sizes did not agree before; %s came and settled nothing",
+			english.Plural(r.Sum.Again, "message was", "messages were"), ui.Octets(r.Sum.AgainOctets))
+	}
 	return n
 }

@@ -143,6 +143,8 @@ func (p *proof) sizeReason(m *archive.Message, meta wire.Metadata) string {
 	switch {
 	case !meta.HasSize:
 		return "the server does not say its size, without which its octets prove nothing: try again"
+	case meta.Size != m.Size && m.Announced != nil:
+		return fmt.Sprintf("the server announces %d octets, and sent %d when it was archived, so that nothing proves them complete: delete it with a mail program", meta.Size, m.Size)
 	case meta.Size != m.Size:
 		return fmt.Sprintf("the server announces %d octets, and the archive has %d: %s", meta.Size, m.Size, p.adviseCompare(m))
 	case m.Size == 0:
