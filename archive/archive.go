@@ -34,6 +34,9 @@ type archiveInfo struct {
 	Version int       `json:"version"`
 	ID      string    `json:"id"`
 	Created time.Time `json:"created"`
+	// Checkpoints is the id of checkpoints.jsonl, since that was durable; empty: there is
+	// none yet.
+	Checkpoints string `json:"checkpoints,omitempty"`
 }
 
 // Open opens the archive in directory dir for reading. The error wraps ErrNotArchive

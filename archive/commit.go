@@ -144,6 +144,9 @@ func (w *Writer) syncNames(batches []*Batch, dirs map[string]bool) error {
 		maps.Copy(w.unsyncedDirs, dirty)
 		return fmt.Errorf("sync names: %w", err)
 	}
+	if dirs["."] {
+		w.checkpoints.rootSynced()
+	}
 	return nil
 }
 
@@ -215,9 +218,9 @@ func (m *Mailbox) appendBatches(batches []*Batch) error {
 	}
 	if err != nil {
 		m.broken = fmt.Errorf("append to journal: %w", err)
-		// Readers must not see lines that failed. Whether the cut is durable does
-		// not matter: the journal is rewritten before anything is appended.
-		return errors.Join(m.broken, m.journal.Truncate(m.pos.Offset))
+		// The lines may be on the disk. No reader may see them, and none of their
+		// files may be removed or replaced while they may come back.
+		return errors.Join(m.broken, m.writer.rewrite(m.Dir, m.pos))
 	}
 	m.stamp = durable.StampOf(st)
 	for _, b := range batches {
@@ -227,6 +230,7 @@ func (m *Mailbox) appendBatches(batches []*Batch) error {
 	if n := len(events); n > 0 {
 		m.lastAt = events[n-1].At
 	}
+	m.writer.checkpoints.committed(m.Dir, Checkpoint{m.id, m.pos})
 	if m.sumsByPath != nil {
 		for _, e := range events {
 			if e.HasFile() {

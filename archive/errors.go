@@ -20,6 +20,8 @@ var (
 	// ErrBroken is returned when an earlier write to the mailbox failed: what it left in
 	// the journal is unknown until the journal is repaired.
 	ErrBroken = errors.New("an earlier write to this mailbox failed")
+	// ErrLost is returned when a mailbox's journal is not, or no longer, what it was.
+	ErrLost = errors.New("a part of the archive is lost")
 	// ErrNoMessage is returned when the archive has no message with an ID.
 	ErrNoMessage = errors.New("no message")
 	// ErrNoMailbox is returned when an account has no mailbox of a name.
@@ -51,6 +53,33 @@ func (e *CorruptError) Error() string {
 
 // Unwrap returns ErrCorrupt.
 func (e *CorruptError) Unwrap() error { return ErrCorrupt }
+
+// LossError is returned when a journal is missing, or is not what its last checkpoint or
+// the state database says. It wraps ErrLost.
+type LossError struct {
+	Dir  string // the mailbox's directory, relative to the archive
+	Text string
+}
+
+// Error names the mailbox's directory and says what is lost.
+func (e *LossError) Error() string {
+	return fmt.Sprintf("%s: %s", e.Dir, e.Text)
+}
+
+// Unwrap returns ErrLost.
+func (e *LossError) Unwrap() error { return ErrLost }
+
+// CheckpointsError is returned when checkpoints.jsonl is missing, corrupt, or not what
+// archive.json or the state database say. It wraps ErrLost.
+type CheckpointsError struct{ Text string }
+
+// Error says what is wrong with the file.
+func (e *CheckpointsError) Error() string {
+	return fmt.Sprintf("%s: %s", checkpointsName, e.Text)
+}
+
+// Unwrap returns ErrLost.
+func (e *CheckpointsError) Unwrap() error { return ErrLost }
 
 // NoMessageError is returned when no message has the ID. It wraps ErrNoMessage and
 // Corrupt.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math"
 	"os"
 	"path"
 	"strings"
@@ -79,6 +80,11 @@ func sealLine(seal string) string { return `{"event":"sealed","seal":"` + seal +
 // fault. An event whose time is earlier than that of one before it, from the position
 // on, gets the latest time before it. An error of fn ends the replay and is returned.
 func (a *Archive) Replay(b MailboxDir, from Position, fn func(Event) error) (Position, error) {
+	return a.replayRange(b, from, math.MaxInt64, fn)
+}
+
+// replayRange is Replay of what stands before octet to.
+func (a *Archive) replayRange(b MailboxDir, from Position, to int64, fn func(Event) error) (Position, error) {
 	name := path.Join(b.Dir, journalName)
 	f, err := a.openJournal(b)
 	if err != nil {
@@ -88,7 +94,7 @@ func (a *Archive) Replay(b MailboxDir, from Position, fn func(Event) error) (Pos
 	if _, err := f.Seek(from.Offset, io.SeekStart); err != nil {
 		return from, fmt.Errorf("seek journal %s: %w", name, err)
 	}
-	pos, err := replay(f, from, fn)
+	pos, err := replay(io.LimitReader(f, to-from.Offset), from, fn)
 	var bad *CorruptError
 	if errors.As(err, &bad) {
 		bad.Path = name
@@ -147,8 +153,44 @@ func (a *Archive) ReplayUntil(b MailboxDir, until time.Time, fn func(Event) erro
 // or a line among sealed ones that can't be decoded, is a *CorruptError, whose Line
 // counts from the position.
 func replay(r io.Reader, from Position, fn func(Event) error) (Position, error) {
+	var latest time.Time
+	p := &replayer[Event]{fn: func(e Event, _ Position) error { return fn(e) }}
+	p.decode = func(line []byte) (e Event, seal string, sealed bool, err error) {
+		e, err = decodeEvent(line)
+		if err == nil && e.Kind != Sealed {
+			// Earlier versions wrote the time of a clock that was set back.
+			if e.At.Before(latest) {
+				e.At = latest
+			}
+			latest = e.At
+		}
+		return e, e.seal, e.Kind == Sealed, err
+	}
+	return p.replay(r, from)
+}
+
+// replayer is one replay of a file of sealed lines: a journal or the checkpoints. E is
+// what a line decodes to.
+type replayer[E any] struct {
+	fn     func(e E, end Position) error // end is the position after e's commit
+	decode func(line []byte) (e E, seal string, sealed bool, err error)
+	pos    Position // after the last good seal
+	end    int64    // of the line that was read last
+	chain  *sealChain
+	line   int // number of that line
+
+	// Since the last good seal.
+	group      []E
+	bad        *CorruptError // the first fault
+	zeroBlocks bool          // whole blocks read as zeros
+	badOctets  bool          // other octets read as zeros, which no journal has
+	seals      int           // sealed lines
+}
+
+// replay reads r, which stands at from; see the function replay.
+func (p *replayer[E]) replay(r io.Reader, from Position) (Position, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
-	p := &replayer{fn: fn, pos: from, end: from.Offset, chain: newSealChain(from.Seal)}
+	p.pos, p.end, p.chain = from, from.Offset, newSealChain(from.Seal)
 	for {
 		text, err := readLine(in)
 		if err == io.EOF {
@@ -164,25 +206,8 @@ func replay(r io.Reader, from Position, fn func(Event) error) (Position, error) 
 	}
 }
 
-// replayer is one replay.
-type replayer struct {
-	fn    func(Event) error
-	pos   Position // after the last good seal
-	end   int64    // of the line that was read last
-	chain *sealChain
-	line  int       // number of that line
-	at    time.Time // the latest of the events
-
-	// Since the last good seal.
-	group      []Event
-	bad        *CorruptError // the first fault
-	zeroBlocks bool          // whole blocks read as zeros
-	badOctets  bool          // other octets read as zeros, which no journal has
-	seals      int           // sealed lines
-}
-
 // add takes the next line, with its line feed. The error is one of fn.
-func (p *replayer) add(text []byte, tooLong bool) error {
+func (p *replayer[E]) add(text []byte, tooLong bool) error {
 	p.line++
 	if bytes.IndexByte(text, 0) >= 0 {
 		whole := isWholeBlocks(text, p.end, p.pos.Offset)
@@ -193,18 +218,13 @@ func (p *replayer) add(text []byte, tooLong bool) error {
 		p.fault("line longer than 4 MiB")
 		return nil
 	}
-	e, err := decodeEvent(text[:len(text)-1])
-	if err == nil && e.Kind == Sealed {
-		return p.seal(e.seal, text)
+	e, seal, sealed, err := p.decode(text[:len(text)-1])
+	if err == nil && sealed {
+		return p.seal(seal, text)
 	}
 	if err != nil {
 		p.fault(err.Error())
 	} else {
-		// Earlier versions wrote the time of a clock that was set back.
-		if e.At.Before(p.at) {
-			e.At = p.at
-		}
-		p.at = e.At
 		p.group = append(p.group, e)
 	}
 	p.chain.add(text)
@@ -212,7 +232,7 @@ func (p *replayer) add(text []byte, tooLong bool) error {
 }
 
 // seal ends a group: if the seal fits, fn gets the group's events.
-func (p *replayer) seal(seal string, text []byte) error {
+func (p *replayer[E]) seal(seal string, text []byte) error {
 	p.seals++
 	if p.bad == nil && (seal != p.chain.seal() || string(text) != sealLine(seal)) {
 		p.fault("the seal does not fit what stands before it")
@@ -220,19 +240,20 @@ func (p *replayer) seal(seal string, text []byte) error {
 	if p.bad != nil {
 		return nil // a torn write or corruption: the lines that follow decide
 	}
+	end := Position{p.end, seal}
 	for i := range p.group {
-		if err := p.fn(p.group[i]); err != nil {
+		if err := p.fn(p.group[i], end); err != nil {
 			return err
 		}
 	}
-	p.pos = Position{p.end, seal}
+	p.pos = end
 	p.chain.reset(seal)
 	p.group, p.seals, p.zeroBlocks, p.badOctets = p.group[:0], 0, false, false
 	return nil
 }
 
 // fault records what is wrong with the current line, if it is the first fault.
-func (p *replayer) fault(text string) {
+func (p *replayer[E]) fault(text string) {
 	if p.bad == nil {
 		p.bad = &CorruptError{Line: p.line, Text: text}
 	}
@@ -242,7 +263,7 @@ func (p *replayer) fault(text string) {
 // commit is synced before the next is written, so a power cut damages only the last
 // one, and loses whole blocks of it. A broken group that is the last and has zero
 // blocks was never acknowledged.
-func (p *replayer) corruption() error {
+func (p *replayer[E]) corruption() error {
 	if p.bad != nil && p.seals > 0 && (p.seals > 1 || !p.zeroBlocks || p.badOctets) {
 		return p.bad
 	}

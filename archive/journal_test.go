@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -443,44 +442,6 @@ func TestHasPosition(t *testing.T) {
 		at, size, err := w.HasPosition(m.MailboxDir, c.id, c.pos)
 		if err != nil || at != c.want || size != two.To.Offset {
 			t.Errorf("%s: %v, size %d, %v; want %v, size %d", c.name, at, size, err, c.want, two.To.Offset)
-		}
-	}
-}
-
-// EnsureDurable leaves the journal's octets unchanged, in a new file.
-func TestEnsureDurable(t *testing.T) {
-	dir := t.TempDir()
-	w := open(t, dir, Options{})
-	m := mailbox(t, w, "INBOX")
-	one, two := first(t, m, "a"), begin(t, m)
-	add(t, two, 2, "b")
-	commitEach(t, w, one, two)
-	box := m.MailboxDir
-	shut(t, w)
-	name := filepath.Join(dir, box.Dir, journalName)
-	text := read(t, name)
-	for _, c := range []struct {
-		from Position
-		anew bool
-	}{{two.To, false}, {one.To, true}, {Position{}, false}} {
-		was, err := os.Stat(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w := openOnly(t, dir, Options{})
-		if err := w.EnsureDurable(box, c.from); err != nil {
-			t.Fatal(err)
-		}
-		shut(t, w)
-		is, err := os.Stat(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := !os.SameFile(was, is); got != c.anew {
-			t.Errorf("from %d: the journal is a new file: %v, want %v", c.from.Offset, got, c.anew)
-		}
-		if got := read(t, name); !bytes.Equal(got, text) {
-			t.Errorf("from %d: the journal changed", c.from.Offset)
 		}
 	}
 }

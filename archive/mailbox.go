@@ -60,6 +60,9 @@ func (w *Writer) Mailbox(b MailboxDir, known JournalState) (*Mailbox, error) {
 		m.openCount++
 		return m, nil
 	}
+	if err := w.settle(b, Checkpoint{known.ID, known.End}); err != nil && !errors.Is(err, ErrLost) {
+		return nil, fmt.Errorf("open mailbox %s: %w", b.Dir, err)
+	}
 	id := known.ID
 	if id == "" {
 		id = newID()
@@ -128,8 +131,18 @@ func (m *Mailbox) open() (err error) {
 }
 
 // makeDirs makes dir, relative to the archive, and its missing parents. The caller
-// holds w.mu.
+// holds w.mu. The first call for a directory has the next commit sync its entry and
+// those of its parents: a process that made one of them may have died before it did.
 func (w *Writer) makeDirs(dir string) error {
+	for d := dir; d != "." && !w.syncedDirs[d]; d = path.Dir(d) {
+		w.syncedDirs[d] = true
+		w.unsyncedDirs[path.Dir(d)] = true
+	}
+	return w.makeDirsBelow(dir)
+}
+
+// makeDirsBelow is makeDirs without the parents' sync.
+func (w *Writer) makeDirsBelow(dir string) error {
 	switch err := w.root.Mkdir(dir, w.dirMode()); {
 	case err == nil:
 		w.unsyncedDirs[path.Dir(dir)] = true
@@ -137,10 +150,10 @@ func (w *Writer) makeDirs(dir string) error {
 	case errors.Is(err, fs.ErrExist):
 		return nil
 	case errors.Is(err, fs.ErrNotExist) && path.Dir(dir) != ".":
-		if err := w.makeDirs(path.Dir(dir)); err != nil {
+		if err := w.makeDirsBelow(path.Dir(dir)); err != nil {
 			return err
 		}
-		return w.makeDirs(dir)
+		return w.makeDirsBelow(dir)
 	default:
 		return err
 	}

@@ -9,12 +9,13 @@ import (
 
 // Names of files and directories that no mailbox or account may have.
 const (
-	infoName    = "archive.json"
-	lockName    = "lock"
-	stateName   = "state.db"
-	tmpName     = "tmp"
-	journalName = "journal.jsonl"
-	lostName    = "lost+found" // made by fsck where the archive is the root of a file system
+	infoName        = "archive.json"
+	checkpointsName = "checkpoints.jsonl"
+	lockName        = "lock"
+	stateName       = "state.db"
+	tmpName         = "tmp"
+	journalName     = "journal.jsonl"
+	lostName        = "lost+found" // made by fsck where the archive is the root of a file system
 )
 
 // Name is what a server calls a mailbox.
@@ -65,7 +66,7 @@ func isReserved(e string) bool {
 		return true
 	}
 	switch foldKey(e) {
-	case infoName, lockName, stateName, tmpName, journalName, lostName:
+	case infoName, checkpointsName, lockName, stateName, tmpName, journalName, lostName:
 		return true
 	}
 	return windowsDevice.MatchString(e)

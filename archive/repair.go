@@ -80,33 +80,6 @@ func (a *Archive) JournalStamp(b MailboxDir) (Stamp, error) {
 	return durable.StampOf(st), nil
 }
 
-// EnsureDurable makes the lines of b's journal after from durable. They are sealed, but
-// the process that wrote them may have died before it synced them.
-//
-// The journal is written anew: a sync that failed earlier can't be noticed afterwards,
-// because the kernel then takes the lost pages for written. Only with from at the start,
-// when the state database was lost and all journals are read, an fsync must do.
-func (w *Writer) EnsureDurable(b MailboxDir, from Position) error {
-	if from.Offset == 0 {
-		f, err := durable.OpenRegularIn(w.root, b.Journal(), os.O_WRONLY, 0)
-		if err == nil {
-			err = errors.Join(f.Sync(), f.Close())
-		}
-		if err != nil {
-			return fmt.Errorf("make journal of %s durable: %w", b.Dir, err)
-		}
-		return nil
-	}
-	end, err := w.Replay(b, from, func(Event) error { return nil })
-	if err != nil || end == from {
-		return err
-	}
-	if err := w.rewrite(b.Dir, end); err != nil {
-		return fmt.Errorf("make journal of %s durable: %w", b.Dir, err)
-	}
-	return nil
-}
-
 // rewrite replaces a journal with a copy of its part before end.
 func (w *Writer) rewrite(dir string, end Position) error {
 	old, err := w.OpenFile(path.Join(dir, journalName))

@@ -44,11 +44,14 @@ type Writer struct {
 	mu            gosync.Mutex        // guards the fields below, up to commitMu
 	mailboxes     map[string]*Mailbox // the open ones, by directory
 	unsyncedDirs  map[string]bool     // directories with entries not yet durable
+	syncedDirs    map[string]bool     // directories that this writer has synced, or will with unsyncedDirs
 	tempSeq       uint64              // number of the last file in tmp/
 	syncFailures  int                 // how often syncfs failed
 	lastSyncError error               // of the last failure
 
 	commitMu gosync.Mutex // held during Commit: one commit at a time
+
+	checkpoints checkpointsWriter // own mutex
 }
 
 // OpenWriter opens the archive in directory dir for writing, and creates one if the
@@ -59,7 +62,7 @@ func OpenWriter(dir string, o Options) (*Writer, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	w := &Writer{opts: o, mailboxes: map[string]*Mailbox{}, unsyncedDirs: map[string]bool{}}
+	w := &Writer{opts: o, mailboxes: map[string]*Mailbox{}, unsyncedDirs: map[string]bool{}, syncedDirs: map[string]bool{}}
 	if o.KnownID == "" {
 		if err := durable.MkdirAll(dir, w.dirMode()); err != nil {
 			return nil, fmt.Errorf("make archive: %w", err)
@@ -119,7 +122,7 @@ func (w *Writer) open() error {
 		return fmt.Errorf("this is archive %s, but %s is expected: is the right disk mounted? If it is, `archiverd rebuild` makes the state database anew", w.info.ID, id)
 	}
 	w.syncfs = !w.opts.PerFile && durable.CanSyncFS(w.lock)
-	return nil
+	return w.openCheckpoints()
 }
 
 // lockFileSize is the size of the lock file, which has the writer's process ID.
@@ -150,7 +153,12 @@ func (w *Writer) mayCreate() error {
 // create makes the directory an archive: it writes archive.json.
 func (w *Writer) create() error {
 	w.info = archiveInfo{Format: "archiverd", Version: FormatVersion, ID: newID(), Created: w.opts.Now().UTC().Truncate(time.Second)}
-	text, err := json.MarshalIndent(w.info, "", "  ")
+	return w.writeInfo(w.info)
+}
+
+// writeInfo writes archive.json durably.
+func (w *Writer) writeInfo(info archiveInfo) error {
+	text, err := json.MarshalIndent(info, "", "  ")
 	if err != nil {
 		return err
 	}

@@ -121,11 +121,12 @@ func (db *DB) catchUp(r *indexBuffer, b archive.MailboxDir) (notes []string, err
 			return notes, fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 	}
+	err = db.w.Settle(b, archive.Checkpoint{Journal: record.Journal, Position: record.Applied})
+	if err != nil && !errors.Is(err, archive.ErrCorrupt) && !errors.Is(err, archive.ErrLost) {
+		return notes, err
+	}
 	if size == record.Applied.Offset {
 		return notes, nil
-	}
-	if err := db.w.EnsureDurable(b, record.Applied); err != nil && !errors.Is(err, archive.ErrCorrupt) {
-		return notes, err
 	}
 	more, err := replay(r, db.w, b, record.Applied)
 	return append(notes, more...), err

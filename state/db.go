@@ -38,8 +38,9 @@ type DB struct {
 	bolt        *bbolt.DB
 	buffer      *indexBuffer // of bolt
 	broken      bool
-	bboltLocked bool // a panic in bbolt left its locks locked: closing the file would wait for ever
-	rebuilt     bool // Rebuild has made the file since OpenStale was called
+	bboltLocked bool                    // a panic in bbolt left its locks locked: closing the file would wait for ever
+	mark        archive.CheckpointsMark // the place in the checkpoints that the file had learned when it was opened
+	rebuilt     bool                    // Rebuild has made the file since OpenStale was called
 
 	trafficMu gosync.Mutex // guards traffic; no transaction runs under it
 	traffic   map[string]*accountTraffic
@@ -94,6 +95,16 @@ func OpenStale(path string, w *archive.Writer) (db *DB, notes []string, err erro
 			}
 			db.bolt = nil
 		}
+	}
+	mark := archive.CheckpointsMark{}
+	if db.bolt != nil {
+		if mark, err = readMark(db.bolt); err != nil {
+			notes = append(notes, fmt.Sprintf("state database %s can't be used (%v): making it anew from the journals", path, err))
+			_ = db.close() // it is replaced
+		}
+	}
+	if err := db.checkCheckpoints(mark); err != nil {
+		return nil, notes, errors.Join(err, db.close())
 	}
 	if db.bolt == nil {
 		more, err := db.Rebuild()

@@ -106,9 +106,12 @@ func (r *Run) OK() bool {
 const maxRuns = 20
 
 // FinishRun stores a run and the cursors of the mailboxes that it completed, by
-// directory, in one transaction.
+// directory, and the last place in the archive's checkpoints, in one transaction.
 func (db *DB) FinishRun(r Run, cursors map[string]Cursor) error {
 	return db.update(func(tx *bbolt.Tx) error {
+		if err := db.putMark(tx); err != nil {
+			return err
+		}
 		if err := setCursors(tx, cursors); err != nil {
 			return err
 		}

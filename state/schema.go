@@ -13,7 +13,9 @@ const schema = "4"
 
 // The top-level buckets. A new database has them all.
 var (
-	// metaBucket maps archiveKey to the archive's ID and schemaKey to schema.
+	// metaBucket maps archiveKey to the archive's ID, schemaKey to schema, and
+	// checkpointsKey to the last durable place in the checkpoints that the database
+	// has learned, in JSON.
 	metaBucket = []byte("meta")
 	// mailboxesBucket has one bucket per mailbox, named by its directory. That
 	// maps recordKey to a Mailbox in JSON and has uidsBucket, which maps a UID,
@@ -42,6 +44,8 @@ var (
 	archiveKey = []byte("archive")
 	schemaKey  = []byte("schema")
 	recordKey  = []byte("record")
+
+	checkpointsKey = []byte("checkpoints")
 )
 
 // checkLayout returns an error unless the open file has this layout and belongs to the

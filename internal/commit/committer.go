@@ -34,10 +34,11 @@ type Committer struct {
 	Archive *archive.Writer // not closed by Close
 	State   *state.DB       // not closed by Close
 
-	log         *slog.Logger
-	submissions chan submission
-	done        chan struct{} // closed when the goroutine has ended
-	startedAt   atomic.Int64  // start of the commit under way, Unix nanoseconds; 0: none
+	log            *slog.Logger
+	submissions    chan submission
+	done           chan struct{} // closed when the goroutine has ended
+	lastCheckpoint time.Time     // of this process; owned by the goroutine
+	startedAt      atomic.Int64  // start of the commit under way, Unix nanoseconds; 0: none
 
 	mu sync.Mutex // locked during a commit, and while the state database is rebuilt
 }
@@ -57,7 +58,7 @@ const minSlow = 5 * time.Second
 // New starts the committer of an open archive and its database. The caller closes
 // the committer before the two.
 func New(w *archive.Writer, db *state.DB, log *slog.Logger) *Committer {
-	c := &Committer{Archive: w, State: db, log: log, submissions: make(chan submission, maxGroup), done: make(chan struct{})}
+	c := &Committer{Archive: w, State: db, log: log, lastCheckpoint: time.Now(), submissions: make(chan submission, maxGroup), done: make(chan struct{})}
 	go c.run()
 	return c
 }
@@ -147,6 +148,7 @@ func (c *Committer) commit(group []submission) {
 		batches[i] = s.batch
 	}
 	c.write(batches)
+	c.checkpointIfDue()
 	if elapsed := time.Since(started); elapsed > minSlow {
 		c.log.Warn("commit was slow: the disk, or another program's writes", logkey.Elapsed, elapsed.Round(time.Millisecond))
 	}
@@ -195,10 +197,15 @@ func (c *Committer) rebuildState(cause error) error {
 	return nil
 }
 
-// FinishRun stores a run that has ended and the cursors of its mailboxes, by directory.
-// A broken database is rebuilt first. If the run can't be stored, the error is also
-// the run's Error, unless the run has one: the run is what users read.
+// FinishRun writes the checkpoints of journals that have changed, and stores a run that
+// has ended and the cursors of its mailboxes, by directory. A broken database is rebuilt
+// first. An error is also the run's Error, unless the run has one: the run is what users
+// read.
 func (c *Committer) FinishRun(run *state.Run, cursors map[string]state.Cursor) error {
+	unrecorded := c.Checkpoint()
+	if unrecorded != nil {
+		run.Error = cmp.Or(run.Error, unrecorded.Error())
+	}
 	err := c.State.FinishRun(*run, cursors)
 	if err != nil {
 		if err = c.RebuildState(err); err == nil {
@@ -209,5 +216,5 @@ func (c *Committer) FinishRun(run *state.Run, cursors map[string]state.Cursor) e
 		err = fmt.Errorf("store the result of the run: %w", err)
 		run.Error = cmp.Or(run.Error, err.Error())
 	}
-	return err
+	return errors.Join(unrecorded, err)
 }

@@ -83,8 +83,23 @@ func (p *Parts) CatchUp() error {
 }
 
 // Rebuild makes the state database anew from the journals, unless opening it or bringing
-// it up to the journals has done so already.
+// it up to the journals has done so already, and writes the checkpoints. What the old
+// database knew does not count any more.
 func (p *Parts) Rebuild() error {
+	if err := p.rebuild(); err != nil {
+		return err
+	}
+	if err := p.Committer.Archive.CheckCheckpoints(archive.CheckpointsMark{}); err != nil {
+		return err
+	}
+	if err := p.Committer.Checkpoint(); err != nil {
+		return err
+	}
+	return p.Committer.State.LearnCheckpoints()
+}
+
+// rebuild is Rebuild without checkpoints.
+func (p *Parts) rebuild() error {
 	db := p.Committer.State
 	if !db.IsRebuilt() {
 		if err := p.CatchUp(); err != nil {
