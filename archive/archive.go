@@ -149,6 +149,12 @@ const maxWalkedLevels = 1000
 
 // mailboxesBelow appends the mailbox in dir, if there is one, and those below it.
 func (a *Archive) mailboxesBelow(account, dir string, out *[]MailboxDir) error {
+	return a.directoriesBelow(account, dir, out, func(names []string) bool { return slices.Contains(names, journalName) })
+}
+
+// directoriesBelow appends dir and the directories of mailboxes below it for whose names
+// which is true.
+func (a *Archive) directoriesBelow(account, dir string, out *[]MailboxDir, which func(names []string) bool) error {
 	names, err := a.readNames(dir)
 	if err != nil {
 		return err
@@ -156,7 +162,7 @@ func (a *Archive) mailboxesBelow(account, dir string, out *[]MailboxDir) error {
 	if levels := strings.Count(dir, "/"); levels > maxWalkedLevels {
 		return fmt.Errorf("%s…: directories of over %d levels; no mailbox has so many: move them out of the archive", dir[:min(len(dir), 100)], maxWalkedLevels)
 	}
-	if slices.Contains(names, journalName) {
+	if which(names) {
 		*out = append(*out, MailboxDir{account, dir})
 	}
 	for _, name := range names {
@@ -174,7 +180,7 @@ func (a *Archive) mailboxesBelow(account, dir string, out *[]MailboxDir) error {
 		if !st.IsDir() {
 			continue
 		}
-		if err := a.mailboxesBelow(account, child, out); err != nil {
+		if err := a.directoriesBelow(account, child, out, which); err != nil {
 			return err
 		}
 	}

@@ -94,8 +94,10 @@ func encodeCheckpoints(from Position, lines []checkpointLine) ([]byte, Position,
 	return b.Bytes(), Position{from.Offset + int64(b.Len()), seal}, nil
 }
 
-// checkpoints is what checkpoints.jsonl says.
-type checkpoints struct {
+// Checkpoints is what checkpoints.jsonl says. A zero ID means that there is no file, or
+// nothing sealed in it. Its last seal stands for the whole archive: it covers the last
+// seal of each journal, and so each line and the sum of each message.
+type Checkpoints struct {
 	CheckpointsMark                      // the end: after the last good seal
 	size            int64                // of the file, in octets
 	corrupt         *CorruptError        // nil: the file fits its seals
@@ -112,14 +114,14 @@ type checkpoints struct {
 type lastWord struct {
 	Checkpoint
 	isForgotten bool
-	at          string
-	reason      string
-	decidedAt   int64 // end of the last commit in which the owner decided about it; 0: never
+	reason      string         // of a forgotten mailbox
+	decidedAt   int64          // end of the last commit in which the owner decided about it; 0: never
+	decided     checkpointLine // the owner's decision
 }
 
-// readCheckpoints reads checkpoints.jsonl. Without the file its ID is "".
-func (a *Archive) readCheckpoints() (*checkpoints, error) {
-	f, err := a.root.Open(checkpointsName)
+// ReadCheckpoints reads checkpoints.jsonl.
+func (a *Archive) ReadCheckpoints() (*Checkpoints, error) {
+	f, err := a.OpenFile(checkpointsName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return newCheckpoints(), nil
 	}
@@ -138,12 +140,12 @@ func (a *Archive) readCheckpoints() (*checkpoints, error) {
 	return c, err
 }
 
-func newCheckpoints() *checkpoints {
-	return &checkpoints{known: map[string]*lastWord{}, dirs: map[string]string{}, seals: map[int64]string{}}
+func newCheckpoints() *Checkpoints {
+	return &Checkpoints{known: map[string]*lastWord{}, dirs: map[string]string{}, seals: map[int64]string{}}
 }
 
 // readCheckpointsFrom reads a file of checkpoints to its end.
-func readCheckpointsFrom(r io.Reader) (*checkpoints, error) {
+func readCheckpointsFrom(r io.Reader) (*Checkpoints, error) {
 	c := newCheckpoints()
 	p := &replayer[checkpointLine]{fn: c.apply, decode: decodeCheckpointLine}
 	_, err := p.replay(r, Position{})
@@ -156,8 +158,28 @@ func readCheckpointsFrom(r io.Reader) (*checkpoints, error) {
 	return c, nil
 }
 
+// readCheckpointsUntil reads a file of checkpoints up to the commit with that seal; nil:
+// there is none.
+func readCheckpointsUntil(r io.Reader, seal string) (*Checkpoints, error) {
+	c := newCheckpoints()
+	p := &replayer[checkpointLine]{decode: decodeCheckpointLine, fn: func(l checkpointLine, end Position) error {
+		if c.Seal == seal && end.Seal != seal {
+			return errLater
+		}
+		return c.apply(l, end)
+	}}
+	_, err := p.replay(r, Position{})
+	if err != nil && !errors.Is(err, errLater) && !errors.Is(err, ErrCorrupt) {
+		return nil, fmt.Errorf("%s: %w", checkpointsName, err)
+	}
+	if c.Seal != seal {
+		return nil, nil
+	}
+	return c, nil
+}
+
 // apply adds a line of the commit that ends at end.
-func (c *checkpoints) apply(l checkpointLine, end Position) error {
+func (c *Checkpoints) apply(l checkpointLine, end Position) error {
 	if n := len(c.commits); n == 0 || c.commits[n-1] != end {
 		c.commits = append(c.commits, end)
 		c.seals[end.Offset] = end.Seal
@@ -177,7 +199,7 @@ func (c *checkpoints) apply(l checkpointLine, end Position) error {
 }
 
 // applyWord adds a line about a mailbox.
-func (c *checkpoints) applyWord(l checkpointLine, end Position) {
+func (c *Checkpoints) applyWord(l checkpointLine, end Position) {
 	w := c.known[l.Mailbox]
 	if w == nil {
 		w = &lastWord{}
@@ -186,17 +208,17 @@ func (c *checkpoints) applyWord(l checkpointLine, end Position) {
 	if c.dirs[w.Journal] == l.Mailbox {
 		delete(c.dirs, w.Journal)
 	}
-	w.Checkpoint, w.isForgotten, w.at, w.reason = l.checkpoint(), l.Event == forgottenWord, l.At, l.Reason
+	w.Checkpoint, w.isForgotten, w.reason = l.checkpoint(), l.Event == forgottenWord, l.Reason
 	if !w.isForgotten {
 		c.dirs[l.Journal] = l.Mailbox
 	}
 	if l.Event != committedWord {
-		w.decidedAt = end.Offset
+		w.decidedAt, w.decided = end.Offset, l
 	}
 }
 
 // of returns the checkpoint of a mailbox; zero: it has none, or was forgotten.
-func (c *checkpoints) of(dir string) Checkpoint {
+func (c *Checkpoints) of(dir string) Checkpoint {
 	if w := c.known[dir]; w != nil && !w.isForgotten {
 		return w.Checkpoint
 	}
@@ -205,7 +227,7 @@ func (c *checkpoints) of(dir string) Checkpoint {
 
 // isVoid reports whether what the state database knows of a mailbox's journal is older
 // than the checkpoints' word on it. mark is the database's.
-func (c *checkpoints) isVoid(dir string, mark CheckpointsMark) bool {
+func (c *Checkpoints) isVoid(dir string, mark CheckpointsMark) bool {
 	w := c.known[dir]
 	if w == nil {
 		return false
@@ -215,7 +237,7 @@ func (c *checkpoints) isVoid(dir string, mark CheckpointsMark) bool {
 
 // check returns an error if the file is not what archive.json and the state database
 // know: named is the id that archive.json has, mark the database's last place in it.
-func (c *checkpoints) check(named string, mark CheckpointsMark) error {
+func (c *Checkpoints) check(named string, mark CheckpointsMark) error {
 	switch {
 	case c.corrupt != nil:
 		return &CheckpointsError{fmt.Sprintf("line %d: %s", c.corrupt.Line, c.corrupt.Text)}
@@ -237,6 +259,6 @@ func (c *checkpoints) check(named string, mark CheckpointsMark) error {
 
 // timeNotBefore returns now in the form of a line, or the time of the last line if that
 // is later: time never falls within the file.
-func (c *checkpoints) timeNotBefore(now time.Time) string {
+func (c *Checkpoints) timeNotBefore(now time.Time) string {
 	return max(c.lastAt, now.UTC().Format(time.RFC3339))
 }

@@ -8,10 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"path"
-	"slices"
-	"strings"
 )
 
 // compareJournal compares the journal of b with a place that it had. It returns the
@@ -75,7 +72,7 @@ func (a *Archive) missing(b MailboxDir) string {
 
 // journalID returns the id in a journal's first line; "" if it can't be read.
 func (a *Archive) journalID(b MailboxDir) (string, error) {
-	f, err := a.root.Open(path.Join(b.Dir, journalName))
+	f, err := a.OpenFile(path.Join(b.Dir, journalName))
 	if err != nil {
 		return "", fmt.Errorf("open journal: %w", err)
 	}
@@ -93,7 +90,7 @@ func (a *Archive) journalID(b MailboxDir) (string, error) {
 
 // checkPlace returns a *LossError if the journal of directory dir, which has no
 // checkpoint, has one at another directory.
-func (c *checkpoints) checkPlace(dir string, known Checkpoint, journal string) error {
+func (c *Checkpoints) checkPlace(dir string, known Checkpoint, journal string) error {
 	if other := c.dirs[journal]; journal != "" && known.Offset == 0 && other != "" && other != dir {
 		return &LossError{dir, fmt.Sprintf("its journal is that of %s: the directory was moved or copied", other)}
 	}
@@ -104,7 +101,7 @@ func (c *checkpoints) checkPlace(dir string, known Checkpoint, journal string) e
 func (w *Writer) openCheckpoints() (err error) {
 	c := &w.checkpoints
 	c.ends, c.losses, c.maxSize = map[string]Checkpoint{}, map[string]error{}, maxCheckpoints
-	c.file, err = w.readCheckpoints()
+	c.file, err = w.ReadCheckpoints()
 	return err
 }
 
@@ -221,28 +218,6 @@ func (w *Writer) IsVoid(dir string, mark CheckpointsMark) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.file.isVoid(dir, mark)
-}
-
-// CheckpointedDirs returns the directories of mailboxes that the checkpoints know and
-// that were not forgotten.
-func (w *Writer) CheckpointedDirs() []MailboxDir {
-	c := &w.checkpoints
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.file.mailboxes()
-}
-
-// mailboxes returns the mailboxes that have a checkpoint and were not forgotten, by
-// directory.
-func (c *checkpoints) mailboxes() []MailboxDir {
-	var out []MailboxDir
-	for _, dir := range slices.Sorted(maps.Keys(c.known)) {
-		if !c.known[dir].isForgotten {
-			account, _, _ := strings.Cut(dir, "/")
-			out = append(out, MailboxDir{account, dir})
-		}
-	}
-	return out
 }
 
 // ReplaySettled is Replay up to the end that Settle found or a commit made. What a failed

@@ -243,12 +243,12 @@ func TestCheckpointFailsAtEachStep(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer a.Close()
-			c, err := a.readCheckpoints()
+			c, err := a.ReadCheckpoints()
 			if err != nil || c.corrupt != nil || c.size != c.Offset {
 				t.Errorf("the file is broken: %+v, %v", c, err)
 			}
 			checkpoint(t, w)
-			if c, err = a.readCheckpoints(); err != nil || c.of(m.Dir) != (Checkpoint{m.id, m.end()}) {
+			if c, err = a.ReadCheckpoints(); err != nil || c.of(m.Dir) != (Checkpoint{m.id, m.end()}) {
 				t.Errorf("the next try recorded %v, %v", c.of(m.Dir), err)
 			}
 			if w.info.Checkpoints != c.ID {

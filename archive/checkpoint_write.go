@@ -33,7 +33,7 @@ const (
 // checkpointsWriter is the writer's side of checkpoints.jsonl.
 type checkpointsWriter struct {
 	mu           gosync.Mutex          // guards everything below
-	file         *checkpoints          // as it is on disk
+	file         *Checkpoints          // as it is on disk
 	stop         error                 // why nothing may be written; nil: all is well
 	isDurable    bool                  // everything in file is known to be durable
 	isBroken     bool                  // a write failed: the file must be written anew first
@@ -71,7 +71,7 @@ func (w *Writer) CheckCheckpoints(mark CheckpointsMark) error {
 // rewriteCheckpoints copies the good part of the file to a new one, durably.
 func (w *Writer) rewriteCheckpoints() error {
 	c := &w.checkpoints
-	old, err := w.root.Open(checkpointsName)
+	old, err := w.OpenFile(checkpointsName)
 	if err != nil {
 		return fmt.Errorf("make checkpoints durable: %w", err)
 	}
@@ -165,7 +165,7 @@ func (w *Writer) writeCheckpoints(text []byte) (err error) {
 	if err := w.syncRoot(); err != nil {
 		return err
 	}
-	f, err := w.root.OpenFile(checkpointsName, os.O_APPEND|os.O_WRONLY, 0)
+	f, err := durable.OpenRegularIn(w.root, checkpointsName, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func (w *Writer) beginCheckpoints(id string, lines []checkpointLine) error {
 
 // replaceCheckpoints replaces the file with one that has only these lines, durably, and
 // applies them to fresh.
-func (w *Writer) replaceCheckpoints(fresh *checkpoints, lines []checkpointLine) error {
+func (w *Writer) replaceCheckpoints(fresh *Checkpoints, lines []checkpointLine) error {
 	at := w.checkpoints.file.timeNotBefore(w.opts.Now())
 	for i := range lines {
 		lines[i].At = at
@@ -299,7 +299,7 @@ func (w *Writer) packPart() error {
 	if err := w.step(StepCheckpointPack); err != nil {
 		return err
 	}
-	old, err := w.root.Open(checkpointsName)
+	old, err := w.OpenFile(checkpointsName)
 	if err != nil {
 		return err
 	}

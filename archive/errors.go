@@ -38,6 +38,12 @@ var (
 // remedy says what a person can do about a corrupt journal.
 const remedy = "put this file back from a backup, or move the mailbox's directory away and archive it anew"
 
+// checkpointsRemedy says what a person can do about checkpoints that are lost.
+const checkpointsRemedy = "put it back from a backup"
+
+// lossRemedy says what a person can do about a journal that is lost.
+const lossRemedy = "put it back from a backup"
+
 // CorruptError is returned when the sealed part of a journal does not fit its
 // seals. It wraps ErrCorrupt.
 type CorruptError struct {

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"hash/fnv"
+	"regexp"
 	"strconv"
 	"time"
 )
@@ -15,6 +16,13 @@ func fileName(uidValidity, u uint32, date time.Time) string {
 	}
 	return when + "." + strconv.FormatUint(uint64(uidValidity), 10) + "." + strconv.FormatUint(uint64(u), 10) + ".eml"
 }
+
+// messageName matches what fileName returns, also with a number before the end.
+var messageName = regexp.MustCompile(`^\d{4}-\d{2}/\d{8}T\d{6}Z\.(\d{1,10})\.(\d{1,10})(-\d+)?\.eml$`)
+
+// isMessageName reports whether a message's file may have that path, relative to its
+// mailbox's directory.
+func isMessageName(rel string) bool { return messageName.MatchString(rel) }
 
 // storableDate returns date, or the zero time if RFC 3339 can't express it both in its
 // zone, as the journal has it, and in UTC, as the file name has it.

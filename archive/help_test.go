@@ -76,13 +76,21 @@ func verify(t testing.TB, dir string) []Finding {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	boxes, err := a.Mailboxes("")
+	whole, err := a.VerifyCheckpoints()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out []Finding
+	c, err := a.ReadCheckpoints()
+	if err != nil {
+		t.Fatal(err)
+	}
+	boxes, err := a.ToVerify(c, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := whole.Findings
 	for _, b := range boxes {
-		v, err := a.Verify(context.Background(), b, VerifyOptions{})
+		v, err := a.Verify(context.Background(), b, VerifyOptions{Checkpoints: c})
 		if err != nil {
 			t.Fatal(err)
 		}

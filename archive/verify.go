@@ -24,25 +24,65 @@ type Finding struct {
 
 // VerifyResult is the result of Verify for one mailbox.
 type VerifyResult struct {
-	Dir      string    `json:"dir"`
-	Name     string    `json:"mailbox"`
-	Messages int       `json:"messages"` // files of messages that were checked
-	Octets   int64     `json:"octets"`   // read and hashed
-	Seal     string    `json:"seal"`     // the last one: stored elsewhere, it proves later that the journal is unchanged
-	Findings []Finding `json:"findings,omitempty"`
+	Dir       string    `json:"dir"`
+	Name      string    `json:"mailbox"`
+	Messages  int       `json:"messages"`             // files of messages that were checked
+	Octets    int64     `json:"octets"`               // read and hashed
+	Seal      string    `json:"seal"`                 // the last one: stored elsewhere, it proves later that the journal is unchanged
+	Unnamed   int       `json:"unnamed,omitempty"`    // message files that no journal names
+	NoJournal bool      `json:"no_journal,omitempty"` // the directory has no journal
+	Findings  []Finding `json:"findings,omitempty"`
 }
 
 // VerifyOptions say which permissions Verify expects.
 type VerifyOptions struct {
 	GroupRead bool // the group may read
+	// Checkpoints, if not nil, say what the journals were. The caller reads them before
+	// it looks for mailboxes.
+	Checkpoints *Checkpoints
 }
 
-// Verify checks a mailbox: the seals of its journal; that the file of each message that
-// the journal names exists and has the size and SHA-256 of its line; files that no
-// journal names; and permissions. It reads every octet, several files at a time. What it
-// finds is in the result, sorted by path; an error means that the check did not finish.
+// Verify checks a mailbox: the seals of its journal; that the journal is what its last
+// checkpoint says; that the file of each message that the journal names exists and has
+// the size and SHA-256 of its line; files that no journal names; and permissions. It
+// reads every octet, several files at a time. What it finds is in the result, sorted by
+// path; an error means that the check did not finish.
+//
+// A mailbox with damage is checked again, and only what is damaged then too is reported:
+// a writer may work beside, and its owner may forget or adopt the mailbox meanwhile.
 func (a *Archive) Verify(ctx context.Context, b MailboxDir, o VerifyOptions) (*VerifyResult, error) {
-	v := &verifier{a: a, dir: b, result: &VerifyResult{Dir: b.Dir}, named: map[string]*Message{}}
+	first, err := a.verifyOnce(ctx, b, o)
+	if err != nil || len(first.damagedPaths()) == 0 {
+		return first, err
+	}
+	if o.Checkpoints != nil {
+		if o.Checkpoints, err = a.ReadCheckpoints(); err != nil {
+			return nil, err
+		}
+	}
+	again, err := a.verifyOnce(ctx, b, o)
+	if err != nil {
+		return nil, err
+	}
+	was := first.damagedPaths()
+	again.Findings = slices.DeleteFunc(again.Findings, func(f Finding) bool { return f.Damage && !was[f.Path] })
+	return again, nil
+}
+
+// damagedPaths returns the paths with damage.
+func (r *VerifyResult) damagedPaths() map[string]bool {
+	paths := map[string]bool{}
+	for _, f := range r.Findings {
+		if f.Damage {
+			paths[f.Path] = true
+		}
+	}
+	return paths
+}
+
+// verifyOnce is Verify without the second look.
+func (a *Archive) verifyOnce(ctx context.Context, b MailboxDir, o VerifyOptions) (*VerifyResult, error) {
+	v := &verifier{a: a, dir: b, result: &VerifyResult{Dir: b.Dir}, named: map[string]*Message{}, checkpoints: o.Checkpoints}
 	if err := v.verify(ctx, o); err != nil {
 		return nil, fmt.Errorf("verify %s: %w", b.Dir, err)
 	}
@@ -55,6 +95,8 @@ type verifier struct {
 	a   *Archive
 	dir MailboxDir
 
+	checkpoints *Checkpoints // nil: the journal is not compared
+
 	mu     gosync.Mutex // guards result while files are read
 	result *VerifyResult
 
@@ -62,7 +104,9 @@ type verifier struct {
 	id      string
 	named   map[string]*Message // by path, with Size and Sum alone
 	newer   bool                // a newer archiverd wrote to it
-	corrupt bool
+	missing bool                // there is no journal
+	corrupt bool                // it does not fit its seals
+	lost    bool                // it is not what its checkpoint says
 }
 
 // verify runs all checks.
@@ -93,7 +137,8 @@ func (v *verifier) find(path string, damage bool, what string, args ...any) {
 // path is the path of a file of the mailbox, relative to the archive.
 func (v *verifier) path(rel string) string { return path.Join(v.dir.Dir, rel) }
 
-// journal checks the journal's seals and collects what it names.
+// journal checks the journal's seals, compares it with its checkpoint, and collects what
+// it names.
 func (v *verifier) journal() error {
 	end, err := v.a.Visit(v.dir, Position{}, v)
 	v.result.Seal = end.Seal
@@ -102,11 +147,17 @@ func (v *verifier) journal() error {
 	case errors.As(err, &bad):
 		v.corrupt = true
 		v.find(v.path(journalName), true, "line %d: %s; %s", bad.Line, bad.Text, remedy)
+	case errors.Is(err, fs.ErrNotExist):
+		v.missing, v.result.NoJournal = true, true
 	case err != nil:
 		return err
-	default:
+	}
+	if err := v.compare(); err != nil {
+		return err
+	}
+	if !v.missing && !v.corrupt && !v.lost {
 		_, size, err := v.a.HasPosition(v.dir, v.id, end)
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		if size > end.Offset {
@@ -115,6 +166,29 @@ func (v *verifier) journal() error {
 	}
 	if v.newer {
 		v.find(v.path(journalName), false, "has events of a newer archiverd, which this one can't check")
+	}
+	return nil
+}
+
+// compare compares the journal with its last checkpoint.
+func (v *verifier) compare() error {
+	if v.checkpoints == nil {
+		return nil
+	}
+	known := v.checkpoints.of(v.dir.Dir)
+	_, _, err := v.a.compareJournal(v.dir, known)
+	if err == nil {
+		err = v.checkpoints.checkPlace(v.dir.Dir, known, v.id)
+	}
+	var lost *LossError
+	switch {
+	case errors.As(err, &lost):
+		v.lost = true
+		if !v.corrupt {
+			v.find(v.path(journalName), true, "%s; %s", lost.Text, lossRemedy)
+		}
+	case err != nil && !errors.Is(err, ErrCorrupt): // journal has told that
+		return err
 	}
 	return nil
 }
@@ -198,17 +272,51 @@ func (v *verifier) file(path string, m *Message) {
 	v.result.Octets += size
 }
 
-// leftovers finds the files that the journal does not name.
+// leftovers finds the files that the journal does not name. Where the journal is
+// damaged they are damage too: they may be messages that it had. Without a journal they
+// are only counted, because they may be all that there was.
 func (v *verifier) leftovers(files []string) {
-	what := "no journal names it: left by an interrupted run; not part of the archive"
-	if v.corrupt {
-		what = "the part of the journal that can be trusted does not name it; keep it until the journal is put back"
-	}
 	for _, rel := range files {
-		if v.named[rel] == nil {
-			v.find(v.path(rel), false, "%s", what)
+		if v.named[rel] != nil {
+			continue
+		}
+		if isMessageName(rel) {
+			v.result.Unnamed++
+		}
+		switch {
+		case v.missing:
+		case v.corrupt || v.lost:
+			v.find(v.path(rel), isMessageName(rel), "the part of the journal that can be trusted does not name it; keep it until the journal is put back")
+		default:
+			v.find(v.path(rel), false, "no journal names it: left by an interrupted run; not part of the archive")
 		}
 	}
+	if n := v.result.Unnamed; v.missing && n > 0 {
+		text := "no journal names them: left by an interrupted run, or their journal was removed"
+		switch w := v.lastWord(); {
+		case v.lost:
+			text = "keep them until the journal is put back"
+		case w != nil && w.isForgotten:
+			text = "they belong to a mailbox that was forgotten: " + w.reason
+		}
+		v.find(v.dir.Dir, v.lost, "%s without a journal; %s", plural(n, "message file"), text)
+	}
+}
+
+// lastWord is what the checkpoints say of the mailbox; nil: nothing.
+func (v *verifier) lastWord() *lastWord {
+	if v.checkpoints == nil {
+		return nil
+	}
+	return v.checkpoints.known[v.dir.Dir]
+}
+
+// plural is a number with its noun.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // walk checks the kinds and permissions of the mailbox's directory and files. It
@@ -219,8 +327,8 @@ func (v *verifier) walk(o VerifyOptions) (files []string, err error) {
 		forbidden = 0o027
 	}
 	err = fs.WalkDir(v.a.root.FS(), v.dir.Dir, func(p string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) && p != v.dir.Dir {
-			return nil // a writer removed it meanwhile
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // removed meanwhile, or lost: the journal tells
 		}
 		if err != nil {
 			return err

@@ -282,12 +282,20 @@ func (h *house) readable() {
 		h.t.Fatal(err)
 	}
 	defer a.Close()
-	boxes, err := a.Mailboxes("")
+	whole, err := a.VerifyCheckpoints()
+	if err != nil || slices.ContainsFunc(whole.Findings, func(f archive.Finding) bool { return f.Damage }) {
+		h.t.Errorf("after the crash the checkpoints have %v, %v", whole, err)
+	}
+	c, err := a.ReadCheckpoints()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	boxes, err := a.ToVerify(c, "")
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	for _, b := range boxes {
-		v, err := a.Verify(h.t.Context(), b, archive.VerifyOptions{})
+		v, err := a.Verify(h.t.Context(), b, archive.VerifyOptions{Checkpoints: c})
 		if err != nil {
 			h.t.Fatal(err)
 		}

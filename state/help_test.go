@@ -172,8 +172,12 @@ func (h *house) uids(dir string) string {
 // verify fails on any finding but permissions: nothing is damaged or left over.
 func (h *house) verify() {
 	h.t.Helper()
+	c, err := h.w.ReadCheckpoints()
+	if err != nil {
+		h.t.Fatal(err)
+	}
 	for _, b := range h.boxes() {
-		v, err := h.w.Verify(context.Background(), b, archive.VerifyOptions{})
+		v, err := h.w.Verify(context.Background(), b, archive.VerifyOptions{Checkpoints: c})
 		if err != nil {
 			h.t.Fatal(err)
 		}

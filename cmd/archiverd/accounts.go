@@ -41,8 +41,17 @@ func configuredAccount(cfg *config.Config, name string) (*config.Account, error)
 // directories, of all accounts if there are no names.
 func archivedAccounts(r *archive.Archive, names []string) ([]string, error) {
 	have, err := r.Accounts()
-	if err != nil || len(names) == 0 {
-		return have, err
+	if err != nil {
+		return nil, err
+	}
+	return accountDirs(have, names)
+}
+
+// accountDirs returns those of the directories of accounts that have these names or are
+// named, all if there are no names.
+func accountDirs(have, names []string) ([]string, error) {
+	if len(names) == 0 {
+		return have, nil
 	}
 	dirs := make([]string, len(names))
 	for i, name := range names {
@@ -61,24 +70,6 @@ func archivedAccount(r *archive.Archive, name string) (dir string, err error) {
 		return "", err
 	}
 	return dirs[0], nil
-}
-
-// archivedMailboxes returns the mailboxes of the archived accounts with these names or
-// directories, of all accounts if there are no names.
-func archivedMailboxes(r *archive.Archive, names []string) ([]archive.MailboxDir, error) {
-	dirs, err := archivedAccounts(r, names)
-	if err != nil {
-		return nil, err
-	}
-	var out []archive.MailboxDir
-	for _, dir := range dirs {
-		mailboxes, err := r.Mailboxes(dir)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, mailboxes...)
-	}
-	return out, nil
 }
 
 // checkAccounts returns a usage error for the first name that is not one of have, the

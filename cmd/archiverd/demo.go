@@ -89,7 +89,7 @@ func (a *app) demo(ctx context.Context, keep string) (err error) {
 		return err
 	}
 	fmt.Fprintf(a.out, "\n== archiverd verify\n\n")
-	if err := a.verify(ctx, mail, nil); err != nil {
+	if err := a.verify(ctx, mail, nil, ""); err != nil {
 		return err
 	}
 	if err := a.demoRestore(ctx, dir, mail); err != nil {
