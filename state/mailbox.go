@@ -63,6 +63,10 @@ type Cursor struct {
 	User   string `json:"user,omitempty"`
 	// Compared is when the flags of all messages were last compared with the server's.
 	Compared time.Time `json:"compared,omitzero"`
+	// SizesVary and DatesVary: RFC822.SIZE or INTERNALDATE of some messages is another than
+	// when they were archived, and they are the same messages.
+	SizesVary bool `json:"sizes_vary,omitempty"`
+	DatesVary bool `json:"dates_vary,omitempty"`
 }
 
 // Origin returns the server and user of the current epoch, as of the last run that

@@ -56,13 +56,15 @@ type speculation struct {
 	queries       []wire.MetadataQuery
 	flagsSince    uint64 // as in snapshot
 	flagsComplete bool   // as in snapshot, if all queries are answered
+	hasAll        bool   // the first query is for the metadata of all messages
 }
 
 // speculate returns queries for the metadata of the messages that have arrived
 // since the mailbox was last complete, or of all messages of a small mailbox, and
 // for the changed flags of the others. recorded is the archive's record; its zero
 // value means that there is none.
-func speculate(status *wire.Status, recorded *state.Mailbox, condstore bool) (s speculation) {
+// byModSeq means that HIGHESTMODSEQ is relied on.
+func speculate(status *wire.Status, recorded *state.Mailbox, byModSeq bool) (s speculation) {
 	if status == nil || status.Messages == 0 {
 		return s
 	}
@@ -74,15 +76,35 @@ func speculate(status *wire.Status, recorded *state.Mailbox, condstore bool) (s 
 	}
 	switch {
 	case from == 1 && isSmall:
-		s.flagsComplete = true
+		s.flagsComplete, s.hasAll = true, true
 		s.addNew(from)
 	case from > 1 && status.UIDNext >= from && status.UIDNext-from <= maxSpeculated:
 		if status.UIDNext > from {
 			s.addNew(from)
 		}
-		s.addFlags(from, status, c, condstore)
+		s.addFlags(from, status, c, byModSeq)
 	}
 	return s
+}
+
+// addKnown asks for what the mailbox is known by: metadata of some messages that the
+// archive has, or of all of a small mailbox, where that will be compared.
+func (w *worker) addKnown(s *speculation, m *mailboxRun, recorded *state.Mailbox) error {
+	if recorded.Archived == 0 || recorded.Vanished || s.hasAll {
+		return nil
+	}
+	db, dir := w.run.job.Committer.State, m.directory().Dir
+	server, user := w.run.job.Account.Origin()
+	known, err := db.SampleUIDs(dir, maxRideAlong)
+	if wasServer, wasUser := recorded.Origin(); err == nil && recorded.Archived <= maxCompared && (wasServer != server || wasUser != user) {
+		var uids state.UIDs
+		uids, err = db.UIDs(dir)
+		known = uids.Archived
+	}
+	if err == nil && !known.Empty() {
+		s.queries = append(s.queries, wire.MetadataQuery{Set: known})
+	}
+	return err
 }
 
 // addNew asks for the metadata of all messages from a UID on.
@@ -92,15 +114,15 @@ func (s *speculation) addNew(from uint32) {
 	s.queries = append(s.queries, wire.MetadataQuery{Set: set, IDs: true})
 }
 
-// addFlags asks for the changed flags of messages below a UID: with CONDSTORE for
-// those that changed since the cursor, without it for all of a small mailbox.
-func (s *speculation) addFlags(below uint32, status *wire.Status, c state.Cursor, condstore bool) {
+// addFlags asks for the changed flags of messages below a UID: by MODSEQ for those that
+// changed since the cursor, else for all of a small mailbox.
+func (s *speculation) addFlags(below uint32, status *wire.Status, c state.Cursor, byModSeq bool) {
 	q := wire.MetadataQuery{FlagsOnly: true}
 	q.Set.AddRange(1, below-1)
 	switch {
-	case condstore && c.HighestModSeq > 0 && status.HighestModSeq > c.HighestModSeq:
+	case byModSeq && c.HighestModSeq > 0 && status.HighestModSeq > c.HighestModSeq:
 		q.ChangedSince = c.HighestModSeq
-	case status.Messages <= maxSpeculated && status.HighestModSeq == 0:
+	case status.Messages <= maxSpeculated && (status.HighestModSeq == 0 || !byModSeq):
 	default:
 		return
 	}
@@ -119,7 +141,10 @@ func (w *worker) examine(ctx context.Context, m *mailboxRun, speculative bool) (
 			if m.isNew {
 				recorded = state.Mailbox{}
 			}
-			spec = speculate(m.listed.Status, &recorded, condstore)
+			spec = speculate(m.listed.Status, &recorded, condstore && !w.run.job.isDue(&recorded))
+			if err := w.addKnown(&spec, m, &recorded); err != nil {
+				return wire.Opened{}, err
+			}
 		}
 		speculative = false
 		opened, err := w.open(ctx, m, wire.OpenQuery{CondStore: condstore, Search: true, Metadata: spec.queries})

@@ -58,25 +58,36 @@ func (w *worker) fetch(ctx context.Context, t *task) error {
 }
 
 // selectFor opens the task's mailbox, if another one is open, and asks for the metadata
-// of the piece in the same write. isSame is false if UIDVALIDITY has changed: the
-// mailbox is to be scanned again then.
+// of the piece in the same write, and for what it knows the mailbox by. isSame is false
+// if that is another, or UIDVALIDITY: the mailbox is to be scanned again then.
 func (w *worker) selectFor(ctx context.Context, t *task) (metadata map[uint32]wire.Metadata, isSame bool, err error) {
 	if w.selected == t.mailbox {
 		return nil, true, nil
 	}
+	known, vary := t.mailbox.knownBy()
 	q := wire.OpenQuery{CondStore: w.conn().HasCapability("CONDSTORE")}
-	if t.metadata == nil && t.tries == 0 { // separately after a loss: the next one then shows which of the two it is
+	isWanted := t.metadata == nil && t.tries == 0 // separately after a loss: the next one then shows which of the two it is
+	if isWanted {
 		q.Metadata = []wire.MetadataQuery{{Set: t.uids, IDs: true}}
+	}
+	if t.tries < maxTries-1 && len(known) > 0 {
+		q.Metadata = append(q.Metadata, wire.MetadataQuery{Set: keysOf(known)})
 	}
 	opened, err := w.open(ctx, t.mailbox, q)
 	if err != nil {
 		return nil, false, err
 	}
 	if opened.UIDValidity != t.snapshot.UIDValidity {
-		t.mailbox.renumber()
+		t.mailbox.renumber("UIDVALIDITY")
 		return nil, false, nil
 	}
-	if q.Metadata == nil {
+	for u, traits := range known {
+		if md, ok := opened.metadata[u]; ok && vary.isSuspect(traits, md) {
+			t.mailbox.renumber("UIDs' messages")
+			return nil, false, nil
+		}
+	}
+	if !isWanted {
 		return nil, true, nil
 	}
 	return opened.metadata, true, nil

@@ -18,12 +18,16 @@ import (
 // of all are asked for. It returns the batch to go on with, after an error too.
 func (w *worker) recordFlags(ctx context.Context, m *mailboxRun, s *snapshot, p *plan, batch *archive.Batch) (*archive.Batch, error) {
 	last := p.epoch.Cursor
-	if p.Present.Empty() || s.HighestModSeq != 0 && s.HighestModSeq == last.HighestModSeq {
+	if p.Present.Empty() {
+		m.noteFlagsCompared()
+		return batch, nil
+	}
+	if s.HighestModSeq != 0 && s.HighestModSeq == last.HighestModSeq && !p.compareFlags {
 		return batch, nil
 	}
 	q := wire.MetadataQuery{FlagsOnly: true}
 	q.Set.AddRange(1, p.Present.Max())
-	if s.HighestModSeq > last.HighestModSeq { // it is lower on a server restored from a backup
+	if s.HighestModSeq > last.HighestModSeq && !p.compareFlags { // it is lower on a server restored from a backup
 		q.ChangedSince = last.HighestModSeq
 	}
 	f := &flagRecorder{w: w, m: m, batch: batch, present: p.Present, maxReplies: 2*s.uids.Len() + 1000}
@@ -39,6 +43,9 @@ func (w *worker) recordFlags(ctx context.Context, m *mailboxRun, s *snapshot, p 
 	}
 	if err == nil {
 		err = f.recordChanged()
+	}
+	if err == nil && q.ChangedSince == 0 {
+		m.noteFlagsCompared()
 	}
 	return f.batch, err
 }

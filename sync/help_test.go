@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"net"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -188,6 +189,15 @@ func (h *testbed) completes(boxes []hostile.Mailbox) state.Run {
 		h.Holds(m)
 	}
 	return run
+}
+
+// named is the account of alice at a server whose name stays while a test replaces it.
+func named(s *world.Server) session.Account {
+	acc := world.Alice("imap.example.com:143")
+	acc.Wire.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return s.Dial(ctx, network, s.Address())
+	}
+	return acc
 }
 
 // files is everything below the archive but what a run leaves in passing.

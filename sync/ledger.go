@@ -33,7 +33,7 @@ func (m *mailboxRun) reconcile(db *state.DB, a *archive.Archive, limit int64, en
 	if s == nil {
 		return m.unscannedLedger(l, endedEarly), nil, nil
 	}
-	recorded, awaiting, err := recordedUIDs(db, dir.Dir, s.UIDValidity)
+	recorded, awaiting, err := recordedUIDs(db, dir.Dir, s.UIDValidity, m.currentPlan())
 	l.Awaiting = awaiting
 	if err != nil {
 		l.Error = err.Error()
@@ -69,6 +69,13 @@ func (m *mailboxRun) reconcile(db *state.DB, a *archive.Archive, limit int64, en
 	}
 	c := s.cursor()
 	c.Messages, c.Excluded, c.Limit = uint32(l.Server), l.Excluded, limit
+	if p := m.currentPlan(); p != nil {
+		c.SizesVary, c.DatesVary = p.vary.sizes, p.vary.dates
+		c.Compared = p.epoch.Cursor.Compared
+		if t.flagsCompared {
+			c.Compared = t.began
+		}
+	}
 	return l, &c, nil
 }
 
@@ -108,10 +115,12 @@ func (t *tally) unverifiedError(a *archive.Archive, dir archive.MailboxDir, s *s
 }
 
 // recordedUIDs returns the UIDs recorded of an epoch, and how many of the messages await
-// that their size agrees; none if its events did not get into the journal.
-func recordedUIDs(db *state.DB, dir string, uidValidity uint32) (uids state.UIDs, awaiting int, err error) {
+// that their size agrees; none if its events did not get into the journal. p is the latest
+// plan, nil if there is none.
+func recordedUIDs(db *state.DB, dir string, uidValidity uint32, p *plan) (uids state.UIDs, awaiting int, err error) {
 	recorded, _, err := db.Mailbox(dir)
-	if err != nil || recorded.UIDValidity != uidValidity {
+	isUnopened := p != nil && p.newEpoch && recorded.Applied == p.epoch.Applied
+	if err != nil || recorded.UIDValidity != uidValidity || isUnopened {
 		return uids, 0, err
 	}
 	uids, err = db.UIDs(dir)

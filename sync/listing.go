@@ -74,7 +74,7 @@ func (r *run) choose(listed []wire.Mailbox, recorded map[string]state.Mailbox, r
 		}
 		placed[dir.Dir] = l.Name
 		m := &mailboxRun{listed: l, name: name, dir: dir, recorded: record, isNew: !isRecorded}
-		if ledger, isUnchanged := m.unchanged(policy.MaxMessage); isUnchanged {
+		if ledger, isUnchanged := m.unchanged(r.job); isUnchanged {
 			addDone(ledger)
 			continue
 		}
@@ -108,16 +108,18 @@ func (m *mailboxRun) messages() uint32 {
 	return m.listed.Status.Messages
 }
 
-// unchanged reports whether the server's counters prove that the mailbox is as it
-// was when the archive was last complete, and returns its ledger then. limit is the
-// largest message in octets, 0 for none.
-func (m *mailboxRun) unchanged(limit int64) (state.Ledger, bool) {
-	s, c := m.listed.Status, m.recorded.Cursor
+// unchanged reports whether the counters of the server, which is that of the last run,
+// say that the mailbox is as it was when the archive was last complete, and returns its
+// ledger then. A mailbox that is due to be opened is not unchanged.
+func (m *mailboxRun) unchanged(j *Job) (state.Ledger, bool) {
+	s, c, limit := m.listed.Status, m.recorded.Cursor, j.Policy.MaxMessage
+	server, user := j.Account.Origin()
 	isUnchanged := !m.isNew && s != nil && !m.recorded.Vanished && m.recorded.Failed == 0 && m.recorded.Again == 0 && c.Limit == limit &&
 		c.UIDValidity != 0 && c.UIDValidity == s.UIDValidity && m.recorded.UIDValidity == s.UIDValidity &&
 		c.UIDNext != 0 && c.UIDNext == s.UIDNext && c.Messages == s.Messages &&
 		c.HighestModSeq != 0 && c.HighestModSeq == s.HighestModSeq &&
-		m.recorded.Archived+c.Excluded == int(s.Messages)
+		m.recorded.Archived+c.Excluded == int(s.Messages) &&
+		c.Server == server && c.User == user && !j.isDue(&m.recorded)
 	if !isUnchanged {
 		return state.Ledger{}, false
 	}

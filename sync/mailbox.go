@@ -2,6 +2,7 @@ package sync
 
 import (
 	"fmt"
+	"slices"
 	gosync "sync"
 	"time"
 
@@ -34,12 +35,19 @@ type mailboxRun struct {
 // plan is what a scan found to be done. It is immutable.
 type plan struct {
 	epoch        state.Mailbox               // as recorded; without cursor and verification if newEpoch
-	newEpoch     bool                        // the archive has no epoch of this UIDVALIDITY to go on with
+	newEpoch     bool                        // the archive has no epoch to go on with: UIDVALIDITY is another, or what the UIDs mean
 	uids         state.UIDs                  // as recorded of the epoch
 	difference                               // of the server's UIDs and those
 	failedBefore map[uint32]string           // why messages failed in earlier runs, by UID
 	again        map[uint32]state.Again      // messages that are asked for again, failed or archived, by UID
 	returned     map[uint32]*archive.Message // messages of missing UIDs that the archive has, by UID: they were gone
+
+	identityDoubt string                  // why the mailbox was compared completely; "": it was not
+	isOther       bool                    // UIDs mean other messages than before, although UIDVALIDITY is the same
+	vary          variance                // what differed although the messages are the same
+	known         map[uint32]state.Traits // of a few UIDs, by which a piece knows the mailbox again
+	secondLook    string                  // why another connection is asked before this is believed; "": it is not
+	compareFlags  bool                    // the flags of all messages are compared, whatever HIGHESTMODSEQ says
 }
 
 // tally is what a run did about a mailbox. It is guarded by mailboxRun.mu.
@@ -48,9 +56,11 @@ type tally struct {
 	expected int          // messages of the mailbox in the total that progress shows
 	began    time.Time    // of the first scan
 
-	gaveUp     error // nothing more is done for the mailbox in this run; the first reason
-	incomplete error // why the mailbox does not count as complete although nothing is left to fetch
-	rescan     bool  // scan it again when nothing of it is pending
+	gaveUp        error // nothing more is done for the mailbox in this run; the first reason
+	incomplete    error // why the mailbox does not count as complete although nothing is left to fetch
+	flagsCompared bool  // those of all messages, in the latest scan
+
+	rescan bool // scan it again when nothing of it is pending
 
 	renumberings    int // changes of UIDVALIDITY within the run
 	lostConnections int // over its messages
@@ -137,7 +147,7 @@ func (m *mailboxRun) setSnapshot(s *snapshot, epoch *state.Mailbox) {
 	defer m.mu.Unlock()
 	m.snapshot, m.voided, m.plan = s, false, nil
 	t := &m.tally
-	t.expunged, t.excluded, t.incomplete = uid.Set{}, uid.Set{}, nil
+	t.expunged, t.excluded, t.incomplete, t.flagsCompared = uid.Set{}, uid.Set{}, nil, false
 	t.verifying, t.verified, t.mistrusted = map[uint32]archive.Sum{}, epoch.Verified, epoch.Mistrusted
 }
 
@@ -154,6 +164,15 @@ func (m *mailboxRun) currentPlan() *plan {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.plan
+}
+
+// knownBy returns the traits of a few messages, by which the mailbox is known again, and
+// what varies of them.
+func (m *mailboxRun) knownBy() (known map[uint32]state.Traits, vary variance) {
+	if p := m.currentPlan(); p != nil {
+		return p.known, p.vary
+	}
+	return nil, variance{} // it is being scanned again
 }
 
 // epochRecord returns what the archive has recorded of the mailbox, as far as
@@ -215,14 +234,15 @@ func (m *mailboxRun) countGone(gone, archived int) {
 // mailbox is given up.
 const maxRenumberings = 3
 
-// renumber voids the snapshot: the mailbox has another UIDVALIDITY now.
-func (m *mailboxRun) renumber() {
+// renumber voids the snapshot: the mailbox has another UIDVALIDITY now, or its UIDs mean
+// other messages. what names that.
+func (m *mailboxRun) renumber(what string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.voided, m.tally.rescan = true, true
 	m.tally.renumberings++
 	if n := m.tally.renumberings; n > maxRenumberings {
-		m.giveUpLocked(fmt.Errorf("its UIDVALIDITY changed %d times within this run; giving it up until the next", n))
+		m.giveUpLocked(fmt.Errorf("its %s changed %d times within this run; giving it up until the next", what, n))
 	}
 }
 
@@ -321,6 +341,22 @@ func (m *mailboxRun) expunge(set uid.Set) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.tally.expunged = m.tally.expunged.Union(set)
+}
+
+// noteFlagsCompared notes that the flags of all messages were compared.
+func (m *mailboxRun) noteFlagsCompared() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tally.flagsCompared = true
+}
+
+// warn adds a warning, once.
+func (m *mailboxRun) warn(text string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !slices.Contains(m.tally.warnings, text) {
+		m.tally.warnings = append(m.tally.warnings, text)
+	}
 }
 
 // warnings returns what is to be reported of the mailbox.

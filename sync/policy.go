@@ -1,6 +1,11 @@
 package sync
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+
+	"archiverd/state"
+)
 
 // Policy is what the configuration says about an account's mail: what is
 // archived, and how. Its zero value archives everything.
@@ -11,7 +16,24 @@ type Policy struct {
 	// MaxMessage is the largest message that is archived, in octets; 0 means any size.
 	MaxMessage int64
 	Matching   Matching
+	// Reopen is how often a mailbox that looks unchanged is opened all the same, and the
+	// flags of all its messages compared. 0: once a day; negative: never.
+	Reopen time.Duration
 }
+
+// isDue reports whether a mailbox is to be opened, and all flags compared, whatever its
+// counters say.
+func (p *Policy) isDue(c state.Cursor, now time.Time) bool {
+	every := p.Reopen
+	if every == 0 {
+		every = 24 * time.Hour
+	}
+	since := now.Sub(c.Compared)
+	return every > 0 && (since >= every || since < 0) // after a clock was set back, too
+}
+
+// isDue is Policy.isDue of a mailbox now.
+func (j *Job) isDue(recorded *state.Mailbox) bool { return j.Policy.isDue(recorded.Cursor, j.Now()) }
 
 // Selects calls Select. Without it every mailbox is selected.
 func (p *Policy) Selects(name, delimiter string, attrs []string) (ok bool, rule string) {

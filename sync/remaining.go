@@ -55,7 +55,7 @@ func (w *worker) subtractExpunged(ctx context.Context, t *task) (isSame bool, er
 		return false, err
 	}
 	if s.UIDValidity != t.snapshot.UIDValidity {
-		m.renumber()
+		m.renumber("UIDVALIDITY")
 		return false, nil
 	}
 	if err := session.CheckComplete(s.Examined, s.uids); err != nil {

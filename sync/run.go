@@ -32,6 +32,7 @@ type run struct {
 	samples sampler       // own mutex
 	again   *againBudget  // own mutex
 	dirs    directories   // own mutex
+	looks   secondLooks   // atomic
 
 	refusedBodies atomic.Int64 // bodies that were refused because of their size
 }

@@ -14,9 +14,9 @@ import (
 func TestUnchangedMailboxesCostNothing(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()
-	h.completes(boxes)
+	h.clean(named(world.Serve(t, hostile.Options{Mailboxes: boxes})))
 	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
-	run := h.clean(world.Alice(s.Address()))
+	run := h.clean(named(s))
 	for _, m := range boxes {
 		if l := of(t, run, m.Name); !l.Unchanged || l.Archived != len(m.Messages) {
 			t.Errorf("ledger of %s: %+v", m.Name, l)

@@ -14,11 +14,12 @@ import (
 )
 
 // scan opens the mailbox, compares UIDs and flags with what is recorded, records what
-// changed, and queues the messages to be fetched. With speculative it asks for
-// metadata before it knows what is missing.
-func (w *worker) scan(ctx context.Context, m *mailboxRun, speculative bool) error {
+// changed, and queues the messages to be fetched. At its first try it asks for metadata
+// before it knows what is missing.
+func (w *worker) scan(ctx context.Context, t *task) error {
+	m := t.mailbox
 	m.startScan(w.run.job.Now())
-	s, err := w.examine(ctx, m, speculative)
+	s, err := w.examine(ctx, m, t.tries == 0)
 	if err != nil {
 		return err
 	}
@@ -30,7 +31,7 @@ func (w *worker) scan(ctx context.Context, m *mailboxRun, speculative bool) erro
 	if batch == nil {
 		return err
 	}
-	p, err := w.compare(m, s, recorded)
+	s, p, err := w.plan(ctx, t, s, recorded)
 	if p == nil {
 		return errors.Join(err, batch.Discard())
 	}
@@ -85,50 +86,85 @@ func (r *run) openJournal(m *mailboxRun, dir archive.MailboxDir, recorded *state
 	return m.setJournal(dir, journal)
 }
 
-// compare compares the snapshot with what is recorded, and makes the plan. A nil plan
-// without an error means that the mailbox was given up.
-func (w *worker) compare(m *mailboxRun, s *snapshot, recorded state.Mailbox) (p *plan, err error) {
-	c := w.run.job.Committer
-	dir := m.directory()
-	p = &plan{epoch: recorded, newEpoch: recorded.UIDValidity != s.UIDValidity || recorded.Vanished}
-	if p.newEpoch {
-		p.epoch.Cursor, p.epoch.Verified, p.epoch.Mistrusted = state.Cursor{}, 0, false
-	} else {
-		p.uids, err = c.State.UIDs(dir.Dir)
+// plan makes the plan of a snapshot. Where that may be wrong, it asks another connection
+// first, and returns the snapshot to go on with. A nil plan without an error means that
+// the mailbox was given up.
+func (w *worker) plan(ctx context.Context, t *task, s *snapshot, recorded state.Mailbox) (*snapshot, *plan, error) {
+	m := t.mailbox
+	p, err := w.compare(ctx, m, s, recorded, t.tries < maxTries-1)
+	if err == nil && p.secondLook != "" {
+		s, p, err = w.lookAgain(ctx, m, s, p, recorded)
+	}
+	if err != nil || p == nil {
+		return s, nil, err
+	}
+	m.setSnapshot(s, &p.epoch)
+	if err := session.CheckComplete(s.Examined, s.uids); err != nil { // such a list does not say what is gone
+		m.markIncomplete(err)
+		p.Gone = uid.Set{}
+	}
+	archive, dir := w.run.job.Committer.Archive.Archive, m.directory()
+	if err := p.findReturned(archive, dir, recorded, s.UIDValidity); err != nil {
+		return s, nil, m.giveUpLocal(err)
+	}
+	if p.epoch.Mistrusted {
+		matched, err := unverifiedMatches(archive, dir, s.UIDValidity)
+		if err != nil {
+			return s, nil, m.giveUpLocal(err)
+		}
+		p.Missing = p.Missing.Union(matched.Intersect(s.uids))
+	}
+	if p.isOther {
+		m.warn(fmt.Sprintf("mailbox %q: its UIDs mean other messages than before, and UIDVALIDITY is the same: the server or the mailbox was replaced. "+
+			"A new epoch begins; the %d messages of the old one stay in the archive", m.name.Mailbox, recorded.Archived))
+	}
+	if len(p.known) == 0 {
+		p.known = knownOf(s.metadata, s.uids)
+	}
+	m.setPlan(p)
+	return s, p, nil
+}
+
+// compare compares a snapshot with what is recorded. With mayAsk it asks for metadata of
+// known messages if none came with the snapshot.
+func (w *worker) compare(ctx context.Context, m *mailboxRun, s *snapshot, recorded state.Mailbox, mayAsk bool) (p *plan, err error) {
+	db, dir := w.run.job.Committer.State, m.directory().Dir
+	p = &plan{epoch: recorded, known: map[uint32]state.Traits{}, compareFlags: w.run.job.isDue(&recorded)}
+	p.newEpoch = recorded.UIDValidity != s.UIDValidity || recorded.Vanished
+	if !p.newEpoch {
+		p.uids, err = db.UIDs(dir)
 		if err == nil && !p.uids.Failed.Empty() {
-			p.failedBefore, err = c.State.Failures(dir.Dir)
+			p.failedBefore, err = db.Failures(dir)
 		}
 		if err == nil && recorded.Again > 0 {
-			p.again, err = c.State.Again(dir.Dir)
+			p.again, err = db.Again(dir)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
 	p.difference = diff(s.uids, p.uids)
-	m.setSnapshot(s, &p.epoch)
-	if err := session.CheckComplete(s.Examined, s.uids); err != nil { // such a list does not say what is gone
-		m.markIncomplete(err)
-		p.Gone = uid.Set{}
-	}
-	if err := p.findReturned(c.Archive.Archive, dir, recorded, s.UIDValidity); err != nil {
-		return nil, m.giveUpLocal(err)
-	}
-	if p.epoch.Mistrusted {
-		matched, err := unverifiedMatches(c.Archive.Archive, dir, s.UIDValidity)
-		if err != nil {
-			return nil, m.giveUpLocal(err)
+	p.vary = variance{recorded.Cursor.SizesVary, recorded.Cursor.DatesVary}
+	if !p.newEpoch {
+		if err := w.checkIdentity(ctx, m, s, p, mayAsk); err != nil {
+			return nil, err
 		}
-		p.Missing = p.Missing.Union(matched.Intersect(s.uids))
 	}
-	m.setPlan(p)
+	p.secondLook = w.whyLookAgain(m, s, p)
+	if p.isOther {
+		p.newEpoch, p.uids, p.failedBefore, p.again, p.known, p.vary = true, state.UIDs{}, nil, nil, nil, variance{}
+		p.difference = diff(s.uids, p.uids)
+	}
+	if p.newEpoch {
+		p.epoch.Cursor, p.epoch.Verified, p.epoch.Mistrusted = state.Cursor{}, 0, false
+	}
 	return p, nil
 }
 
 // findReturned finds, if the server lists UIDs again that the archive has from before
 // under the same UIDVALIDITY, which messages those were.
 func (p *plan) findReturned(a *archive.Archive, dir archive.MailboxDir, recorded state.Mailbox, uidValidity uint32) error {
-	mayReturn := slices.Contains(recorded.PastUIDValidities, uidValidity) || recorded.UIDValidity == uidValidity && recorded.Vanished ||
+	mayReturn := slices.Contains(recorded.PastUIDValidities, uidValidity) || recorded.UIDValidity == uidValidity && p.newEpoch ||
 		!p.uids.Gone.Intersect(p.Missing).Empty()
 	if !mayReturn {
 		return nil

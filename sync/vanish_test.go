@@ -86,11 +86,11 @@ func TestMailboxVanishesAndComesBack(t *testing.T) {
 func TestNoselect(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()
-	h.completes(boxes)
+	h.clean(named(world.Serve(t, hostile.Options{Mailboxes: boxes})))
 	boxes[2].Attrs = `\Noselect`
 	boxes = append(boxes, hostile.Mailbox{Name: "Above", Attrs: `\NonExistent \HasChildren`})
 	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
-	run := h.clean(world.Alice(s.Address()))
+	run := h.clean(named(s))
 	if l := of(t, run, "Above"); l.Skipped == "" {
 		t.Errorf("ledger is %+v", l)
 	}

@@ -111,7 +111,7 @@ func (w *worker) do(ctx context.Context, t *task) error {
 		return &connectError{err}
 	}
 	if !t.isPiece() {
-		return w.scan(ctx, t.mailbox, t.tries == 0)
+		return w.scan(ctx, t)
 	}
 	return w.fetch(ctx, t)
 }

@@ -156,7 +156,7 @@ func NewMailbox(name string, uidValidity uint32, n int) hostile.Mailbox {
 func NewMessage(mailbox string, u uint32) hostile.Message {
 	at := time.Date(2024, time.Month(1+u%12), int(1+u%28), 12, 0, int(u%60), 0, time.FixedZone("", 3600*int(u%5)))
 	at = at.Add(time.Duration(crc32.ChecksumIEEE([]byte(mailbox))%1e7) * time.Minute)
-	text := fmt.Sprintf("Subject: %s %d\r\n\r\n", mailbox, u)
+	text := fmt.Sprintf("Message-ID: <%d.%x@example.com>\r\nSubject: %s %d\r\n\r\n", u, crc32.ChecksumIEEE([]byte(mailbox)), mailbox, u)
 	return hostile.Message{
 		UID: u, Flags: []string{`\Seen`, `\Flagged $Junk`, ``, `Keyword \Answered`}[u%4], Date: at.Format(dateLayout),
 		Body: append([]byte(text), bytes.Repeat([]byte{'a' + byte(u%26)}, int(u%7)*50)...), ModSeq: uint64(u),
