@@ -119,7 +119,7 @@ func (w *Writer) open() error {
 		return fmt.Errorf("format %d: %w", w.info.Version, ErrNewer)
 	}
 	if id := w.opts.KnownID; id != "" && id != w.info.ID {
-		return fmt.Errorf("this is archive %s, but %s is expected: is the right disk mounted? If it is, `archiverd rebuild` makes the state database anew", w.info.ID, id)
+		return fmt.Errorf("this is archive %s, but %s is expected: is the right disk mounted? If it is, `archiverd rebuild` rebuilds the state database", w.info.ID, id)
 	}
 	w.syncfs = !w.opts.PerFile && durable.CanSyncFS(w.lock)
 	return w.openCheckpoints()

@@ -70,7 +70,7 @@ func (db *DB) dropMissing(bolt *bbolt.DB, dirs []archive.MailboxDir) (notes []st
 		return nil, err
 	}
 	for _, dir := range lost {
-		notes = append(notes, fmt.Sprintf("mailbox %s: its journal is gone from the archive; its messages will be archived anew", dir))
+		notes = append(notes, fmt.Sprintf("mailbox %s: its journal is gone from the archive; its messages will be archived again", dir))
 	}
 	err = updateBolt(bolt, func(tx *bbolt.Tx) error {
 		for _, dir := range lost {
@@ -89,7 +89,7 @@ const maxReplayEvents = 10000
 
 // catchUp applies what the journal of b has after the position that is applied. If that
 // is no position of the journal (the archive was restored from a backup, or is damaged),
-// the mailbox's part is deleted and made anew, and a note says so. A corrupt journal is
+// the mailbox's part is deleted and rebuilt, and a note says so. A corrupt journal is
 // applied up to its last good seal, and a note says where it is corrupt.
 func (db *DB) catchUp(r *indexBuffer, b archive.MailboxDir) (notes []string, err error) {
 	bolt := r.bolt
@@ -113,7 +113,7 @@ func (db *DB) catchUp(r *indexBuffer, b archive.MailboxDir) (notes []string, err
 		return nil, err
 	}
 	if !at {
-		notes = append(notes, fmt.Sprintf("mailbox %s: the journal is not the one that the state database knows (%d octets of it were applied, it has %d): was the archive put back from a backup? Its index is made anew", b.Dir, record.Applied.Offset, size))
+		notes = append(notes, fmt.Sprintf("mailbox %s: the journal is not the one that the state database knows (%d octets of it were applied, it has %d): was the archive put back from a backup? Its part of the database is rebuilt", b.Dir, record.Applied.Offset, size))
 		record = Mailbox{}
 	}
 	if known && record.Applied.Offset == 0 { // of another journal, or not applied to its end

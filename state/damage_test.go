@@ -51,7 +51,7 @@ func TestDamagedFile(t *testing.T) {
 			notes := h.open()
 			defer h.close()
 			if name != "half" && name != "cut in a page" { // what is lost there may be free
-				noted(t, notes, "making it anew from the journals")
+				noted(t, notes, "rebuilding it from the journals")
 			}
 			if got := h.index(); got != want {
 				t.Errorf("the database knows\n%swant\n%s", got, want)

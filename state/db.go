@@ -19,7 +19,7 @@ import (
 var (
 	// ErrDamaged is returned when the database can't be read or written and
 	// must be rebuilt.
-	ErrDamaged = errors.New("the state database is damaged; it is made anew from the journals at the next start, or by `archiverd rebuild`")
+	ErrDamaged = errors.New("the state database is damaged; it is rebuilt from the journals at the next start, or by `archiverd rebuild`")
 	// ErrLocked is returned when another process has the database open.
 	ErrLocked = errors.New("another archiverd has the state database open")
 
@@ -82,14 +82,14 @@ func OpenStale(path string, w *archive.Writer) (db *DB, notes []string, err erro
 		if dirs, err := w.Mailboxes(""); err == nil && len(dirs) == 0 {
 			break // a new archive
 		}
-		notes = append(notes, fmt.Sprintf("no state database at %s: making it from the journals", path))
+		notes = append(notes, fmt.Sprintf("no state database at %s: rebuilding it from the journals", path))
 	case errors.Is(err, ErrLocked):
 		return nil, nil, err
 	case err != nil:
-		notes = append(notes, fmt.Sprintf("state database %s can't be used (%v): making it anew from the journals", path, err))
+		notes = append(notes, fmt.Sprintf("state database %s can't be used (%v): rebuilding it from the journals", path, err))
 	default:
 		if err := db.checkLayout(); err != nil {
-			notes = append(notes, fmt.Sprintf("state database %s can't be used (%v): making it anew from the journals", path, err))
+			notes = append(notes, fmt.Sprintf("state database %s can't be used (%v): rebuilding it from the journals", path, err))
 			if err := db.bolt.Close(); err != nil {
 				return nil, nil, fmt.Errorf("close state database: %w", err)
 			}
@@ -99,7 +99,7 @@ func OpenStale(path string, w *archive.Writer) (db *DB, notes []string, err erro
 	mark := archive.CheckpointsMark{}
 	if db.bolt != nil {
 		if mark, err = readMark(db.bolt); err != nil {
-			notes = append(notes, fmt.Sprintf("state database %s can't be used (%v): making it anew from the journals", path, err))
+			notes = append(notes, fmt.Sprintf("state database %s can't be used (%v): rebuilding it from the journals", path, err))
 			_ = db.close() // it is replaced
 		}
 	}

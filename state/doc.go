@@ -13,6 +13,6 @@
 // every mailbox but downloads nothing again, and a daily limit may be exceeded once.
 //
 // After an error of bbolt the database is broken and not used before [DB.Rebuild] has
-// made it anew: a transaction that failed may stay visible, and a damaged file can fault
+// rebuilt it: a transaction that failed may stay visible, and a damaged file can fault
 // in the middle of a read.
 package state

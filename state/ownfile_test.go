@@ -67,7 +67,7 @@ func TestGarbledDatabaseInTheArchive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	noted(t, notes, "making it anew from the journals")
+	noted(t, notes, "rebuilding it from the journals")
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"archiverd/internal/durable"
 )
 
-// Rebuild makes the database anew from the journals. It writes another file and renames
+// Rebuild makes the database from the journals alone. It writes another file and renames
 // it, so that a crash leaves the old database or none. The notes are for people. After
 // an error the database is broken.
 func (db *DB) Rebuild() (notes []string, err error) {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 
+	"github.com/dustin/go-humanize/english"
+
 	"archiverd/archive"
 	"archiverd/internal/safetext"
 	"archiverd/internal/uid"
@@ -111,7 +113,7 @@ func (t *tally) unverifiedError(a *archive.Archive, dir archive.MailboxDir, s *s
 	if matched.Empty() {
 		return ""
 	}
-	return fmt.Sprintf("%d messages that were matched, and may be others, are still to be downloaded, UIDs %.100s", matched.Len(), matched)
+	return fmt.Sprintf("%s matched, perhaps wrongly: still to be downloaded, %s %.100s", english.Plural(matched.Len(), "message", ""), english.PluralWord(matched.Len(), "UID", ""), matched)
 }
 
 // recordedUIDs returns the UIDs recorded of an epoch, and how many of the messages await

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/dustin/go-humanize/english"
+
 	"archiverd/archive"
 	"archiverd/internal/progress"
 	"archiverd/internal/wire"
@@ -146,7 +148,7 @@ func (r *run) recordVanished(unlisted map[string]state.Mailbox, listed int, resu
 	for dir, m := range unlisted {
 		l := state.Ledger{Mailbox: m.Name.Mailbox, Vanished: true}
 		if !m.Vanished && !m.Newer {
-			result.Warnings = append(result.Warnings, fmt.Sprintf("mailbox %q is no longer on the server; its %d messages stay in the archive", m.Name.Mailbox, m.Archived+m.Gone))
+			result.Warnings = append(result.Warnings, fmt.Sprintf("mailbox %q is no longer on the server; the archive keeps its %s", m.Name.Mailbox, english.Plural(m.Archived+m.Gone, "message", "")))
 			if err := r.recordVanishedMailbox(archive.MailboxDir{Account: m.Account, Dir: dir}, &m); err != nil {
 				l.Error = err.Error()
 			}

@@ -82,7 +82,7 @@ func TestImportPackOfWhatIsGone(t *testing.T) {
 	}{{"whole", []string{"whole.zip"}, all, 1}, {"now", []string{"--at", "now", "now.tar.zst"}, here, 0}, {"gone", []string{"--gone", "gone.zip"}, all[len(here):], 1}} {
 		s.exportTo(0, append([]string{"--account", "alice"}, c.export...)...)
 		run := s.importFiles(0, "--account", c.account, filepath.Join(s.dir, c.export[len(c.export)-1]))
-		if len(run.Warnings) != c.notes || c.notes > 0 && !strings.Contains(run.Warnings[0], ": 1 of its messages are gone") {
+		if len(run.Warnings) != c.notes || c.notes > 0 && !strings.Contains(run.Warnings[0], "gone from their mailboxes: 1 message") {
 			t.Errorf("%s: it notes %q", c.account, run.Warnings)
 		}
 		equalLines(t, c.account, s.archiveLines(c.account, "INBOX"), c.want)

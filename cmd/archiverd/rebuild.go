@@ -44,6 +44,6 @@ func (a *app) rebuild() error {
 	if err := errors.Join(parts.Rebuild(), parts.Close()); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.out, "state database %s created again from the journals in %v\n", cfg.State.Path, time.Since(start).Round(time.Millisecond))
+	_, err = fmt.Fprintf(a.out, "state database %s rebuilt from the journals in %v\n", cfg.State.Path, time.Since(start).Round(time.Millisecond))
 	return err
 }

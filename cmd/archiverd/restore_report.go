@@ -42,7 +42,7 @@ func printPlan(w io.Writer, p *restore.Plan, from, to string, flagsOnly bool) er
 	}
 	notes.NoteAll(p.Notices)
 	if p.Sum.TooBig > 0 && !flagsOnly {
-		notes.Note("%d of the messages are larger than the server accepts, and are left out", p.Sum.TooBig)
+		notes.Note("larger than the server accepts, and left out: %s", english.Plural(p.Sum.TooBig, "message", ""))
 	}
 	if p.Free >= 0 && !flagsOnly {
 		notes.Note("the quota leaves %s", ui.Octets(p.Free))
@@ -85,9 +85,9 @@ func planTable(flagsOnly bool) *ui.Table[restore.PlannedMailbox] {
 // restoreQuestion asks whether the plan is to be carried out.
 func restoreQuestion(p *restore.Plan, to string, flagsOnly bool) string {
 	if flagsOnly {
-		return fmt.Sprintf("Set the flags of %s messages of %s?", humanize.Comma(int64(p.Sum.Flags)), to)
+		return fmt.Sprintf("Set the flags of %s of %s?", english.Plural(p.Sum.Flags, "message", ""), to)
 	}
-	return fmt.Sprintf("Append %s messages (%s) to %s?", humanize.Comma(int64(p.Sum.Missing)), ui.Octets(p.Sum.Octets), to)
+	return fmt.Sprintf("Append %s (%s) to %s?", english.Plural(p.Sum.Missing, "message", ""), ui.Octets(p.Sum.Octets), to)
 }
 
 // printRestored prints the result of a restore for people.

@@ -303,5 +303,5 @@ func loadFound(r *archive.Archive, found *archive.FoundMessages, at time.Time) (
 		return nil, fmt.Errorf("mailbox %s: %s was not archived yet at %s", found.Mailbox.Dir, found.Paths[0], ui.ZonedTime(at))
 	}
 	// FindMessages found them a moment ago.
-	return nil, errors.Join(fmt.Errorf("mailbox %s: %d messages that were found are no longer in its journal", found.Mailbox.Dir, missing), err)
+	return nil, errors.Join(fmt.Errorf("mailbox %s: %s that had been found, no longer in its journal", found.Mailbox.Dir, english.Plural(missing, "message", "")), err)
 }

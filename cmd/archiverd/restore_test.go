@@ -237,7 +237,7 @@ func TestRestoreInTrouble(t *testing.T) {
 	// The server accepts messages of at most 4 MiB.
 	s.mailbox(s.alice, "INBOX").Append(imapd.Message{Body: []byte(strings.Repeat("large\r\n", 800_000))})
 	s.run("sync", "alice").want(0)
-	s.run("restore", "--to", "bob", "--dry-run").want(1).prints("too large", "1 of the messages are larger than the server accepts")
+	s.run("restore", "--to", "bob", "--dry-run").want(1).prints("too large", "larger than the server accepts, and left out: 1 message")
 	s.run("restore", "--to", "bob", "--yes").want(1).prints("nothing to do: ")
 	if n := len(s.mailbox(s.bob, "INBOX").Messages()); n != 5 {
 		t.Errorf("bob's INBOX has %d messages, want 5", n)

@@ -104,7 +104,7 @@ func printArchived(w io.Writer, s *daemon.AccountStatus, now time.Time) {
 			fmt.Fprintf(w, "  %s: %s, imported %s\n", name, english.Plural(b.Messages, "message", ""), ui.Ago(b.Imported, now))
 			continue
 		}
-		fmt.Fprintf(w, "  %s: %d messages, %d more that the server no longer has, %d failed\n", name, b.Messages, b.Gone, b.Failed)
+		fmt.Fprintf(w, "  %s: %s, %d more that the server no longer has, %d failed\n", name, english.Plural(b.Messages, "message", ""), b.Gone, b.Failed)
 	}
 }
 

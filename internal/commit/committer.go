@@ -186,13 +186,13 @@ func (c *Committer) rebuildState(cause error) error {
 	if !c.State.Broken() {
 		return nil // another goroutine has rebuilt it
 	}
-	c.log.Error("state database failed; making it anew from the journals", logkey.Error, cause)
+	c.log.Error("state database failed; rebuilding it from the journals", logkey.Error, cause)
 	notes, err := c.State.Rebuild()
 	for _, n := range notes {
 		c.log.Warn(n)
 	}
 	if err != nil {
-		return fmt.Errorf("%w; making it anew: %w", cause, err)
+		return fmt.Errorf("%w; rebuild it: %w", cause, err)
 	}
 	return nil
 }

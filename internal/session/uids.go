@@ -3,6 +3,8 @@ package session
 import (
 	"fmt"
 
+	"github.com/dustin/go-humanize/english"
+
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
 )
@@ -25,7 +27,7 @@ func CheckComplete(examined wire.Examined, listed uid.Set) error {
 	if listed.Len() >= int(examined.Messages) {
 		return nil
 	}
-	return fmt.Errorf("UID SEARCH lists %d messages of a mailbox that has %d", listed.Len(), examined.Messages)
+	return fmt.Errorf("UID SEARCH lists %s of a mailbox that has %d", english.Plural(listed.Len(), "message", ""), examined.Messages)
 }
 
 // CheckPlausible returns an error if a list has more UIDs than can have arrived
@@ -34,7 +36,7 @@ func CheckPlausible(examined wire.Examined, listed uid.Set) error {
 	if listed.Len() <= 2*int(examined.Messages)+1000 {
 		return nil
 	}
-	return fmt.Errorf("UID SEARCH lists %d messages of a mailbox that has %d", listed.Len(), examined.Messages)
+	return fmt.Errorf("UID SEARCH lists %s of a mailbox that has %d", english.Plural(listed.Len(), "message", ""), examined.Messages)
 }
 
 // IsComplete reports whether a list has as many messages as the mailbox had when

@@ -82,7 +82,7 @@ func (p *Parts) CatchUp() error {
 	return err
 }
 
-// Rebuild makes the state database anew from the journals, unless opening it or bringing
+// Rebuild rebuilds the state database from the journals, unless opening it or bringing
 // it up to the journals has done so already, and writes the checkpoints. What the old
 // database knew does not count any more.
 func (p *Parts) Rebuild() error {

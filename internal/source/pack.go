@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"archiverd/archive"
 )
 
@@ -175,7 +177,7 @@ func (p *pack) addMailboxes() {
 		p.finder.addContainer(p.levelsOf(dir, view, len(accounts) == 1), part)
 	}
 	if gone > 0 {
-		p.finder.found.Notes = append(p.finder.found.Notes, fmt.Sprintf("%s: %d of its messages are gone from their mailboxes by its journals, and come in all the same", p.path, gone))
+		p.finder.found.Notes = append(p.finder.found.Notes, fmt.Sprintf("%s: imported although its journals say that they are gone from their mailboxes: %s", p.path, english.Plural(gone, "message", "")))
 	}
 }
 

@@ -145,7 +145,7 @@ func Load(statePath string) (map[string]Result, error) {
 	defer f.Close()
 	drills := map[string]Result{}
 	if err := json.NewDecoder(io.LimitReader(f, maxRecordOctets)).Decode(&drills); err != nil {
-		return nil, fmt.Errorf("read the results of drills in %s: %w; the next drill makes the file anew", path, err)
+		return nil, fmt.Errorf("read the results of drills in %s: %w; the next drill replaces the file", path, err)
 	}
 	return drills, nil
 }

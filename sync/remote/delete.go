@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
+
 	"archiverd/internal/pattern"
 	"archiverd/internal/uid"
 	"archiverd/internal/wire"
@@ -30,7 +32,7 @@ func (r *Client) Delete(ctx context.Context, name string, confirm func(messages 
 		return refuse("a server needs its INBOX; `archiverd remote purge %s INBOX` takes old messages out of it", r.Account.Name)
 	}
 	if below := children(m, list); len(below) > 0 {
-		return refuse("%d mailboxes are below it, %s; delete those first", len(below), names(below))
+		return refuse("%s below it: %s; delete those first", english.Plural(len(below), "mailbox", ""), names(below))
 	}
 	sel, err := r.c.Select(ctx, m.Wire)
 	if err != nil {
@@ -47,7 +49,7 @@ func (r *Client) Delete(ctx context.Context, name string, confirm func(messages 
 		return fmt.Errorf("search mailbox %q: %w", m.Name, err)
 	}
 	if set.Len() != int(sel.Messages) {
-		return refuse("the server says that it has %d messages, and lists %d: try again", sel.Messages, set.Len())
+		return refuse("the server says that it has %s, and lists %d: try again", english.Plural(int(sel.Messages), "message", ""), set.Len())
 	}
 	p, err := r.proof(m, sel.Examined)
 	if err != nil {
@@ -129,8 +131,8 @@ func (r *Client) unchanged(ctx context.Context, m wire.Mailbox, sel wire.Selecte
 		return fmt.Errorf("mailbox %q: %w", m.Name, err)
 	}
 	if int(st.Messages) != set.Len() || st.UIDValidity != sel.UIDValidity || st.UIDNext != sel.UIDNext {
-		return refuse("it has changed a moment ago (%d messages, UIDVALIDITY %d, UIDNEXT %d, and before %d, %d, %d): %s",
-			st.Messages, st.UIDValidity, st.UIDNext, set.Len(), sel.UIDValidity, sel.UIDNext, p.adviseSync())
+		return refuse("it has changed a moment ago (%s, UIDVALIDITY %d, UIDNEXT %d, and before %d, %d, %d): %s",
+			english.Plural(int(st.Messages), "message", ""), st.UIDValidity, st.UIDNext, set.Len(), sel.UIDValidity, sel.UIDNext, p.adviseSync())
 	}
 	return nil
 }

@@ -223,7 +223,7 @@ func TestDeleteNeverThese(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"INBOX": "a server needs its INBOX", "inbox": "a server needs its INBOX",
-		"Old": `2 mailboxes are below it, "Old/2019", "Old/2019/Spring"`, "Nope": "no mailbox of that name",
+		"Old": `2 mailboxes below it: "Old/2019", "Old/2019/Spring"`, "Nope": "no mailbox of that name",
 	} {
 		if err := w.remote().Delete(t.Context(), name, agree); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", name, err, want)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
+
 	"archiverd/internal/uid"
 )
 
@@ -30,7 +32,8 @@ const maxReasons = 20
 
 func (e *RefusedError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%v: mailbox %q is not deleted, %d of its %d messages are not proven to be in the archive:", ErrRefused, e.Mailbox, len(e.Unproven), e.Messages)
+	fmt.Fprintf(&b, "%v: mailbox %q is not deleted, %d of its %s %s not proven to be in the archive:",
+		ErrRefused, e.Mailbox, len(e.Unproven), english.Plural(e.Messages, "message", ""), english.PluralWord(len(e.Unproven), "is", "are"))
 	for _, line := range Reasons(e.Unproven) {
 		b.WriteString("\n  " + line)
 	}
