@@ -187,7 +187,7 @@ func index(t testing.TB) (*DB, func(...archive.Event)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, _, err := OpenStale(filepath.Join(t.TempDir(), "state.db"), w)
+	db, _, err := Open(filepath.Join(t.TempDir(), "state.db"), w)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ type DB struct {
 	broken      bool
 	bboltLocked bool                    // a panic in bbolt left its locks locked: closing the file would wait for ever
 	mark        archive.CheckpointsMark // the place in the checkpoints that the file had learned when it was opened
-	rebuilt     bool                    // Rebuild has made the file since OpenStale was called
+	rebuilt     bool                    // Rebuild has made the file since Open was called
 
 	trafficMu gosync.Mutex // guards traffic; no transaction runs under it
 	traffic   map[string]*accountTraffic
@@ -64,13 +64,13 @@ func ArchiveID(path string) string {
 	return id
 }
 
-// OpenStale opens the database at path for the archive of w. It does not apply what the
-// journals have more: call CatchUp before anything but Runs and Traffic. A database that
-// is missing, damaged or of another layout is rebuilt. The error is ErrLocked while
-// another process has it open. A file that archiverd did not make is left alone: the error
-// wraps durable.ErrForeign. The notes tell people what was rebuilt, and why. The caller
-// closes the database.
-func OpenStale(path string, w *archive.Writer) (db *DB, notes []string, err error) {
+// Open opens the database at path for the archive of w. The database may be behind the
+// journals: until CatchUp has been called, only Runs and Traffic may be read. A database
+// that is missing, damaged or of another layout is rebuilt; the notes tell people so, and
+// why. The error is ErrLocked while another process has the database open, and wraps
+// durable.ErrForeign for a file that archiverd did not make, which is left alone. The
+// caller closes the database.
+func Open(path string, w *archive.Writer) (db *DB, notes []string, err error) {
 	path = durable.FollowLinks(path)
 	if err := checkReplaceable(path); err != nil {
 		return nil, nil, fmt.Errorf("state database: %w", err)

@@ -129,7 +129,7 @@ func TestCatchUpAfterLostTransaction(t *testing.T) {
 }
 
 // Before CatchUp a database has its runs, afterwards also what journals have more.
-func TestOpenStale(t *testing.T) {
+func TestOpen(t *testing.T) {
 	h := newHouse(t)
 	h.simple()
 	b := h.batch("INBOX")
@@ -145,7 +145,7 @@ func TestOpenStale(t *testing.T) {
 	if h.w, err = archive.OpenWriter(h.dir, archive.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if h.db, notes, err = OpenStale(h.path(), h.w); err != nil || len(notes) > 0 {
+	if h.db, notes, err = Open(h.path(), h.w); err != nil || len(notes) > 0 {
 		t.Fatalf("opened with %q, %v", notes, err)
 	}
 	if runs, err := h.db.Runs("alice"); err != nil || len(runs) != 1 {
@@ -362,7 +362,7 @@ func TestArchiveID(t *testing.T) {
 
 func TestLocked(t *testing.T) {
 	h := newHouse(t)
-	if _, _, err := OpenStale(h.path(), h.w); !errors.Is(err, ErrLocked) {
+	if _, _, err := Open(h.path(), h.w); !errors.Is(err, ErrLocked) {
 		t.Errorf("a second opener: %v, want ErrLocked", err)
 	}
 	if _, err := OpenReader(h.path()); !errors.Is(err, ErrLocked) {

@@ -57,7 +57,7 @@ func (h *house) open() []string {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	db, notes, err := OpenStale(h.path(), w)
+	db, notes, err := Open(h.path(), w)
 	if err == nil {
 		var more []string
 		more, err = db.CatchUp()

@@ -38,7 +38,7 @@ func TestForeignFileIsNotReplaced(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer w.Close()
-			if _, _, err := OpenStale(path, w); !errors.Is(err, durable.ErrForeign) {
+			if _, _, err := Open(path, w); !errors.Is(err, durable.ErrForeign) {
 				t.Errorf("opened: %v, want ErrForeign", err)
 			}
 			if got := snapshot(t, filepath.Dir(path)); got != before {
@@ -63,7 +63,7 @@ func TestGarbledDatabaseInTheArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	db, notes, err := OpenStale(path, w)
+	db, notes, err := Open(path, w)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestGarbledDatabaseInTheArchive(t *testing.T) {
 	if err := errors.Join(os.Rename(path, elsewhere), os.Symlink(elsewhere, path)); err != nil {
 		t.Fatal(err)
 	}
-	if db, _, err = OpenStale(path, w); err != nil {
+	if db, _, err = Open(path, w); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.Rebuild(); err != nil {

@@ -36,7 +36,7 @@ func (s *site) syncedLongAgo() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	db, _, err := state.OpenStale(cfg.State.Path, w)
+	db, _, err := state.Open(cfg.State.Path, w)
 	if err == nil {
 		_, err = db.CatchUp()
 	}

@@ -76,7 +76,7 @@ func (a *app) sync(ctx context.Context, cfg *config.Config, names []string) erro
 	display := a.newProgress()
 	ctx, stop := interruptible(ctx, a.err, "what has been received is being committed")
 	defer stop()
-	parts, err := setup.OpenStale(cfg, a.logger(cfg))
+	parts, err := setup.OpenWithoutCatchUp(cfg, a.logger(cfg))
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ type Parts struct {
 // Open opens the archive and brings the state database up to its journals. The error
 // is archive.ErrLocked or state.ErrLocked if another process writes to them.
 func Open(cfg *config.Config, log *slog.Logger) (*Parts, error) {
-	p, err := OpenStale(cfg, log)
+	p, err := OpenWithoutCatchUp(cfg, log)
 	if err != nil {
 		return nil, err
 	}
@@ -40,10 +40,9 @@ func Open(cfg *config.Config, log *slog.Logger) (*Parts, error) {
 	return p, nil
 }
 
-// OpenStale is Open without bringing the state database up to the journals. The caller
-// calls CatchUp before anything is compared. A database outside the archive says which
-// archive is expected at the path.
-func OpenStale(cfg *config.Config, log *slog.Logger) (*Parts, error) {
+// OpenWithoutCatchUp is Open for a caller that calls CatchUp itself, before it compares
+// anything. A database outside the archive says which archive is expected at the path.
+func OpenWithoutCatchUp(cfg *config.Config, log *slog.Logger) (*Parts, error) {
 	knownID := ""
 	if inside, err := filepath.Rel(cfg.Archive.Path, cfg.State.Path); err != nil || !filepath.IsLocal(inside) {
 		knownID = state.ArchiveID(cfg.State.Path)
@@ -51,7 +50,7 @@ func OpenStale(cfg *config.Config, log *slog.Logger) (*Parts, error) {
 	return OpenKnown(cfg, knownID, log)
 }
 
-// OpenKnown is OpenStale for the archive with that id; "" opens any archive, and starts
+// OpenKnown is OpenWithoutCatchUp for the archive with id knownID; "" opens any archive, and starts
 // one in an empty directory.
 func OpenKnown(cfg *config.Config, knownID string, log *slog.Logger) (*Parts, error) {
 	Umask(cfg.Archive.Group)
@@ -61,7 +60,7 @@ func OpenKnown(cfg *config.Config, knownID string, log *slog.Logger) (*Parts, er
 	if err != nil {
 		return nil, err
 	}
-	db, notes, err := state.OpenStale(cfg.State.Path, w)
+	db, notes, err := state.Open(cfg.State.Path, w)
 	for _, n := range notes {
 		log.Warn(n)
 	}

@@ -119,7 +119,7 @@ func (w *World) Open() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	db, notes, err := state.OpenStale(w.Dir+".db", a)
+	db, notes, err := state.Open(w.Dir+".db", a)
 	if err == nil {
 		var more []string
 		more, err = db.CatchUp()
