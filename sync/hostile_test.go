@@ -17,19 +17,20 @@ import (
 	"archiverd/internal/wire"
 )
 
-// trap is what a server does wrong, and what must come of it. Everything that
-// it does not name is to be archived.
+// trap is one fault of a server and its expected effect. Every message that it does
+// not name must be archived.
 type trap struct {
 	name   string
-	lie    func() lie // of one run
+	lie    func() lie // makes the server's fault, anew for each run
 	adjust func(o *hostile.Options, acc *session.Account)
-	failed map[uint32]string // of INBOX, with a part of the reason
-	errors map[string]string // by mailbox: a part of the ledger's error; then nothing is said of its messages
-	run    string            // a part of the run's error
+	failed map[uint32]string // messages of INBOX that fail: a part of the reason, by UID
+	errors map[string]string // mailboxes that fail: a part of the ledger's error, by name; their messages are not checked
+	run    string            // a part of the run's error; "": the run succeeds
 }
 
-// spring runs the trap, then an honest server, in a bubble: a server that stalls
-// costs no time, and a busy machine passes no deadline.
+// spring runs against the faulty server, then against an honest one, which must complete
+// the archive. It runs in a bubble of testing/synctest: a server that stalls takes no
+// time, and no deadline passes because the machine is busy.
 func (c trap) spring(t *testing.T) {
 	t.Helper()
 	synctest.Test(t, c.springInBubble)
@@ -86,20 +87,21 @@ func (c trap) springInBubble(t *testing.T) {
 	h.completes(boxes)
 }
 
-// told is what became of one message of an answer.
+// told is what a reply did about one message.
 type told int
 
 const (
-	truth told = iota // is to be told
-	lied              // something else was sent
-	dead              // the session is over
+	truth told = iota // the true reply is still to be sent
+	lied              // another text was sent in its place
+	dead              // nothing more is to be sent: the reply or the session has ended
 )
 
-// evil answers for a message in its own way; seq is its sequence number.
+// evil sends something for the message with sequence number seq, or leaves it to the
+// true reply.
 type evil = func(s *hostile.Session, cmd hostile.Command, seq int) told
 
-// poison makes evil the answer for the bodies of INBOX's messages with those
-// UIDs; all else is true.
+// poison returns a fault that lets e answer for the bodies of these UIDs of INBOX. All
+// other replies are true.
 func poison(e evil, uids ...uint32) func() lie {
 	return func() lie {
 		return func(s *hostile.Session, cmd hostile.Command) bool {
@@ -108,7 +110,7 @@ func poison(e evil, uids ...uint32) func() lie {
 	}
 }
 
-// poisonMeta does the same to the metadata.
+// poisonMeta is poison for the metadata.
 func poisonMeta(e evil, uids ...uint32) func() lie {
 	return func() lie {
 		return func(s *hostile.Session, cmd hostile.Command) bool {
@@ -119,7 +121,7 @@ func poisonMeta(e evil, uids ...uint32) func() lie {
 
 func inbox(s *hostile.Session) bool { return s.Open != nil && s.Open.Name == "INBOX" }
 
-// answer answers a FETCH, with evil for the UIDs.
+// answer answers a FETCH: e for the UIDs, the truth for all other messages.
 func answer(s *hostile.Session, cmd hostile.Command, items string, e evil, uids ...uint32) bool {
 	for i, m := range s.Open.Messages {
 		if !world.Requests(cmd, m.UID) {
@@ -140,7 +142,8 @@ func answer(s *hostile.Session, cmd hostile.Command, items string, e evil, uids 
 	return true
 }
 
-// says sends text in the place of an answer; with TAG in it, it is the end of it.
+// says sends text instead of the reply. SEQ in it is the sequence number, and TAG the
+// command's tag, after which nothing more is sent.
 func says(text string) evil {
 	return func(s *hostile.Session, cmd hostile.Command, seq int) told {
 		s.Send(strings.NewReplacer("TAG", cmd.Tag, "SEQ", fmt.Sprint(seq)).Replace(text))
@@ -151,7 +154,7 @@ func says(text string) evil {
 	}
 }
 
-// dies sends text and hangs up.
+// dies sends text and closes the connection.
 func dies(text string) evil {
 	return func(s *hostile.Session, cmd hostile.Command, seq int) told {
 		says(text)(s, cmd, seq)
@@ -160,7 +163,7 @@ func dies(text string) evil {
 	}
 }
 
-// stalls sends text and then nothing.
+// stalls sends text and then nothing more; the connection stays open.
 func stalls(text string) evil {
 	return func(s *hostile.Session, cmd hostile.Command, seq int) told {
 		says(text)(s, cmd, seq)
@@ -169,7 +172,7 @@ func stalls(text string) evil {
 	}
 }
 
-// times lets evil act the first n times.
+// times limits e to its first n calls.
 func times(n int, e evil) evil {
 	var mu gosync.Mutex
 	return func(s *hostile.Session, cmd hostile.Command, seq int) told {
@@ -184,7 +187,8 @@ func times(n int, e evil) evil {
 	}
 }
 
-// single limits evil to commands that ask for one message, many to others.
+// single reports whether a command asks for one message; many limits e to commands that
+// ask for several.
 func single(cmd hostile.Command) bool {
 	set, _, _ := strings.Cut(cmd.Args, " ")
 	return !strings.ContainsAny(set, ",:")
@@ -201,8 +205,8 @@ func many(e evil) evil {
 
 const lost = "connection is lost whenever it is fetched"
 
-// Whatever a server sends for bodies, the others are archived, and it is said of
-// each that is not, and why.
+// TestBodies: whatever a server sends instead of a body, all other messages are archived,
+// and the ledger has the reason for each one that is not.
 func TestBodies(t *testing.T) {
 	overTLS := func(o *hostile.Options, _ *session.Account) { o.TLS = true }
 	five := func(reason string) map[uint32]string { return map[uint32]string{5: reason} }
@@ -242,7 +246,7 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// What is odd, but tells the message, costs nothing.
+// TestOddBodies: a reply that is unusual, but has the message, costs no message.
 func TestOddBodies(t *testing.T) {
 	body := string(world.NewMessage("INBOX", 5).Body)
 	literal := fmt.Sprintf("{%d}\r\n%s", len(body), body)
@@ -262,7 +266,7 @@ func TestOddBodies(t *testing.T) {
 	}
 }
 
-// A body as a quoted string is taken, also an empty one.
+// TestQuotedBody: a body that comes as a quoted string is archived, an empty one too.
 func TestQuotedBody(t *testing.T) {
 	for _, body := range []string{"", `Subject: x \"y\"`} {
 		h := newTestbed(t)
@@ -275,8 +279,8 @@ func TestQuotedBody(t *testing.T) {
 	}
 }
 
-// A server that loses the connection in the same place of the answer, not at the
-// same message, makes progress.
+// TestEachConnectionBringsOne: a run makes progress where each connection is lost after
+// one body, whatever message that is.
 func TestEachConnectionBringsOne(t *testing.T) {
 	h := newTestbed(t)
 	boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 60)}
@@ -298,8 +302,8 @@ func TestEachConnectionBringsOne(t *testing.T) {
 	h.Holds(boxes[0])
 }
 
-// What goes wrong when all bodies have come costs nothing: neither is the
-// mailbox surveyed anew nor said to have failed.
+// TestEndsBadlyBehindTheLastBody: a fault after the last body has no effect. The mailbox
+// is neither scanned again nor reported as failed.
 func TestEndsBadlyBehindTheLastBody(t *testing.T) {
 	for _, end := range []string{"TAG NO some of them\r\n", "TAG BAD x\r\n", "* BYE x\r\n", "", "nonsense\r\n"} {
 		h := newTestbed(t)
@@ -335,8 +339,8 @@ func TestEndsBadlyBehindTheLastBody(t *testing.T) {
 	}
 }
 
-// More messages at which the connection dies than a run bears connections lost:
-// run by run the good ones are archived all the same.
+// TestManyPoisonedMessages: there are more messages at which the connection is lost than
+// a run may lose connections. After some runs all good messages are archived.
 func TestManyPoisonedMessages(t *testing.T) {
 	h := newTestbed(t)
 	boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 80)}
@@ -358,8 +362,8 @@ func TestManyPoisonedMessages(t *testing.T) {
 	h.completes(boxes)
 }
 
-// The reason that goes into the journal is the same in each run, or each run
-// would write it anew.
+// TestReasonHasNoPort: the reason in the journal has no port of ours. It is the same in
+// each run, so that no run writes it again.
 func TestReasonHasNoPort(t *testing.T) {
 	m := &mailboxRun{}
 	for _, port := range []int{1, 2} {
@@ -372,8 +376,8 @@ func TestReasonHasNoPort(t *testing.T) {
 	}
 }
 
-// A message at which connections die costs few of them, and what is known of it
-// is not written again by each run.
+// TestNoRetryStorm: a message at which the connection is lost costs few connections, and
+// its failure is not recorded again by each run.
 func TestNoRetryStorm(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()

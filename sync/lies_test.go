@@ -22,18 +22,17 @@ import (
 	"archiverd/state"
 )
 
-// honest is a server, and the mail that it has.
+// honest is an honest server and the mail on it.
 type honest struct {
 	t    testing.TB
 	addr string
 	user *imapd.User
 	mail map[string]map[uint32]world.Message // by mailbox and UID
-	ever map[string]map[uint32]string        // bodies that it had at any time
+	ever map[string]map[uint32]string        // bodies that it has now or had earlier
 }
 
-// newHonest makes a server with three mailboxes of some 20 messages. No two have
-// one size: two bodies of one size in each other's place can't be told apart by
-// anything that a server says of them.
+// newHonest makes a server with three mailboxes of about 20 messages. All sizes differ:
+// nothing that a server reports shows that two bodies of one size were exchanged.
 func newHonest(t testing.TB, seed uint64) *honest {
 	t.Helper()
 	s := imapd.New(imapd.Options{UIDValidity: 1000})
@@ -67,9 +66,9 @@ func newHonest(t testing.TB, seed uint64) *honest {
 	return h
 }
 
-// bodyOf is a body of that size. Some look like what a server says, but no line
-// ends like a FETCH reply: where a body is cut short in front of such a line by as
-// many octets as the line is away, size and framing are right, and nothing can tell.
+// bodyOf returns a body of that size. Some bodies look like replies of a server, but no
+// line ends as a FETCH reply does: if such a body were cut right before the line, size
+// and framing would fit, and nobody could notice.
 func bodyOf(r *rand.Rand, mailbox string, uid uint32, size int) []byte {
 	text := fmt.Sprintf("Subject: %s %d\r\n\r\n", mailbox, uid)
 	if r.IntN(4) == 0 {
@@ -81,7 +80,7 @@ func bodyOf(r *rand.Rand, mailbox string, uid uint32, size int) []byte {
 	return []byte(text[:size])
 }
 
-// read takes down what the server has.
+// read reads the server's mail into h.mail and h.ever.
 func (h *honest) read() {
 	for _, name := range h.user.Names() {
 		m, err := h.user.Mailbox(name)
@@ -100,9 +99,9 @@ func (h *honest) read() {
 	}
 }
 
-// recorded is what the archive takes for listed, by mailbox and UID. It fails on
-// a message that was ever recorded and is not the server's, octet for octet, or
-// was recorded twice.
+// recorded returns the messages that the archive has as listed, by mailbox and UID. The
+// test fails if a message was ever recorded whose octets the server never had under that
+// UID, or was recorded twice.
 func (h *honest) recorded(a *testbed) map[string]map[uint32]world.Message {
 	h.t.Helper()
 	out := map[string]map[uint32]world.Message{}
@@ -138,9 +137,8 @@ func (h *honest) recorded(a *testbed) map[string]map[uint32]world.Message {
 	return out
 }
 
-// accounted fails on a message of the server's that is neither archived nor told
-// of: failed with a reason, larger than the limit, or in a mailbox or run that is
-// said to be incomplete.
+// accounted fails the test unless each message of the server is archived or reported: as
+// failed with a reason, as larger than the limit, or by an error of its mailbox or run.
 func (h *honest) accounted(here map[string]map[uint32]world.Message, run state.Run, largest int64) {
 	h.t.Helper()
 	for name, all := range h.mail {
@@ -162,8 +160,8 @@ func (h *honest) accounted(here map[string]map[uint32]world.Message, run state.R
 	}
 }
 
-// whole fails unless the archive has all that the server has, flags and dates as
-// well. A date that was garbled each time it was asked for may be missing.
+// whole fails the test unless the archive has all messages of the server, with flags and
+// dates. A date may be missing if it was garbled in each reply.
 func (h *honest) whole(here map[string]map[uint32]world.Message) {
 	h.t.Helper()
 	for name, want := range h.mail {
@@ -177,7 +175,7 @@ func (h *honest) whole(here map[string]map[uint32]world.Message) {
 	}
 }
 
-// change delivers mail, takes some away, and changes flags.
+// change delivers messages, expunges some and changes flags.
 func (h *honest) change(seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 4))
 	for i, name := range h.user.Names() {
@@ -198,7 +196,8 @@ func (h *honest) change(seed uint64) {
 	h.read()
 }
 
-// lieAbout starts a liar in front of the server at to, until the test ends.
+// lieAbout starts a proxy that garbles the replies of the server at to. It runs until the
+// test ends.
 func lieAbout(t testing.TB, to string, seed uint64) *hostile.Liar {
 	t.Helper()
 	p, err := hostile.NewLiar(to, seed)
@@ -213,7 +212,7 @@ func lieAbout(t testing.TB, to string, seed uint64) *hostile.Liar {
 	return p
 }
 
-// lie archives through a liar, in one run, and checks what holds of any.
+// lie runs once through a garbling proxy, and checks what must hold after any run.
 func (h *honest) lie(a *testbed, acc session.Account, seed uint64) state.Run {
 	h.t.Helper()
 	p := lieAbout(h.t, acc.Wire.Address, seed)
@@ -232,14 +231,13 @@ func (h *honest) lie(a *testbed, acc session.Account, seed uint64) state.Run {
 	return run
 }
 
-// Whatever a proxy does to the answers, and however often: no message is recorded
-// that is not exact, none is missing that is not reported, and a run that is told
-// the truth completes the archive, recording nothing twice.
+// TestLies: a proxy garbles replies at random. Each recorded message is exact, each
+// missing one is reported, and an undisturbed run completes the archive and records
+// nothing twice.
 //
-// This proves nothing of lies that a server tells consistently, nor of octets that
-// it sends in the place of others, as many and well framed: a message without a
-// signature does not say what it ought to be. A body is recognised by its size,
-// which must be the RFC822.SIZE told for its UID, or come twice the same.
+// The test does not cover a server that lies consistently, nor one that replaces octets
+// by as many others in a well-formed reply: nothing in a message says what its octets
+// should be. A body of the announced size is accepted.
 func TestLies(t *testing.T) {
 	houses, rounds, runs := uint64(40), uint64(4), uint64(2)
 	if testing.Short() {
@@ -280,7 +278,7 @@ func TestLies(t *testing.T) {
 	}
 }
 
-// The same over a real server, whose answers are its own.
+// TestLiesOverDovecot is TestLies with the replies of a real server.
 func TestLiesOverDovecot(t *testing.T) {
 	srv := dovecot.Start(t)
 	for seed := range uint64(6) {

@@ -10,7 +10,8 @@ import (
 	"archiverd/internal/testing/world"
 )
 
-// replies answers one command in INBOX, or with no mailbox open, with text.
+// replies returns a fault that answers one command with text, in INBOX or while no
+// mailbox is open.
 func replies(command, text string) func() lie {
 	return func() lie {
 		return func(s *hostile.Session, cmd hostile.Command) bool {
@@ -23,7 +24,7 @@ func replies(command, text string) func() lie {
 	}
 }
 
-// examines answers EXAMINE of INBOX with text.
+// examines returns a fault that answers EXAMINE of INBOX with text.
 func examines(text string) func() lie {
 	return func() lie {
 		return func(s *hostile.Session, cmd hostile.Command) bool {
@@ -37,7 +38,8 @@ func examines(text string) func() lie {
 	}
 }
 
-// ends is lie after which the session is over or silent.
+// ends returns a fault that answers a command in INBOX with end, which ends the
+// connection or lets it stall.
 func ends(command string, end func(*hostile.Session)) func() lie {
 	return func() lie {
 		return func(s *hostile.Session, cmd hostile.Command) bool {
@@ -58,7 +60,7 @@ func uids(n int) string {
 	return b.String()
 }
 
-// What is wrong with one mailbox is that mailbox's, and is said.
+// TestMailboxes: a fault of one mailbox is that mailbox's error; all others are archived.
 func TestMailboxes(t *testing.T) {
 	bad := func(text string) map[string]string { return map[string]string{"INBOX": text} }
 	extended := func(o *hostile.Options, _ *session.Account) { o.Capabilities += " ESEARCH" }
@@ -97,8 +99,8 @@ func TestMailboxes(t *testing.T) {
 	}
 }
 
-// A million messages that nobody has, EXISTS and SEARCH agreeing: the run ends
-// after some of them, and says how many are missing.
+// TestMillionPhantoms: EXISTS and SEARCH agree on a million messages that do not exist.
+// The run ends after some of them, and reports how many are missing.
 func TestMillionPhantoms(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()
@@ -129,7 +131,8 @@ func TestMillionPhantoms(t *testing.T) {
 	h.completes(boxes)
 }
 
-// Poisoned metadata costs no message; what can't be read of it is left out.
+// TestPoisonedMetadata: unreadable metadata costs no message. What cannot be read is left
+// out.
 func TestPoisonedMetadata(t *testing.T) {
 	for _, c := range []struct {
 		name, reply string
@@ -164,7 +167,8 @@ func TestPoisonedMetadata(t *testing.T) {
 	}
 }
 
-// Whatever the names in LIST are, each mailbox is archived in its own place.
+// TestPoisonedNames: each mailbox is archived in a directory of its own, whatever LIST
+// calls it.
 func TestPoisonedNames(t *testing.T) {
 	names := []string{
 		"INBOX", "R&D", "&AGE-", "&ACY-", "&AOk-&AOk-", "&2D0-", "&AOk", "&AOk=-", "&-", "&BBAEMQQyACYEMwQ0BDU-",
@@ -216,7 +220,7 @@ func TestPoisonedNames(t *testing.T) {
 	}
 }
 
-// LIST as no library would parse it.
+// TestOddList: malformed replies to LIST cost no mailbox.
 func TestOddList(t *testing.T) {
 	h := newTestbed(t)
 	boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 3), world.NewMailbox("Sent Items", 8, 3), world.NewMailbox("x", 9, 3)}
@@ -245,7 +249,7 @@ func TestOddList(t *testing.T) {
 	}
 }
 
-// STATUS that fails, lies or is left out costs no mailbox.
+// TestOddStatus: a STATUS that fails, is wrong or is left out costs no mailbox.
 func TestOddStatus(t *testing.T) {
 	for _, c := range []struct{ name, reply string }{
 		{"NO", "TAG NO no\r\n"},
@@ -271,7 +275,7 @@ func TestOddStatus(t *testing.T) {
 	}
 }
 
-// An empty LIST does not end the account.
+// TestEmptyList: an empty answer to LIST is an error; no mailbox counts as vanished.
 func TestEmptyList(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()

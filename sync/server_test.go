@@ -22,7 +22,7 @@ import (
 	"archiverd/internal/wire"
 )
 
-// logins are the attempts to log in among commands.
+// logins counts the attempts to log in among commands.
 func logins(commands []string) int {
 	n := 0
 	for _, c := range commands {
@@ -33,7 +33,7 @@ func logins(commands []string) int {
 	return n
 }
 
-// A refused login is not repeated: servers lock accounts.
+// TestLoginRefused: a refused login is not repeated, because servers lock accounts.
 func TestLoginRefused(t *testing.T) {
 	for _, reply := range []string{"NO [AUTHENTICATIONFAILED] no", "NO no", "NO [EXPIRED] change your password", "BAD no"} {
 		h := newTestbed(t)
@@ -54,8 +54,8 @@ func TestLoginRefused(t *testing.T) {
 	}
 }
 
-// The password is changed in the middle of a run: that is the end of it, not of
-// all of its connections one after the other.
+// TestLoginRefusedInMidRun: the password changes during a run. The run ends at the first
+// refused login; its other connections do not try.
 func TestLoginRefusedInMidRun(t *testing.T) {
 	h := newTestbed(t)
 	boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 9)}
@@ -83,8 +83,8 @@ func TestLoginRefusedInMidRun(t *testing.T) {
 	h.completes(boxes)
 }
 
-// A server that is busy is asked again when it says, if that is soon; else the
-// run ends. What has come is archived.
+// TestBusy: a busy server is asked again after the time that it states. If that is too
+// long the run ends. The messages received so far are archived.
 func TestBusy(t *testing.T) {
 	for _, c := range []struct {
 		name, reply string
@@ -140,8 +140,8 @@ func TestBusy(t *testing.T) {
 	}
 }
 
-// A server that takes one connection only, and says so in one way or another, is
-// archived with one, however many are allowed.
+// TestTooManyConnections: a server that accepts one connection only is archived with one,
+// however it refuses the others and however many the configuration allows.
 func TestTooManyConnections(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -200,8 +200,8 @@ func TestTooManyConnections(t *testing.T) {
 	}
 }
 
-// The server takes back connections in mid-run and gives no new ones: the
-// others go on.
+// TestFewerConnectionsInMidRun: the server closes connections during a run and accepts no
+// new ones. The remaining connections do all of the work.
 func TestFewerConnectionsInMidRun(t *testing.T) {
 	h := newTestbed(t)
 	var boxes []hostile.Mailbox
@@ -230,8 +230,8 @@ func TestFewerConnectionsInMidRun(t *testing.T) {
 	}
 }
 
-// TestPrepare brings the state up to the archive while the server greets; if that
-// fails nothing is asked of it.
+// TestPrepare: the state database catches up with the archive while the server greets. If
+// that fails, no command is sent to the server.
 func TestPrepare(t *testing.T) {
 	wrong := errors.New("the state can't be brought up to the archive")
 	for name, want := range map[string]error{"done": nil, "failed": wrong} {
@@ -263,8 +263,8 @@ func TestPrepare(t *testing.T) {
 	}
 }
 
-// The process has fewer connections than its jobs want: each gets at least one
-// in its turn, and gives it back.
+// TestSlots: the process may have fewer connections than its jobs want. Each job gets at
+// least one in turn, and gives it back.
 func TestSlots(t *testing.T) {
 	h := newTestbed(t)
 	slots := semaphore.NewWeighted(2)
@@ -313,8 +313,8 @@ func TestSlots(t *testing.T) {
 	}
 }
 
-// countedConn is a connection that is counted while it is open. The server learns
-// later that it was closed.
+// countedConn counts as open until the client closes it; the server notices that only
+// later.
 type countedConn struct {
 	net.Conn
 	open   *atomic.Int64
@@ -327,8 +327,8 @@ func (c *countedConn) Close() error {
 	return err
 }
 
-// A further worker that gets its connection just when no more are needed does not
-// use it: its commands would end with the connecting.
+// TestConnectedTooLate: a further worker whose connection is ready at the moment when no
+// more are needed does not join: its context is done already.
 func TestConnectedTooLate(t *testing.T) {
 	h := newTestbed(t)
 	s := world.Serve(t, hostile.Options{Mailboxes: world.ThreeMailboxes()})
@@ -364,7 +364,7 @@ func (c *lastReply) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Nothing listens, the password can't be had, no TLS: errors of the run.
+// TestNoConnection: no server, no password, no TLS: each is the run's error.
 func TestNoConnection(t *testing.T) {
 	h := newTestbed(t)
 	s := world.Serve(t, hostile.Options{TLS: true, Mailboxes: world.ThreeMailboxes()})
@@ -385,7 +385,7 @@ func TestNoConnection(t *testing.T) {
 	}
 }
 
-// A panic in any goroutine of a job is an error of that job.
+// TestPanicIsContained: a panic in any goroutine of a job is an error of that job alone.
 func TestPanicIsContained(t *testing.T) {
 	for name, spoil := range map[string]func(*Job){
 		"in the first worker": func(j *Job) { j.Account.Auth = nil },

@@ -9,8 +9,8 @@ import (
 	"archiverd/internal/testing/world"
 )
 
-// A message that vanishes is gone and kept; listed again it is known by its UID
-// and nothing is downloaded.
+// TestVanishedAndListedAgain: a message that vanishes is recorded as gone and kept. When
+// it is listed again it is recognised by its UID, and nothing is downloaded.
 func TestVanishedAndListedAgain(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()
@@ -39,7 +39,8 @@ func TestVanishedAndListedAgain(t *testing.T) {
 	}
 }
 
-// Another message under the UID of one that vanished is not taken for it.
+// TestAnotherMessageUnderAnOldUID: another message under the UID of a vanished one is
+// downloaded.
 func TestAnotherMessageUnderAnOldUID(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()
@@ -52,8 +53,8 @@ func TestAnotherMessageUnderAnOldUID(t *testing.T) {
 	h.Holds(boxes[0])
 }
 
-// A mailbox that the server lists no more stays, with a warning; when it comes
-// back nothing is downloaded.
+// TestMailboxVanishesAndComesBack: a mailbox that the server no longer lists stays in the
+// archive, with a warning. When it is listed again nothing is downloaded.
 func TestMailboxVanishesAndComesBack(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()
@@ -81,8 +82,8 @@ func TestMailboxVanishesAndComesBack(t *testing.T) {
 	h.Holds(boxes[2])
 }
 
-// A mailbox that can't be selected any more is as good as vanished, and one that
-// never could is passed over.
+// TestNoselect: a mailbox that becomes \Noselect counts as vanished; one that always was
+// is skipped.
 func TestNoselect(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()
@@ -104,7 +105,7 @@ func TestNoselect(t *testing.T) {
 	}
 }
 
-// When much goes at once that is said; all of it is kept.
+// TestAllGone: if many messages vanish at once the run warns, and all of them stay.
 func TestAllGone(t *testing.T) {
 	h := newTestbed(t)
 	boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, 150)}
@@ -130,7 +131,8 @@ func TestAllGone(t *testing.T) {
 	h.Holds(boxes[0])
 }
 
-// Expunged between SEARCH and FETCH: neither failed nor archived, and no fault.
+// TestExpungedBeforeFetch: a message that is expunged between SEARCH and FETCH is neither
+// archived nor failed, and the run is complete.
 func TestExpungedBeforeFetch(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()
@@ -159,7 +161,8 @@ func TestExpungedBeforeFetch(t *testing.T) {
 	h.completes(after)
 }
 
-// Expunged between EXAMINE and SEARCH: as many are gone as are.
+// TestExpungedBeforeSearch: messages that are expunged between EXAMINE and SEARCH are
+// recorded as gone, no others are.
 func TestExpungedBeforeSearch(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()
@@ -191,7 +194,8 @@ func TestExpungedBeforeSearch(t *testing.T) {
 	h.Holds(after[0])
 }
 
-// Above the limit a message is excluded; when the limit rises it is fetched.
+// TestLargestMessage: a message above the limit is excluded. When the limit rises it is
+// fetched.
 func TestLargestMessage(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()
@@ -219,7 +223,7 @@ func TestLargestMessage(t *testing.T) {
 	}
 }
 
-// A message that failed, and is excluded by a limit set since, is excluded.
+// TestFailedThenExcluded: a failed message counts as excluded once a limit excludes it.
 func TestFailedThenExcluded(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()
@@ -238,8 +242,8 @@ func TestFailedThenExcluded(t *testing.T) {
 	h.completes(boxes)
 }
 
-// A server that says that a message is small, and sends a large one, is not
-// believed, and what it sends is not taken.
+// TestLyingAboutTheSize: a message that is announced as small and comes larger than the
+// limit is refused and counts as failed.
 func TestLyingAboutTheSize(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()
@@ -256,8 +260,8 @@ func TestLyingAboutTheSize(t *testing.T) {
 	h.completes(boxes)
 }
 
-// Flags that changed are recorded, with CONDSTORE by asking for the changed ones
-// only, without it by asking for all.
+// TestFlagsChange: changed flags are recorded. With CONDSTORE only changed ones are asked
+// for, without it the flags of all messages.
 func TestFlagsChange(t *testing.T) {
 	for _, condstore := range []bool{true, false} {
 		h := newTestbed(t)
@@ -297,8 +301,8 @@ func TestFlagsChange(t *testing.T) {
 	}
 }
 
-// A server put back from a backup has a lower HIGHESTMODSEQ: flags changed there
-// are not asked for by a MODSEQ that it has not reached.
+// TestHighestModSeqFallsBack: a server that was restored from a backup has a lower
+// HIGHESTMODSEQ. Flags are not asked for by a mod-sequence above it.
 func TestHighestModSeqFallsBack(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()
@@ -312,7 +316,8 @@ func TestHighestModSeqFallsBack(t *testing.T) {
 	}
 }
 
-// Flags that are refused cost no new message, are said, and are asked for again.
+// TestFlagsRefused: if the server refuses flags, new messages are archived, the ledger
+// says so, and the next run asks again.
 func TestFlagsRefused(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()
@@ -334,7 +339,7 @@ func TestFlagsRefused(t *testing.T) {
 	h.completes(boxes)
 }
 
-// Flags without end, or of messages that nobody knows, change nothing.
+// TestOddFlags: replies with too many flags, or of unknown messages, change nothing.
 func TestOddFlags(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()
