@@ -40,12 +40,10 @@ func isDatabase(f *os.File) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	head := make([]byte, 2*maxBoltPage)
-	n, err := f.ReadAt(head, 0)
-	if err != nil && err != io.EOF {
+	head, err := durable.ReadHead(f, 2*maxBoltPage)
+	if err != nil {
 		return false, err
 	}
-	head = head[:n]
 	found := false
 	for at := 0; at+rootOffset+8 <= len(head) && at <= maxBoltPage; at = max(minBoltPage, 2*at) {
 		if binary.NativeEndian.Uint32(head[at+magicOffset:]) != boltMagic {

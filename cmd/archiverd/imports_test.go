@@ -47,7 +47,7 @@ var allowedImports = []struct{ pkg, imports string }{
 	{"state", "archive internal/durable internal/uid"},
 	{"archive/history", "archive internal/uid"},
 	{"internal/fingerprint", "archive"},
-	{"internal/source", "archive internal/maildir internal/mbox internal/message internal/pattern"},
+	{"internal/source", "archive internal/durable internal/maildir internal/mbox internal/message internal/pattern"},
 	{"internal/session", "internal/logkey internal/uid internal/wire"},
 
 	{"archive", "internal/durable internal/pattern internal/uid"},

@@ -139,11 +139,8 @@ func (s *restoreSource) addAccount(f restoreFlags, sel history.Selection) error 
 	if sel, err = sel.Prepare(s.archive); err != nil { // once, since each Load selects again
 		return err
 	}
-	withNames, names := sel, []archive.Name{}
-	withNames.Mailbox = func(n archive.Name) bool {
-		names = append(names, n)
-		return sel.Mailbox == nil || sel.Mailbox(n)
-	}
+	withNames := sel
+	names := recordNames(&withNames)
 	isWhole := sel.After.IsZero() && sel.Before.IsZero() && !sel.Gone && sel.Match == nil
 	messages, corrupt := 0, 0
 	for selected, err := range history.Select(s.archive, withNames) {
@@ -158,7 +155,7 @@ func (s *restoreSource) addAccount(f restoreFlags, sel history.Selection) error 
 		messages += len(selected.Messages)
 		s.mailboxes = append(s.mailboxes, restore.SelectedSource(s.archive, dir, selected.Name, selected.Mailbox, sel))
 	}
-	if err := f.checkPatterns(dir, names); err != nil {
+	if err := f.checkPatterns(dir, *names); err != nil {
 		return err
 	}
 	s.name += ", account " + dir

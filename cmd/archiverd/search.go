@@ -118,19 +118,15 @@ func (a *app) search(ctx context.Context, q *search.Query, s *searchFlags) error
 	if err != nil {
 		return err
 	}
-	var names []archive.Name // of the mailboxes that the search looked at
-	isSelected := sel.Mailbox
-	if isSelected != nil {
-		sel.Mailbox = func(n archive.Name) bool { names = append(names, n); return isSelected(n) }
-	}
+	names := recordNames(&sel)
 	ctx, stop := interruptible(ctx, a.err, "the search is being stopped")
 	defer stop()
 	found, err := (&search.Search{Archive: r, Query: q, Selection: sel, Index: indexPath(r, cfg), Limit: s.limit}).Run(ctx)
 	if err != nil {
 		return err
 	}
-	if isSelected != nil && len(found.Results) == 0 {
-		if err := s.checkPatterns(cmp.Or(s.account, "*"), names); err != nil {
+	if len(found.Results) == 0 {
+		if err := s.checkPatterns(cmp.Or(s.account, "*"), *names); err != nil {
 			return err
 		}
 	}

@@ -73,6 +73,17 @@ func (s *selectFlags) selection(account string) (out history.Selection, err erro
 	return out, usage(err)
 }
 
+// recordNames makes sel record the names of the mailboxes that it is asked about, for
+// checkPatterns.
+func recordNames(sel *history.Selection) *[]archive.Name {
+	names, isSelected := &[]archive.Name{}, sel.Mailbox
+	sel.Mailbox = func(n archive.Name) bool {
+		*names = append(*names, n)
+		return isSelected == nil || isSelected(n)
+	}
+	return names
+}
+
 // checkPatterns returns a usage error if a pattern of --mailbox matches none of the
 // names. account is for the message.
 func (s *selectFlags) checkPatterns(account string, names []archive.Name) error {

@@ -74,6 +74,16 @@ func OpenRegular(path string) (*os.File, error) {
 	return f, nil
 }
 
+// ReadHead returns the first n octets of a file, fewer if it has no more.
+func ReadHead(f io.ReaderAt, n int) ([]byte, error) {
+	head := make([]byte, n)
+	n, err := f.ReadAt(head, 0)
+	if err == io.EOF {
+		err = nil
+	}
+	return head[:n], err
+}
+
 // CheckOwner returns an error that wraps ErrForeign unless the file with that info belongs
 // to the user of this process, to root, or to the owner of its directory. The last is for
 // a network file system that gives all files to one user.

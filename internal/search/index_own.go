@@ -2,7 +2,6 @@ package search
 
 import (
 	"bytes"
-	"io"
 	"os"
 
 	"archiverd/archive"
@@ -26,25 +25,15 @@ const maxSQLitePage = 64 << 10
 // isIndex reports whether a file is an SQLite file whose tables are those of an index.
 // SQLite does not open it: it would roll back somebody's transaction.
 func isIndex(f *os.File) (bool, error) {
-	head, err := readHead(f, maxSQLitePage)
+	head, err := durable.ReadHead(f, maxSQLitePage)
 	return bytes.HasPrefix(head, []byte("SQLite format 3\x00")) && bytes.Contains(head, []byte(createMeta)), err
 }
 
 // isRollbackJournal reports whether a file is a rollback journal of SQLite: it begins with
 // the journal's magic, or with zeros while nothing is to be rolled back.
 func isRollbackJournal(f *os.File) (bool, error) {
-	head, err := readHead(f, 8)
+	head, err := durable.ReadHead(f, 8)
 	return string(head) == "\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" || string(head) == "\x00\x00\x00\x00\x00\x00\x00\x00", err
-}
-
-// readHead reads the first n octets of a file, fewer if it has no more.
-func readHead(f *os.File, n int) ([]byte, error) {
-	head := make([]byte, n)
-	n, err := f.ReadAt(head, 0)
-	if err == io.EOF {
-		err = nil
-	}
-	return head[:n], err
 }
 
 // removeIndex removes an index that archiverd has made, with its rollback journal.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"archiverd/internal/durable"
 	"archiverd/internal/maildir"
 	"archiverd/internal/mbox"
 	"archiverd/internal/pattern"
@@ -302,12 +302,7 @@ func readHead(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	head := make([]byte, 1000)
-	n, err := io.ReadFull(file, head)
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		err = nil
-	}
-	return head[:n], err
+	return durable.ReadHead(file, 1000)
 }
 
 // isCompressed reports whether a file begins as gzip, zstd, bzip2, xz or zip do.
