@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"archiverd/archive"
+	"archiverd/internal/uid"
 )
 
 // Again is a message that is asked for again although octets of it came: they were not as
@@ -91,22 +92,52 @@ func decodeAgain(key, value []byte) (g Again, err error) {
 	return g, nil
 }
 
-// Again returns the messages of the mailbox in directory dir that are asked for again, by
-// UID.
-func (db *DB) Again(dir string) (out map[uint32]Again, err error) {
+// AgainQuery says which messages are looked up: failed ones, and archived ones that are
+// due on Day; at most Max of each, from the UID From on and then from the lowest.
+type AgainQuery struct {
+	Day  int64
+	From uint32
+	Max  int
+}
+
+// Again returns messages of the mailbox in directory dir that are asked for again, by UID,
+// and the UIDs of all failed ones.
+func (db *DB) Again(dir string, q AgainQuery) (out map[uint32]Again, failed uid.Set, err error) {
 	out = map[uint32]Again{}
-	err = db.view(func(tx *bbolt.Tx) error {
+	archived, notArchived := 0, 0
+	add := func(k, v []byte) error {
+		g, err := decodeAgain(k, v)
+		if err != nil {
+			return err
+		}
+		if g.Failed {
+			failed.Add(g.UID)
+		}
+		switch {
+		case g.Failed && notArchived < q.Max:
+			notArchived++
+			out[g.UID] = g
+		case !g.Failed && archived < q.Max && g.IsDue(q.Day):
+			archived++
+			out[g.UID] = g
+		}
+		return nil
+	}
+	err = db.view(func(tx *bbolt.Tx) (err error) {
 		bucket := tx.Bucket(mailboxesBucket).Bucket([]byte(dir))
 		if bucket == nil || bucket.Bucket(againBucket) == nil {
 			return nil
 		}
-		return bucket.Bucket(againBucket).ForEach(func(k, v []byte) error {
-			g, err := decodeAgain(k, v)
-			out[g.UID] = g
-			return err
-		})
+		c := bucket.Bucket(againBucket).Cursor()
+		for k, v := c.Seek(uidKey(q.From)); k != nil && err == nil; k, v = c.Next() {
+			err = add(k, v)
+		}
+		for k, v := c.First(); k != nil && err == nil && binary.BigEndian.Uint32(k) < q.From; k, v = c.Next() {
+			err = add(k, v)
+		}
+		return err
 	})
-	return out, err
+	return out, failed, err
 }
 
 // SizeExample is a message whose octets are not as many as the server announced.

@@ -75,6 +75,20 @@ func (b *againBudget) refund(octets int64) {
 	b.octets += octets
 }
 
+// maxAgain is how many messages of a mailbox a run may ask for again, of those that failed
+// and of the archived ones.
+const maxAgain = 20_000
+
+// againQuery looks up what is due today, from any of the UIDs on.
+func (r *run) againQuery(uids uid.Set) state.AgainQuery {
+	q := state.AgainQuery{Day: state.DayOf(r.job.Now()), Max: maxAgain}
+	if n := uids.Len(); n > 0 {
+		before, _ := uids.Split(rand.IntN(n))
+		q.From = before.Max() + 1
+	}
+	return q
+}
+
 // awaiting returns the messages that are archived and await that their size agrees.
 func (p *plan) awaiting() (uids uid.Set) {
 	for u, g := range p.again {
@@ -88,13 +102,13 @@ func (p *plan) awaiting() (uids uid.Set) {
 // againTasks returns the tasks for messages that are asked for again: those that await
 // agreement and are due, and of the failed ones those of which octets came. They begin
 // somewhere else in each run, so that the budget is not always spent on the same.
-func (p *plan) againTasks(failedBefore uid.Set, day int64) (tasks []task) {
+func (p *plan) againTasks(failedBefore uid.Set) (tasks []task) {
 	var due, failed uid.Set
 	for u, g := range p.again {
 		switch {
 		case g.Failed && failedBefore.Contains(u):
 			failed.Add(u)
-		case !g.Failed && p.Present.Contains(u) && g.IsDue(day):
+		case !g.Failed && p.Present.Contains(u):
 			due.Add(u)
 		}
 	}
@@ -149,7 +163,7 @@ func (w *worker) askAgain(ctx context.Context, t *task, known map[uint32]wire.Me
 	}
 	p := t.mailbox.currentPlan()
 	for u := range t.uids.All() {
-		g, md := p.again[u], believed(metadata[u])
+		g, md := p.again[u], metadata[u]
 		if md.HasSize && md.Size != g.Size {
 			continue
 		}
@@ -263,9 +277,18 @@ func (r *run) earlierExamples() (out []sizeExample) {
 func (m *mailboxRun) countAskedAgain(u uint32, octets int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, ok := m.plan.again[u]; !ok {
+	if _, ok := m.askedAgain(u); !ok {
 		return
 	}
 	m.tally.counts.Again++
 	m.tally.counts.AgainOctets += octets
+}
+
+// askedAgain returns what is known of a message that is asked for again; ok is false if it
+// is none. m.mu is locked.
+func (m *mailboxRun) askedAgain(u uint32) (g state.Again, ok bool) {
+	if m.plan != nil {
+		g, ok = m.plan.again[u]
+	}
+	return g, ok
 }

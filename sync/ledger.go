@@ -93,7 +93,7 @@ func (m *mailboxRun) unscannedLedger(l state.Ledger, endedEarly string) state.Le
 	case endedEarly != "":
 		l.Postponed = endedEarly
 		if s != nil && m.recorded.UIDValidity == s.UIDValidity { // as far as earlier runs came
-			l.Archived = min(m.recorded.Archived, l.Server)
+			l.Archived, l.Awaiting = min(m.recorded.Archived, l.Server), m.recorded.Awaiting
 			l.Missing -= l.Archived
 		}
 	default:

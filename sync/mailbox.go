@@ -39,7 +39,8 @@ type plan struct {
 	uids         state.UIDs                  // as recorded of the epoch
 	difference                               // of the server's UIDs and those
 	failedBefore map[uint32]string           // why messages failed in earlier runs, by UID
-	again        map[uint32]state.Again      // messages that are asked for again, failed or archived, by UID
+	again        map[uint32]state.Again      // messages that this run may ask for again, failed or archived, by UID
+	failedAgain  uid.Set                     // all failed messages of which octets came
 	returned     map[uint32]*archive.Message // messages of missing UIDs that the archive has, by UID: they were gone
 
 	identityDoubt string                  // why the mailbox was compared completely; "": it was not
@@ -279,7 +280,7 @@ func (m *mailboxRun) committed(batch *archive.Batch) error {
 	for i := range batch.Events {
 		switch e := &batch.Events[i]; e.Kind {
 		case archive.Added:
-			if g, ok := m.plan.again[e.UID]; ok && !g.Failed {
+			if g, ok := m.askedAgain(e.UID); ok && !g.Failed {
 				continue // it was archived before
 			}
 			counts.Added++

@@ -35,15 +35,6 @@ func announcedOther(md wire.Metadata, size int64) *int64 {
 	return &md.Size
 }
 
-// believed returns metadata without the size, if not all of its reply could be read: it
-// proves nothing then.
-func believed(md wire.Metadata) wire.Metadata {
-	if md.Problem != "" {
-		md.HasSize, md.Size = false, 0
-	}
-	return md
-}
-
 // receivedBody is a body that is the last message of the open batch.
 type receivedBody struct {
 	bodyTraits
@@ -90,7 +81,7 @@ func (w *worker) lastEvent() *archive.Event { return &w.batch.Events[w.batch.Len
 // receiveOfPiece receives a body of a FETCH for many. A message that needs a second look
 // is put off: it is fetched by itself afterwards. isDone is false then.
 func (w *worker) receiveOfPiece(t *task, u uint32, size int64, body io.Reader) (isDone bool, err error) {
-	md := believed(t.metadata[u])
+	md := t.metadata[u]
 	b, err := w.receiveJudged(t, md, u, size, body, nil)
 	if err != nil {
 		return false, err

@@ -137,7 +137,7 @@ func (w *worker) compare(ctx context.Context, m *mailboxRun, s *snapshot, record
 			p.failedBefore, err = db.Failures(dir)
 		}
 		if err == nil && recorded.Again > 0 {
-			p.again, err = db.Again(dir)
+			p.again, p.failedAgain, err = db.Again(dir, w.run.againQuery(s.uids))
 		}
 		if err != nil {
 			return nil, err
@@ -152,7 +152,8 @@ func (w *worker) compare(ctx context.Context, m *mailboxRun, s *snapshot, record
 	}
 	p.secondLook = w.whyLookAgain(m, s, p)
 	if p.isOther {
-		p.newEpoch, p.uids, p.failedBefore, p.again, p.known, p.vary = true, state.UIDs{}, nil, nil, nil, variance{}
+		p.newEpoch, p.uids, p.failedBefore, p.known, p.vary = true, state.UIDs{}, nil, nil, variance{}
+		p.again, p.failedAgain = nil, uid.Set{}
 		p.difference = diff(s.uids, p.uids)
 	}
 	if p.newEpoch {
@@ -219,10 +220,8 @@ func (w *worker) enqueue(m *mailboxRun, s *snapshot, p *plan, batch *archive.Bat
 			certain.Add(u)
 		}
 	}
-	again := p.againTasks(failedBefore, state.DayOf(w.run.job.Now()))
-	for _, t := range again {
-		failedBefore = failedBefore.Subtract(t.uids)
-	}
+	again := p.againTasks(failedBefore)
+	failedBefore = failedBefore.Subtract(p.failedAgain)
 	for _, t := range append([]task{
 		{uids: certain, metadata: s.metadata},
 		{uids: missing.Subtract(certain)},
