@@ -29,7 +29,6 @@ func (a *Account) TLSConfig() (*tls.Config, error) {
 	c := &tls.Config{
 		ServerName: strings.TrimSuffix(host, "."),
 		MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"imap"}, // RFC 7301, IANA registry of ALPN protocol IDs
 	}
 	if a.TLSMinVersion == "1.3" {
 		c.MinVersion = tls.VersionTLS13

@@ -33,7 +33,7 @@ func Account(cfg *config.Config, a *config.Account, shared *rate.Limiter) (sessi
 	if err != nil {
 		return session.Account{}, fmt.Errorf("account %s: %w", a.Name, err)
 	}
-	o := wire.Options{Address: a.Address(), TLS: tlsConfig}
+	o := wire.Options{Address: a.Address(), TLS: tlsConfig, ALPN: &wire.ALPN{}}
 	for _, limit := range []*rate.Limiter{shared, limiter(a.Rate)} {
 		if limit != nil {
 			o.Rates = append(o.Rates, limit)
@@ -50,7 +50,7 @@ func Account(cfg *config.Config, a *config.Account, shared *rate.Limiter) (sessi
 	case config.TLSStart:
 		o.Security = wire.StartTLS
 	case config.TLSNone:
-		o.Security = wire.Plaintext
+		o.Security, o.LoopbackOnly = wire.Plaintext, !a.AllowPlaintext
 	}
 	return session.Account{
 		Name: a.Name,

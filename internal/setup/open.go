@@ -12,6 +12,7 @@ import (
 	"archiverd/archive"
 	"archiverd/internal/commit"
 	"archiverd/internal/config"
+	"archiverd/internal/wire"
 	"archiverd/state"
 	"archiverd/sync"
 )
@@ -25,6 +26,7 @@ type Parts struct {
 	cfg    *config.Config
 	slots  *semaphore.Weighted
 	shared *rate.Limiter
+	alpn   wire.ALPN // of all accounts' servers
 }
 
 // Open opens the archive and brings the state database up to its journals. The error
@@ -129,6 +131,7 @@ func (p *Parts) Job(a *config.Account) (*sync.Job, error) {
 	if err != nil {
 		return nil, err
 	}
+	account.Wire.ALPN = &p.alpn
 	return &sync.Job{Account: account, Policy: Policy(p.cfg, a), Committer: p.Committer, Slots: p.slots, Log: p.log}, nil
 }
 

@@ -31,6 +31,8 @@ type Conn struct {
 	authenticated    bool   // by PREAUTH or Login
 	readOnly         bool   // the open mailbox is open for reading only
 	objectIDsRefused bool   // the server refused FETCH items that it announces
+	sayIMAP          bool   // TLS says by ALPN that IMAP is spoken
+	alpnDoubtful     bool   // TLS has begun, and there is no greeting yet: the server may want it the other way
 }
 
 // transport is the layers of a connection: TCP, TLS over it, compression over that.

@@ -17,29 +17,45 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	if o.Security != Plaintext && o.TLS == nil {
 		return nil, &Error{Class: ClassTLS, Err: errors.New("no TLS configuration")}
 	}
+	if o.Security != Plaintext {
+		return dialTLS(ctx, o)
+	}
+	c, _, err := dial(ctx, o, false)
+	return c, err
+}
+
+// dial makes one connection. sayIMAP is whether TLS says that IMAP is spoken; doubtful is
+// whether an error may be due to that.
+func dial(ctx context.Context, o Options, sayIMAP bool) (c *Conn, doubtful bool, err error) {
 	dialing, cancel := context.WithTimeout(ctx, o.Timeouts.Dial)
 	tcp, err := o.Dial(dialing, "tcp", o.Address)
 	cancel()
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, canceled(ctx)
+		class := ClassTransient
+		if errors.Is(err, ErrNotLoopback) {
+			class = ClassTLS
 		}
-		return nil, &Error{Class: ClassTransient, Err: fmt.Errorf("connect: %w", err)}
+		if ctx.Err() != nil {
+			return nil, false, canceled(ctx)
+		}
+		return nil, false, &Error{Class: class, Err: fmt.Errorf("connect: %w", err)}
 	}
 	if o.Received != nil {
 		tcp = &countingConn{tcp, o.Received}
 	}
-	c := newConn(tcp, o)
+	c = newConn(tcp, o)
+	c.sayIMAP = sayIMAP
 	err = c.exclusive(ctx, command{answerWait: o.Timeouts.Greeting}, func() error { return c.negotiate(ctx) })
+	doubtful = c.alpnDoubtful
 	if err == nil && c.server.all() == nil {
 		_, err = c.Capabilities(ctx)
 	}
 	if err != nil {
 		_ = c.Close()
-		return nil, err
+		return nil, doubtful && mayDependOnALPN(err), err
 	}
 	c.startGoIMAP()
-	return c, nil
+	return c, false, nil
 }
 
 // negotiate brings a new connection up to its greeting, under TLS if so wanted.
@@ -52,10 +68,12 @@ func (c *Conn) negotiate(ctx context.Context) error {
 	if err := c.readGreeting(); err != nil {
 		return c.abort(err)
 	}
+	c.alpnDoubtful = false
 	if c.options.Security == StartTLS {
 		if err := c.startTLS(ctx); err != nil {
 			return c.abort(err)
 		}
+		c.alpnDoubtful = false
 	}
 	return nil
 }

@@ -36,9 +36,17 @@ type Options struct {
 	Address  string   // host:port
 	Security Security // how the connection is protected
 
-	// TLS has server name, authorities, pin and minimum version. Only NextProtos is
-	// added. It may be nil for Plaintext.
+	// TLS has server name, authorities, pin and minimum version. Its NextProtos is
+	// ignored. It may be nil for Plaintext.
 	TLS *tls.Config
+
+	// ALPN remembers which servers need ALPN. Several accounts may share one; nil: each
+	// connection finds out for itself.
+	ALPN *ALPN
+
+	// LoopbackOnly refuses every address that is not this machine's loopback, whatever
+	// name leads to it. It needs the default Dial.
+	LoopbackOnly bool
 
 	// Dial opens the TCP connection; nil: a net.Dialer with keep-alive.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -97,7 +105,11 @@ const maxNesting = 32
 
 func (o Options) withDefaults() Options {
 	if o.Dial == nil {
-		o.Dial = (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext
+		d := &net.Dialer{KeepAlive: 15 * time.Second}
+		if o.LoopbackOnly {
+			d.ControlContext = checkLoopback
+		}
+		o.Dial = d.DialContext
 	}
 	t := &o.Timeouts
 	for _, d := range []struct {

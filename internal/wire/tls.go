@@ -40,9 +40,11 @@ func (c *Conn) handshake(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.options.Timeouts.Handshake)
 	defer cancel()
 	config := c.options.TLS.Clone()
-	if config.NextProtos == nil {
-		config.NextProtos = []string{"imap"} // RFC 7595
+	config.NextProtos = nil
+	if c.sayIMAP {
+		config.NextProtos = []string{protocolIMAP}
 	}
+	c.alpnDoubtful = true
 	secure := tls.Client(&bufferedConn{c.tcp, bufio.NewReaderSize(c.tcp, readBufferSize)}, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return &Error{Class: handshakeClass(err), Err: fmt.Errorf("TLS handshake: %w", err)}
