@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	_ "modernc.org/sqlite" // SQLite with FTS5, as database/sql driver "sqlite"
+	"modernc.org/sqlite/vfs"
 
 	"archiverd/archive"
 	"archiverd/internal/durable"
@@ -21,10 +22,16 @@ import (
 var errNoIndex = errors.New("there is no index")
 
 // indexFile is an open index. Close closes it.
-type indexFile struct{ db *sql.DB }
+type indexFile struct {
+	db *sql.DB
+	// Of an index that was opened for reading:
+	verified   *verifiedFS
+	registered *vfs.FS // with SQLite
+}
 
 // openIndex opens the existing index at path. It returns errNoIndex if there is no file,
-// and another error if the index is truncated or not of archive a and this schema.
+// and another error if the index is damaged or not of archive a and this schema. For
+// writing the whole file is verified, for reading each chunk when it is read.
 func openIndex(ctx context.Context, path string, a *archive.Archive, write bool) (*indexFile, error) {
 	st, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -37,11 +44,14 @@ func openIndex(ctx context.Context, path string, a *archive.Archive, write bool)
 	if err := checkReplaceable(path); err != nil {
 		return nil, err
 	}
-	mode := "ro"
+	var file *indexFile
 	if write {
-		mode = "rw"
+		if err = verifySums(path); err == nil {
+			file, err = openSQLite(path, "rw")
+		}
+	} else {
+		file, err = openVerified(path)
 	}
-	file, err := openSQLite(path, mode)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +61,7 @@ func openIndex(ctx context.Context, path string, a *archive.Archive, write bool)
 		FROM meta, pragma_page_count(), pragma_page_size()`).Scan(&id, &version, &octets)
 	switch {
 	case err != nil:
-		err = fmt.Errorf("read its header: %w", err)
+		err = fmt.Errorf("read its header: %w", file.cause(err))
 	case octets > st.Size():
 		err = fmt.Errorf("the file is truncated to %d of %d octets", st.Size(), octets)
 	case version != schemaVersion:
@@ -72,20 +82,42 @@ func openSQLite(path, mode string, pragmas ...string) (*indexFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	return openSQLiteURI((&url.URL{Scheme: "file", Path: abs}).String(), mode, "", pragmas...)
+}
+
+// openSQLiteURI is openSQLite for a URI and a VFS; "": that of the system.
+func openSQLiteURI(uri, mode, vfsName string, pragmas ...string) (*indexFile, error) {
 	v := url.Values{"mode": {mode}}
+	if vfsName != "" {
+		v.Set("vfs", vfsName)
+	}
 	for _, p := range append([]string{"busy_timeout(10000)", "cache_size(-65536)", "temp_store(memory)"}, pragmas...) {
 		v.Add("_pragma", p)
 	}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: abs, RawQuery: v.Encode()}).String())
+	db, err := sql.Open("sqlite", uri+"?"+v.Encode())
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	return &indexFile{db}, nil
+	return &indexFile{db: db}, nil
+}
+
+// cause returns the reason of an error of SQLite, if a read failed, else the error.
+func (f *indexFile) cause(err error) error {
+	if err != nil && f.verified != nil && f.verified.err != nil {
+		return f.verified.err
+	}
+	return err
 }
 
 // Close closes the file.
-func (f *indexFile) Close() error { return f.db.Close() }
+func (f *indexFile) Close() error {
+	err := f.db.Close()
+	if f.registered != nil {
+		err = errors.Join(err, f.registered.Close())
+	}
+	return err
+}
 
 // transact calls fn in a transaction. It commits if fn returns nil and rolls back
 // otherwise.

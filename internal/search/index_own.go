@@ -36,7 +36,8 @@ func isRollbackJournal(f *os.File) (bool, error) {
 	return string(head) == "\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" || string(head) == "\x00\x00\x00\x00\x00\x00\x00\x00", err
 }
 
-// removeIndex removes an index that archiverd has made, with its rollback journal.
+// removeIndex removes an index that archiverd has made, with its rollback journal and its
+// checksums.
 func removeIndex(path string) error {
 	if err := checkReplaceable(path); err != nil {
 		return err
@@ -44,10 +45,15 @@ func removeIndex(path string) error {
 	if err := durable.CheckReplaceable(path+"-journal", isRollbackJournal); err != nil {
 		return err
 	}
-	// Remove the index before its rollback journal. A journal that remains would be
-	// rolled back into the next index.
-	if err := removeIfExists(path); err != nil {
+	if err := checkSumsReplaceable(path); err != nil {
 		return err
 	}
-	return removeIfExists(path + "-journal")
+	// Remove the index before its rollback journal. A journal that remains would be
+	// rolled back into the next index.
+	for _, suffix := range []string{"", "-journal", sumsSuffix} {
+		if err := removeIfExists(path + suffix); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -9,7 +9,7 @@ import (
 // schemaVersion identifies the tables and the words in them. An index with another
 // version is rebuilt. The version of Unicode is part of it: the next one may fold
 // words differently.
-var schemaVersion = "3, Unicode " + norm.Version
+var schemaVersion = "4, Unicode " + norm.Version
 
 // secondBits is the number of bits below the seconds in a document's number: 256
 // documents have numbers of one second, further ones get numbers of later seconds.

@@ -22,7 +22,7 @@ func (s *Search) searchIndex(ctx context.Context, report *Report) (bool, error) 
 	if err == nil {
 		x := &indexSearch{Search: s, names: map[*mailboxIndex]archive.Name{}, mailboxes: map[int64]*mailboxIndex{}, changedRows: map[int64]*placeRow{},
 			newRows: map[archive.Sum][]*placeRow{}, outOfOrder: map[int64]bool{}, atSecond: endSecondOf(s.Selection.At)}
-		err = errors.Join(x.run(ctx, file), file.Close())
+		err = errors.Join(file.cause(x.run(ctx, file)), file.Close())
 		if err == nil {
 			*report = x.report
 			report.UsedIndex = true

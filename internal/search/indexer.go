@@ -65,9 +65,7 @@ func (x *Indexer) Update(ctx context.Context) (report *IndexReport, err error) {
 		err = errors.Join(errNoIndex, file.Close())
 	}
 	if err == nil {
-		w := &indexWriter{Indexer: x, file: file, report: report}
-		err = errors.Join(w.catchUp(ctx), file.Close())
-		if err == nil || ctx.Err() != nil {
+		if err = x.catchUp(ctx, file, report); err == nil || ctx.Err() != nil {
 			return report, err
 		}
 	}
@@ -79,6 +77,22 @@ func (x *Indexer) Update(ctx context.Context) (report *IndexReport, err error) {
 		return nil, fmt.Errorf("rebuild index %s: %w", x.Path, err)
 	}
 	return report, nil
+}
+
+// catchUp brings an open index up to date and closes it. Checksums are written also if ctx
+// ends: what was committed until then stays.
+func (x *Indexer) catchUp(ctx context.Context, file *indexFile, report *IndexReport) error {
+	before, err := changeCounter(x.Path)
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	w := &indexWriter{Indexer: x, file: file, report: report}
+	err = errors.Join(w.catchUp(ctx), file.Close())
+	after, cerr := changeCounter(x.Path)
+	if cerr != nil || after != before {
+		cerr = errors.Join(cerr, writeSums(x.Path, x.fileMode()))
+	}
+	return errors.Join(err, cerr)
 }
 
 // fileMode returns the mode of new files.
@@ -120,7 +134,10 @@ func (x *Indexer) rebuild(ctx context.Context, report *IndexReport) (err error) 
 	if err := removeIndex(x.Path); err != nil {
 		return err
 	}
-	return durable.Rename(temp, x.Path)
+	if err := durable.Rename(temp, x.Path); err != nil {
+		return err
+	}
+	return writeSums(x.Path, x.fileMode())
 }
 
 // removeIfExists removes a file. A file that does not exist is no error.
