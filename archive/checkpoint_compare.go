@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"path"
+	"strings"
 )
 
 // compareJournal compares the journal of b with a place that it had. It returns the
@@ -126,6 +128,9 @@ func (w *Writer) settle(b MailboxDir, applied Checkpoint) error {
 	c := &w.checkpoints
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.stop != nil {
+		return c.stop
+	}
 	now, err := w.makeDurable(b, applied)
 	if err == nil {
 		c.ends[b.Dir] = now
@@ -185,13 +190,53 @@ func later(a, b Checkpoint) Checkpoint {
 	return a
 }
 
-// Loss returns what is wrong with the journal of the mailbox in directory dir, as far as
-// Settle has compared it; nil: nothing.
-func (w *Writer) Loss(dir string) error {
+// Distrust records that the journal of b can be read only up to an octet before the end
+// that Settle found: nothing is appended to it.
+func (w *Writer) Distrust(b MailboxDir, end Position) error {
 	c := &w.checkpoints
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.losses[dir]
+	if c.ends[b.Dir].Offset <= end.Offset {
+		return nil
+	}
+	err := &LossError{b.Dir, fmt.Sprintf("its journal can be read up to octet %d only, and had commits up to octet %d", end.Offset, c.ends[b.Dir].Offset)}
+	c.losses[b.Dir] = err
+	delete(c.ends, b.Dir)
+	return err
+}
+
+// Losses returns what is wrong with journals of the account with that directory, as far
+// as Settle has compared them, by the mailbox's directory.
+func (w *Writer) Losses(account string) map[string]error {
+	c := &w.checkpoints
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := map[string]error{}
+	for dir, err := range c.losses {
+		if of, _, _ := strings.Cut(dir, "/"); of == account {
+			out[dir] = err
+		}
+	}
+	return out
+}
+
+// Stopped returns why nothing may be written to any mailbox: the checkpoints are not what
+// archive.json or the state database know. nil: they are.
+func (w *Writer) Stopped() error {
+	c := &w.checkpoints
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stop
+}
+
+// MailboxOf returns the name of the mailbox in a directory as its levels tell it, for
+// people: its journal has the true one.
+func MailboxOf(dir string) string {
+	levels := strings.Split(dir, "/")[1:]
+	for i, l := range levels {
+		levels[i] = Unescape(l)
+	}
+	return strings.Join(levels, "/")
 }
 
 // committed records the durable end of a journal after a commit.
@@ -220,15 +265,29 @@ func (w *Writer) IsVoid(dir string, mark CheckpointsMark) bool {
 	return c.file.isVoid(dir, mark)
 }
 
-// ReplaySettled is Replay up to the end that Settle found or a commit made. What a failed
-// write left behind it is not read.
+// ReplaySettled is Replay up to the end that Settle found or a commit made, if there is
+// one. What a failed write left behind it is not read.
 func (w *Writer) ReplaySettled(b MailboxDir, from Position, fn func(Event) error) (Position, error) {
+	to := int64(math.MaxInt64)
+	if end := w.SettledEnd(b); end.Offset > 0 {
+		to = end.Offset
+	}
+	return w.replayRange(b, from, max(to, from.Offset), fn)
+}
+
+// SettledEnd is the end of the journal of b that Settle found or a commit made; zero: none.
+func (w *Writer) SettledEnd(b MailboxDir) Position {
 	c := &w.checkpoints
 	c.mu.Lock()
-	end, ok := c.ends[b.Dir]
-	c.mu.Unlock()
-	if !ok || end.Offset <= from.Offset {
-		return from, nil
-	}
-	return w.replayRange(b, from, end.Offset, fn)
+	defer c.mu.Unlock()
+	return c.ends[b.Dir].Position
+}
+
+// CheckpointedMailboxes returns the mailboxes that have a checkpoint and were not
+// forgotten, by directory.
+func (w *Writer) CheckpointedMailboxes() []MailboxDir {
+	c := &w.checkpoints
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.file.Mailboxes("")
 }

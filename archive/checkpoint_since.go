@@ -49,6 +49,20 @@ func (a *Archive) ToVerify(c *Checkpoints, account string) ([]MailboxDir, error)
 	return slices.Compact(out), nil
 }
 
+// IsOrphaned reports whether b has message files and no journal, although its owner has not
+// forgotten it.
+func (a *Archive) IsOrphaned(c *Checkpoints, b MailboxDir) (bool, error) {
+	if k := c.known[b.Dir]; k != nil && k.isForgotten {
+		return false, nil
+	}
+	v := &verifier{a: a, dir: b, result: &VerifyResult{}}
+	if _, err := a.root.Lstat(b.Journal()); !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	files, err := v.walk(VerifyOptions{})
+	return slices.ContainsFunc(files, isMessageName), err
+}
+
 // Accounts returns the directories of the accounts that have such mailboxes, sorted.
 func (c *Checkpoints) Accounts() []string {
 	var out []string

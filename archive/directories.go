@@ -21,14 +21,35 @@ func (a *Archive) DirectoryOf(account string, n Name) (MailboxDir, error) {
 type Directories struct {
 	a        *Archive
 	byParent map[string]*directoryNames
+	lost     map[string][]string // names of directories that the checkpoints know, by parent: also those that are gone
 }
 
 // Directories returns a Directories that has read no directory yet.
-func (a *Archive) Directories() *Directories { return &Directories{a, map[string]*directoryNames{}} }
+func (a *Archive) Directories() *Directories {
+	return &Directories{a: a, byParent: map[string]*directoryNames{}}
+}
 
 // MaxLevels is how many levels a mailbox's name may have to get a directory: a path of
 // many costs each access to it as many look-ups.
 const MaxLevels = 100
+
+// Directories is Archive.Directories. A directory that has a checkpoint keeps its place,
+// also if it is gone: no other mailbox gets it, and its own none beside it.
+func (w *Writer) Directories() *Directories {
+	p := w.Archive.Directories()
+	p.lost = map[string][]string{}
+	for _, b := range w.CheckpointedMailboxes() {
+		for d := b.Dir; path.Dir(d) != "."; d = path.Dir(d) {
+			p.lost[path.Dir(d)] = append(p.lost[path.Dir(d)], path.Base(d))
+		}
+	}
+	return p
+}
+
+// DirectoryOf is Archive.DirectoryOf with the places of directories that are gone.
+func (w *Writer) DirectoryOf(account string, n Name) (MailboxDir, error) {
+	return w.Directories().For(account, n)
+}
 
 // For is Archive.DirectoryOf. The error wraps ErrTooDeep if the name has more levels than
 // MaxLevels.
@@ -67,7 +88,7 @@ func (p *Directories) namesIn(dir string) (*directoryNames, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	s := newDirectoryNames(names)
+	s := newDirectoryNames(append(names, p.lost[dir]...))
 	p.byParent[dir] = s
 	return s, nil
 }

@@ -91,7 +91,7 @@ func TestJournalOfAnotherStampIsChecked(t *testing.T) {
 			t.Errorf("opened with stamp %+v: %v", s, err)
 		}
 	}
-	if _, err := w.Mailbox(m.MailboxDir, JournalState{"another", known.End, Stamp{}}); !errors.Is(err, ErrCorrupt) {
+	if _, err := w.Mailbox(m.MailboxDir, JournalState{"another", known.End, Stamp{}}); !errors.Is(err, ErrLost) {
 		t.Errorf("opened as another journal: %v", err)
 	}
 	if _, err := w.Mailbox(m.MailboxDir, JournalState{known.ID, known.End, edited}); err != nil {

@@ -36,13 +36,23 @@ var (
 )
 
 // remedy says what a person can do about a corrupt journal.
-const remedy = "put this file back from a backup, or move the mailbox's directory away and archive it anew"
+const remedy = "put this file back from a backup, or go on with what is good in it: `archiverd rebuild --adopt`"
 
 // checkpointsRemedy says what a person can do about checkpoints that are lost.
-const checkpointsRemedy = "put it back from a backup"
+const checkpointsRemedy = "put it back from a backup, or begin it anew from the journals as they are: `archiverd rebuild --adopt`"
 
-// lossRemedy says what a person can do about a journal that is lost.
-const lossRemedy = "put it back from a backup"
+// Remedy says what a person can do about the loss.
+func (e *LossError) Remedy() string {
+	return fmt.Sprintf("put it back from a backup; or go on with what is left: `archiverd rebuild --adopt %[1]s`; or, if it was removed on purpose: `archiverd forget %[1]s`", shellWord(e.Dir))
+}
+
+// shellWord quotes s for a shell if it needs that.
+func shellWord(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-@") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
 
 // CorruptError is returned when the sealed part of a journal does not fit its
 // seals. It wraps ErrCorrupt.
@@ -69,7 +79,7 @@ type LossError struct {
 
 // Error names the mailbox's directory and says what is lost.
 func (e *LossError) Error() string {
-	return fmt.Sprintf("%s: %s", e.Dir, e.Text)
+	return fmt.Sprintf("%s: %s; %s", e.Dir, e.Text, e.Remedy())
 }
 
 // Unwrap returns ErrLost.
@@ -81,7 +91,7 @@ type CheckpointsError struct{ Text string }
 
 // Error says what is wrong with the file.
 func (e *CheckpointsError) Error() string {
-	return fmt.Sprintf("%s: %s", checkpointsName, e.Text)
+	return fmt.Sprintf("%s: %s; %s", checkpointsName, e.Text, checkpointsRemedy)
 }
 
 // Unwrap returns ErrLost.

@@ -313,7 +313,7 @@ func TestCorruptNamesFileLineAndRemedy(t *testing.T) {
 	defer a.Close()
 	for _, from := range []Position{{}, second.From} {
 		_, err = a.Replay(box, from, func(Event) error { return nil })
-		if got, want := fmt.Sprint(err), "alice/INBOX/journal.jsonl:6: the seal does not fit what stands before it; put this file back from a backup, or move the mailbox's directory away and archive it anew"; got != want {
+		if got, want := fmt.Sprint(err), "alice/INBOX/journal.jsonl:6: the seal does not fit what stands before it; put this file back from a backup, or go on with what is good in it: `archiverd rebuild --adopt`"; got != want {
 			t.Errorf("error is %q, want %q", got, want)
 		}
 	}

@@ -185,7 +185,7 @@ func (v *verifier) compare() error {
 	case errors.As(err, &lost):
 		v.lost = true
 		if !v.corrupt {
-			v.find(v.path(journalName), true, "%s; %s", lost.Text, lossRemedy)
+			v.find(v.path(journalName), true, "%s; %s", lost.Text, lost.Remedy())
 		}
 	case err != nil && !errors.Is(err, ErrCorrupt): // journal has told that
 		return err
@@ -351,6 +351,7 @@ func (v *verifier) walk(o VerifyOptions) (files []string, err error) {
 		case d.IsDir() || rel == journalName:
 		case !d.Type().IsRegular():
 			v.find(p, false, "is no regular file")
+		case strings.HasPrefix(rel, ".journal."): // a journal that its owner went on without, or a copy under way
 		case path.Dir(rel) == tmpName:
 			v.find(p, false, "was being received when a run was interrupted; the next sync removes it")
 		default:

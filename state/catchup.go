@@ -1,9 +1,11 @@
 package state
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 
 	"go.etcd.io/bbolt"
@@ -26,6 +28,9 @@ func (db *DB) CatchUp() (notes []string, err error) {
 
 // catchUpAll is CatchUp without rebuilding.
 func (db *DB) catchUpAll() (notes []string, err error) {
+	if err := db.w.Stopped(); err != nil {
+		return nil, err
+	}
 	dirs, err := db.w.Mailboxes("")
 	if err != nil {
 		return nil, err
@@ -34,7 +39,7 @@ func (db *DB) catchUpAll() (notes []string, err error) {
 	defer db.applyMu.Unlock()
 	db.mu.RLock()
 	bolt, r := db.bolt, db.buffer
-	notes, err = db.dropMissing(bolt, dirs)
+	notes, err = db.missing(bolt, dirs)
 	for _, b := range dirs {
 		if err != nil {
 			break
@@ -47,50 +52,88 @@ func (db *DB) catchUpAll() (notes []string, err error) {
 	if errors.Is(err, ErrDamaged) {
 		db.markBroken(bolt, err)
 	}
+	if err == nil && db.mark != db.w.CheckpointsMark() {
+		err = db.LearnCheckpoints()
+	}
 	return notes, err
 }
 
-// dropMissing deletes the parts of mailboxes whose journal is gone: their messages are
-// not in the archive.
-func (db *DB) dropMissing(bolt *bbolt.DB, dirs []archive.MailboxDir) (notes []string, err error) {
+// missing has the writer compare the mailboxes that the database or the checkpoints know
+// and that have no journal, of which dirs are those that have one. It deletes the parts of
+// those that their owner has forgotten. The notes say which are lost.
+func (db *DB) missing(bolt *bbolt.DB, dirs []archive.MailboxDir) (notes []string, err error) {
 	existing := map[string]bool{}
 	for _, b := range dirs {
 		existing[b.Dir] = true
 	}
-	var lost [][]byte
-	err = viewBolt(bolt, func(tx *bbolt.Tx) error {
-		return tx.Bucket(mailboxesBucket).ForEachBucket(func(dir []byte) error {
-			if !existing[string(dir)] {
-				lost = append(lost, slices.Clone(dir))
-			}
-			return nil
-		})
-	})
-	if err != nil || len(lost) == 0 {
+	lost, err := db.recordsWithout(bolt, existing)
+	if err != nil {
 		return nil, err
 	}
-	for _, dir := range lost {
-		notes = append(notes, fmt.Sprintf("mailbox %s: its journal is gone from the archive; its messages will be archived again", dir))
+	for _, b := range db.w.CheckpointedMailboxes() {
+		if _, ok := lost[b]; !ok && !existing[b.Dir] {
+			lost[b] = archive.Checkpoint{}
+		}
 	}
-	err = updateBolt(bolt, func(tx *bbolt.Tx) error {
-		for _, dir := range lost {
-			if err := tx.Bucket(mailboxesBucket).DeleteBucket(dir); err != nil {
-				return fmt.Errorf("%w: %w", ErrDamaged, err)
+	for _, b := range slices.SortedFunc(maps.Keys(lost), func(x, y archive.MailboxDir) int { return cmp.Compare(x.Dir, y.Dir) }) {
+		if db.w.IsVoid(b.Dir, db.mark) || lost[b].Offset == 0 {
+			if err := deleteMailbox(bolt, b); err != nil {
+				return notes, err
 			}
+			lost[b] = archive.Checkpoint{}
+		}
+		err := db.w.Settle(b, lost[b])
+		if err != nil && !errors.Is(err, archive.ErrLost) {
+			return notes, err
+		}
+		if err != nil {
+			notes = append(notes, err.Error())
+		}
+	}
+	return notes, nil
+}
+
+// recordsWithout returns what is applied of the journals of mailboxes that are not in
+// existing.
+func (db *DB) recordsWithout(bolt *bbolt.DB, existing map[string]bool) (map[archive.MailboxDir]archive.Checkpoint, error) {
+	found := map[archive.MailboxDir]archive.Checkpoint{}
+	err := viewBolt(bolt, func(tx *bbolt.Tx) error {
+		buckets := tx.Bucket(mailboxesBucket)
+		return buckets.ForEachBucket(func(dir []byte) error {
+			if existing[string(dir)] {
+				return nil
+			}
+			record, err := getMailbox(buckets.Bucket(dir))
+			found[archive.MailboxDir{Account: record.Account, Dir: string(dir)}] = archive.Checkpoint{Journal: record.Journal, Position: record.Applied}
+			return err
+		})
+	})
+	return found, err
+}
+
+// deleteMailbox deletes the part of a mailbox, if there is one.
+func deleteMailbox(bolt *bbolt.DB, b archive.MailboxDir) error {
+	err := updateBolt(bolt, func(tx *bbolt.Tx) error {
+		if buckets := tx.Bucket(mailboxesBucket); buckets.Bucket([]byte(b.Dir)) != nil {
+			return buckets.DeleteBucket([]byte(b.Dir))
 		}
 		return nil
 	})
-	return notes, err
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return nil
 }
 
 // maxReplayEvents is the most events of one transaction when a journal is applied from
 // its start.
 const maxReplayEvents = 10000
 
-// catchUp applies what the journal of b has after the position that is applied. If that
-// is no position of the journal (the archive was restored from a backup, or is damaged),
-// the mailbox's part is deleted and rebuilt, and a note says so. A corrupt journal is
-// applied up to its last good seal, and a note says where it is corrupt.
+// catchUp applies what the journal of b has after the position that is applied. If the
+// journal is not, or no longer, what it was, that is a loss: what the database knows
+// stays until the owner has decided, and a note says so. If the checkpoints have a later
+// word on the mailbox, its part is made anew. A corrupt journal is applied up to its last
+// good seal, and a note says where it is corrupt.
 func (db *DB) catchUp(r *indexBuffer, b archive.MailboxDir) (notes []string, err error) {
 	bolt := r.bolt
 	var record Mailbox
@@ -105,42 +148,41 @@ func (db *DB) catchUp(r *indexBuffer, b archive.MailboxDir) (notes []string, err
 	if err != nil {
 		return nil, err
 	}
-	at, size, err := db.w.HasPosition(b, record.Journal, record.Applied)
-	if errors.Is(err, archive.ErrCorrupt) { // no file at all: the mailbox stays as it was known
-		return []string{err.Error()}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if !at {
-		notes = append(notes, fmt.Sprintf("mailbox %s: the journal is not the one that the state database knows (%d octets of it were applied, it has %d): was the archive put back from a backup? Its part of the database is rebuilt", b.Dir, record.Applied.Offset, size))
+	if known && (record.Applied.Offset == 0 || db.w.IsVoid(b.Dir, db.mark)) { // not applied to its end, or of another journal
+		if err := deleteMailbox(bolt, b); err != nil {
+			return nil, err
+		}
 		record = Mailbox{}
 	}
-	if known && record.Applied.Offset == 0 { // of another journal, or not applied to its end
-		if err := updateBolt(bolt, func(tx *bbolt.Tx) error { return tx.Bucket(mailboxesBucket).DeleteBucket([]byte(b.Dir)) }); err != nil {
-			return notes, fmt.Errorf("%w: %w", ErrDamaged, err)
-		}
-	}
 	err = db.w.Settle(b, archive.Checkpoint{Journal: record.Journal, Position: record.Applied})
-	if err != nil && !errors.Is(err, archive.ErrCorrupt) && !errors.Is(err, archive.ErrLost) {
-		return notes, err
+	switch {
+	case errors.Is(err, archive.ErrLost):
+		notes = append(notes, err.Error())
+		if record.Applied.Offset > 0 {
+			return notes, nil
+		}
+	case err != nil && !errors.Is(err, archive.ErrCorrupt):
+		return nil, err
+	case err == nil && db.w.SettledEnd(b) == record.Applied:
+		return nil, nil
 	}
-	if size == record.Applied.Offset {
-		return notes, nil
+	more, end, err := replay(r, db.w, b, record.Applied)
+	if lost := db.w.Distrust(b, end); err == nil && lost != nil {
+		more = append(more, lost.Error())
 	}
-	more, err := replay(r, db.w, b, record.Applied)
 	return append(notes, more...), err
 }
 
-// replay applies the journal of b from a position on.
-func replay(r *indexBuffer, w *archive.Writer, b archive.MailboxDir, from archive.Position) (notes []string, err error) {
+// replay applies the journal of b from a position on, and returns the position after its
+// last good commit.
+func replay(r *indexBuffer, w *archive.Writer, b archive.MailboxDir, from archive.Position) (notes []string, end archive.Position, err error) {
 	c := Change{Mailbox: b, From: from}
 	var stamp archive.Stamp
 	if from.Offset == 0 { // else the part before is not read
 		if stamp, err = w.JournalStamp(b); errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
+			return nil, from, nil
 		} else if err != nil {
-			return nil, err
+			return nil, from, err
 		}
 	}
 	flush := func(to archive.Position) error {
@@ -154,7 +196,7 @@ func replay(r *indexBuffer, w *archive.Writer, b archive.MailboxDir, from archiv
 	// A journal that is applied from its start is applied in parts. Only the last part
 	// moves the applied position from the start to the end: after an interruption
 	// catchUp starts again.
-	end, err := w.Replay(b, from, func(e archive.Event) error {
+	end, err = w.ReplaySettled(b, from, func(e archive.Event) error {
 		c.Events = append(c.Events, e)
 		if from.Offset > 0 || len(c.Events) < maxReplayEvents {
 			return nil
@@ -164,13 +206,13 @@ func replay(r *indexBuffer, w *archive.Writer, b archive.MailboxDir, from archiv
 	if errors.Is(err, archive.ErrCorrupt) {
 		notes, stamp = append(notes, err.Error()), archive.Stamp{}
 	} else if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, from, nil
 	} else if err != nil {
-		return notes, err
+		return notes, from, err
 	}
 	if end == c.From {
-		return notes, nil // an interrupted write, and nothing else
+		return notes, end, nil // an interrupted write, and nothing else
 	}
 	c.Stamp = stamp
-	return notes, flush(end)
+	return notes, end, flush(end)
 }

@@ -56,8 +56,8 @@ func readMark(bolt *bbolt.DB) (mark archive.CheckpointsMark, err error) {
 }
 
 // checkCheckpoints has the writer compare the checkpoints with what the database knows.
-// If they are not what it knows, the archive is not checkpointed until that is settled:
-// the writer's Checkpoint says so at the end of each run.
+// If they are not what it knows, the writer writes nothing until that is settled: CatchUp
+// says so.
 func (db *DB) checkCheckpoints(mark archive.CheckpointsMark) error {
 	db.mark = mark
 	if err := db.w.CheckCheckpoints(mark); err != nil && !errors.Is(err, archive.ErrLost) && !errors.Is(err, archive.ErrNewer) {

@@ -192,7 +192,8 @@ func TestTornTail(t *testing.T) {
 	h.apply(h.commit(b, c))
 }
 
-// If the archive is replaced with an older copy, a note says so and the index is rebuilt.
+// If the archive is replaced with an older copy, a note says so, and nothing is written to
+// the mailbox until the database is rebuilt.
 func TestArchivePutBack(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -223,8 +224,12 @@ func TestArchivePutBack(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t)
 			h.putBack(c.name == "another journal", c.after)
-			noted(t, h.open(), "mailbox alice/INBOX: the journal is not the one that the state database knows")
-			h.sameRebuilt()
+			noted(t, h.open(), "alice/INBOX: its journal ")
+			h.refuses("alice/INBOX")
+			// its owner says that the archive goes on as it is
+			if _, err := h.db.Rebuild(); err != nil {
+				t.Fatal(err)
+			}
 			// and the message that was lost with the copy can come again
 			b := h.batch("INBOX")
 			h.add(b, 1, 30, "three")
@@ -271,7 +276,21 @@ func (h *house) putBack(remove bool, after func(*house)) {
 	}
 }
 
-// The record of a mailbox whose directory is gone is dropped.
+// refuses fails the test unless the writer refuses to open a mailbox because something of
+// it is lost.
+func (h *house) refuses(dir string) {
+	h.t.Helper()
+	record, _, err := h.db.Mailbox(dir)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if _, err := h.w.Mailbox(archive.MailboxDir{Account: "alice", Dir: dir}, record.JournalState()); !errors.Is(err, archive.ErrLost) {
+		h.t.Errorf("opening %s: %v, want ErrLost", dir, err)
+	}
+}
+
+// What is known of a mailbox whose directory is gone stays, and nothing is written to it,
+// until its owner says that it was removed on purpose.
 func TestMailboxGoneFromArchive(t *testing.T) {
 	h := newHouse(t)
 	h.simple()
@@ -279,7 +298,21 @@ func TestMailboxGoneFromArchive(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(h.dir, "alice/INBOX")); err != nil {
 		t.Fatal(err)
 	}
-	noted(t, h.open(), "mailbox alice/INBOX: its journal is gone from the archive")
+	noted(t, h.open(), "alice/INBOX: its directory is gone")
+	if got, want := h.uids("alice/INBOX"), "archived 1:2 failed  gone "; got != want {
+		t.Errorf("UIDs are %s, want %s", got, want)
+	}
+	h.refuses("alice/INBOX")
+	if _, err := os.Stat(filepath.Join(h.dir, "alice/INBOX")); !os.IsNotExist(err) {
+		t.Errorf("the mailbox was begun anew: %v", err)
+	}
+
+	if _, err := h.w.Forget([]archive.MailboxDir{{Account: "alice", Dir: "alice/INBOX"}}, "removed", false); err != nil {
+		t.Fatal(err)
+	}
+	if notes, err := h.db.CatchUp(); err != nil || len(notes) > 0 {
+		t.Errorf("forgotten, it notes %q, %v", notes, err)
+	}
 	if _, ok, err := h.db.Mailbox("alice/INBOX"); ok || err != nil {
 		t.Errorf("the mailbox is still known: %v, %v", ok, err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"archiverd/archive"
 	"archiverd/internal/durable"
 )
 
@@ -75,8 +76,16 @@ func (db *DB) create(fresh *bbolt.DB, notes []string) ([]string, error) {
 	if err != nil {
 		return notes, err
 	}
+	if err := db.w.Stopped(); err != nil {
+		return append(notes, err.Error()), nil // it stays empty until that is decided
+	}
 	dirs, err := db.w.Mailboxes("")
 	if err != nil {
+		return notes, err
+	}
+	db.mark = archive.CheckpointsMark{} // the new database knows nothing yet
+	lost, err := db.missing(fresh, dirs)
+	if notes = append(notes, lost...); err != nil {
 		return notes, err
 	}
 	r := newIndexBuffer(fresh)
@@ -87,5 +96,8 @@ func (db *DB) create(fresh *bbolt.DB, notes []string) ([]string, error) {
 		}
 		notes = append(notes, note...)
 	}
-	return notes, r.merge(0, r.update)
+	if err := r.merge(0, r.update); err != nil {
+		return notes, err
+	}
+	return notes, fresh.Update(db.putMark)
 }

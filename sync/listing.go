@@ -41,6 +41,7 @@ func (r *run) choose(listed []wire.Mailbox, recorded map[string]state.Mailbox, r
 	policy := &r.job.Policy
 	placed := map[string]string{} // names by directory
 	isCut := false
+	losses := r.job.Committer.Archive.Losses(archive.Escape(r.job.Account.Name))
 	addDone := func(l state.Ledger) { result.Mailboxes = append(result.Mailboxes, l) }
 	for _, l := range listed {
 		if l.Err != nil {
@@ -76,6 +77,9 @@ func (r *run) choose(listed []wire.Mailbox, recorded map[string]state.Mailbox, r
 		}
 		placed[dir.Dir] = l.Name
 		m := &mailboxRun{listed: l, name: name, dir: dir, recorded: record, isNew: !isRecorded}
+		if losses[dir.Dir] != nil {
+			continue // addLost tells
+		}
 		if ledger, isUnchanged := m.unchanged(r.job); isUnchanged {
 			addDone(ledger)
 			continue
@@ -88,11 +92,21 @@ func (r *run) choose(listed []wire.Mailbox, recorded map[string]state.Mailbox, r
 	for _, m := range work {
 		r.expect(m, max(0, int(m.messages())-m.recorded.Archived))
 	}
+	addLost(losses, placed, recorded, addDone)
 	if isCut { // it does not say which mailboxes are gone
 		return work, nil
 	}
 	maps.DeleteFunc(recorded, func(_ string, m state.Mailbox) bool { return len(m.Name.Levels()) > archive.MaxLevels }) // not looked for
 	return work, r.recordVanished(recorded, len(listed), result)
+}
+
+// addLost adds the ledgers of mailboxes whose journal is lost, also of those that the
+// server does not list. placed has the listed names, by directory.
+func addLost(losses map[string]error, placed map[string]string, recorded map[string]state.Mailbox, add func(state.Ledger)) {
+	for _, dir := range slices.Sorted(maps.Keys(losses)) {
+		delete(recorded, dir)
+		add(state.Ledger{Mailbox: cmp.Or(placed[dir], archive.MailboxOf(dir)), Error: losses[dir].Error()})
+	}
 }
 
 // expect sets how many messages of a mailbox are to be received: first by the

@@ -74,6 +74,9 @@ func (j *Job) archive(outer context.Context, result *state.Run, cursors map[stri
 	if err := j.Committer.Archive.CheckFreeSpace(0); err != nil {
 		return err
 	}
+	if err := j.Committer.Archive.Stopped(); err != nil {
+		return err
+	}
 	r, ctx := newRun(outer, j)
 	defer r.pool.workers.Wait() // after a panic, too
 	defer r.cancel(nil)

@@ -122,7 +122,7 @@ func (a *app) root() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		a.runCommand(), a.syncCommand(), a.statusCommand(), a.listCommand(), a.searchCommand(), a.indexCommand(), a.showCommand(), a.logCommand(), a.verifyCommand(),
-		a.rebuildCommand(), a.exportCommand(), a.restoreCommand(), a.importCommand(), a.drillCommand(), a.remoteCommand(), a.configCommand(), a.demoCommand(), a.versionCommand(),
+		a.rebuildCommand(), a.forgetCommand(), a.exportCommand(), a.restoreCommand(), a.importCommand(), a.drillCommand(), a.remoteCommand(), a.configCommand(), a.demoCommand(), a.versionCommand(),
 	)
 	a.prepare(root)
 	return root

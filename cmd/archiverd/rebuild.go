@@ -6,19 +6,28 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"archiverd/archive"
-	"archiverd/internal/setup"
 )
 
 func (a *app) rebuildCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "rebuild",
+	adopt := false
+	cmd := &cobra.Command{
+		Use:   "rebuild [--adopt [ACCOUNT[/MAILBOX]]]",
 		Short: "Create the state database again from the journals",
-		RunE: func(_ *cobra.Command, _ []string) error {
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case adopt && len(args) == 1:
+				return a.adopt(cmd.Context(), args[0])
+			case adopt:
+				return a.adopt(cmd.Context(), "")
+			case len(args) > 0:
+				return usage(errors.New("rebuild concerns the whole archive; only with --adopt an account or a mailbox can be named"))
+			}
 			return a.rebuild()
 		},
 	}
+	cmd.Flags().BoolVar(&adopt, "adopt", false, "go on with mailboxes that lost their journal, or a part of it, as they are")
+	return cmd
 }
 
 func (a *app) rebuild() error {
@@ -26,18 +35,8 @@ func (a *app) rebuild() error {
 	if err != nil {
 		return err
 	}
-	// Rebuild from the archive that is there, even if the database belongs to another
-	// one, but create no archive.
-	r, err := archive.Open(cfg.Archive.Path)
-	if err != nil {
-		return err
-	}
-	id := r.ID()
-	if err := r.Close(); err != nil {
-		return err
-	}
 	start := time.Now()
-	parts, err := setup.OpenKnown(cfg, id, a.logger(cfg))
+	parts, err := a.openAsOwner()
 	if err != nil {
 		return err
 	}

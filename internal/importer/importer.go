@@ -187,6 +187,9 @@ func (j *Job) open() error {
 			return err
 		}
 	}
+	if err := c.Archive.Stopped(); err != nil {
+		return err
+	}
 	j.queue = c.NewQueue(maxInFlight)
 	return c.Archive.CheckFreeSpace(0)
 }

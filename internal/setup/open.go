@@ -83,38 +83,28 @@ func (p *Parts) CatchUp() error {
 	return err
 }
 
-// Rebuild rebuilds the state database from the journals, unless opening it or bringing
-// it up to the journals has done so already, and writes the checkpoints. What the old
-// database knew does not count any more.
+// Rebuild makes the state database anew from the journals, unless opening it has done so
+// already, and writes the checkpoints. What the old database knew does not count any
+// more: the archive goes on as it is, if its journals are what its checkpoints say.
 func (p *Parts) Rebuild() error {
-	if err := p.rebuild(); err != nil {
+	c := p.Committer
+	wasStopped := c.Archive.Stopped() != nil
+	if err := c.Archive.CheckCheckpoints(archive.CheckpointsMark{}); err != nil {
 		return err
 	}
-	if err := p.Committer.Archive.CheckCheckpoints(archive.CheckpointsMark{}); err != nil {
-		return err
-	}
-	if err := p.Committer.Checkpoint(); err != nil {
-		return err
-	}
-	return p.Committer.State.LearnCheckpoints()
-}
-
-// rebuild is Rebuild without checkpoints.
-func (p *Parts) rebuild() error {
-	db := p.Committer.State
-	if !db.IsRebuilt() {
-		if err := p.CatchUp(); err != nil {
+	if wasStopped || !c.State.IsRebuilt() {
+		notes, err := c.State.Rebuild()
+		for _, n := range notes {
+			p.log.Warn(n)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	if db.IsRebuilt() {
-		return nil
+	if err := c.Checkpoint(); err != nil {
+		return err
 	}
-	notes, err := db.Rebuild()
-	for _, n := range notes {
-		p.log.Warn(n)
-	}
-	return err
+	return c.State.LearnCheckpoints()
 }
 
 // SetConfig replaces the configuration and its limits for the jobs made from now on. It
