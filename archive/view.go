@@ -42,6 +42,7 @@ type Message struct {
 	InternalDate time.Time // with the server's zone; zero: none
 	Flags        []string
 	Matched      string
+	EmailID      string // that the server gave; empty: none
 	Announced    *int64 `json:",omitempty"` // the size that the server announced, if it is not Size; nil: it is
 	Added        time.Time
 	Gone         time.Time // zero: the server still lists it
@@ -99,7 +100,7 @@ func (v viewVisitor) VisitOpened(e Event) error {
 func (v viewVisitor) VisitAdded(e Event) error {
 	ep := v.Epoch()
 	ep.Messages[e.UID] = &Message{UIDValidity: ep.UIDValidity, UID: e.UID, Path: e.Path, Size: e.Size, Sum: e.Sum, InternalDate: e.InternalDate,
-		Flags: e.Flags, Matched: e.Matched, Announced: e.Announced, Added: e.At}
+		Flags: e.Flags, Matched: e.Matched, EmailID: e.EmailID, Announced: e.Announced, Added: e.At}
 	delete(ep.Failed, e.UID)
 	return nil
 }

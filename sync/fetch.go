@@ -33,7 +33,7 @@ func (w *worker) fetch(ctx context.Context, t *task) error {
 			return err
 		}
 	}
-	if err := w.matchReturned(t, metadata); err != nil {
+	if err := w.matchReturned(ctx, t, metadata); err != nil {
 		return err
 	}
 	w.exclude(t, metadata)

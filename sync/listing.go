@@ -62,10 +62,11 @@ func (r *run) choose(listed []wire.Mailbox, recorded map[string]state.Mailbox, r
 		if err != nil {
 			return nil, err
 		}
-		if l.Status != nil {
+		record, isRecorded := recorded[dir.Dir]
+		server, user := r.job.Account.Origin()
+		if wasServer, wasUser := record.Origin(); l.Status != nil && (!isRecorded || wasServer == server && wasUser == user) {
 			r.listedUIDValidity[dir.Dir] = l.Status.UIDValidity
 		}
-		record, isRecorded := recorded[dir.Dir]
 		delete(recorded, dir.Dir)
 		if isSelected, rule := policy.Selects(l.Name, l.Delimiter, l.Attrs); !isSelected {
 			addDone(excludedLedger(l, rule))

@@ -71,6 +71,7 @@ type tally struct {
 	excluded   uid.Set                // larger than the configuration allows
 	verifying  map[uint32]archive.Sum // matches to be downloaded: the expected sums, by UID
 	verified   int                    // such of the epoch, earlier runs included
+	fewSmall   int                    // small matches that were downloaded because they are few
 	mistrusted bool                   // a match of the epoch turned out to be another message
 	warnings   []string
 }
@@ -174,6 +175,21 @@ func (m *mailboxRun) knownBy() (known map[uint32]state.Traits, vary variance) {
 		return p.known, p.vary
 	}
 	return nil, variance{} // it is being scanned again
+}
+
+// returnedMessages returns what the archive has of UIDs that are listed again, by UID.
+func (m *mailboxRun) returnedMessages() map[uint32]*archive.Message {
+	if p := m.currentPlan(); p != nil {
+		return p.returned
+	}
+	return nil
+}
+
+// isReplaced reports whether UIDs were found to mean other messages than before: a UID
+// alone says nothing then.
+func (m *mailboxRun) isReplaced() bool {
+	p := m.currentPlan()
+	return p != nil && p.isOther
 }
 
 // epochRecord returns what the archive has recorded of the mailbox, as far as

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"time"
 
 	"archiverd/archive"
 	"archiverd/internal/fingerprint"
@@ -28,37 +29,96 @@ const (
 
 // match is a message at the server that is one of the archive's.
 type match struct {
-	uid uint32
-	by  string // a value of Event.Matched
+	uid  uint32
+	by   string    // a value of Event.Matched
+	date time.Time // INTERNALDATE
 	archivedFile
 }
 
 // matchReturned archives, without downloading them, messages that the archive has
-// under this very UIDVALIDITY and UID, and that have the size and date they had: a
-// server that forgot them for a while lists them again.
-func (w *worker) matchReturned(t *task, metadata map[uint32]wire.Metadata) error {
+// under this very UIDVALIDITY and UID, and that have the size and date they had, and
+// their EMAILID or whole header: a server that forgot them for a while lists them again.
+func (w *worker) matchReturned(ctx context.Context, t *task, metadata map[uint32]wire.Metadata) error {
 	m := t.mailbox
-	returned := m.currentPlan().returned
-	if len(returned) == 0 || w.run.job.Policy.Matching.Off || m.isMistrusted() {
+	if len(m.returnedMessages()) == 0 || w.run.job.Policy.Matching.Off || m.isMistrusted() || t.skipMatching {
 		return nil
 	}
+	returned, err := w.findReturned(ctx, t, metadata)
+	if err != nil {
+		t.skipMatching = true // a connection lost over headers may not be lost over bodies
+		return err
+	}
 	for u := range t.uids.All() {
-		msg, md := returned[u], metadata[u]
-		if msg == nil || !md.HasSize || md.Size != msg.Size || !md.InternalDate.Equal(msg.InternalDate) ||
-			w.run.job.Committer.Archive.CheckFile(m.directory(), msg) != nil {
+		msg := returned[u]
+		if msg == nil {
 			continue
 		}
 		batch, err := w.openBatch(m)
 		if err != nil {
 			return err
 		}
-		batch.Record(archive.Event{Kind: archive.Added, UID: u, Path: msg.Path, Size: msg.Size, Sum: msg.Sum,
+		md := metadata[u]
+		batch.Record(archive.Event{Kind: archive.Added, UID: u, Path: msg.Path, Size: msg.Size, Sum: msg.Sum, EmailID: md.EmailID, Labels: md.Labels,
 			InternalDate: msg.InternalDate, Flags: archive.StoredFlags(md.Flags), Matched: cmp.Or(msg.Matched, matchedByUID)})
 		t.uids = t.uids.Subtract(uid.Of(u))
 		w.countReceived(m, 0)
 	}
 	return nil
 }
+
+// findReturned returns the messages of a piece that are listed again, by UID.
+func (w *worker) findReturned(ctx context.Context, t *task, metadata map[uint32]wire.Metadata) (map[uint32]*archive.Message, error) {
+	m := t.mailbox
+	returned := map[uint32]*archive.Message{}
+	headers := map[uint32]archive.Sum{}
+	var uids uid.Set // whose headers are needed
+	for u := range t.uids.All() {
+		msg, md := m.returnedMessages()[u], metadata[u]
+		if msg == nil || !md.HasSize || md.Size != msg.Size || !md.InternalDate.Equal(msg.InternalDate) {
+			continue
+		}
+		file, err := w.readMessage(m.directory(), msg)
+		switch {
+		case err != nil: // it is downloaded, which repairs it
+		case md.EmailID != "" && md.EmailID == msg.EmailID && w.run.isStillListed(m.directory().Dir, msg.UIDValidity):
+			returned[u] = msg
+		case file.isPlain && (file.isUnique || !m.isReplaced()):
+			headers[u] = file.header
+			uids.Add(u)
+		}
+	}
+	if uids.Empty() {
+		return returned, nil
+	}
+	err := w.conn().FetchHeaders(ctx, uids, func(u uint32, header []byte) error {
+		if headers[u] == archive.Sum(sha256.Sum256(fingerprint.TrimHeader(header))) {
+			returned[u] = m.returnedMessages()[u]
+		}
+		return nil
+	})
+	if session.IsMessageError(err) { // a NO: then they are downloaded
+		err = nil
+	}
+	return returned, err
+}
+
+// readMessage reads the file of an archived message. An error means that it is not what
+// was archived.
+func (w *worker) readMessage(dir archive.MailboxDir, msg *archive.Message) (file archivedFile, err error) {
+	f, err := w.run.job.Committer.Archive.OpenFile(dir.Dir + "/" + msg.Path)
+	if err != nil {
+		return file, err
+	}
+	file, err = readArchivedFile(f)
+	_ = f.Close() // it was only read
+	if err == nil && (file.sum != msg.Sum || file.size != msg.Size) {
+		err = errOtherOctets
+	}
+	return file, err
+}
+
+// errOtherOctets is returned for a file that is not what was archived.
+var errOtherOctets = errors.New("its octets are not those that were archived")
 
 // match archives, without downloading them, those messages of the piece that the
 // account's archive has from elsewhere: from before UIDVALIDITY changed, from another
@@ -95,9 +155,9 @@ func (r *run) lookUpCandidates(keys map[uint32]state.Key) (map[uint32][]state.Ca
 
 // findMatches returns which messages of the piece the archive has: those with the size
 // and INTERNALDATE of one there, whose file is intact, and with its EMAILID or its
-// whole header. What is ambiguous is no match: several contents with one header, a
-// header whose end servers see in different places, a file that is not what was
-// archived (the download then takes its place).
+// whole header, if that has a Message-ID or Received field. What is ambiguous is no match:
+// several contents with one header, a header whose end servers see in different places, a
+// file that is not what was archived (the download then takes its place).
 func (w *worker) findMatches(ctx context.Context, t *task, known map[uint32][]state.Candidate) (matches []match, err error) {
 	files := fileCache{w.run.job.Committer.Archive.Archive, map[[16]byte]archivedFile{}}
 	candidates := map[uint32][]match{}
@@ -105,7 +165,7 @@ func (w *worker) findMatches(ctx context.Context, t *task, known map[uint32][]st
 	for u := range t.uids.All() {
 		var all, byEmailID []match
 		for _, k := range known[u] {
-			c := match{uid: u, by: matchedByHeader, archivedFile: files.read(k, t.metadata[u].Size)}
+			c := match{uid: u, by: matchedByHeader, date: t.metadata[u].InternalDate, archivedFile: files.read(k, t.metadata[u].Size)}
 			all = append(all, c)
 			if k.HasEmailID(t.metadata[u].EmailID, w.run.isStillListed) {
 				c.by = matchedByEmailID
@@ -115,7 +175,8 @@ func (w *worker) findMatches(ctx context.Context, t *task, known map[uint32][]st
 		switch {
 		case len(byEmailID) == 1 && byEmailID[0].isIntact:
 			matches = append(matches, byEmailID[0])
-		case len(all) > 0 && !slices.ContainsFunc(all, func(c match) bool { return !c.isIntact || !c.isPlain }):
+		case slices.ContainsFunc(all, func(c match) bool { return c.isUnique }) &&
+			!slices.ContainsFunc(all, func(c match) bool { return !c.isIntact || !c.isPlain }):
 			candidates[u] = all
 			uids.Add(u)
 		}
@@ -126,7 +187,7 @@ func (w *worker) findMatches(ctx context.Context, t *task, known map[uint32][]st
 	err = w.conn().FetchHeaders(ctx, uids, func(u uint32, header []byte) error {
 		sum := archive.Sum(sha256.Sum256(fingerprint.TrimHeader(header)))
 		same := slices.DeleteFunc(candidates[u], func(c match) bool { return c.header != sum })
-		if len(same) == 1 {
+		if len(same) == 1 && same[0].isUnique {
 			matches = append(matches, same[0])
 		}
 		return nil
@@ -195,6 +256,7 @@ type archivedFile struct {
 	sum      archive.Sum
 	header   archive.Sum // SHA-256 of the header, without the line ends behind it
 	isPlain  bool        // all servers see the same header
+	isUnique bool        // the header has what no other message's has
 	hasBody  bool        // there is something after the header
 }
 
@@ -237,6 +299,7 @@ func readArchivedFile(f fs.File) (out archivedFile, err error) {
 	}
 	out.sum = h.Sum()
 	out.size, out.header, out.isPlain = out.info.Size(), sha256.Sum256(header), isPlain
+	_, out.isUnique = fingerprint.Identity(header)
 	out.hasBody = out.size > int64(len(header)+len("\r\n\r\n"))
 	return out, nil
 }

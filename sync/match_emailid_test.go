@@ -64,8 +64,8 @@ func TestLabelServer(t *testing.T) {
 // TestIDOfAnotherServer: an EMAILID of another server is not compared: the header decides.
 func TestIDOfAnotherServer(t *testing.T) {
 	h := newTestbed(t)
-	was := mails("INBOX", 7, "A: 1\r\n\r\n1111\r\n", "A: 2\r\n\r\n2222\r\n")
-	is := mails("INBOX", 8, "A: 3\r\n\r\n3333\r\n", "A: 2\r\n\r\n2222\r\n", "A: 2\r\n\r\n2222\r\n")
+	was := mails("INBOX", 7, "Message-ID: <1>\r\n\r\n1111"+large, "Message-ID: <2>\r\n\r\n2222"+large)
+	is := mails("INBOX", 8, "Message-ID: <3>\r\n\r\n3333"+large, "Message-ID: <2>\r\n\r\n2222"+large, "Message-ID: <2>\r\n\r\n2222"+large)
 	for _, m := range []hostile.Mailbox{was, is} {
 		for i := range m.Messages {
 			m.Messages[i].ID = fmt.Sprint("M", i)
@@ -92,9 +92,9 @@ func TestIDTellsTwinsApart(t *testing.T) {
 	other := twins
 	other.Name, other.UIDValidity = "Other", 9
 	s := world.Serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN OBJECTID LIST-STATUS", Mailboxes: []hostile.Mailbox{twins}})
-	h.clean(world.Alice(s.Address()))
+	h.clean(named(s))
 	s = world.Serve(t, hostile.Options{Capabilities: "IMAP4rev1 AUTH=PLAIN OBJECTID LIST-STATUS", Mailboxes: []hostile.Mailbox{twins, other}})
-	run := h.clean(world.Alice(s.Address()))
+	run := h.clean(named(s))
 	if s.TotalSent() != 1 || run.Sum.Matched != 2 {
 		t.Errorf("%d bodies fetched, %d matched", s.TotalSent(), run.Sum.Matched)
 	}

@@ -198,9 +198,14 @@ func (h *testbed) downloads(is hostile.Mailbox, want int, adjust func(*Policy)) 
 	return run, s
 }
 
+// large makes a message so large that it is not downloaded because only few like it are
+// matched.
+var large = strings.Repeat("text", smallMessage/4)
+
 // TestKnownOrNot: only messages that differ from the archived ones are downloaded.
 func TestKnownOrNot(t *testing.T) {
-	const head, other, body = "Message-ID: <1@x>\r\nSubject: one\r\nX-A: 1\r\n", "Message-ID: <1@x>\r\nSubject: two\r\nX-A: 1\r\n", "\r\ntext\r\n"
+	const head, other = "Message-ID: <1@x>\r\nSubject: one\r\nX-A: 1\r\n", "Message-ID: <1@x>\r\nSubject: two\r\nX-A: 1\r\n"
+	body := "\r\n" + large + "\r\n"
 	const order = "Message-ID: <1@x>\r\nX-A: 1\r\nSubject: one\r\n"
 	bare, folded := "From me\r\n"+head+body, " folded\r\n"+head+body
 	for _, c := range []struct {
@@ -240,7 +245,7 @@ func TestKnownOrNot(t *testing.T) {
 // TestKnownInAnotherZone: the instant of INTERNALDATE is compared, not its zone.
 func TestKnownInAnotherZone(t *testing.T) {
 	h := newTestbed(t)
-	body := "A: 1\r\n\r\ntext\r\n"
+	body := "Message-ID: <1@x>\r\n\r\n" + large
 	h.downloads(mails("INBOX", 7, body), 1, nil)
 	is := mails("INBOX", 8, body, body, body)
 	is.Messages[1].Date = "16-Jul-2024 17:44:25 -0700"
@@ -298,10 +303,10 @@ func TestMatchingOff(t *testing.T) {
 // TestKnownOfADamagedFile: a message whose archived file is damaged is downloaded, which
 // repairs the file.
 func TestKnownOfADamagedFile(t *testing.T) {
-	body := "A: 1\r\n\r\ntext\r\n"
+	body := "Message-ID: <1@x>\r\n\r\n" + large
 	for name, damage := range map[string]func(file string) error{
-		"in the body":   func(f string) error { return os.WriteFile(f, []byte("A: 1\r\n\r\ntExt\r\n"), 0o600) },
-		"in the header": func(f string) error { return os.WriteFile(f, []byte("A: 2\r\n\r\ntext\r\n"), 0o600) },
+		"in the body":   func(f string) error { return os.WriteFile(f, []byte(strings.Replace(body, "text", "tExt", 1)), 0o600) },
+		"in the header": func(f string) error { return os.WriteFile(f, []byte(strings.Replace(body, "<1", "<2", 1)), 0o600) },
 		"cut":           func(f string) error { return os.Truncate(f, 5) },
 		"removed":       os.Remove,
 	} {
@@ -353,7 +358,7 @@ func TestKnownWithoutHeaders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newTestbed(t)
-			bodies := []string{"A: 1\r\n\r\n1111\r\n", "A: 2\r\n\r\n2222\r\n", "A: 3\r\n\r\n3333\r\n"}
+			bodies := []string{"Message-ID: <1>\r\n\r\n1111" + large, "Message-ID: <2>\r\n\r\n2222" + large, "Message-ID: <3>\r\n\r\n3333" + large}
 			h.downloads(mails("INBOX", 7, bodies...), 3, nil)
 			is := mails("INBOX", 8, bodies...)
 			s := world.Serve(t, hostile.Options{Mailboxes: []hostile.Mailbox{is}, Script: func(s *hostile.Session, cmd hostile.Command) bool {

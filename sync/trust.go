@@ -16,16 +16,23 @@ import (
 // to chance.
 const minVerified = 3
 
+// Up to maxFewSmall matches of a mailbox by their headers, of less than smallMessage octets,
+// are downloaded all the same: that costs less than a wrong match.
+const (
+	maxFewSmall  = 5
+	smallMessage = 16 << 10
+)
+
 // sampler chooses the matches of a run to verify by download.
 type sampler struct {
 	mu     gosync.Mutex
 	budget float64 // under mu: octets that may be downloaded within the share
 }
 
-// sample chooses the matches to verify. Of an epoch's first matches one is always
-// chosen, and two more if they are within the share: the smallest, so that an account
-// of many small mailboxes is not downloaded again for it. The others are chosen at
-// random, of any size that fits the share.
+// sample chooses the matches to verify. Small ones are, if they are few. Of an epoch's
+// first matches one is always chosen, the smallest, so that an account of many small
+// mailboxes is not downloaded again for it, and two more if they are within the share, of
+// all sizes and ages. The others are chosen at random, of any size that fits the share.
 func (s *sampler) sample(m *mailboxRun, matches []match, share float64) (chosen uid.Set) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -35,24 +42,75 @@ func (s *sampler) sample(m *mailboxRun, matches []match, share float64) (chosen 
 		chosen.Add(c.uid)
 		m.tally.verifying[c.uid] = c.sum
 		m.tally.verified++
-		s.budget -= float64(c.size)
 	}
-	bySize := slices.SortedFunc(slices.Values(matches), func(x, y match) int { return cmp.Compare(x.size, y.size) })
-	for _, c := range bySize {
+	if share > 0 {
+		for _, c := range fewSmall(matches, maxFewSmall-m.tally.fewSmall) {
+			m.tally.fewSmall++
+			choose(c)
+		}
+	}
+	for _, c := range matches {
 		s.budget += share * float64(c.size)
 	}
-	for _, c := range bySize {
+	for _, c := range bySizeAndAge(matches) {
 		// A message of nothing but its header would prove nothing.
-		if m.tally.verified < minVerified && c.hasBody && (m.tally.verified == 0 || float64(c.size) <= s.budget) {
+		if m.tally.verified < minVerified && c.hasBody && !chosen.Contains(c.uid) && (m.tally.verified == 0 || float64(c.size) <= s.budget) {
 			choose(c)
+			s.budget -= float64(c.size)
 		}
 	}
 	for _, c := range matches {
 		if !chosen.Contains(c.uid) && (share == 1 || rand.Float64() < share && float64(c.size) <= s.budget) {
 			choose(c)
+			s.budget -= float64(c.size)
 		}
 	}
 	return chosen
+}
+
+// fewSmall returns the small messages that were matched by their headers, none if there are
+// more than so many.
+func fewSmall(matches []match, most int) (small []match) {
+	for _, c := range matches {
+		if c.by == matchedByHeader && c.hasBody && c.size < smallMessage {
+			small = append(small, c)
+		}
+	}
+	if len(small) > most {
+		return nil
+	}
+	return small
+}
+
+// bySizeAndAge returns the smallest match that has a body, then others of all sizes and
+// ages, and then the rest.
+func bySizeAndAge(matches []match) []match {
+	bySize := slices.SortedFunc(slices.Values(matches), func(x, y match) int { return cmp.Compare(x.size, y.size) })
+	byAge := slices.SortedStableFunc(slices.Values(matches), func(x, y match) int { return x.date.Compare(y.date) })
+	var order []match
+	add := func(c match) {
+		if !slices.ContainsFunc(order, func(o match) bool { return o.uid == c.uid }) {
+			order = append(order, c)
+		}
+	}
+	if i := slices.IndexFunc(bySize, func(c match) bool { return c.hasBody }); i >= 0 {
+		add(bySize[i])
+	}
+	for _, at := range []struct {
+		list  []match
+		share float64
+	}{{byAge, 1}, {bySize, 0.5}, {byAge, 0}, {bySize, 1}, {byAge, 0.5}, {bySize, 0.25}, {bySize, 0.75}} {
+		if n := len(at.list); n > 0 {
+			add(at.list[int(at.share*float64(n-1))])
+		}
+	}
+	head := len(order)
+	for _, c := range bySize {
+		if !slices.ContainsFunc(order[:head], func(o match) bool { return o.uid == c.uid }) {
+			order = append(order, c)
+		}
+	}
+	return order
 }
 
 // verifyReceived compares a received message with the one that it was expected to

@@ -28,7 +28,7 @@ func unlike(m hostile.Mailbox, uidValidity uint32) hostile.Mailbox {
 func texts(n int) hostile.Mailbox {
 	var bodies []string
 	for i := range n {
-		bodies = append(bodies, fmt.Sprintf("Subject: %d\r\n\r\n%s\r\n", i, strings.Repeat("text", 1+i%40)))
+		bodies = append(bodies, fmt.Sprintf("Message-ID: <%d@x>\r\n\r\n%s\r\n", i, strings.Repeat("text", 1+i%40)))
 	}
 	return mails("INBOX", 7, bodies...)
 }

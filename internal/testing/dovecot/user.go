@@ -126,3 +126,13 @@ func (u *User) ImportFrom(t testing.TB, from *User, format string) {
 		t.Fatalf("doveadm import: %v: %s", err, out)
 	}
 }
+
+// SetUIDValidity gives a mailbox another UIDVALIDITY, for connections made from now on.
+func (u *User) SetUIDValidity(t testing.TB, mailbox string, uidValidity uint32) {
+	t.Helper()
+	cmd := exec.Command("doveadm", "-c", u.server.Path("dovecot.conf"), "mailbox", "update", "-u", u.Name,
+		"--uid-validity", fmt.Sprint(uidValidity), mailbox)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("doveadm mailbox update: %v: %s", err, out)
+	}
+}
