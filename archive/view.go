@@ -42,7 +42,7 @@ type Message struct {
 	InternalDate time.Time // with the server's zone; zero: none
 	Flags        []string
 	Matched      string
-	EmailID      string // that the server gave; empty: none
+	EmailID      string `json:"-"`          // that the server gave; empty: none
 	Announced    *int64 `json:",omitempty"` // the size that the server announced, if it is not Size; nil: it is
 	Added        time.Time
 	Gone         time.Time // zero: the server still lists it

@@ -134,7 +134,7 @@ func (s *speculation) addFlags(below uint32, status *wire.Status, c state.Cursor
 // write for what will be needed next.
 func (w *worker) examine(ctx context.Context, m *mailboxRun, speculative bool) (s *snapshot, err error) {
 	condstore := w.conn().HasCapability("CONDSTORE")
-	_, err = session.OpenComplete(func() (wire.Opened, error) {
+	complete, err := session.OpenComplete(func() (wire.Opened, error) {
 		var spec speculation
 		if speculative {
 			recorded := m.epochRecord()
@@ -158,7 +158,11 @@ func (w *worker) examine(ctx context.Context, m *mailboxRun, speculative bool) (
 		}
 		return opened.Opened, nil
 	})
-	return s, err
+	if err != nil {
+		return nil, err
+	}
+	s.uids = complete.UIDs
+	return s, nil
 }
 
 // opened is the answer to an OpenQuery.

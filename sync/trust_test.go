@@ -116,6 +116,7 @@ func TestDateMissedOnce(t *testing.T) {
 func TestSearchListsAnotherInItsPlace(t *testing.T) {
 	h := newTestbed(t)
 	boxes := world.ThreeMailboxes()
+	boxes[0].UIDNext = 100 // the other one is below it
 	n := 0
 	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
 		if cmd.Name != "UID SEARCH" || !inbox(s) {

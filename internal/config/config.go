@@ -41,6 +41,9 @@ type Config struct {
 
 	Matching      string  // the accounts' default: MatchingOn or MatchingOff
 	MatchingCheck float64 // the accounts' default, 0 to 1
+	// Reopen is how often a mailbox that looks unchanged is opened all the same; negative:
+	// never.
+	Reopen time.Duration
 
 	Drill struct {
 		Schedule string // of the daemon's restore drills; "": none
@@ -110,7 +113,7 @@ func (a *Account) Address() string { return net.JoinHostPort(a.Host, strconv.Ito
 // Defaults returns a configuration without accounts in which all other keys have
 // their defaults.
 func Defaults() *Config {
-	c := &Config{Schedule: "@hourly", Matching: MatchingOn, MatchingCheck: 1.0 / 200, lines: map[string]int{}}
+	c := &Config{Schedule: "@hourly", Matching: MatchingOn, MatchingCheck: 1.0 / 200, Reopen: 24 * time.Hour, lines: map[string]int{}}
 	c.Log.Level, c.Log.Format = slog.LevelInfo, "text"
 	c.Drill.Sample = Sample{Messages: 100}
 	c.Limits.Connections = 16

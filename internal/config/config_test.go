@@ -65,7 +65,7 @@ func TestExampleHasEveryKey(t *testing.T) {
 // TestExampleHasTheDefaults compares the defaults in the example with those of the code.
 func TestExampleHasTheDefaults(t *testing.T) {
 	c := Defaults()
-	c.Matching, c.MatchingCheck = "", 0
+	c.Matching, c.MatchingCheck, c.Reopen = "", 0, 0
 	c.Schedule, c.Log.Format, c.Limits.Connections, c.Limits.Message, c.Drill.Sample = "", "", 0, 0, Sample{}
 	decode(c, uncommented(t), c.report())
 	want := Defaults()
@@ -74,6 +74,9 @@ func TestExampleHasTheDefaults(t *testing.T) {
 	}
 	if c.Matching != want.Matching || c.MatchingCheck != want.MatchingCheck || c.Accounts[0].MatchingCheck != want.MatchingCheck {
 		t.Errorf("example %s %v, defaults %s %v", c.Matching, c.MatchingCheck, want.Matching, want.MatchingCheck)
+	}
+	if c.Reopen != want.Reopen {
+		t.Errorf("example %v, default %v", c.Reopen, want.Reopen)
 	}
 	if c.Schedule != want.Schedule || c.Log != want.Log || c.Limits != want.Limits || c.Archive.Group != want.Archive.Group {
 		t.Errorf("example %+v %+v %s, defaults %+v %+v %s", c.Log, c.Limits, c.Schedule, want.Log, want.Limits, want.Schedule)
@@ -115,6 +118,7 @@ accounts:
   - {name: Büro, server: bücher.example, username: b, password: 12345, tls: starttls, tls_min_version: 1.3, schedule: *daily,
      tls_fingerprint: sha256:`+strings.Repeat("AB:", 31)+`ab, mailboxes: {include: }}
 index: {enabled: true, path: words}
+reopen: 6h
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +128,7 @@ index: {enabled: true, path: words}
 	want.State.Path, want.Control.Socket = "/etc/s.db", "/etc/archiverd/c.sock"
 	want.Index.Enabled, want.Index.Path = true, "/etc/archiverd/words"
 	want.Schedule, want.Log.Level, want.Log.Format = "@daily", slog.LevelWarn, "json"
-	want.Matching, want.MatchingCheck = "off", 0.0125
+	want.Matching, want.MatchingCheck, want.Reopen = "off", 0.0125, 6*time.Hour
 	want.Drill.Schedule, want.Drill.Sample = "0 5 1 * *", Sample{Percent: 2.5}
 	want.Limits.Connections, want.Limits.Rate, want.Limits.Message = 3, 2_000_000, 64<<20
 	want.Accounts = []Account{{

@@ -25,6 +25,7 @@ func (d *decoder) config(c *Config) section {
 		}),
 		"schedule": d.schedule(&c.Schedule),
 		"matching": d.matching(&c.Matching), "matching_check": d.share(&c.MatchingCheck),
+		"reopen": d.value("a time with its unit, e.g. 24h, or never", c.setReopen),
 		"drill": d.section(section{
 			"schedule": d.schedule(&c.Drill.Schedule),
 			"sample":   d.value("a number of messages, a share of them or all, e.g. 100", func(s string) (err error) { c.Drill.Sample, err = ParseSample(s); return err }),
@@ -139,6 +140,19 @@ func (d *decoder) number(dst *int) setter {
 
 func (d *decoder) size(dst *int64) setter {
 	return d.value("octets, e.g. 150MB", func(s string) (err error) { *dst, err = parseSize(s); return err })
+}
+
+func (c *Config) setReopen(s string) error {
+	if s == "never" {
+		c.Reopen = -1
+		return nil
+	}
+	t, err := time.ParseDuration(s)
+	if err != nil || t < time.Minute {
+		return fmt.Errorf("expected a time of 1m or more with its unit, e.g. 24h, or never, got %q", s)
+	}
+	c.Reopen = t
+	return nil
 }
 
 func (a *Account) setTimeout(s string) error {

@@ -11,14 +11,35 @@ import (
 
 // OpenComplete calls open, which opens a mailbox and lists its UIDs, and calls
 // it once more if the list is not complete: messages may have been expunged
-// between the two answers. The second list may still not be complete.
+// between the two answers. The second list may still not be complete. Nor is a list
+// believed at once that has UIDs of UIDNEXT or higher: of these, only those count
+// that the second one has too, or whose UIDNEXT is higher than they are.
 func OpenComplete(open func() (wire.Opened, error)) (opened wire.Opened, err error) {
-	for range 2 {
-		if opened, err = open(); err != nil || CheckComplete(opened.Examined, opened.UIDs) == nil {
+	var doubted uid.Set // by the first list
+	for try := range 2 {
+		if opened, err = open(); err != nil {
+			return opened, err
+		}
+		above := aboveNext(opened)
+		if try == 0 {
+			doubted = above
+		} else {
+			opened.UIDs = opened.UIDs.Subtract(above.Subtract(doubted))
+		}
+		if above.Empty() && CheckComplete(opened.Examined, opened.UIDs) == nil {
 			break
 		}
 	}
-	return opened, err
+	return opened, nil
+}
+
+// aboveNext returns the listed UIDs of UIDNEXT or higher. Messages that arrived after the
+// mailbox was opened have such.
+func aboveNext(opened wire.Opened) uid.Set {
+	if opened.UIDNext == 0 {
+		return uid.Set{}
+	}
+	return opened.UIDs.Intersect(uid.Above(opened.UIDNext - 1))
 }
 
 // CheckComplete returns an error if a list of UIDs has fewer messages than the

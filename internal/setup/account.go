@@ -73,7 +73,7 @@ func Account(cfg *config.Config, a *config.Account, shared *rate.Limiter) (sessi
 // Policy returns which mailboxes and messages of an account are archived, and how its
 // messages are matched.
 func Policy(cfg *config.Config, a *config.Account) sync.Policy {
-	return sync.Policy{Select: a.Selects, MaxMessage: cfg.Limits.Message, Matching: matching(a)}
+	return sync.Policy{Select: a.Selects, MaxMessage: cfg.Limits.Message, Matching: matching(a), Reopen: cfg.Reopen}
 }
 
 // matching returns which messages are matched rather than downloaded. A share of 0 in the

@@ -126,7 +126,7 @@ func TestCheckAfterIncompleteRun(t *testing.T) {
 	boxes := world.ThreeMailboxes()
 	s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: noBody(5, 9)})
 	acc := world.Alice(s.Address())
-	h.policy.MaxMessage = 300
+	h.policy.MaxMessage = 340
 	run, err := h.run(acc)
 	if err != nil {
 		t.Fatal(err)
