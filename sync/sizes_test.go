@@ -329,6 +329,61 @@ func TestOtherOctetsAtEachFetch(t *testing.T) {
 	}
 }
 
+// TestOtherOctetsOfOneSize: messages whose octets are others at each fetch, and always as
+// many more than announced, await agreement for ever; what came last is archived, once a
+// day at most, and more and more rarely.
+func TestOtherOctetsOfOneSize(t *testing.T) {
+	h, box := newDatedTestbed(t), lettersBox(9)
+	count := 0
+	last := map[uint32]string{}
+	script := bodies(func(u uint32, b []byte, _ int) []byte {
+		count++
+		last[u] = fmt.Sprintf("%s%08d", b, count)
+		return []byte(last[u])
+	})
+	for day := 1; day < 60; day++ {
+		before := count
+		run, _ := h.runAt(day, box, script)
+		if l := of(t, run, "INBOX"); !run.OK() || l.Awaiting != 9 || l.Archived != 9 {
+			t.Fatalf("day %d: %+v", day, l)
+		}
+		for u, msg := range h.Listed("INBOX") {
+			if count-before == 9 && msg.Body != last[u] {
+				t.Errorf("day %d: UID %d is not what came last", day, u)
+			}
+		}
+	}
+	if count > 9*12 {
+		t.Errorf("%d bodies were fetched in 59 days", count)
+	}
+	run, s := h.runAt(400, box, nil)
+	if l := of(t, run, "INBOX"); l.Awaiting != 0 || s.TotalSent() != 9 {
+		t.Errorf("%d bodies were fetched, %+v", s.TotalSent(), l)
+	}
+	h.Holds(box)
+}
+
+// TestHeaderAloneOfSuchAServer: a message without a body is archived from a server whose
+// sizes are known to differ from other messages, and from no other.
+func TestHeaderAloneOfSuchAServer(t *testing.T) {
+	box := lettersBox(6)
+	box.Messages[5].Body = []byte("From: a@example.org\r\nSubject: no body\r\n\r\n")
+	h := newDatedTestbed(t)
+	run, _ := h.runAt(1, box, sized(func(_ uint32, n int) int { return n + 17 }))
+	if l := of(t, run, "INBOX"); !run.OK() || l.Awaiting != 6 {
+		t.Errorf("%+v", l)
+	}
+	h.Holds(box)
+	for i := range 5 {
+		box.Messages[i].Body = fmt.Appendf(nil, "Subject: %d\r\n\r\n", i)
+	}
+	h = newDatedTestbed(t)
+	run, _ = h.runAt(1, box, sized(func(_ uint32, n int) int { return n + 17 }))
+	if l := of(t, run, "INBOX"); l.Failed != 6 {
+		t.Errorf("%+v", l)
+	}
+}
+
 // TestServerLiesAboutAllSizes: a server whose sizes are wrong without any pattern costs each
 // later run a small share of a download, and the ledger tells it.
 func TestServerLiesAboutAllSizes(t *testing.T) {
