@@ -87,18 +87,23 @@ func (r *run) choose(listed []wire.Mailbox, recorded map[string]state.Mailbox, r
 		}
 		work = append(work, m)
 	}
-	// The largest first: its pieces keep every connection busy while one after
-	// the other works through the small ones.
-	slices.SortStableFunc(work, func(a, b *mailboxRun) int { return cmp.Compare(b.messages(), a.messages()) })
-	for _, m := range work {
-		r.expect(m, max(0, int(m.messages())-m.recorded.Archived))
-	}
+	r.startWithLargest(work)
 	addLost(losses, placed, recorded, addDone)
 	if isCut { // it does not say which mailboxes are gone
 		return work, nil
 	}
 	maps.DeleteFunc(recorded, func(_ string, m state.Mailbox) bool { return len(m.Name.Levels()) > archive.MaxLevels }) // not looked for
 	return work, r.recordVanished(recorded, len(listed), result)
+}
+
+// startWithLargest sorts mailboxes and sets what is expected of them. The largest comes
+// first: its pieces keep every connection busy while one after the other works through
+// the small ones.
+func (r *run) startWithLargest(work []*mailboxRun) {
+	slices.SortStableFunc(work, func(a, b *mailboxRun) int { return cmp.Compare(b.messages(), a.messages()) })
+	for _, m := range work {
+		r.expect(m, max(0, int(m.messages())-m.recorded.Archived))
+	}
 }
 
 // addLost adds the ledgers of mailboxes whose journal is lost, also of those that the
