@@ -92,7 +92,9 @@ func (w *worker) checkIdentity(ctx context.Context, m *mailboxRun, s *snapshot, 
 	server, user := w.run.job.Account.Origin()
 	p.identityDoubt = p.doubt(s, server, user)
 	if p.Present.Empty() {
-		p.isOther = !p.uids.Archived.Empty() && (p.hasFallen(s) != "" || p.identityDoubt != "" && !s.uids.Empty())
+		wasServer, _ := p.epoch.Origin() // "" in a journal of an earlier version: no sign of a move
+		isMoved := wasServer != "" && p.identityDoubt != "" && !s.uids.Empty()
+		p.isOther = !p.uids.Archived.Empty() && (isMoved || p.hasFallen(s) != "")
 		return nil
 	}
 	check := &identityCheck{w: w, m: m, s: s, p: p}

@@ -267,3 +267,28 @@ func TestSpread(t *testing.T) {
 		}
 	}
 }
+
+// TestJournalWithoutServer: a journal of an earlier version, which names no server, is compared
+// once; a mailbox of which all known messages are gone is not another one for that.
+func TestJournalWithoutServer(t *testing.T) {
+	h := newTestbed(t)
+	boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 1, 9), world.NewMailbox("Other", 1, 9)}
+	s := world.Serve(t, hostile.Options{Mailboxes: boxes})
+	before := named(s)
+	before.Wire.Address, before.User = "", ""
+	h.clean(before)
+	if _, v := h.Mailbox("INBOX"); v.Epoch().Server != "" {
+		t.Errorf("the server is %q", v.Epoch().Server)
+	}
+	boxes[0].Messages = []hostile.Message{world.NewMessage("INBOX", 10), world.NewMessage("INBOX", 11)}
+	boxes[0].HighestModSeq = 50
+	run := h.clean(named(s))
+	if l := of(t, run, "INBOX"); l.Gone != 9 || l.Added != 2 || len(run.Warnings) > 0 {
+		t.Errorf("%+v, warnings %q", l, run.Warnings)
+	}
+	if l := of(t, h.clean(named(s)), "Other"); !l.Unchanged {
+		t.Errorf("compared again: %+v", l)
+	}
+	h.Holds(boxes[0])
+	h.Holds(boxes[1])
+}

@@ -63,8 +63,7 @@ func (r *run) choose(listed []wire.Mailbox, recorded map[string]state.Mailbox, r
 			return nil, err
 		}
 		record, isRecorded := recorded[dir.Dir]
-		server, user := r.job.Account.Origin()
-		if wasServer, wasUser := record.Origin(); l.Status != nil && (!isRecorded || wasServer == server && wasUser == user) {
+		if l.Status != nil && (!isRecorded || r.job.isOriginOf(&record)) {
 			r.listedUIDValidity[dir.Dir] = l.Status.UIDValidity
 		}
 		delete(recorded, dir.Dir)
@@ -135,13 +134,12 @@ func (m *mailboxRun) messages() uint32 {
 // ledger then. A mailbox that is due to be opened is not unchanged.
 func (m *mailboxRun) unchanged(j *Job) (state.Ledger, bool) {
 	s, c, limit := m.listed.Status, m.recorded.Cursor, j.Policy.MaxMessage
-	server, user := j.Account.Origin()
 	isUnchanged := !m.isNew && s != nil && !m.recorded.Vanished && m.recorded.Failed == 0 && m.recorded.Again == 0 && c.Limit == limit &&
 		c.UIDValidity != 0 && c.UIDValidity == s.UIDValidity && m.recorded.UIDValidity == s.UIDValidity &&
 		c.UIDNext != 0 && c.UIDNext == s.UIDNext && c.Messages == s.Messages &&
 		c.HighestModSeq != 0 && c.HighestModSeq == s.HighestModSeq &&
 		m.recorded.Archived+c.Excluded == int(s.Messages) &&
-		c.Server == server && c.User == user && !j.isDue(&m.recorded)
+		j.isOriginOf(&m.recorded) && !j.isDue(&m.recorded)
 	if !isUnchanged {
 		return state.Ledger{}, false
 	}

@@ -35,6 +35,13 @@ func (p *Policy) isDue(c state.Cursor, now time.Time) bool {
 // isDue is Policy.isDue of a mailbox now.
 func (j *Job) isDue(recorded *state.Mailbox) bool { return j.Policy.isDue(recorded.Cursor, j.Now()) }
 
+// isOriginOf reports whether the job logs in where, and as whom, a mailbox was archived.
+func (j *Job) isOriginOf(recorded *state.Mailbox) bool {
+	server, user := j.Account.Origin()
+	wasServer, wasUser := recorded.Origin()
+	return wasServer == server && wasUser == user
+}
+
 // Selects calls Select. Without it every mailbox is selected.
 func (p *Policy) Selects(name, delimiter string, attrs []string) (ok bool, rule string) {
 	if p.Select == nil {
