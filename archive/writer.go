@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +24,11 @@ type Options struct {
 	// yet. With a KnownID no new archive is created, because the disk with the
 	// expected one may not be mounted.
 	KnownID string
+	// BeforeID is the ID of the archive that was at this place before; empty: none is
+	// known. Then, too, no new archive is created, but any other may be opened.
+	BeforeID string
+	// KnownBy is what says so, for errors: a file or a key of the configuration.
+	KnownBy string
 	// PerFile makes each file durable by an fsync of its own, even if one syncfs for
 	// all would do.
 	PerFile bool
@@ -39,6 +45,7 @@ type Writer struct {
 	*Archive
 	opts   Options
 	lock   *os.File
+	isNew  bool // made by OpenWriter
 	syncfs bool // one syncfs makes everything written durable, and reports errors
 
 	mu            gosync.Mutex        // guards the fields below, up to commitMu
@@ -63,14 +70,14 @@ func OpenWriter(dir string, o Options) (*Writer, error) {
 		o.Now = time.Now
 	}
 	w := &Writer{opts: o, mailboxes: map[string]*Mailbox{}, unsyncedDirs: map[string]bool{}, syncedDirs: map[string]bool{}}
-	if o.KnownID == "" {
+	if o.KnownID == "" && o.BeforeID == "" {
 		if err := durable.MkdirAll(dir, w.dirMode()); err != nil {
 			return nil, fmt.Errorf("make archive: %w", err)
 		}
 	}
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("open archive %s: %w, but archive %s is expected: is its disk mounted?", dir, ErrNotArchive, o.KnownID)
+		return nil, fmt.Errorf("open archive %s: %w", dir, o.missing())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open archive: %w", err)
@@ -114,6 +121,7 @@ func (w *Writer) open() error {
 		if err := w.create(); err != nil {
 			return err
 		}
+		w.isNew = true
 	}
 	if w.info.Version > FormatVersion {
 		return fmt.Errorf("format %d: %w", w.info.Version, ErrNewer)
@@ -125,6 +133,18 @@ func (w *Writer) open() error {
 	return w.openCheckpoints()
 }
 
+// missing is the error for a place where no archive is, and one should be.
+func (o *Options) missing() error {
+	by := ""
+	if o.KnownBy != "" {
+		by = fmt.Sprintf(" (says %s); to begin a new archive here, remove that", o.KnownBy)
+	}
+	return fmt.Errorf("%w, but archive %s is expected: is its disk mounted?%s", ErrNotArchive, cmp.Or(o.KnownID, o.BeforeID), by)
+}
+
+// IsNew reports whether OpenWriter has created the archive.
+func (w *Writer) IsNew() bool { return w.isNew }
+
 // lockFileSize is the size of the lock file, which has the writer's process ID.
 const lockFileSize = 20
 
@@ -135,8 +155,8 @@ func writeAt(f *os.File, text string) error {
 
 // mayCreate returns an error unless an archive may be created in the directory.
 func (w *Writer) mayCreate() error {
-	if id := w.opts.KnownID; id != "" {
-		return fmt.Errorf("%w, but archive %s is expected: is its disk mounted?", ErrNotArchive, id)
+	if w.opts.KnownID != "" || w.opts.BeforeID != "" {
+		return w.opts.missing()
 	}
 	list, err := fs.ReadDir(w.root.FS(), ".")
 	if err != nil {

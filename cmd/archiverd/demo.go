@@ -149,6 +149,7 @@ func (s *demoServer) config(archive string) (*config.Config, error) {
 		return nil, err
 	}
 	cfg.Log.Level = slog.LevelWarn
+	cfg.Archive.Memory = "" // it is thrown away
 	cfg.Accounts[0].Name = "ada"
 	cfg.Accounts[0].SetPassword([]byte(demoPassword))
 	return cfg, nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -102,7 +103,7 @@ func TestImportKilled(t *testing.T) {
 		if r := p.wait(); r.status >= 0 {
 			r.want(0)
 			ended++
-			if err := os.RemoveAll(s.archive); err != nil { // begin again
+			if err := errors.Join(os.RemoveAll(s.archive), os.RemoveAll(filepath.Join(s.dir, ".local"))); err != nil { // begin again, unremembered
 				t.Fatal(err)
 			}
 			continue

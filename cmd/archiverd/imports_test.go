@@ -28,7 +28,7 @@ var allowedImports = []struct{ pkg, imports string }{
 		"internal/logkey internal/maildir internal/mbox internal/message internal/pattern internal/progress internal/quota internal/safetext internal/schedule " +
 		"internal/search internal/session internal/setup internal/source internal/ui internal/uid internal/utf7 internal/wire"},
 	{"internal/daemon", "archive state sync sync/drill internal/commit internal/config internal/durable internal/logkey internal/progress internal/quota internal/safetext internal/schedule internal/search internal/setup"},
-	{"internal/setup", "archive state sync internal/commit internal/config internal/session internal/wire"},
+	{"internal/setup", "archive state sync internal/commit internal/config internal/durable internal/logkey internal/session internal/wire"},
 
 	// The jobs. The importer imports neither session nor wire.
 	{"sync/drill", "archive archive/history sync/restore internal/durable internal/fingerprint internal/imapd internal/progress internal/session internal/uid internal/wire"},

@@ -38,8 +38,18 @@ func TestMain(m *testing.M) {
 // withoutBuild removes what plainProgram has built after all tests.
 type withoutBuild struct{ *testing.M }
 
+// Run keeps also what archiverd remembers of the tests' archives out of the user's own
+// state directory.
 func (m withoutBuild) Run() int {
 	defer func() { os.RemoveAll(plainBuild.dir) }()
+	memory, err := os.MkdirTemp("", "archiverd-memory-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(memory)
+	if err := os.Setenv("XDG_STATE_HOME", memory); err != nil {
+		panic(err)
+	}
 	return m.M.Run()
 }
 

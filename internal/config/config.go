@@ -27,8 +27,10 @@ const maxFile = 1 << 20
 // Config is a whole, valid configuration. All paths are absolute.
 type Config struct {
 	Archive struct {
-		Path  string // the archive's directory
-		Group bool   // the archive is readable by its group (archive.mode: group)
+		Path   string // the archive's directory
+		Group  bool   // the archive is readable by its group (archive.mode: group)
+		ID     string // of the archive that must be there; "": any, or a new one
+		Memory string // directory that remembers which archives were where; "": none does
 	}
 	State   struct{ Path string }   // the state database, never empty
 	Control struct{ Socket string } // the control socket, never empty
@@ -208,6 +210,7 @@ func (c *Config) complete(dir string) {
 	absolute(&c.State.Path)
 	absolute(&c.Control.Socket)
 	absolute(&c.Index.Path)
+	c.Archive.Memory = memoryDir(c.Archive.Path)
 	if c.State.Path == "" {
 		c.State.Path = filepath.Join(c.Archive.Path, "state.db")
 	}
@@ -248,6 +251,25 @@ func (c *Config) complete(dir string) {
 			}
 		}
 	}
+}
+
+// memoryDir returns the directory in which archiverd remembers which archives were where:
+// systemd's state directory or the user's, the first that is not in the archive, with
+// which it would vanish. The result is empty if there is none.
+func memoryDir(archive string) string {
+	candidates := filepath.SplitList(os.Getenv("STATE_DIRECTORY"))
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		candidates = append(candidates, filepath.Join(dir, "archiverd"))
+	} else if home, err := os.UserHomeDir(); err == nil {
+		candidates = append(candidates, filepath.Join(home, ".local", "state", "archiverd"))
+	}
+	for _, dir := range candidates {
+		inside, err := filepath.Rel(archive, dir)
+		if filepath.IsAbs(dir) && (err != nil || !filepath.IsLocal(inside)) {
+			return filepath.Join(dir, "archives")
+		}
+	}
+	return ""
 }
 
 // defaultSocket returns where the control socket is when the file does not say it.

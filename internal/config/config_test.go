@@ -89,7 +89,7 @@ func TestExampleHasTheDefaults(t *testing.T) {
 
 func TestEveryValueArrives(t *testing.T) {
 	c, err := Parse("/etc/archiverd/config.yaml", []byte(`
-archive: {path: mail, mode: group}
+archive: {path: mail, mode: group, id: nekt22}
 state: {path: ../s.db}
 control: {socket: c.sock}
 schedule: &daily '@daily'
@@ -124,7 +124,7 @@ reopen: 6h
 		t.Fatal(err)
 	}
 	want := Defaults()
-	want.Archive.Path, want.Archive.Group = "/etc/archiverd/mail", true
+	want.Archive.Path, want.Archive.Group, want.Archive.ID, want.Archive.Memory = "/etc/archiverd/mail", true, "nekt22", c.Archive.Memory
 	want.State.Path, want.Control.Socket = "/etc/s.db", "/etc/archiverd/c.sock"
 	want.Index.Enabled, want.Index.Path = true, "/etc/archiverd/words"
 	want.Schedule, want.Log.Level, want.Log.Format = "@daily", slog.LevelWarn, "json"
@@ -239,6 +239,31 @@ func TestControlSocketDefault(t *testing.T) {
 		}
 		if got := c.Control.Socket; got != test.want {
 			t.Errorf("%q %q: got %s, want %s", test.runtime, test.xdg, got, test.want)
+		}
+	}
+}
+
+// What remembers the archives lies outside the archive, with which it would vanish.
+func TestMemoryIsOutsideTheArchive(t *testing.T) {
+	for _, test := range []struct{ systemd, xdg, home, want string }{
+		{"/var/lib/a", "/x", "/h", "/var/lib/a/archives"},
+		{"/m:/m/deeper:/var/lib/b", "/x", "/h", "/var/lib/b/archives"},
+		{"/m", "/x", "/h", "/x/archiverd/archives"},
+		{"", "", "/h", "/h/.local/state/archiverd/archives"},
+		{"", "relative", "/h", "/h/.local/state/archiverd/archives"},
+		{"/m", "", "/m", ""},
+		{"", "/m/state", "", ""},
+		{"", "", "", ""},
+	} {
+		t.Setenv("STATE_DIRECTORY", test.systemd)
+		t.Setenv("XDG_STATE_HOME", test.xdg)
+		t.Setenv("HOME", test.home)
+		c, err := Single(Flags{Server: "a", Username: "me", Archive: "/m"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Archive.Memory; got != test.want {
+			t.Errorf("%+v: got %q", test, got)
 		}
 	}
 }

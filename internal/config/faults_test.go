@@ -73,7 +73,7 @@ var yamlFaults = []fault{
 
 // pathFaults are faults of sections, texts and paths.
 var pathFaults = []fault{
-	{"section is text", "archive:\n  path: mail", "archive: mail", []string{"1 archive"}, "expected keys (mode, path)"},
+	{"section is text", "archive:\n  path: mail", "archive: mail", []string{"1 archive"}, "expected keys (id, mode, path)"},
 	{"accounts are keys", "  - name: work\n    server", "    server", []string{"5 accounts"}, "expected a list of accounts"},
 	{"account is text", "", "archive: {path: a}\naccounts: [work]\n", []string{"2 accounts[0]"}, "got a single value"},
 	{"text is a list", "path: mail", "path: [mail]", []string{"2 archive.path"}, "expected text, got a list"},

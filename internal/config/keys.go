@@ -15,6 +15,7 @@ func (d *decoder) config(c *Config) section {
 	return section{
 		"archive": d.section(section{
 			"path": d.text(&c.Archive.Path),
+			"id":   d.text(&c.Archive.ID),
 			"mode": d.choice([]string{"private", "group"}, func(s string) { c.Archive.Group = s == "group" }),
 		}),
 		"state":   d.section(section{"path": d.text(&c.State.Path)}),

@@ -17,6 +17,9 @@ func (c *Config) validate(r *report) {
 		r.at("archive.path", "is required: the directory of the archive, e.g. /var/lib/archiverd")
 	}
 	checkPath(r, "archive.path", c.Archive.Path)
+	if strings.Trim(c.Archive.ID, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+		r.at("archive.id", "is not an id: copy it from the archive's archive.json")
+	}
 	// For a path inside the archive, archive.path reports the faults of the common part.
 	checkPath(r, "state.path", strings.TrimPrefix(c.State.Path, c.Archive.Path))
 	checkPath(r, "control.socket", strings.TrimPrefix(c.Control.Socket, c.Archive.Path))

@@ -12,6 +12,7 @@ import (
 	"archiverd/archive"
 	"archiverd/internal/commit"
 	"archiverd/internal/config"
+	"archiverd/internal/logkey"
 	"archiverd/internal/wire"
 	"archiverd/state"
 	"archiverd/sync"
@@ -43,24 +44,42 @@ func Open(cfg *config.Config, log *slog.Logger) (*Parts, error) {
 }
 
 // OpenWithoutCatchUp is Open for a caller that calls CatchUp itself, before it compares
-// anything. A database outside the archive says which archive is expected at the path.
+// anything. Three say which archive is expected at the path: archive.id in the
+// configuration, a state database outside the archive, and what an earlier process
+// remembered.
 func OpenWithoutCatchUp(cfg *config.Config, log *slog.Logger) (*Parts, error) {
-	knownID := ""
+	o := archive.Options{}
 	if inside, err := filepath.Rel(cfg.Archive.Path, cfg.State.Path); err != nil || !filepath.IsLocal(inside) {
-		knownID = state.ArchiveID(cfg.State.Path)
+		o.KnownID, o.KnownBy = state.ArchiveID(cfg.State.Path), "the state database "+cfg.State.Path
 	}
-	return OpenKnown(cfg, knownID, log)
+	if o.KnownID == "" {
+		o.BeforeID, o.KnownBy = recall(cfg), memoryFile(cfg)
+	}
+	return open(cfg, o, log)
 }
 
-// OpenKnown is OpenWithoutCatchUp for the archive with id knownID; "" opens any archive, and starts
-// one in an empty directory.
+// OpenKnown is OpenWithoutCatchUp for the archive with that id.
 func OpenKnown(cfg *config.Config, knownID string, log *slog.Logger) (*Parts, error) {
+	return open(cfg, archive.Options{KnownID: knownID}, log)
+}
+
+// open opens the archive that the configuration and o expect.
+func open(cfg *config.Config, o archive.Options, log *slog.Logger) (*Parts, error) {
 	Umask(cfg.Archive.Group)
+	if cfg.Archive.ID != "" {
+		o.KnownID, o.KnownBy = cfg.Archive.ID, "archive.id in the configuration"
+	}
 	// ARCHIVERD_SYNC=file is for file systems whose syncfs is not to be trusted.
-	o := archive.Options{GroupRead: cfg.Archive.Group, KnownID: knownID, PerFile: os.Getenv("ARCHIVERD_SYNC") == "file"}
+	o.GroupRead, o.PerFile = cfg.Archive.Group, os.Getenv("ARCHIVERD_SYNC") == "file"
 	w, err := archive.OpenWriter(cfg.Archive.Path, o)
 	if err != nil {
 		return nil, err
+	}
+	if w.IsNew() {
+		log.Info("began a new archive in " + cfg.Archive.Path)
+	}
+	if err := remember(cfg, w.ID()); err != nil {
+		log.Debug("can't remember which archive is here", logkey.Error, err)
 	}
 	db, notes, err := state.Open(cfg.State.Path, w)
 	for _, n := range notes {
