@@ -49,7 +49,7 @@ func (db *DB) catchUpAll() (notes []string, err error) {
 		notes = append(notes, more...)
 	}
 	db.mu.RUnlock()
-	if errors.Is(err, ErrDamaged) {
+	if errors.Is(err, ErrDamaged) || errors.Is(err, ErrFull) {
 		db.markBroken(bolt, err)
 	}
 	if err == nil && db.mark != db.w.CheckpointsMark() {
@@ -120,7 +120,7 @@ func deleteMailbox(bolt *bbolt.DB, b archive.MailboxDir) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
+		return damagedUnlessFull(err)
 	}
 	return nil
 }
@@ -188,7 +188,7 @@ func replay(r *indexBuffer, w *archive.Writer, b archive.MailboxDir, from archiv
 	flush := func(to archive.Position) error {
 		c.To = to
 		if err := r.apply(r.update, c); err != nil {
-			return fmt.Errorf("%w: %w", ErrDamaged, err)
+			return damagedUnlessFull(err)
 		}
 		c = Change{Mailbox: b, From: to, Events: c.Events[:0]}
 		return nil

@@ -38,6 +38,8 @@ type DB struct {
 	bolt        *bbolt.DB
 	buffer      *indexBuffer // of bolt
 	broken      bool
+	full        bool                    // its disk was full: Resume opens it again
+	failedTx    int                     // with full: the number of the transaction that failed
 	bboltLocked bool                    // a panic in bbolt left its locks locked: closing the file would wait for ever
 	mark        archive.CheckpointsMark // the place in the checkpoints that the file had learned when it was opened
 	rebuilt     bool                    // Rebuild has made the file since Open was called
@@ -165,11 +167,11 @@ func (db *DB) close() error {
 	return b.Close()
 }
 
-// Broken reports whether the database must be rebuilt before it can be used.
+// Broken reports whether the database must be rebuilt, or resumed, before it can be used.
 func (db *DB) Broken() bool {
 	db.mu.RLock()
 	defer db.mu.RUnlock()
-	return db.broken || db.bolt == nil
+	return db.broken || db.full || db.bolt == nil
 }
 
 // IsRebuilt reports whether the database has been rebuilt since it was opened.
@@ -201,7 +203,10 @@ func (db *DB) withBolt(fn func(*bbolt.DB, *indexBuffer) error) error {
 	db.mu.RLock()
 	b, broken := db.bolt, db.broken
 	err := ErrDamaged
-	if b != nil && !broken {
+	switch {
+	case db.full:
+		err = ErrFull
+	case b != nil && !broken:
 		err = fn(b, db.buffer)
 	}
 	db.mu.RUnlock()
@@ -211,11 +216,18 @@ func (db *DB) withBolt(fn func(*bbolt.DB, *indexBuffer) error) error {
 	return err
 }
 
-// markBroken marks the database as broken, unless b has been replaced meanwhile.
+// markBroken marks the database as broken, or as full if that is the error, unless b has
+// been replaced meanwhile.
 func (db *DB) markBroken(b *bbolt.DB, err error) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	if db.bolt == b {
+	var full *fullError
+	switch {
+	case db.bolt != b:
+	case errors.As(err, &full):
+		db.full, db.failedTx = true, full.tx
+	case errors.Is(err, ErrFull): // it is so already
+	default:
 		db.broken = true
 		db.bboltLocked = db.bboltLocked || errors.Is(err, errPanic)
 	}
@@ -233,7 +245,10 @@ func (db *DB) update(fn func(*bbolt.Tx) error) error {
 	db.mu.RLock()
 	b, broken := db.bolt, db.broken
 	err := ErrDamaged
-	if b != nil && !broken {
+	switch {
+	case db.full:
+		err = ErrFull
+	case b != nil && !broken:
 		done := func(error) {}
 		err = updateBolt(b, func(tx *bbolt.Tx) (err error) {
 			if err = fn(tx); err == nil {
@@ -246,15 +261,22 @@ func (db *DB) update(fn func(*bbolt.Tx) error) error {
 	db.mu.RUnlock()
 	if err != nil {
 		db.markBroken(b, err)
-		if !errors.Is(err, ErrDamaged) {
-			err = fmt.Errorf("%w: %w", ErrDamaged, err)
-		}
+		err = damagedUnlessFull(err)
 	}
 	return err
 }
 
-// updateBolt runs a write transaction on a file.
+// updateBolt runs a write transaction on a file. The error wraps ErrFull if its disk is
+// full.
 func updateBolt(b *bbolt.DB, fn func(*bbolt.Tx) error) (err error) {
 	defer recoverFault(&err)()
-	return b.Update(fn)
+	number := 0
+	err = b.Update(func(tx *bbolt.Tx) error {
+		number = tx.ID()
+		return fn(tx)
+	})
+	if err != nil && isFull(err) {
+		err = &fullError{number, err}
+	}
+	return err
 }

@@ -37,7 +37,7 @@ func (db *DB) Rebuild() (notes []string, err error) {
 	}
 	fresh, err := bbolt.Open(temp, 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType, OpenFile: createExclusively})
 	if err != nil {
-		return notes, fmt.Errorf("rebuild state database: %w", err)
+		return notes, fmt.Errorf("rebuild state database: %w", fullOrSame(errors.Join(err, removeLeftover(temp))))
 	}
 	notes, err = db.create(fresh, notes)
 	err = errors.Join(err, fresh.Close())
@@ -49,11 +49,19 @@ func (db *DB) Rebuild() (notes []string, err error) {
 	}
 	if err != nil {
 		db.broken = true
-		return notes, fmt.Errorf("rebuild state database: %w", err)
+		return notes, fmt.Errorf("rebuild state database: %w", fullOrSame(errors.Join(err, removeLeftover(temp))))
 	}
-	db.broken, db.rebuilt, db.buffer = false, true, newIndexBuffer(db.bolt)
+	db.broken, db.full, db.rebuilt, db.buffer = false, false, true, newIndexBuffer(db.bolt)
 	db.markTrafficUnsaved()
 	return notes, nil
+}
+
+// removeLeftover removes half a database, which is of no use and takes space.
+func removeLeftover(temp string) error {
+	if err := os.Remove(temp); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // createExclusively is os.OpenFile for a file that does not exist.

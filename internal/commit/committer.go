@@ -186,6 +186,16 @@ func (c *Committer) rebuildState(cause error) error {
 	if !c.State.Broken() {
 		return nil // another goroutine has rebuilt it
 	}
+	if c.State.IsFull() {
+		notes, err := c.State.Resume()
+		for _, n := range notes {
+			c.log.Warn(n)
+		}
+		if err == nil || errors.Is(err, state.ErrFull) {
+			return err
+		}
+		cause = err
+	}
 	c.log.Error("state database failed; rebuilding it from the journals", logkey.Error, cause)
 	notes, err := c.State.Rebuild()
 	for _, n := range notes {

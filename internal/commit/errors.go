@@ -15,7 +15,7 @@ var ErrInterrupted = errors.New("interrupted; what had been received is archived
 // IsDiskError reports whether an error concerns the file system or the database as a
 // whole, so that every other mailbox would fail with it too.
 func IsDiskError(err error) bool {
-	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, archive.ErrNoSpace, state.ErrDamaged} {
+	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, archive.ErrNoSpace, state.ErrDamaged, state.ErrFull} {
 		if errors.Is(err, e) {
 			return true
 		}
