@@ -47,9 +47,12 @@ func (a *app) status(ctx context.Context, names []string) error {
 }
 
 // needsAttention reports whether the last run of an account was incomplete, or its last
-// drill found a difference. An import has no next run that could complete it: it does not
-// count.
+// drill found a difference. An import, and an account that the configuration no longer has,
+// have no next run that could complete them: they do not count.
 func needsAttention(s daemon.AccountStatus) bool {
+	if s.Unconfigured {
+		return false
+	}
 	return s.Last != nil && !isImport(*s.Last) && !s.Last.OK() || s.Drill != nil && !s.Drill.OK()
 }
 

@@ -52,6 +52,9 @@ func printAccount(w io.Writer, s *daemon.AccountStatus, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	if s.Unconfigured {
+		fmt.Fprintln(w, "  no longer in the configuration: it stays as it is, and no run follows")
+	}
 	printProgress(w, s)
 	if s.DailyLimit > 0 {
 		fmt.Fprintf(w, "  received in the last 24 hours %s, of %s a day\n", humanize.Bytes(uint64(s.LastDay)), humanize.Bytes(uint64(s.DailyLimit)))

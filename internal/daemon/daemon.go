@@ -43,8 +43,8 @@ type Daemon struct {
 	jobs   map[string]*sync.Job // runs under way, by account
 	drill  *drill.Job           // the drill under way; nil: none
 
-	importedMu gosync.Mutex
-	imported   map[string][]MailboxStatus // see importedAccounts
+	unconfiguredMu gosync.Mutex
+	unconfigured   map[string][]MailboxStatus // see unconfiguredAccounts
 }
 
 // Run runs the daemon with a configuration until SIGTERM, SIGINT or the end of ctx: then
@@ -61,7 +61,7 @@ func (d *Daemon) Run(ctx context.Context, cfg *config.Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	d.parts, d.started = parts, time.Now()
-	d.jobs, d.imported = map[string]*sync.Job{}, map[string][]MailboxStatus{}
+	d.jobs, d.unconfigured = map[string]*sync.Job{}, map[string][]MailboxStatus{}
 	d.sched = schedule.New(ctx, d.Log, time.Now)
 	d.index = startIndexing(ctx, cfg, d.Log)
 	err = d.listenAndServe(ctx, cfg, signals)

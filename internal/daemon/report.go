@@ -34,8 +34,12 @@ type Process struct {
 
 // AccountStatus is the state of one account.
 type AccountStatus struct {
-	Account  string             `json:"account"`
-	Imported bool               `json:"imported,omitempty"` // from files: it has no server and no schedule
+	Account  string `json:"account"`
+	Imported bool   `json:"imported,omitempty"` // from files: it has no server and no schedule
+	// Unconfigured means that the configuration no longer has the account: what is
+	// archived stays, no run follows, and an old failure is nobody's concern.
+	Unconfigured bool `json:"unconfigured,omitempty"`
+
 	Schedule string             `json:"schedule,omitempty"`
 	Next     time.Time          `json:"next,omitzero"`
 	Held     time.Time          `json:"held_until,omitzero"` // the daemon starts no run before
@@ -86,7 +90,7 @@ func Read(r *archive.Archive, path string, cfg *config.Config, statePath string)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range append(names, others...) {
+	for i, name := range append(names, others...) {
 		acc := AccountStatus{Account: name}
 		acc.setRuns(runs[name], traffic[name], cfg, accounts[name], time.Now())
 		if acc.Last == nil {
@@ -95,6 +99,9 @@ func Read(r *archive.Archive, path string, cfg *config.Config, statePath string)
 			}
 		}
 		acc.Imported = acc.isImported()
+		if cfg != nil && i >= len(names) {
+			acc.setUnconfigured()
+		}
 		report.Accounts = append(report.Accounts, acc)
 	}
 	report.addDrills(statePath)
@@ -112,6 +119,14 @@ func (s *AccountStatus) setRuns(runs []state.Run, t state.Traffic, cfg *config.C
 	if len(runs) > 0 {
 		s.Last, s.LastOK = &runs[0], runs[0].LastOK
 		s.Estimate = quota.EstimateRest(s.Last, t, quota.Limits{Rate: rate, Daily: s.DailyLimit}, now)
+	}
+}
+
+// setUnconfigured marks an account that the configuration does not have. An import has no
+// configuration.
+func (s *AccountStatus) setUnconfigured() {
+	if s.Unconfigured = !s.Imported; s.Unconfigured {
+		s.Estimate = nil // no run follows
 	}
 }
 

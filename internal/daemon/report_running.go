@@ -35,11 +35,11 @@ func (d *Daemon) report() (*Report, error) {
 		}
 		report.Accounts = append(report.Accounts, s)
 	}
-	imported, err := d.importedAccounts(cfg)
+	others, err := d.unconfiguredAccounts(cfg)
 	if err != nil {
 		return nil, err
 	}
-	report.Accounts = append(report.Accounts, imported...)
+	report.Accounts = append(report.Accounts, others...)
 	report.addDrills(cfg.State.Path)
 	return report, nil
 }
@@ -81,17 +81,17 @@ func (d *Daemon) accountStatus(cfg *config.Config, acc *config.Account) (Account
 	return s, nil
 }
 
-// importedAccounts returns the accounts that came from files. If no run of one is known,
-// after a rebuild, its journals are read, once: nobody can import while the daemon has
-// the archive.
-func (d *Daemon) importedAccounts(cfg *config.Config) (out []AccountStatus, err error) {
+// unconfiguredAccounts returns the accounts that came from files, and those that the
+// configuration no longer has. If no run of one is known, after a rebuild, its journals
+// are read, once: nobody adds to it while the daemon has the archive.
+func (d *Daemon) unconfiguredAccounts(cfg *config.Config) (out []AccountStatus, err error) {
 	r := d.parts.Committer.Archive.Archive
 	dirs, err := setup.Unconfigured(r, cfg)
 	if err != nil {
 		return nil, err
 	}
-	d.importedMu.Lock()
-	defer d.importedMu.Unlock()
+	d.unconfiguredMu.Lock()
+	defer d.unconfiguredMu.Unlock()
 	for _, dir := range dirs {
 		runs, err := d.parts.Committer.State.Runs(dir)
 		if err != nil {
@@ -100,18 +100,18 @@ func (d *Daemon) importedAccounts(cfg *config.Config) (out []AccountStatus, err 
 		s := AccountStatus{Account: dir}
 		s.setRuns(runs, state.Traffic{}, cfg, nil, time.Now())
 		if s.Last == nil {
-			mailboxes, ok := d.imported[dir]
+			mailboxes, ok := d.unconfigured[dir]
 			if !ok {
 				if mailboxes, err = readMailboxes(r, dir); err != nil {
 					return nil, err
 				}
-				d.imported[dir] = mailboxes
+				d.unconfigured[dir] = mailboxes
 			}
 			s.Boxes = mailboxes
 		}
-		if s.Imported = s.isImported(); s.Imported {
-			out = append(out, s)
-		}
+		s.Imported = s.isImported()
+		s.setUnconfigured()
+		out = append(out, s)
 	}
 	return out, nil
 }
