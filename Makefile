@@ -35,6 +35,7 @@ check:
 	go tool -modfile=tools/go.mod golangci-lint run
 	go mod tidy -diff
 	scripts/check-docs
+	scripts/licenses --check
 
 # While working: no Dovecot, no Cyrus, no long test.
 quick:
@@ -61,6 +62,8 @@ install: bin/archiverd
 	sed 's|/usr/bin/archiverd|$(PREFIX)/bin/archiverd|' systemd/archiverd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/archiverd.service
 	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/archiverd.service
 	install -D -m 644 systemd/archiverd.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/archiverd.conf
+	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/archiverd/LICENSE
+	install -D -m 644 cmd/archiverd/licenses.txt $(DESTDIR)$(PREFIX)/share/doc/archiverd/LICENSES.third-party
 	install -D -m 644 config.example.yaml $(DESTDIR)/etc/archiverd/config.example.yaml
 	install -d -m 700 $(DESTDIR)/etc/archiverd/credentials
 
