@@ -31,7 +31,7 @@ func (j *Job) quotaHoldOff() time.Time {
 	return until
 }
 
-// setResumes sets when a run that ended with err goes on, if waiting helps.
+// setResumes sets Resumes, the time of the next run, if err ended the run and waiting helps.
 func (j *Job) setResumes(run *state.Run, err error) {
 	var exceeded *quota.ExceededError
 	var backoff *session.BackoffError

@@ -126,7 +126,7 @@ func (m *mailboxRun) markIncomplete(err error) {
 	}
 }
 
-// isVoid reports whether nothing more is to be done for a piece of that snapshot.
+// isVoid reports whether pieces of that snapshot need no more work.
 func (m *mailboxRun) isVoid(s *snapshot) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -192,8 +192,8 @@ func (m *mailboxRun) isReplaced() bool {
 	return p != nil && p.isOther
 }
 
-// epochRecord returns what the archive has recorded of the mailbox, as far as
-// known: at the latest scan, or else at the start of the run.
+// epochRecord returns what the archive had recorded of the mailbox at the latest scan or,
+// before the first scan, at the start of the run.
 func (m *mailboxRun) epochRecord() state.Mailbox {
 	if p := m.currentPlan(); p != nil {
 		return p.epoch
@@ -376,7 +376,7 @@ func (m *mailboxRun) warn(text string) {
 	}
 }
 
-// warnings returns what is to be reported of the mailbox.
+// warnings returns the mailbox's warnings for the run's report.
 func (m *mailboxRun) warnings() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

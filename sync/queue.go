@@ -62,7 +62,7 @@ type queue struct {
 	endMailbox func(*mailboxRun) bool // constant: called without the mutex when nothing of a mailbox is pending; true: scan it again
 
 	mu      gosync.Mutex // guards all below
-	cond    *gosync.Cond // a task, or the end, may have come
+	cond    *gosync.Cond // signalled when a task was added or the queue ended
 	tasks   []task
 	pending map[*mailboxRun]int     // tasks, and batches that are not committed
 	total   int                     // of pending, and 1 while listing
@@ -231,8 +231,7 @@ func (q *queue) cut(i int) task {
 	return t
 }
 
-// addPending counts a task or batch of a mailbox that is to be done, with q.mu
-// locked.
+// addPending counts one more task or batch of a mailbox as pending. q.mu is locked.
 func (q *queue) addPending(m *mailboxRun) {
 	q.pending[m]++
 	q.total++

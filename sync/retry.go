@@ -73,7 +73,8 @@ func (w *worker) retryRefused(t *task, err error) error {
 	return nil
 }
 
-// retryLost goes on after a connection was lost over a task.
+// retryLost queues what is left of a task over which the connection was lost, and waits
+// before the next connection.
 func (w *worker) retryLost(ctx context.Context, t *task, cause error) error {
 	w.drop()
 	rest, reason := t.afterLoss(cause)
@@ -135,9 +136,9 @@ func (t *task) split() (parts []task) {
 	return parts
 }
 
-// refused goes on after the server refused a connection, or throttled it: it leaves
-// the server to the other workers, and only the last one tries again. All of them
-// pause for as long as the server asked. The error ends the worker, or the run.
+// refused is called when the server refuses or throttles a connection. The worker ends,
+// unless it is the last one, which waits and tries again. All workers pause for as long
+// as the server asked. The error ends the worker or the run.
 func (w *worker) refused(ctx context.Context, cause error) error {
 	job := w.run.job
 	wait, err := w.session.NextWait(cause)

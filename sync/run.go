@@ -162,9 +162,9 @@ func (r *run) endMailbox(m *mailboxRun) (rescan bool) {
 	return false
 }
 
-// endIfPostponed reports whether err only postpones what is left to another run: the
-// daily limit, or a server that wants to be left alone. It ends the run then: what
-// workers are doing is completed, and nothing more is started.
+// endIfPostponed reports whether err leaves the remaining work to another run: the daily
+// limit is reached, or the server wants no connection for some time. If so it ends the
+// run: workers complete their tasks and start no others.
 func (r *run) endIfPostponed(err error) bool {
 	var exceeded *quota.ExceededError
 	var backoff *session.BackoffError

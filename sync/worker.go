@@ -66,8 +66,8 @@ func (w *worker) loop(ctx context.Context) {
 	w.inFlight.WaitAll()
 }
 
-// doTask does a task, and decides what becomes of it if that fails. It reports
-// whether the worker goes on.
+// doTask does a task. If the task fails, retry decides what is done about it. It reports
+// whether the worker continues.
 func (w *worker) doTask(ctx context.Context, t *task) bool {
 	r := w.run
 	before := t.uids.Len()
@@ -122,8 +122,8 @@ func (w *worker) drop() {
 	w.session.Drop()
 }
 
-// close commits what is left and closes the worker. It logs out if the connection is
-// usable, under outer; Run waits for that, the ledger does not.
+// close commits the open batch and closes the connection in the background, which Run
+// waits for. It logs out, under outer, unless ctx is done.
 func (w *worker) close(ctx, outer context.Context) {
 	w.submitOpen()
 	w.inFlight.WaitAll()

@@ -80,7 +80,7 @@ const (
 	maxDispositionColumns = 20
 )
 
-// messageTypes are the content types whose parts are those of a message.
+// messageTypes are the content types of a whole message, which has parts of its own.
 var messageTypes = []string{"message/rfc822", "message/global", "message/news"}
 
 // printParts prints a table of the parts: number, type, size, disposition and name.

@@ -43,8 +43,8 @@ func (a *app) syncCommand() *cobra.Command {
 	return cmd
 }
 
-// syncConfig is the configuration or, with --server, --username or --archive, that of
-// the one account which the flags describe.
+// syncConfig returns the configuration of the file or, with --server, --username or
+// --archive, one with the single account that the flags describe.
 func (a *app) syncConfig(f config.Flags) (*config.Config, error) {
 	if f.Server == "" && f.Username == "" && f.Archive == "" {
 		return a.load()

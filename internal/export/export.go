@@ -109,7 +109,7 @@ type Mailbox struct {
 	Present  int       `json:"present"`           // of those, present before
 	Written  int       `json:"written"`           // of those, written
 	Damaged  int       `json:"damaged"`           // of those, left out: they are not what the journal says
-	Failed   int       `json:"failed"`            // of those, not written because of an error
+	Failed   int       `json:"failed"`            // messages of Selected that were not written because of an error
 	Altered  int       `json:"altered"`           // of Present and Written, not stored exactly by the format
 	Octets   int64     `json:"octets"`            // of Present and Written, as in the archive
 	Trouble  []Trouble `json:"trouble,omitempty"` // the first maxTrouble of each kind

@@ -136,8 +136,8 @@ func (w *writer) assignKeywords(dir string, messages []*archive.Message) (maildi
 	return words, errors.Join(err, f.Sync(), f.Close())
 }
 
-// keywordsOf returns the keywords of messages, the most frequent first, but those of a
-// foreign journal that would write lines of their own.
+// keywordsOf returns the keywords of messages, the most frequent first. It leaves out
+// keywords with a line end, which a foreign journal may have.
 func keywordsOf(messages []*archive.Message) []string {
 	count := map[string]int{}
 	var list []string

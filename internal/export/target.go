@@ -29,8 +29,8 @@ const (
 	partSuffix = ".part"
 )
 
-// openTarget opens the directory, created if it is missing. If it is to be the
-// export's own, it is locked against other exports.
+// openTarget opens the directory and creates it if it is missing. With own, the
+// directory is locked against other exports.
 func openTarget(dir string, own bool) (*target, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err

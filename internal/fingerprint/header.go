@@ -45,9 +45,8 @@ func isField(line []byte) bool {
 // whether the empty line belongs to it.
 func TrimHeader(header []byte) []byte { return bytes.TrimRight(header, "\r\n") }
 
-// ReadHeader reads the header of a message; plain is that of SplitHeader. A
-// header of more than MaxHeader octets is returned as none that is not plain. The
-// error is that of r.
+// ReadHeader reads the header of a message; plain is as in SplitHeader. For a header of
+// more than MaxHeader octets it returns no header and false. The error is that of r.
 func ReadHeader(r io.Reader) (header []byte, plain bool, err error) {
 	var b bytes.Buffer
 	for {

@@ -16,7 +16,7 @@ type fields struct {
 	blockFields  int     // fields so far of the block that Write writes
 	nextInBlock  int     // index in writtenBlock of the next field
 	length       int64   // Content-Length, -1 if it has none
-	isFolderData bool    // the Subject is that of a server's own data
+	isFolderData bool    // the Subject of a message in which a server keeps its own data
 }
 
 type field struct {
@@ -86,7 +86,7 @@ var writtenBlock = []struct {
 	always bool
 }{{"status", true}, {"x-status", true}, {"x-imapbase", false}, {"content-length", false}, {"x-keywords", true}}
 
-// inBlock counts a field if it may come next in the block.
+// inBlock counts a field, if the block that an mbox writer adds may continue with it.
 func (f *fields) inBlock(name string) {
 	for i := f.nextInBlock; i < len(writtenBlock); i++ {
 		if writtenBlock[i].name == name {
@@ -131,7 +131,7 @@ func (f *fields) isInternal() bool {
 	return f.isFolderData && slices.ContainsFunc(f.own, func(l field) bool { return l.name == "x-imap" })
 }
 
-// apply sets the flags of the message and the parts to cut out of it.
+// apply sets the message's flags, and which of its octets are left out.
 func (f *fields) apply() {
 	m := f.message
 	m.hasBlock = f.hasBlock()

@@ -30,7 +30,7 @@ type Base struct {
 // Form is how a message is stored in an mbox.
 type Form struct {
 	Size int64    // octets of the message
-	Loss []string // what of it a reader does not get back as it was, for people
+	Loss []string // what a reader gets back changed or not at all, for people
 
 	toLF       bool  // CRLF is written as LF
 	body       int64 // octets after the header, as written
@@ -88,7 +88,7 @@ func (c *counts) add(text []byte, start bool) {
 	c.inHeader = c.inHeader && !(start && isBlank(text))
 }
 
-// form returns how the message is stored, and what of it a reader can't restore.
+// form returns how the message is stored, and what a reader cannot restore of it.
 func (c *counts) form(v Variant) Form {
 	f := Form{Size: c.octets, body: c.body, toLF: c.onlyCRLF && c.lines == c.crlf}
 	if f.toLF {

@@ -6,8 +6,8 @@ import (
 )
 
 // visibility tells whether mail programs show an element. It comes from the attributes of
-// the element and of those that contain it. Style sheets are ignored: what they hide is
-// shown here.
+// the element and of those that contain it. Style sheets are ignored: an element that only
+// they hide counts as visible.
 type visibility struct {
 	isRemoved   bool // with all elements inside
 	isInvisible bool // by visibility; an element inside can reset it

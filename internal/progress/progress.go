@@ -16,7 +16,7 @@ type Progress struct {
 	Mailboxes int    `json:"mailboxes"` // mailboxes with changes
 	Finished  int    `json:"finished"`  // of those, mailboxes that are done
 	Messages  int    `json:"messages"`  // messages found missing so far
-	Received  int    `json:"received"`  // of those, messages received
+	Received  int    `json:"received"`  // messages of Messages that were received
 	Octets    int64  `json:"octets"`    // octets of bodies received
 
 	DailyLimit int64     `json:"daily_limit,omitempty"` // octets in any 24 hours; 0: no limit

@@ -16,7 +16,7 @@ import (
 type SyntaxError struct {
 	Word    string // the faulty term as it was written; "" for the query as a whole
 	Offset  int    // of Word in the query, in octets
-	Message string // what is wrong, and what to write instead
+	Message string // the fault and its remedy
 }
 
 func (e *SyntaxError) Error() string { return fmt.Sprintf("query, at %q: %s", e.Word, e.Message) }

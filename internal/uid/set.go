@@ -165,7 +165,7 @@ func (s Set) Union(t Set) Set {
 	return out
 }
 
-// Split returns the set of the first n UIDs, and that of the others.
+// Split returns the first n UIDs and the remaining ones.
 func (s Set) Split(n int) (head, rest Set) {
 	for i, r := range s.r {
 		if size := int(r.Last-r.First) + 1; size <= n {

@@ -107,7 +107,7 @@ func (c *comparison) compare() {
 	}
 	at := func(t time.Time) string { return t.Format(time.RFC3339) }
 	moment := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-	// The most alike first: a pair is the better the more of it is equal.
+	// Pair the most similar messages first: octets, flags and date equal, then fewer of them.
 	c.pair(func(it restore.Item) string { return key(it.Sum, session.SendableFlags(it.Flags), at(it.InternalDate)) },
 		func(s serverMessage) string { return key(s.sum, session.NormalizeFlags(s.flags), at(s.date)) })
 	c.pair(func(it restore.Item) string {

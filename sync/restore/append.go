@@ -15,8 +15,8 @@ import (
 	"archiverd/internal/wire"
 )
 
-// Limits of what is sent in one command. Larger groups gain nothing: the time
-// goes into the server's work for each message.
+// Limits of one APPEND command. Larger groups are not faster, because the server takes
+// most of the time for each message.
 const (
 	maxGroup       = 100     // messages
 	maxGroupOctets = 8 << 20 // octets

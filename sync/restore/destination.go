@@ -70,7 +70,7 @@ func (d *Destinations) Split(name string) []string {
 type Destination struct {
 	Name   string // for people
 	Wire   string
-	Listed *wire.Mailbox // nil: it has to be created
+	Listed *wire.Mailbox // nil: the mailbox must be created
 }
 
 // For returns the destination of an archived mailbox: below into, if that is

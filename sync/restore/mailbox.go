@@ -260,7 +260,8 @@ func (r *run) open(ctx context.Context, c *wire.Conn, m *mailboxRestore) error {
 	return nil
 }
 
-// forgetMatches forgets what is known of the items at the server: its UIDs are others now.
+// forgetMatches forgets which messages of the server match the items, after the server
+// has changed its UIDs.
 func (m *mailboxRestore) forgetMatches() {
 	for i, s := range m.status {
 		if s != refused {

@@ -26,11 +26,11 @@ type PlannedMailbox struct {
 	Create   bool   `json:"create,omitempty"`
 	Selected int    `json:"selected"`          // messages of the archive
 	Present  int    `json:"present"`           // messages that the server has already
-	Altered  int    `json:"altered,omitempty"` // of those present, in a form that the server has changed
+	Altered  int    `json:"altered,omitempty"` // messages of Present that the server has in a changed form
 	Missing  int    `json:"missing"`           // would be appended, unless FlagsOnly is set
 	TooBig   int    `json:"too_big,omitempty"`
 	Flags    int    `json:"flags,omitempty"` // with FlagsOnly: present, with other flags
-	Octets   int64  `json:"octets"`          // of those that would be appended
+	Octets   int64  `json:"octets"`          // of the messages that would be appended
 	Error    string `json:"error,omitempty"`
 }
 
@@ -59,7 +59,7 @@ type MailboxResult struct {
 	Refused  int       `json:"refused"`             // by the server, or damaged in the archive
 	Unsent   int       `json:"left"`                // not sent, or not known to have arrived
 	NotFound int       `json:"absent,omitempty"`    // with FlagsOnly: not at the server
-	Changed  int       `json:"changed"`             // of the appended: the server has other octets, flags or another date
+	Changed  int       `json:"changed"`             // messages of Appended that the server has with other octets, flags or date
 	Flags    int       `json:"flags_set,omitempty"` // with FlagsOnly: whose flags were set
 	Octets   int64     `json:"octets"`              // appended
 	Problems []Problem `json:"trouble,omitempty"`   // refused or changed messages, the first maxProblems
