@@ -80,7 +80,7 @@ func (r *run) choose(listed []wire.Mailbox, recorded map[string]state.Mailbox, r
 		if losses[dir.Dir] != nil {
 			continue // addLost tells
 		}
-		if ledger, isUnchanged := m.unchanged(r.job); isUnchanged {
+		if ledger, isUnchanged := m.unchanged(r.job); isUnchanged && r.hasJournal(m) {
 			addDone(ledger)
 			continue
 		}
@@ -112,6 +112,13 @@ func addLost(losses map[string]error, placed map[string]string, recorded map[str
 		delete(recorded, dir)
 		add(state.Ledger{Mailbox: cmp.Or(placed[dir], archive.MailboxOf(dir)), Error: losses[dir].Error()})
 	}
+}
+
+// hasJournal reports whether the mailbox's journal is there, and as long as what is
+// recorded of it. Otherwise the mailbox is opened, which says what is wrong.
+func (r *run) hasJournal(m *mailboxRun) bool {
+	s, err := r.job.Committer.Archive.JournalStamp(m.dir)
+	return err == nil && s.Size == m.recorded.Applied.Offset
 }
 
 // expect sets how many messages of a mailbox are to be received: first by the

@@ -77,6 +77,12 @@ func (j *Job) archive(outer context.Context, result *state.Run, cursors map[stri
 	if err := j.Committer.Archive.Stopped(); err != nil {
 		return err
 	}
+	if len(j.Committer.Archive.Losses(archive.Escape(j.Account.Name))) > 0 {
+		// The losses are in the run's ledgers: here it counts only which are over.
+		if _, err := j.Committer.CatchUp(); err != nil {
+			return err
+		}
+	}
 	r, ctx := newRun(outer, j)
 	defer r.pool.workers.Wait() // after a panic, too
 	defer r.cancel(nil)

@@ -36,3 +36,11 @@ func (c *Committer) checkpointIfDue() {
 		c.log.Warn("checkpoints are written at the end of the run", logkey.Error, err)
 	}
 }
+
+// CatchUp has the state database look at the journals again: one that was lost may have
+// been put back. No commit runs beside it.
+func (c *Committer) CatchUp() (notes []string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.State.CatchUp()
+}
