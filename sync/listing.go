@@ -38,7 +38,6 @@ func (r *run) list(ctx context.Context, w *worker) (listed []wire.Mailbox, err e
 // already, whose ledgers it adds to the result. recorded is what the archive has of
 // the account, by directory; choose deletes from it.
 func (r *run) choose(listed []wire.Mailbox, recorded map[string]state.Mailbox, result *state.Run) (work []*mailboxRun, err error) {
-	policy := &r.job.Policy
 	placed := map[string]string{} // names by directory
 	isCut := false
 	losses := r.job.Committer.Archive.Losses(archive.Escape(r.job.Account.Name))
@@ -67,7 +66,7 @@ func (r *run) choose(listed []wire.Mailbox, recorded map[string]state.Mailbox, r
 			r.listedUIDValidity[dir.Dir] = l.Status.UIDValidity
 		}
 		delete(recorded, dir.Dir)
-		if isSelected, rule := policy.Selects(l.Name, l.Delimiter, l.Attrs); !isSelected {
+		if isSelected, rule := r.job.Policy.Selects(l.Name, l.Delimiter, l.Attrs); !isSelected {
 			addDone(excludedLedger(l, rule))
 			continue
 		}
