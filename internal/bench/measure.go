@@ -44,10 +44,17 @@ func (s *installation) configure(text string) error {
 	return os.WriteFile(filepath.Join(s.dir, "config.yaml"), []byte(text), 0o600)
 }
 
+// environment names the configuration, because root does not read that of the working
+// directory by itself, and keeps what archiverd remembers of the archive in the directory.
+func (s *installation) environment() []string {
+	return []string{"ARCHIVERD_CONFIG=" + filepath.Join(s.dir, "config.yaml"), "XDG_STATE_HOME=" + filepath.Join(s.dir, "state")}
+}
+
 // run runs archiverd in the directory.
 func (s *installation) run(args ...string) (m measurement, err error) {
 	cmd := exec.Command(s.program, args...)
 	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), s.environment()...)
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if m, err = measureCommand(cmd); err != nil {

@@ -68,7 +68,7 @@ func peers(program, self string, connections int) []peer {
 	archiverd := func(connections int) preparer {
 		return func(l endpoint, dir string) ([]string, error) {
 			text := "archive:\n  path: mail\naccounts:\n" + accountYAML("bench", l.addr, l.ca, l.user, connections)
-			return []string{program, "sync"}, os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(text), 0o600)
+			return []string{program, "--config", filepath.Join(dir, "config.yaml"), "sync"}, os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(text), 0o600)
 		}
 	}
 	mbsync := func(fsync string) preparer {
@@ -163,7 +163,7 @@ func (s *preparedPeer) run(ctx context.Context, maxTime time.Duration) (measurem
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.argv[0], s.argv[1:]...)
 	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), "HOME="+s.dir)
+	cmd.Env = append(os.Environ(), "HOME="+s.dir, "XDG_STATE_HOME="+filepath.Join(s.dir, "state"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if s.owner.UID != 0 {
 		cmd.Env = append(cmd.Env, "USER="+s.owner.User)
