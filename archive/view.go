@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"errors"
 	"io"
 	"iter"
 	"slices"
@@ -56,10 +57,26 @@ func (a *Archive) Fold(b MailboxDir) (*View, Position, error) {
 	return v, pos, err
 }
 
-// FoldFrom is Fold for a journal that r reads.
+// maxGoneLookups bounds the work for the gone events of a journal that somebody else may
+// have written: a few octets can name all UIDs, over and over.
+const maxGoneLookups = 20_000_000
+
+var errTooManyGone = errors.New("its gone events name far more messages than it has")
+
+// FoldFrom is Fold for a journal that r reads, and which may be a forgery.
 func FoldFrom(r io.Reader) (*View, error) {
 	v := &View{}
-	_, err := replay(r, Position{}, func(e Event) error { v.Apply(e); return nil })
+	lookups := 0
+	_, err := replay(r, Position{}, func(e Event) error {
+		if ep := v.Epoch(); ep != nil && e.Kind == Gone {
+			n := e.UIDs.Len()
+			if lookups += min(n, len(ep.Messages)) + min(n, len(ep.Failed)); lookups > maxGoneLookups {
+				return errTooManyGone
+			}
+		}
+		v.Apply(e)
+		return nil
+	})
 	return v, err
 }
 

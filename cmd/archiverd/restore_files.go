@@ -31,7 +31,7 @@ func (s *restoreSource) addFiles(ctx context.Context, args []string, mailbox str
 		return fmt.Errorf("nothing to restore: no .eml file in %q", args)
 	}
 	items := make([]restore.Item, 0, found.Mailboxes[0].Count())
-	for m, err := range found.Mailboxes[0].Messages() {
+	for m, err := range found.Mailboxes[0].Messages(ctx) {
 		if err == nil {
 			err = ctx.Err()
 		}

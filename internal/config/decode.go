@@ -13,9 +13,16 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// maxItems limits every list. With the fixed depth of the keys it also limits what
-// aliases can expand a small file to.
+// maxItems limits every list.
 const maxItems = 1000
+
+// What the keys and values of a file may add up to, with its aliases expanded: the file's
+// own octets and maxExpanded more. Each value counts valueOverhead beside its octets. A
+// few lines could otherwise stand for thousands of accounts.
+const (
+	maxExpanded   = 1 << 20
+	valueOverhead = 16
+)
 
 // setter stores a node of the file, found at the key, in the configuration.
 type setter func(key string, n *yaml.Node)
@@ -27,12 +34,13 @@ type section map[string]setter
 type decoder struct {
 	*report
 	known map[string]bool // every key that the sections of the file can have
+	left  int             // octets that keys and values may still have
 }
 
 // decode reads the text into c over the values that c has. It reports invalid YAML,
 // unknown keys, and values of the wrong type.
 func decode(c *Config, data []byte, r *report) *decoder {
-	d := &decoder{r, map[string]bool{}}
+	d := &decoder{r, map[string]bool{}, maxExpanded + (1+valueOverhead)*len(data)}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, second yaml.Node
 	err := dec.Decode(&doc)
@@ -93,6 +101,9 @@ func (d *decoder) keys(path string, n *yaml.Node, known section) {
 	first := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
+		if !d.spend(k) {
+			return
+		}
 		key := strings.TrimPrefix(path+"."+printable(k.Value), ".")
 		if k.Kind != yaml.ScalarNode {
 			d.add(k.Line, path, "expected a key, got %s", kindName(k))
@@ -109,7 +120,9 @@ func (d *decoder) keys(path string, n *yaml.Node, known section) {
 			continue
 		}
 		d.lines[key] = k.Line
-		set(key, resolveAlias(v))
+		if v = resolveAlias(v); d.spend(v) {
+			set(key, v)
+		}
 	}
 }
 
@@ -164,11 +177,27 @@ func (d *decoder) items(key string, n *yaml.Node, what string, each setter) {
 		d.add(n.Line, key, "has %d items; at most %d are allowed", len(n.Content), maxItems)
 	default:
 		for i, v := range n.Content {
+			if !d.spend(resolveAlias(v)) {
+				return
+			}
 			item := key + "[" + strconv.Itoa(i) + "]"
 			d.lines[item] = v.Line
 			each(item, resolveAlias(v))
 		}
 	}
+}
+
+// spend counts a key or value. It returns false, and reports that once, if the file's
+// aliases stand for too much.
+func (d *decoder) spend(n *yaml.Node) bool {
+	if d.left < 0 {
+		return false
+	}
+	if d.left -= valueOverhead + len(n.Value); d.left >= 0 {
+		return true
+	}
+	d.add(n.Line, "", "the aliases (*) of this file stand for over %d octets; write out what is meant", maxExpanded)
+	return false
 }
 
 // resolveAlias returns the node that an alias refers to, or n itself.

@@ -49,12 +49,13 @@ type Daemon struct {
 
 // Run runs the daemon with a configuration until SIGTERM, SIGINT or the end of ctx: then
 // it starts nothing more, commits what has been received, and returns. A second signal
-// ends the process at once.
+// ends the process at once, and so does stopGrace after the first, or the first while the
+// archive is being opened.
 func (d *Daemon) Run(ctx context.Context, cfg *config.Config) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	parts, err := setup.Open(cfg, d.Log)
+	parts, err := d.open(cfg, signals)
 	if err != nil {
 		return err
 	}
@@ -65,12 +66,46 @@ func (d *Daemon) Run(ctx context.Context, cfg *config.Config) error {
 	d.sched = schedule.New(ctx, d.Log, time.Now)
 	d.index = startIndexing(ctx, cfg, d.Log)
 	err = d.listenAndServe(ctx, cfg, signals)
+	if err == nil && ctx.Err() == nil { // a signal
+		late := time.AfterFunc(stopGrace, func() {
+			d.Log.Error("still busy: stopping at once; nothing that is recorded is lost", "after", stopGrace)
+			os.Exit(1)
+		})
+		defer late.Stop()
+	}
 	cancel()
 	d.notify(daemon.SdNotifyStopping)
 	go exitOnSignal(signals)
 	d.sched.Stop()
 	d.index.wait()
 	return errors.Join(err, parts.Close())
+}
+
+// stopGrace is how long the daemon may take to stop: a service manager waits no longer.
+const stopGrace = 9 * time.Second
+
+// open opens the archive and the state database, which may take minutes where that has to
+// be made from the journals. A signal ends the process meanwhile: nothing else has begun.
+func (d *Daemon) open(cfg *config.Config, signals <-chan os.Signal) (*setup.Parts, error) {
+	opened := make(chan struct{})
+	var watching gosync.WaitGroup
+	watching.Go(func() {
+		for {
+			select {
+			case sig := <-signals:
+				if sig != syscall.SIGHUP { // the configuration was just read
+					d.Log.Info("stopping before the archive was open")
+					os.Exit(0)
+				}
+			case <-opened:
+				return
+			}
+		}
+	})
+	parts, err := setup.Open(cfg, d.Log)
+	close(opened)
+	watching.Wait()
+	return parts, err
 }
 
 // listenAndServe opens the control socket, sets the schedule and serves signals until

@@ -75,7 +75,7 @@ func (m *mailboxImport) importFrom(ctx context.Context, from *source.Mailbox) er
 			m.releaseIfDone()
 		}()
 	}
-	for msg, err := range from.Messages() {
+	for msg, err := range from.Messages(ctx) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -85,6 +85,10 @@ func (m *mailboxImport) importFrom(ctx context.Context, from *source.Mailbox) er
 		m.ledger.Server++
 		if err == nil {
 			err = m.importMessage(msg)
+		}
+		if err != nil && ctx.Err() != nil { // it is not the message's fault
+			m.ledger.Server--
+			return ctx.Err()
 		}
 		var f *source.Failure
 		if errors.As(err, &f) {

@@ -67,8 +67,11 @@ func cutWord(s string) (w encodedWord, rest string, ok bool) {
 		return encodedWord{}, s, false
 	}
 	w = encodedWord{charset: strings.ToLower(s[:i]), encoding: s[i+1] &^ 0x20}
+	if w.encoding != 'B' && w.encoding != 'Q' { // before its end is looked for, which may be far away
+		return encodedWord{}, s, false
+	}
 	w.text, rest, ok = strings.Cut(s[i+3:], "?=")
-	return w, rest, ok && (w.encoding == 'B' || w.encoding == 'Q')
+	return w, rest, ok
 }
 
 func (w encodedWord) decode() []byte {

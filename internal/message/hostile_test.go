@@ -139,6 +139,9 @@ var repetitions = map[string]struct{ head, unit string }{
 	"html long links":        {"Content-Type: text/html\n\n", "<a href='http://a/" + strings.Repeat("x", 100) + "'>b"},
 	"html styles":            {"Content-Type: text/html\n\n", "<p style='display:none;font-size:0;a:b'>x</p>"},
 	"html base":              {"Content-Type: text/html\n\n<base href='http://a/b/'>", "<a href=../c>d</a>"},
+	"html long base":         {"Content-Type: text/html\n\n<base href='http://a/" + strings.Repeat("b/", 200_000) + "'>", "<a href=../c>d</a>"},
+	"html base, hidden":      {"Content-Type: text/html\n\n<base href='http://a/" + strings.Repeat("b/", 900) + "'><div hidden>", "<a href=../c>d</a>"},
+	"html base, same link":   {"Content-Type: text/html\n\n<base href='http://a/" + strings.Repeat("b/", 900) + "'>", "<a href=c>"},
 	"html line ends":         {"Content-Type: text/html\n\nx<pre><blockquote><blockquote>x", "\n"},
 	"calendar events":        {"Content-Type: text/calendar\n\n", "BEGIN:VEVENT\nSUMMARY:x\nEND:VEVENT\n"},
 	"calendar nested":        {"Content-Type: text/calendar\n\nBEGIN:VEVENT\n", "BEGIN:X\n"},
@@ -184,6 +187,20 @@ func TestHostileRepetition(t *testing.T) {
 				t.Errorf("takes %v", elapsed)
 			}
 		})
+	}
+}
+
+// Encoded words in an encoding that does not exist do not each look for the one end that
+// the header has.
+func TestWordsOfNoEncoding(t *testing.T) {
+	text := "Subject: " + strings.Repeat("=?a?x?b ", 120_000) + "?=\n\n"
+	elapsed := timed(t, func() {
+		if _, err := Read(strings.NewReader(text), Options{}); err != nil {
+			t.Error(err)
+		}
+	})
+	if elapsed > maxTime {
+		t.Errorf("takes %v", elapsed)
 	}
 }
 

@@ -116,7 +116,7 @@ func (p *htmlPage) startTag(tag atom.Atom, a attrs) {
 	e := element{tag: tag, visibility: look, offset: len(p.out), newlines: p.newlines}
 	switch tag {
 	case atom.A:
-		e.link = p.links.newLink(a.href, len(p.out))
+		e.link = link{a.href, len(p.out)}
 	case atom.Ol:
 		e.nextItem = 1
 		if n, err := strconv.Atoi(strings.TrimSpace(a.start)); err == nil && 0 < n && n < 1e9 {

@@ -14,6 +14,7 @@ import (
 // text.
 type links struct {
 	base    *url.URL
+	joined  int // octets of bases and targets that were joined
 	long    []string
 	numbers map[string]int
 	octets  int // total length of long
@@ -21,7 +22,7 @@ type links struct {
 
 // link is an open link.
 type link struct {
-	target string
+	href   string
 	offset int // offset of its text
 }
 
@@ -30,15 +31,19 @@ const (
 	maxHost         = 253     // octets of a host name
 	maxInlineURL    = 78      // octets of a target that follows its text
 	maxFooterOctets = 1 << 20 // octets of all targets at the end
+	maxJoinedOctets = 8 << 20 // octets of bases, each counted as maxURL, and targets that are joined
 )
 
+// setBase sets what targets are relative to. A base that is longer than any target that
+// is shown is ignored: it would be parsed and copied for each link.
 func (l *links) setBase(href string) {
+	if len(href) > maxURL {
+		return
+	}
 	if u, err := url.Parse(strings.TrimSpace(href)); err == nil && l.base == nil && u.IsAbs() {
 		l.base = u
 	}
 }
-
-func (l *links) newLink(href string, at int) link { return link{l.address(href), at} }
 
 // address returns a link target as it is shown, without the white space that browsers
 // ignore; "" for a target inside the page.
@@ -50,7 +55,8 @@ func (l *links) address(href string) string {
 	if len(href) > maxURL {
 		return cutUTF8(href, maxURL) + "…"
 	}
-	if l.base != nil {
+	if l.base != nil && l.joined < maxJoinedOctets { // beyond that they are shown as they are written
+		l.joined += maxURL + len(href)
 		if u, err := l.base.Parse(href); err == nil && !strings.Contains(href, ":") {
 			href = u.String()
 		}
@@ -108,18 +114,22 @@ func (l *links) footer(limit int) string {
 
 // endLink writes the target of a link, unless the text is the target itself.
 func (p *htmlPage) endLink(l link) {
-	if l.target == "" || p.visibility().isHidden() {
+	if l.href == "" || p.visibility().isHidden() {
+		return
+	}
+	target := p.links.address(l.href) // not before it is known to be shown
+	if target == "" {
 		return
 	}
 	text := ""
 	if l.offset < len(p.out) {
 		text = strings.TrimSpace(string(p.out[l.offset:min(len(p.out), l.offset+2*maxURL)]))
 	}
-	if withoutScheme(text) == withoutScheme(l.target) && utf8.ValidString(text) {
+	if withoutScheme(text) == withoutScheme(target) && utf8.ValidString(text) {
 		return
 	}
 	space := p.space
-	p.word(p.links.format(l.target))
+	p.word(p.links.format(target))
 	p.space = space
 }
 

@@ -38,7 +38,7 @@ func told(t testing.TB, found *Found) (lines []string) {
 	for _, b := range found.Mailboxes {
 		name := strings.Join(b.Levels, "|")
 		lines = append(lines, name)
-		for m, err := range b.Messages() {
+		for m, err := range b.Messages(t.Context()) {
 			if err != nil {
 				lines = append(lines, name+" failed")
 				continue
@@ -166,7 +166,7 @@ func TestFindTime(t *testing.T) {
 	}
 	var got []string
 	for _, b := range found.Mailboxes {
-		for m, err := range b.Messages() {
+		for m, err := range b.Messages(t.Context()) {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -22,13 +22,15 @@ import (
 // Limits of what is unpacked from a zip or tar.zst: more than any server accepts, and
 // less than a decompression bomb needs.
 const (
-	maxMessage = 1 << 30   // octets of a message
-	maxJournal = 256 << 20 // octets of a journal
-	maxWindow  = 128 << 20 // octets of the window of zstd
+	maxMessage  = 1 << 30   // octets of a message
+	maxJournals = 256 << 20 // octets of all journals together
+	maxWindow   = 128 << 20 // octets of the window of zstd
+	maxEntries  = 1_000_000 // of a pack, those that are passed over included
 )
 
 var (
 	errTooLarge     = errors.New("it unpacks to more octets than a message or journal has: it is not imported; unpack it yourself if it is what it should be")
+	errTooMany      = fmt.Errorf("it has over %d entries: unpack it, and import the directory in parts", maxEntries)
 	errNoMailInside = errors.New("no .eml file in it")
 	errLink         = errors.New("a link to what does not stand before it as an .eml file")
 )
@@ -47,6 +49,7 @@ type pack struct {
 	isArchive bool // laid out as an archive: accounts above mailboxes
 	entries   []entry
 	journals  map[string]*archive.View // by directory
+	octets    int64                    // of the journals
 }
 
 // addPack adds a zip or tar.zst, written by export or by any other program.
@@ -82,8 +85,10 @@ func isJournal(name string) bool { return name == archive.MailboxDir{Dir: path.D
 func (p *pack) describe(name string) string { return p.path + ": " + name }
 
 // readJournal reads a journal. Of a damaged one it keeps what precedes the damage.
-func (p *pack) readJournal(name string, r io.Reader) {
-	view, err := archive.FoldFrom(&limitedReader{r: r, remaining: maxJournal})
+func (p *pack) readJournal(ctx context.Context, name string, r io.Reader) {
+	left := &limitedReader{r: stoppableStream{ctx.Err, r}, remaining: maxJournals - p.octets}
+	view, err := archive.FoldFrom(left)
+	p.octets = maxJournals - max(0, left.remaining)
 	if err != nil {
 		p.finder.addFailure(p.describe(name), fmt.Errorf("flags and dates are missing where it is damaged: %w", err))
 	}
@@ -97,6 +102,9 @@ func (p *pack) readZip(ctx context.Context) error {
 		return fmt.Errorf("it is damaged or cut off, and nothing of it was read: %w", withoutPath(err))
 	}
 	p.finder.found.closers = append(p.finder.found.closers, z)
+	if len(z.File) > maxEntries {
+		return errTooMany
+	}
 	for _, file := range z.File {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -117,7 +125,7 @@ func (p *pack) readZip(ctx context.Context) error {
 			p.finder.addFailure(p.describe(name), err)
 			continue
 		}
-		p.readJournal(name, r)
+		p.readJournal(ctx, name, r)
 		if err := r.Close(); err != nil {
 			return err
 		}
@@ -265,9 +273,14 @@ func (p *packedMailbox) count() (n int) {
 	return n
 }
 
-func (p *packedMailbox) messages(o Options) iter.Seq2[*Message, error] {
+func (p *packedMailbox) messages(ctx context.Context, o Options) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		for _, e := range p.entries {
+			open := e.open
+			e.open = func() (io.Reader, error) {
+				r, err := open()
+				return stoppableStream{ctx.Err, r}, err
+			}
 			for _, m := range p.messagesOf(e) {
 				if m.Date.IsZero() && !m.HasFlags {
 					head, err := readUpTo(e.open, MaxHeader)

@@ -3,6 +3,7 @@ package source
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -24,16 +25,17 @@ type emlFiles struct{ paths []string }
 
 func (p *emlFiles) count() int { return len(p.paths) }
 
-func (p *emlFiles) messages(o Options) iter.Seq2[*Message, error] {
+func (p *emlFiles) messages(ctx context.Context, o Options) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		for _, path := range p.paths {
 			more := withFile(path, yield, func(f *os.File, info os.FileInfo) (*Message, error) {
-				head, err := io.ReadAll(io.NewSectionReader(f, 0, MaxHeader))
+				octets := stoppable{ctx.Err, f}
+				head, err := io.ReadAll(io.NewSectionReader(octets, 0, MaxHeader))
 				if err != nil {
 					return nil, err
 				}
 				return &Message{Path: path, Date: Date(filepath.Base(path), head, info.ModTime(), o.Now),
-					octets: func() (io.Reader, error) { return io.NewSectionReader(f, 0, info.Size()), nil }}, nil
+					octets: func() (io.Reader, error) { return io.NewSectionReader(octets, 0, info.Size()), nil }}, nil
 			})
 			if !more {
 				return
@@ -47,7 +49,7 @@ type mboxFile struct{ path string }
 
 func (p mboxFile) count() int { return 0 }
 
-func (p mboxFile) messages(o Options) iter.Seq2[*Message, error] {
+func (p mboxFile) messages(ctx context.Context, o Options) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		f, info, err := openFile(p.path)
 		if err != nil {
@@ -55,7 +57,7 @@ func (p mboxFile) messages(o Options) iter.Seq2[*Message, error] {
 			return
 		}
 		defer f.Close()
-		for in, err := range mbox.Scan(f, info.Size(), mbox.Options{Variant: o.Variant, KeepLineEnds: o.KeepLineEnds}) {
+		for in, err := range mbox.Scan(stoppable{ctx.Err, f}, info.Size(), mbox.Options{Variant: o.Variant, KeepLineEnds: o.KeepLineEnds}) {
 			if err != nil {
 				yield(nil, &Failure{p.path, withoutPath(err)})
 				return
@@ -146,19 +148,20 @@ func compareArrival(a, b string) int {
 	return cmp.Or(cmp.Compare(seconds(a), seconds(b)), strings.Compare(a, b))
 }
 
-func (p *maildirDir) messages(o Options) iter.Seq2[*Message, error] {
+func (p *maildirDir) messages(ctx context.Context, o Options) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		for _, name := range p.names {
 			path := p.currentPath(name)
 			more := withFile(path, yield, func(f *os.File, info os.FileInfo) (*Message, error) {
 				_, letters := maildir.Split(filepath.Base(path))
 				m := &Message{Path: path, Date: toInternalDate(info.ModTime()), Flags: p.keywords.Flags(letters), HasFlags: true}
-				unix, err := hasNoCRLF(f, info.Size())
+				octets := stoppable{ctx.Err, f}
+				unix, err := hasNoCRLF(octets, info.Size())
 				if err != nil {
 					return nil, err
 				}
 				m.octets = func() (io.Reader, error) {
-					whole := io.NewSectionReader(f, 0, info.Size())
+					whole := io.NewSectionReader(octets, 0, info.Size())
 					if unix && !o.KeepLineEnds {
 						return &crlfReader{r: whole}, nil
 					}

@@ -12,6 +12,7 @@
 package source
 
 import (
+	"context"
 	"errors"
 	"io"
 	"iter"
@@ -92,7 +93,7 @@ type Mailbox struct {
 
 // container is a place with messages of one mailbox.
 type container interface {
-	messages(o Options) iter.Seq2[*Message, error]
+	messages(ctx context.Context, o Options) iter.Seq2[*Message, error]
 	count() int // number of messages; 0 if unknown before they are read
 }
 
@@ -107,11 +108,11 @@ func (b *Mailbox) Count() (n int) {
 
 // Messages yields the messages of the mailbox in the order of their files. Each is
 // valid until the next one. An error is a [*Failure]; the messages after it follow
-// all the same.
-func (b *Mailbox) Messages() iter.Seq2[*Message, error] {
+// all the same. When ctx is done, all reading fails with its error.
+func (b *Mailbox) Messages(ctx context.Context) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		for _, p := range b.containers {
-			for m, err := range p.messages(b.options) {
+			for m, err := range p.messages(ctx, b.options) {
 				if !yield(m, err) {
 					return
 				}
@@ -180,6 +181,34 @@ func withFile(path string, yield func(*Message, error) bool, read func(*os.File,
 		return yield(nil, &Failure{path, withoutPath(err)})
 	}
 	return yield(m, nil)
+}
+
+// stoppable reads until its context is done: a single file may take minutes.
+type stoppable struct {
+	stopped func() error // of the context: Err
+	r       io.ReaderAt
+}
+
+// ReadAt implements [io.ReaderAt].
+func (s stoppable) ReadAt(p []byte, off int64) (int, error) {
+	if err := s.stopped(); err != nil {
+		return 0, err
+	}
+	return s.r.ReadAt(p, off)
+}
+
+// stoppableStream is stoppable for what is read forwards alone.
+type stoppableStream struct {
+	stopped func() error
+	r       io.Reader
+}
+
+// Read implements [io.Reader].
+func (s stoppableStream) Read(p []byte) (int, error) {
+	if err := s.stopped(); err != nil {
+		return 0, err
+	}
+	return s.r.Read(p)
 }
 
 // openFile opens a regular file for reading. It neither waits for a pipe or device

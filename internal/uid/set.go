@@ -210,6 +210,7 @@ func Parse(text string) (Set, error) {
 	if text == "" {
 		return s, nil
 	}
+	var ranges []Range
 	for part := range strings.SplitSeq(text, ",") {
 		a, b, ranged := strings.Cut(part, ":")
 		first, err := parseUID(a)
@@ -220,7 +221,15 @@ func Parse(text string) (Set, error) {
 		if err != nil {
 			return Set{}, fmt.Errorf("%w: %.40q", ErrSyntax, text)
 		}
-		s.AddRange(first, last)
+		ranges = append(ranges, Range{min(first, last), max(first, last)})
+	}
+	// Adding them in another order than ascending takes quadratic time.
+	byFirst := func(a, b Range) int { return cmp.Compare(a.First, b.First) }
+	if !slices.IsSortedFunc(ranges, byFirst) {
+		slices.SortFunc(ranges, byFirst)
+	}
+	for _, r := range ranges {
+		s.AddRange(r.First, r.Last)
 	}
 	return s, nil
 }

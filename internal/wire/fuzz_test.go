@@ -24,6 +24,8 @@ var connectionSeeds = []string{
 		"X11 OK x\r\nX12 OK x\r\n* NAMESPACE ((\"\" \"/\")) NIL NIL\r\nX13 OK x\r\n* QUOTA x (STORAGE 1 2)\r\nX14 OK x\r\n* STATUS INBOX (APPENDLIMIT 5)\r\nX15 OK x\r\n",
 	"* OK x\r\n* CAPABILITY IMAP4rev1 (\r\n* BYE [ALERT] x\r\nX1 OK [MESSAGELIMIT 1] x\r\n",
 	"* OK [CAPABILITY AUTH=PLAIN SASL-IR] x\r\n+ \r\n+ eA==\r\nT1 NO [AUTHENTICATIONFAILED] x\r\n",
+	"* PREAUTH x\r\nX1 OK x\r\nX2 OK x\r\n* SEARCH 1\r\nX3 OK x\r\nX4 OK x\r\n* 1 FETCH (UID 1 BODY[] {30}\r\none", // a body that is cut short
+	"* OK [CAPABILITY IMAP4rev1] x\r\nT1 NO x\r\n",
 	"* 1 FETCH (FLAGS (a\"b) X {2}\r\n\"( BODY[HEADER.FIELDS (A)]<0> {0}\r\n ~{1}\r\nx UID 1 BODY[] \"\\\"\")\r\n",
 }
 
@@ -51,7 +53,10 @@ func FuzzConnection(f *testing.F) {
 			return
 		}
 		defer c.Close()
-		checkError(t, c.Login(ctx, Auth{Username: "alice", Password: []byte("secret")}))
+		if err := c.Login(ctx, Auth{Username: "alice", Password: []byte("secret")}); err != nil { // it has closed the connection
+			checkError(t, err)
+			return
+		}
 		runReadingCommands(ctx, t, c)
 		runChangingCommands(ctx, t, c)
 	})
@@ -63,6 +68,9 @@ func runReadingCommands(ctx context.Context, t *testing.T, c *Conn) {
 		n, err := io.Copy(io.Discard, r)
 		if (n == size) != (err == nil) {
 			t.Errorf("%d octets of %d, %v", n, size, err)
+		}
+		if err != nil { // it is returned as it is, also by later commands
+			err = &Error{Class: ClassTransient, Err: err}
 		}
 		return err
 	}

@@ -22,8 +22,12 @@ const (
 	maxGroupOctets = 8 << 20 // octets
 )
 
-// maxLost is how many connections may be lost over one message.
-const maxLost = 3
+// maxLost is how many connections may be lost over one message; maxLostInRow, over how
+// many messages in a row that is not the server's fault. Each may take minutes.
+const (
+	maxLost      = 3
+	maxLostInRow = 3
+)
 
 // maxProblems is how many messages the result of a mailbox names.
 const maxProblems = 1000
@@ -96,7 +100,9 @@ func (r *run) nextGroup(s *session.Session, m *mailboxRestore, from int) (group 
 			continue
 		case m.lost[next] >= maxLost:
 			r.refuse(m, next, "the connection is lost whenever it is sent")
-			s.ResetBackoff() // the message is the reason, not the server
+			if m.lostInRow++; m.lostInRow <= maxLostInRow {
+				s.ResetBackoff() // the message is the reason, not the server
+			}
 			continue
 		}
 		file, traits, err := openItem(r.job.Open, it)
@@ -231,7 +237,7 @@ func (r *run) appendGroup(ctx context.Context, s *session.Session, m *mailboxRes
 		if a.State != wire.AppendDone {
 			continue
 		}
-		m.status[i] = appended
+		m.status[i], m.lostInRow = appended, 0
 		// UIDs ascend (RFC 9051 2.3.1.1): a server that reports others is not believed.
 		if a.UIDValidity == m.selected.UIDValidity && a.UID >= m.firstUID && a.UID > m.lastUID {
 			m.uids[i], m.lastUID = a.UID, a.UID

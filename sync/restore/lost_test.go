@@ -9,6 +9,7 @@ import (
 
 	"archiverd/internal/session"
 	"archiverd/internal/testing/dovecot"
+	"archiverd/internal/testing/hostile"
 	"archiverd/internal/testing/world"
 	"archiverd/internal/wire"
 )
@@ -132,5 +133,38 @@ func TestRestorePoison(t *testing.T) {
 				t.Errorf("%s: %s", x.ID, x.Reason)
 			}
 		}
+	}
+}
+
+// A server that never answers APPEND costs a few connections, not some for each message:
+// each may take minutes.
+func TestRestoreEndsWhereNothingIsAnswered(t *testing.T) {
+	h := newTestbed(t)
+	u, from := world.NewIMAPD(t)
+	world.Fill(t, u, []dovecot.Mailbox{{Name: "Box", Msgs: twins(40)}})
+	h.clean(from)
+	var lost atomic.Int32
+	s, err := hostile.New(hostile.Options{Mailboxes: []hostile.Mailbox{{Name: "Box", UIDValidity: 7}}, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		if cmd.Name != "APPEND" {
+			return false
+		}
+		lost.Add(1)
+		s.HangUp()
+		return true
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	out, err := h.restoreOf(world.Alice(s.Address())).Run(t.Context())
+	if err == nil || out.OK() {
+		t.Errorf("%v\n%s", err, showRestored(out))
+	}
+	if n := lost.Load(); n > 20 {
+		t.Errorf("%d connections were lost", n)
 	}
 }

@@ -64,6 +64,7 @@ type messages struct {
 	lastUID     uint32 // the last that the server has reported for an appended message
 	oneByOne    int    // so many messages are sent singly: one of them loses the connection
 	lost        map[int]int
+	lostInRow   int             // messages over which connections were lost, since the last one that was appended
 	reduced     map[int]bool    // appended by a fallback
 	unkeptFlags map[string]bool // keywords that the mailbox can't keep
 	isReported  bool
