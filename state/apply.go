@@ -185,6 +185,9 @@ func (a *applier) VisitOpened(e archive.Event) error {
 	if err := a.clearAgain(); err != nil {
 		return err
 	}
+	if err := a.bucket.Delete(excludedKey); err != nil {
+		return err
+	}
 	if err := a.bucket.DeleteBucket(uidsBucket); err != nil {
 		return err
 	}

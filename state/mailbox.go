@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"archiverd/archive"
+	"archiverd/internal/uid"
 )
 
 // Mailbox is the record of a mailbox in the database.
@@ -67,6 +68,12 @@ type Cursor struct {
 	// when they were archived, and they are the same messages.
 	SizesVary bool `json:"sizes_vary,omitempty"`
 	DatesVary bool `json:"dates_vary,omitempty"`
+}
+
+// Completed is what a run that has accounted for all UIDs of a mailbox stores of it.
+type Completed struct {
+	Cursor
+	ExcludedUIDs uid.Set // the messages over Limit
 }
 
 // Origin returns the server and user of the current epoch, as of the last run that
@@ -185,9 +192,10 @@ func readMailboxes(tx *bbolt.Tx, account string) (map[string]Mailbox, error) {
 	return out, err
 }
 
-// setCursors stores the cursors of mailboxes, by directory.
-func setCursors(tx *bbolt.Tx, cursors map[string]Cursor) error {
-	for dir, c := range cursors {
+// setCursors stores the cursors of the mailboxes in dirs.
+func setCursors(tx *bbolt.Tx, cursors map[string]Completed, dirs []string) error {
+	for _, dir := range dirs {
+		c := cursors[dir]
 		bucket := tx.Bucket(mailboxesBucket).Bucket([]byte(dir))
 		if bucket == nil {
 			continue
@@ -196,7 +204,10 @@ func setCursors(tx *bbolt.Tx, cursors map[string]Cursor) error {
 		if err != nil {
 			return err
 		}
-		record.Cursor = c
+		record.Cursor = c.Cursor
+		if err := putExcluded(bucket, Excluded{c.UIDValidity, c.Limit, c.ExcludedUIDs}); err != nil {
+			return err
+		}
 		if err := putMailbox(bucket, record); err != nil {
 			return err
 		}

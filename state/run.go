@@ -3,6 +3,8 @@ package state
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -105,14 +107,26 @@ func (r *Run) OK() bool {
 // maxRuns is the most runs of an account that are kept, the last one with its mailboxes.
 const maxRuns = 20
 
+// maxCursors is how many mailboxes one transaction changes: each takes some pages of
+// memory.
+const maxCursors = 1000
+
 // FinishRun stores a run and the cursors of the mailboxes that it completed, by
-// directory, and the last place in the archive's checkpoints, in one transaction.
-func (db *DB) FinishRun(r Run, cursors map[string]Cursor) error {
+// directory, and the last place in the archive's checkpoints. Of many mailboxes the first
+// are stored before the run: each is true by itself.
+func (db *DB) FinishRun(r Run, cursors map[string]Completed) error {
+	dirs := slices.Sorted(maps.Keys(cursors))
+	for ; len(dirs) > maxCursors; dirs = dirs[maxCursors:] {
+		err := db.update(func(tx *bbolt.Tx) error { return setCursors(tx, cursors, dirs[:maxCursors]) })
+		if err != nil {
+			return err
+		}
+	}
 	return db.update(func(tx *bbolt.Tx) error {
 		if err := db.putMark(tx); err != nil {
 			return err
 		}
-		if err := setCursors(tx, cursors); err != nil {
+		if err := setCursors(tx, cursors, dirs); err != nil {
 			return err
 		}
 		b := tx.Bucket(runsBucket)

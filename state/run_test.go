@@ -13,7 +13,7 @@ func TestRuns(t *testing.T) {
 	for i := range maxRuns + 5 {
 		r := Run{Account: "alice", Started: clock.Add(time.Duration(i) * time.Hour), Mailboxes: []Ledger{{Mailbox: "INBOX", Server: 2, Archived: 2}}}
 		r.Sum.Add(r.Mailboxes[0])
-		if err := h.db.FinishRun(r, map[string]Cursor{"alice/INBOX": {UIDNext: uint32(i)}, "alice/none": {UIDNext: 1}}); err != nil {
+		if err := h.db.FinishRun(r, map[string]Completed{"alice/INBOX": {Cursor: Cursor{UIDNext: uint32(i)}}, "alice/none": {Cursor: Cursor{UIDNext: 1}}}); err != nil {
 			t.Fatal(err)
 		}
 	}

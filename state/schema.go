@@ -46,6 +46,8 @@ var (
 	recordKey  = []byte("record")
 
 	checkpointsKey = []byte("checkpoints")
+
+	excludedKey = []byte("excluded") // of a mailbox: an excludedLine in JSON, if there is one
 )
 
 // checkLayout returns an error unless the open file has this layout and belongs to the

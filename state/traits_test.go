@@ -117,7 +117,7 @@ func TestOrigin(t *testing.T) {
 	}
 	origin("imap.example.com:993")
 	c := Cursor{UIDValidity: 7, Server: "mail.example.com:993", User: "alice@example.com"}
-	if err := h.db.FinishRun(Run{Account: "alice"}, map[string]Cursor{"alice/INBOX": c}); err != nil {
+	if err := h.db.FinishRun(Run{Account: "alice"}, map[string]Completed{"alice/INBOX": {Cursor: c}}); err != nil {
 		t.Fatal(err)
 	}
 	origin("mail.example.com:993")

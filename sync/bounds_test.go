@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -123,4 +124,53 @@ func TestBodiesOfAbsurdSizesAreNotDrawn(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The sizes of messages over the limit are not asked for again in each run that finds the
+// mailbox changed. A higher limit, or another one that is set for the first time, asks.
+func TestExcludedMessagesAreRemembered(t *testing.T) {
+	h := newTestbed(t)
+	boxes := world.ThreeMailboxes()[:1]
+	for i := range 5 {
+		boxes[0].Messages[i].Body = fmt.Appendf(nil, "Message-ID: <%d@x>\r\nSubject: big\r\n\r\n%s", i, strings.Repeat("x", 5000))
+	}
+	full := boxes[0].Messages
+	h.policy.MaxMessage = 1000
+	asked := func(messages, excluded int) string {
+		t.Helper()
+		boxes[0].Messages = full[:messages]
+		s := world.Serve(t, hostile.Options{Mailboxes: boxes})
+		acc := named(s)
+		acc.Connections = 1
+		if l := of(t, h.clean(acc), "INBOX"); l.Excluded != excluded || l.Archived != messages-excluded {
+			t.Errorf("ledger is %+v", l)
+		}
+		for _, line := range s.Commands() {
+			if strings.HasPrefix(line, "UID FETCH") && strings.Contains(line, "RFC822.SIZE") {
+				set, err := uid.Parse(strings.Fields(line)[2])
+				if err == nil && set.Contains(1) {
+					return line
+				}
+			}
+		}
+		return ""
+	}
+	if asked(6, 5) == "" {
+		t.Error("the sizes were never asked for")
+	}
+	if line := asked(8, 5); line != "" {
+		t.Errorf("asked again: %s", line)
+	}
+	h.policy.MaxMessage = 900
+	if line := asked(9, 5); line != "" {
+		t.Errorf("asked again with a lower limit: %s", line)
+	}
+	h.policy.MaxMessage = 2000
+	if asked(9, 5) == "" {
+		t.Error("not asked for with a higher limit")
+	}
+	h.policy.MaxMessage = 0
+	asked(9, 0)
+	boxes[0].Messages = full
+	h.Holds(boxes[0])
 }

@@ -82,7 +82,7 @@ func (j *Job) Run(ctx context.Context) (result state.Run, err error) {
 		result.Error = err.Error()
 		return result, err
 	}
-	cursors := map[string]state.Cursor{}
+	cursors := map[string]state.Completed{}
 	func() {
 		defer func() {
 			if p := recover(); p != nil {

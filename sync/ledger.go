@@ -20,7 +20,7 @@ const maxFailuresListed = 100
 // the mailbox is complete, else nil. limit is the largest message in octets, 0 for
 // none; endedEarly is why the run ended early through no mailbox's fault, "" if it
 // did not. All batches must be committed.
-func (m *mailboxRun) reconcile(db *state.DB, a *archive.Archive, limit int64, endedEarly string) (state.Ledger, *state.Cursor, error) {
+func (m *mailboxRun) reconcile(db *state.DB, a *archive.Archive, limit int64, endedEarly string) (state.Ledger, *state.Completed, error) {
 	if err := m.releaseArchive(); err != nil { // the run was stopped with work pending
 		m.markIncomplete(err)
 	}
@@ -78,7 +78,7 @@ func (m *mailboxRun) reconcile(db *state.DB, a *archive.Archive, limit int64, en
 			c.Compared = t.began
 		}
 	}
-	return l, &c, nil
+	return l, &state.Completed{Cursor: c, ExcludedUIDs: excluded}, nil
 }
 
 // unscannedLedger completes the ledger of a mailbox that was not scanned: all that

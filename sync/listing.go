@@ -90,7 +90,6 @@ func (r *run) choose(listed []wire.Mailbox, recorded map[string]state.Mailbox, r
 	if isCut { // it does not say which mailboxes are gone
 		return work, nil
 	}
-	maps.DeleteFunc(recorded, func(_ string, m state.Mailbox) bool { return len(m.Name.Levels()) > archive.MaxLevels }) // not looked for
 	return work, r.recordVanished(recorded, len(listed), result)
 }
 
@@ -170,6 +169,9 @@ func (r *run) recordVanished(unlisted map[string]state.Mailbox, listed int, resu
 		return errors.New("the server lists no mailbox at all; taking that for a fault of the server, not for the end of the account")
 	}
 	for dir, m := range unlisted {
+		if len(m.Name.Levels()) > archive.MaxLevels { // choose does not look for it
+			continue
+		}
 		l := state.Ledger{Mailbox: m.Name.Mailbox, Vanished: true}
 		if !m.Vanished && !m.Newer {
 			result.Warnings = append(result.Warnings, fmt.Sprintf("mailbox %q is no longer on the server; the archive keeps its %s", m.Name.Mailbox, english.Plural(m.Archived+m.Gone, "message", "")))

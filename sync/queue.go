@@ -64,6 +64,7 @@ type queue struct {
 	mu      gosync.Mutex // guards all below
 	cond    *gosync.Cond // signalled when a task was added or the queue ended
 	tasks   []task
+	pieces  map[*mailboxRun]int     // of tasks
 	pending map[*mailboxRun]int     // tasks, and batches that are not committed
 	total   int                     // of pending, and 1 while listing
 	listing bool                    // there are no tasks yet: workers wait for them
@@ -75,7 +76,7 @@ type queue struct {
 }
 
 func newQueue(maxWorkers func() int, endMailbox func(*mailboxRun) bool) *queue {
-	q := &queue{maxWorkers: maxWorkers, endMailbox: endMailbox, pending: map[*mailboxRun]int{}, opener: map[*mailboxRun]*worker{}, claims: map[state.Key]*claim{}}
+	q := &queue{maxWorkers: maxWorkers, endMailbox: endMailbox, pieces: map[*mailboxRun]int{}, pending: map[*mailboxRun]int{}, opener: map[*mailboxRun]*worker{}, claims: map[state.Key]*claim{}}
 	q.cond = gosync.NewCond(&q.mu)
 	return q
 }
@@ -103,25 +104,32 @@ func (q *queue) insert(tasks ...task) {
 	if len(tasks) == 0 {
 		return
 	}
-	for _, t := range tasks {
-		q.addPending(t.mailbox)
+	for i := range tasks {
+		q.addPending(tasks[i].mailbox)
+		if tasks[i].isPiece() {
+			q.pieces[tasks[i].mailbox]++
+		}
 	}
 	before := max(tasks[0].order, orderSuspect)
-	i := slices.IndexFunc(q.tasks, func(t task) bool { return t.order >= before })
-	if i < 0 {
-		i = len(q.tasks)
+	i := len(q.tasks)
+	for i > 0 && q.tasks[i-1].order >= before {
+		i--
 	}
 	q.tasks = slices.Insert(q.tasks, i, tasks...)
 	q.cond.Broadcast()
 }
 
-// waiting returns how many workers the queued tasks can keep busy, roughly, with q.mu
-// locked; 0 if nothing more is started.
+// waiting returns how many workers the queued tasks can keep busy, roughly and not beyond
+// q.maxWorkers, with q.mu locked; 0 if nothing more is started.
 func (q *queue) waiting() (n int) {
 	if q.ended != nil || q.stopped {
 		return 0
 	}
+	most := q.maxWorkers()
 	for i := range q.tasks {
+		if n >= most { // there may be thousands
+			break
+		}
 		if t := &q.tasks[i]; q.opener[t.mailbox] == nil && t.isReady() {
 			n += 1 + t.uids.Len()/minPiece
 		}
@@ -156,7 +164,7 @@ func (q *queue) take(ctx context.Context, w *worker, preferred *mailboxRun) (t t
 	for ctx.Err() == nil && q.ended == nil && q.total > 0 {
 		i := q.findPiece(w, preferred)
 		if i < 0 {
-			i = slices.IndexFunc(q.tasks, func(t task) bool { return q.isFree(&t, w) })
+			i = q.find(func(t *task) bool { return q.isFree(t, w) })
 		}
 		if i >= 0 {
 			if q.tasks[i].order != orderNormal {
@@ -186,9 +194,22 @@ func (q *queue) takePiece(ctx context.Context, w *worker, m *mailboxRun) (t task
 
 // findPiece returns the index of a piece of m that w may take, -1 if there is none.
 func (q *queue) findPiece(w *worker, m *mailboxRun) int {
-	return slices.IndexFunc(q.tasks, func(t task) bool {
-		return t.mailbox == m && t.isPiece() && t.order == orderNormal && q.isFree(&t, w)
+	if q.pieces[m] == 0 {
+		return -1
+	}
+	return q.find(func(t *task) bool {
+		return t.mailbox == m && t.isPiece() && t.order == orderNormal && q.isFree(t, w)
 	})
+}
+
+// find returns the index of the first task for which is returns true, -1 if there is none.
+func (q *queue) find(is func(*task) bool) int {
+	for i := range q.tasks {
+		if is(&q.tasks[i]) {
+			return i
+		}
+	}
+	return -1
 }
 
 // isFree reports whether w may take a task now.
@@ -222,7 +243,7 @@ func (q *queue) cut(i int) task {
 	}
 	head, rest := t.uids.Split(n)
 	if rest.Empty() {
-		q.tasks = slices.Delete(q.tasks, i, i+1)
+		q.remove(i)
 		return t
 	}
 	q.tasks[i].uids = rest
@@ -231,7 +252,23 @@ func (q *queue) cut(i int) task {
 	return t
 }
 
-// addPending counts one more task or batch of a mailbox as pending. q.mu is locked.
+// remove takes task i out. The first is the usual one, and does not move the others.
+func (q *queue) remove(i int) {
+	if m := q.tasks[i].mailbox; q.tasks[i].isPiece() {
+		if q.pieces[m]--; q.pieces[m] == 0 {
+			delete(q.pieces, m)
+		}
+	}
+	if i > 0 {
+		q.tasks = slices.Delete(q.tasks, i, i+1)
+		return
+	}
+	q.tasks[0] = task{}
+	q.tasks = q.tasks[1:]
+}
+
+// addPending counts a task or batch of a mailbox that is to be done, with q.mu
+// locked.
 func (q *queue) addPending(m *mailboxRun) {
 	q.pending[m]++
 	q.total++

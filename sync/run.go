@@ -65,7 +65,7 @@ func newRun(outer context.Context, j *Job) (*run, context.Context) {
 
 // archive does what Run says, and fills the result and the cursors of the mailboxes
 // that are complete, by directory.
-func (j *Job) archive(outer context.Context, result *state.Run, cursors map[string]state.Cursor) error {
+func (j *Job) archive(outer context.Context, result *state.Run, cursors map[string]state.Completed) error {
 	if j.Committer.State.Broken() {
 		if err := j.Committer.RebuildState(state.ErrDamaged); err != nil {
 			return err

@@ -121,6 +121,9 @@ func (w *worker) plan(ctx context.Context, t *task, s *snapshot, recorded state.
 	if len(p.known) == 0 {
 		p.known = knownOf(s.metadata, s.uids)
 	}
+	if err := w.leaveExcluded(m, p, s.UIDValidity); err != nil {
+		return s, nil, err
+	}
 	m.setPlan(p)
 	return s, p, nil
 }
@@ -160,6 +163,24 @@ func (w *worker) compare(ctx context.Context, m *mailboxRun, s *snapshot, record
 		p.epoch.Cursor, p.epoch.Verified, p.epoch.Mistrusted = state.Cursor{}, 0, false
 	}
 	return p, nil
+}
+
+// leaveExcluded takes the messages out of the plan that the last complete run found to be
+// over the limit, or one that was not lower: a message's size never changes (RFC 9051
+// 2.3.4).
+func (w *worker) leaveExcluded(m *mailboxRun, p *plan, uidValidity uint32) error {
+	limit := w.run.job.Policy.MaxMessage
+	if p.newEpoch || limit == 0 {
+		return nil
+	}
+	known, err := w.run.job.Committer.State.Excluded(m.directory().Dir)
+	if err != nil || known.UIDValidity != uidValidity || known.Limit < limit {
+		return err
+	}
+	excluded := known.UIDs.Intersect(p.Missing)
+	m.exclude(excluded)
+	p.Missing = p.Missing.Subtract(excluded)
+	return nil
 }
 
 // findReturned finds, if the server lists UIDs again that the archive has from before

@@ -211,7 +211,7 @@ func (c *Committer) rebuildState(cause error) error {
 // has ended and the cursors of its mailboxes, by directory. A broken database is rebuilt
 // first. An error is also the run's Error, unless the run has one: the run is what users
 // read.
-func (c *Committer) FinishRun(run *state.Run, cursors map[string]state.Cursor) error {
+func (c *Committer) FinishRun(run *state.Run, cursors map[string]state.Completed) error {
 	unrecorded := c.Checkpoint()
 	if unrecorded != nil {
 		run.Error = cmp.Or(run.Error, unrecorded.Error())
