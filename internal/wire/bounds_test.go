@@ -267,3 +267,31 @@ func TestLargeBodyOverASlowLine(t *testing.T) {
 		}
 	})
 }
+
+// Replies of the greatest length that is allowed end a command after some megabytes, not
+// after as many as there may be short ones.
+func TestLongRepliesAreBoundedTogether(t *testing.T) {
+	long := strings.Repeat("k ", 30_000)
+	for _, command := range readingCommands {
+		for _, line := range []string{"* OK [PERMANENTFLAGS (" + long + ")] x\r\n", "* XNOTHING " + long + "\r\n"} {
+			armed, lines := false, 0
+			s := serve(t, hostile.Options{Mailboxes: inbox("one"), Script: func(s *hostile.Session, cmd hostile.Command) bool {
+				if armed = armed || cmd.Name == "NOOP"; !armed || cmd.Name == "NOOP" {
+					return false
+				}
+				for lines = 0; lines < 20_000 && s.Open != nil; lines++ {
+					s.Write(line)
+				}
+				s.Send(cmd.Tag + " OK x\r\n")
+				return true
+			}})
+			conn := connect(t, s, options(s))
+			if err := conn.Noop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := command.run(t.Context(), conn); !errors.Is(err, ErrLimit) {
+				t.Errorf("%s, %.20q: %v", command.name, line, err)
+			}
+		}
+	}
+}

@@ -28,6 +28,7 @@ type guard struct {
 	inBody      bool   // the rest of the body's FETCH reply follows
 	uid         uint32 // of the message whose body it is
 	repliesLeft int    // replies that the server may still send
+	octetsLeft  int64  // of those without a body
 
 	mu          sync.Mutex
 	cond        sync.Cond
@@ -44,6 +45,7 @@ func (g *guard) openGate(wanted uid.Set) {
 	g.mu.Lock()
 	g.isOpen, g.wanted, g.endedBodies, g.answered, g.lastStatus = true, wanted, uid.Set{}, false, status{}
 	g.repliesLeft = wanted.Len() + g.c.options.Limits.Untagged + 1
+	g.octetsLeft = maxReplyOctets
 	g.mu.Unlock()
 	g.cond.Broadcast()
 }
@@ -135,6 +137,9 @@ func (g *guard) readNext() error {
 	}
 	if g.inBody {
 		return nil
+	}
+	if g.octetsLeft -= int64(len(reply)); g.octetsLeft < 0 {
+		return protocolError("more octets than the answer can have: %w", ErrLimit)
 	}
 	return g.handleReply(reply)
 }

@@ -69,6 +69,8 @@ type pipeline struct {
 	firstTag             int      // of the first command
 	answers              []status // one for each command; kind "" while there is none
 	repliesLeft          int      // replies that the server may still send
+	octetsLeft           int64    // of those that belong to the commands, without bodies
+	otherOctetsLeft      int64    // of the others
 	onUntagged           untaggedHandler
 	onBody               bodyHandler
 	awaitingContinuation bool // "+" is expected
@@ -78,12 +80,25 @@ type pipeline struct {
 // (RFC 9051 7.6).
 const continuation = -1
 
+// What the replies that belong to a command may have together: maxReplyOctets,
+// octetsPerReply for each that is expected, and of a search Limits.Search. Bodies do not
+// count. All other replies may have maxReplyOctets.
+const (
+	maxReplyOctets = 16 << 20
+	octetsPerReply = 16 << 10
+)
+
 // newPipeline begins with the next tag.
 func (c *Conn) newPipeline(commands, maxReplies int, fn untaggedHandler, body bodyHandler) *pipeline {
-	return &pipeline{
+	p := &pipeline{
 		c: c, firstTag: c.tag + 1, answers: make([]status, commands),
 		repliesLeft: maxReplies + commands + c.options.Limits.Untagged, onUntagged: fn, onBody: body,
+		octetsLeft: maxReplyOctets + int64(maxReplies)*octetsPerReply, otherOctetsLeft: maxReplyOctets,
 	}
+	if c.in.allowLongSearch {
+		p.octetsLeft += int64(c.options.Limits.Search)
+	}
+	return p
 }
 
 // exchange sends the commands in one write and reads until each is answered.
@@ -113,14 +128,8 @@ func (p *pipeline) nextAnswer() (int, error) {
 			return 0, err
 		}
 		if bytes.HasPrefix(reply, []byte("* ")) {
-			used := false
-			if u := c.handleUntagged(reply); p.onUntagged != nil {
-				if used, err = p.onUntagged(u); err != nil {
-					return 0, err
-				}
-			}
-			if used {
-				c.in.progressed()
+			if err := p.handleUntagged(reply); err != nil {
+				return 0, err
 			}
 			continue
 		}
@@ -131,6 +140,25 @@ func (p *pipeline) nextAnswer() (int, error) {
 		return p.handleTagged(reply)
 	}
 	return 0, protocolError("over %d replies that nobody asked for: %w", c.options.Limits.Untagged, ErrLimit)
+}
+
+// handleUntagged hands an untagged reply to the command, and counts its octets.
+func (p *pipeline) handleUntagged(reply []byte) (err error) {
+	used, left := false, &p.otherOctetsLeft
+	if u := p.c.handleUntagged(reply); p.onUntagged != nil {
+		used, err = p.onUntagged(u)
+	}
+	if err != nil {
+		return err
+	}
+	if used {
+		p.c.in.progressed()
+		left = &p.octetsLeft
+	}
+	if *left -= int64(len(reply)); *left < 0 {
+		return protocolError("more octets than the answer can have: %w", ErrLimit)
+	}
+	return nil
 }
 
 // handleTagged stores a tagged answer and returns the index of its command.
