@@ -39,6 +39,22 @@ type archiveInfo struct {
 	Checkpoints string `json:"checkpoints,omitempty"`
 }
 
+// encode returns the text of archive.json.
+func (i archiveInfo) encode() ([]byte, error) {
+	text, err := json.MarshalIndent(i, "", "  ")
+	return append(text, '\n'), err
+}
+
+// InfoOfCopy returns the text of archive.json for a copy without checkpoints.jsonl, and
+// when the archive was created. The first writer of the copy begins checkpoints of its
+// own.
+func (a *Archive) InfoOfCopy() (text []byte, created time.Time, err error) {
+	info := a.info
+	info.Checkpoints = ""
+	text, err = info.encode()
+	return text, info.Created, err
+}
+
 // Open opens the archive in directory dir for reading. The error wraps ErrNotArchive
 // if there is none.
 func Open(dir string) (*Archive, error) {

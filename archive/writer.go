@@ -2,7 +2,6 @@ package archive
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -178,11 +177,11 @@ func (w *Writer) create() error {
 
 // writeInfo writes archive.json durably.
 func (w *Writer) writeInfo(info archiveInfo) error {
-	text, err := json.MarshalIndent(info, "", "  ")
+	text, err := info.encode()
 	if err != nil {
 		return err
 	}
-	if err := w.replace(".", infoName, func(f *os.File) error { _, err := f.Write(append(text, '\n')); return err }); err != nil {
+	if err := w.replace(".", infoName, func(f *os.File) error { _, err := f.Write(text); return err }); err != nil {
 		return fmt.Errorf("write %s: %w", infoName, err)
 	}
 	return nil

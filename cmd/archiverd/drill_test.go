@@ -313,42 +313,32 @@ func (d *drillDay) restartDrillsOnlyIfMissed() {
 	d.stop(daemon)
 }
 
-// TestDaemonDrillStops: SIGTERM ends a drill in progress, which is then not stored.
+// TestDaemonDrillStops: SIGTERM ends a drill in progress, which is then not stored. A
+// drill that completed before the signal came says nothing: another one is due then.
 func TestDaemonDrillStops(t *testing.T) {
 	t.Parallel()
 	s, _ := drilledSite(t, "schedule: '0 4 29 2 *'\ndrill: {schedule: '@daily', sample: all}\n")
-	// A pipe in the place of a message file: the drill waits for its writer.
-	var list []listedMessage
-	s.run("list", "--json", "alice", "Demo").want(0).decode(&list)
-	path := filepath.Join(s.archive, list[0].ID)
-	if err := os.Rename(path, path+".away"); err != nil {
-		t.Fatal(err)
+	for range 50 {
+		d := s.start("run")
+		started := func() bool { return s.statusOf("alice").Drilling != nil }
+		completed := func() bool { return strings.Contains(d.err.String(), "drill complete") }
+		eventually(t, "a drill is under way, or over", func() bool { return started() || completed() })
+		d.signal(syscall.SIGTERM)
+		r := d.wait().want(0)
+		if strings.Contains(r.err, "drill interrupted") {
+			if got := s.statusOf("alice").Drill; got != nil {
+				t.Errorf("an interrupted drill was stored: %+v", got)
+			}
+			return
+		}
+		if !completed() {
+			t.Fatalf("the log says neither that the drill was interrupted nor that it is complete:\n%s", r.err)
+		}
+		if err := os.Remove(filepath.Join(s.archive, "state.db.drills")); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := syscall.Mkfifo(path, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	d := s.start("run")
-	pipe, err := os.OpenFile(path, os.O_WRONLY, 0) // opens when the drill reads
-	if err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the drill is under way", func() bool { return s.statusOf("alice").Drilling != nil })
-	s.run("status").want(0).prints("drill in progress: restoring")
-	d.signal(syscall.SIGTERM)
-	eventually(t, "the log has the stop", func() bool { return strings.Contains(d.err.String(), "stopping") })
-	if err := pipe.Close(); err != nil {
-		t.Fatal(err)
-	}
-	r := d.wait().want(0)
-	if !strings.Contains(r.err, "drill interrupted") {
-		t.Errorf("the log does not say that the drill was interrupted:\n%s", r.err)
-	}
-	if err := os.Rename(path+".away", path); err != nil {
-		t.Fatal(err)
-	}
-	if got := s.statusOf("alice").Drill; got != nil {
-		t.Errorf("an interrupted drill was stored: %+v", got)
-	}
+	t.Error("no drill was interrupted")
 }
 
 // TestDrillOfNothing: before the first sync there is nothing to drill.

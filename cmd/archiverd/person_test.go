@@ -10,6 +10,7 @@ import (
 	"testing"
 	"unicode"
 
+	"archiverd/archive"
 	"archiverd/internal/imapd"
 	"archiverd/internal/testing/dovecot"
 )
@@ -309,9 +310,9 @@ func TestDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.run("verify").want(4).prints("DAMAGE "+list[0].ID, "SHA-256", "1 damaged")
-	var found []struct{ Findings []struct{ Damage bool } }
+	var found []archive.VerifyResult // the mailbox, and the archive with its seal
 	s.run("verify", "--json").want(4).decode(&found)
-	if len(found) != 1 || len(found[0].Findings) != 1 || !found[0].Findings[0].Damage {
+	if len(found) != 2 || len(found[0].Findings) != 1 || !found[0].Findings[0].Damage || found[1].Dir != "" || found[1].Seal == "" {
 		t.Errorf("verify --json says %+v", found)
 	}
 	if err := os.Remove(path); err != nil {

@@ -37,7 +37,7 @@ func (w *writer) fillPack(ctx context.Context, r *Report) func(io.Writer) error 
 			return err
 		}
 		k := &packWriter{writer: w, format: p, dirs: map[string]bool{".": true}, paths: map[archive.Sum]string{}}
-		if err := k.copyFile("archive.json", -1); err != nil {
+		if err := k.addInfo(); err != nil {
 			return errors.Join(err, p.close())
 		}
 		if !w.export.Whole {
@@ -80,8 +80,20 @@ func (k *packWriter) mkdirs(name string, date time.Time) error {
 	return k.format.dir(dir, date)
 }
 
-// copyFile adds the first size octets of a file of the archive, all of it if size
-// is -1.
+// addInfo adds archive.json as it is in a copy: a pack has no checkpoints.jsonl, because
+// it need not hold every mailbox.
+func (k *packWriter) addInfo() error {
+	text, created, err := k.writer.export.Archive.InfoOfCopy()
+	if err != nil {
+		return err
+	}
+	return k.format.file("archive.json", int64(len(text)), created, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+}
+
+// copyFile adds the first size octets of a file of the archive.
 func (k *packWriter) copyFile(name string, size int64) error {
 	f, err := k.writer.export.Archive.OpenFile(name)
 	if err != nil {
@@ -91,9 +103,6 @@ func (k *packWriter) copyFile(name string, size int64) error {
 	st, err := f.Stat()
 	if err != nil {
 		return err
-	}
-	if size < 0 {
-		size = st.Size()
 	}
 	if err := k.mkdirs(name, st.ModTime()); err != nil {
 		return err
