@@ -196,7 +196,7 @@ func (a *Archive) directoriesBelow(account, dir string, out *[]MailboxDir, which
 		if !st.IsDir() {
 			continue
 		}
-		if err := a.directoriesBelow(account, child, out, which); err != nil {
+		if err := a.directoriesBelow(account, child, out, which); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

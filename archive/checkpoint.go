@@ -235,6 +235,19 @@ func (c *Checkpoints) isVoid(dir string, mark CheckpointsMark) bool {
 	return mark.ID != c.ID || mark.Part != c.Part || w.decidedAt > mark.Offset
 }
 
+// isDecidedSince reports whether the owner has decided about a mailbox since before was
+// read.
+func (c *Checkpoints) isDecidedSince(dir string, before *Checkpoints) bool {
+	now, was := c.known[dir], before.known[dir]
+	switch {
+	case now == nil || was == nil:
+		return now != was
+	case c.Part != before.Part: // where a decision stands has changed
+		return now.Checkpoint != was.Checkpoint || now.isForgotten != was.isForgotten
+	}
+	return now.decidedAt != was.decidedAt
+}
+
 // check returns an error if the file is not what archive.json and the state database
 // know: named is the id that archive.json has, mark the database's last place in it.
 func (c *Checkpoints) check(named string, mark CheckpointsMark) error {

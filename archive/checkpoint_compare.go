@@ -36,6 +36,8 @@ func (a *Archive) compareJournal(b MailboxDir, known Checkpoint) (now Checkpoint
 	if !at {
 		id, err := a.journalID(b)
 		switch {
+		case errors.Is(err, fs.ErrNotExist): // removed meanwhile
+			return lost("%s", a.missing(b))
 		case err != nil:
 			return Checkpoint{}, 0, err
 		case size > 0 && id != known.Journal:
@@ -55,6 +57,12 @@ func (a *Archive) compareJournal(b MailboxDir, known Checkpoint) (now Checkpoint
 		}
 		return nil
 	})
+	if errors.Is(err, fs.ErrNotExist) && known.Offset > 0 { // removed meanwhile
+		return lost("%s", a.missing(b))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return Checkpoint{}, 0, nil
+	}
 	now.Position = end
 	return now, size, err
 }

@@ -49,24 +49,27 @@ type VerifyOptions struct {
 // path; an error means that the check did not finish.
 //
 // A mailbox with damage is checked again, and only what is damaged then too is reported:
-// a writer may work beside, and its owner may forget or adopt the mailbox meanwhile.
+// a writer may work beside. If its owner decides about the mailbox meanwhile, what was
+// found before counts no more.
 func (a *Archive) Verify(ctx context.Context, b MailboxDir, o VerifyOptions) (*VerifyResult, error) {
-	first, err := a.verifyOnce(ctx, b, o)
-	if err != nil || len(first.damagedPaths()) == 0 {
-		return first, err
-	}
-	if o.Checkpoints != nil {
-		if o.Checkpoints, err = a.ReadCheckpoints(); err != nil {
+	r, err := a.verifyOnce(ctx, b, o)
+	for err == nil && len(r.damagedPaths()) > 0 {
+		was, before := r.damagedPaths(), o.Checkpoints
+		if before != nil {
+			if o.Checkpoints, err = a.ReadCheckpoints(); err != nil {
+				return nil, err
+			}
+		}
+		if r, err = a.verifyOnce(ctx, b, o); err != nil {
 			return nil, err
 		}
+		if before != nil && o.Checkpoints.isDecidedSince(b.Dir, before) {
+			continue
+		}
+		r.Findings = slices.DeleteFunc(r.Findings, func(f Finding) bool { return f.Damage && !was[f.Path] })
+		return r, nil
 	}
-	again, err := a.verifyOnce(ctx, b, o)
-	if err != nil {
-		return nil, err
-	}
-	was := first.damagedPaths()
-	again.Findings = slices.DeleteFunc(again.Findings, func(f Finding) bool { return f.Damage && !was[f.Path] })
-	return again, nil
+	return r, err
 }
 
 // damagedPaths returns the paths with damage.
