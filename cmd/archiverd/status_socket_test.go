@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"sync/atomic"
 	"testing"
 
 	"archiverd/internal/daemon"
@@ -53,13 +54,14 @@ func TestStatusOfHostileSocket(t *testing.T) {
 	}
 	report := &daemon.Report{}
 	fillHostile(reflect.ValueOf(report).Elem())
-	body, status := []byte(nil), http.StatusOK
-	if body, err = json.Marshal(report); err != nil {
+	text, err := json.Marshal(report)
+	if err != nil {
 		t.Fatal(err)
 	}
+	var body atomic.Pointer[[]byte] // what the socket answers
+	body.Store(&text)
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(status)
-		_, _ = w.Write(body) // an error means that the client has gone
+		_, _ = w.Write(*body.Load()) // an error means that the client has gone
 	})}
 	go server.Serve(l)
 	defer server.Close()
@@ -68,7 +70,8 @@ func TestStatusOfHostileSocket(t *testing.T) {
 		checkPrintable(t, "status", r.out+r.err)
 		r.prints("evil")
 	}
-	body = []byte(`{"accounts": "` + "\x1b]0;evil" + `"}`)
+	broken := []byte(`{"accounts": "` + "\x1b]0;evil" + `"}`)
+	body.Store(&broken)
 	r := s.run("status").want(1)
 	checkPrintable(t, "status", r.out+r.err)
 }
