@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -87,6 +88,90 @@ func TestGarbledDatabaseInTheArchive(t *testing.T) {
 	if target, err := os.Readlink(path); err != nil || target != elsewhere {
 		t.Errorf("the link leads to %q, %v", target, err)
 	}
+}
+
+// A crash while the database is made outside the archive leaves a part of it beside its name: bbolt's
+// first pages, whole or torn, or pages of a first commit that did not end. The next opening
+// replaces it.
+func TestCrashWhileTheDatabaseIsMade(t *testing.T) {
+	h := newHouse(t)
+	h.simple()
+	h.close()
+	w, err := archive.OpenWriter(h.dir, archive.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	path := filepath.Join(t.TempDir(), "mine")
+	check := func(what string, left []byte) {
+		t.Helper()
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path+".new", left, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		db, _, err := Open(path, w)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := firstPages(t)
+	page := os.Getpagesize()
+	for lost := range 1 << 4 {
+		left := bytes.Clone(first)
+		for p := range 4 {
+			if lost>>p&1 == 1 {
+				clear(left[p*page : (p+1)*page])
+			}
+		}
+		check(fmt.Sprintf("pages %04b lost", lost), left)
+	}
+	for n := 0; n < len(first); n += 512 {
+		check(fmt.Sprintf("%d octets left", n), first[:n])
+	}
+	check("the first commit has no meta page", append(bytes.Clone(first), bytes.Repeat([]byte("uids"), page)...))
+}
+
+// A file that has bbolt's first pages only in part, and more than them, is somebody's.
+func TestDamagedForeignBoltIsNotReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mine")
+	if err := makeForeignBolt(path); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := os.Getpagesize()
+	for _, lost := range [][2]int{{0, page}, {page, 2 * page}, {0, 2 * page}, {0, 4 * page}} {
+		left := bytes.Clone(text)
+		clear(left[lost[0]:lost[1]])
+		if err := os.WriteFile(path, left, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := checkReplaceable(path); !errors.Is(err, durable.ErrForeign) {
+			t.Errorf("without the octets %d to %d: %v, want ErrForeign", lost[0], lost[1], err)
+		}
+	}
+}
+
+// firstPages returns what bbolt writes when it makes a file.
+func firstPages(t *testing.T) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "first")
+	b, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err := errors.Join(err, b.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return text[:4*os.Getpagesize()]
 }
 
 // makeForeignBolt makes a bbolt file as another program would.
