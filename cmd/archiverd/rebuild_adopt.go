@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/dustin/go-humanize/english"
 
@@ -79,7 +80,8 @@ func mailboxesToAdopt(ctx context.Context, parts *setup.Parts, arg string) ([]ar
 	case stopped != nil:
 		return w.Mailboxes("")
 	}
-	if err := parts.CatchUp(); err != nil {
+	// What is lost now is told by what is done about it, not by warnings.
+	if _, err := parts.Committer.CatchUp(); err != nil {
 		return nil, err
 	}
 	all, err := allMailboxes(parts)
@@ -100,16 +102,33 @@ func mailboxesToAdopt(ctx context.Context, parts *setup.Parts, arg string) ([]ar
 	}
 	var lost []archive.MailboxDir
 	for _, b := range all {
-		isLost := w.Losses(b.Account)[b.Dir] != nil
-		if !isLost {
-			isLost, err = w.IsOrphaned(c, b)
-		}
+		isLost, err := needsAdoption(w, c, b)
 		if err != nil {
 			return nil, err
 		}
 		if isLost {
 			lost = append(lost, b)
 		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 	}
-	return lost, ctx.Err()
+	return lost, nil
+}
+
+// needsAdoption reports whether a mailbox lost something, or has message files and no
+// journal. Its journal is read whole: that its end is what it was does not tell that its
+// middle is.
+func needsAdoption(w *archive.Writer, c *archive.Checkpoints, b archive.MailboxDir) (bool, error) {
+	if w.Losses(b.Account)[b.Dir] != nil {
+		return true, nil
+	}
+	_, err := w.Replay(b, archive.Position{}, func(archive.Event) error { return nil })
+	switch {
+	case errors.Is(err, archive.ErrCorrupt):
+		return true, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return w.IsOrphaned(c, b)
+	}
+	return false, err
 }

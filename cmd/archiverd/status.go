@@ -43,7 +43,7 @@ func (a *app) status(ctx context.Context, names []string) error {
 		return err
 	}
 	err = a.print(report, func(w io.Writer) error { return printStatus(w, report, time.Now()) })
-	return reported(err, !slices.ContainsFunc(report.Accounts, needsAttention))
+	return reported(err, report.Stopped == "" && !slices.ContainsFunc(report.Accounts, needsAttention))
 }
 
 // needsAttention reports whether the last run of an account was incomplete, or its last

@@ -24,6 +24,9 @@ func printStatus(w io.Writer, s *daemon.Report, now time.Time) error {
 	} else {
 		fmt.Fprintln(w, "no daemon is running")
 	}
+	if s.Stopped != "" {
+		fmt.Fprintf(w, "NOTHING CAN BE ARCHIVED: %s\n", safetext.Line(s.Stopped))
+	}
 	notes := &ui.Notes{}
 	notes.NoteAll(s.Notes)
 	if _, err := notes.WriteTo(w); err != nil {

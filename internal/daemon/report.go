@@ -23,6 +23,9 @@ type Report struct {
 	Daemon   *Process        `json:"daemon,omitempty"`
 	Accounts []AccountStatus `json:"accounts"`
 	Notes    []string        `json:"notes,omitempty"`
+	// Stopped is why nothing can be archived: the archive's checkpoints are lost. "": they
+	// are not, or a daemon is running.
+	Stopped string `json:"stopped,omitempty"`
 }
 
 // Process is the daemon that made the report.
@@ -73,6 +76,15 @@ type MailboxStatus struct {
 // read, from the archive. cfg is nil if the archive was opened without a configuration.
 func Read(r *archive.Archive, path string, cfg *config.Config, statePath string) (*Report, error) {
 	report := &Report{Archive: path, ID: r.ID()}
+	whole, err := r.VerifyCheckpoints()
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range whole.Findings {
+		if f.Damage {
+			report.Stopped = f.Path + ": " + f.What
+		}
+	}
 	runs, traffic, err := ReadRuns(statePath)
 	if err != nil {
 		report.Notes = append(report.Notes, StateUnreadable(err)+"; this is what the archive itself tells")
