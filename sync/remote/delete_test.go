@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -317,10 +318,10 @@ func TestEmptyProvesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := &ward{testbed: newTestbed(t), on: map[string]func(){}}
 			boxes := []hostile.Mailbox{{Name: "Old", UIDValidity: 7, Messages: []hostile.Message{{UID: 1, Date: "01-Mar-2020 12:00:00 +0000", Body: []byte(c.archived)}}}}
-			lies := false
+			var lies atomic.Bool
 			s, err := hostile.New(hostile.Options{Mailboxes: boxes, Capabilities: "IMAP4rev1 AUTH=PLAIN UIDPLUS", Script: func(s *hostile.Session, cmd hostile.Command) bool {
 				switch {
-				case !lies || cmd.Name != "UID FETCH":
+				case !lies.Load() || cmd.Name != "UID FETCH":
 					return false
 				case strings.Contains(cmd.Args, "RFC822.SIZE"):
 					size := ""
@@ -344,7 +345,7 @@ func TestEmptyProvesNothing(t *testing.T) {
 			})
 			w.acc = w.tapped(world.Alice(s.Address()))
 			w.clean(w.acc)
-			lies = true
+			lies.Store(true)
 			plan, err := w.remote().PlanPurge(t.Context(), nil, Purge{OlderThan: month})
 			if err != nil {
 				t.Fatal(err)
