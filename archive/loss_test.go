@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,13 +15,20 @@ import (
 	"testing"
 )
 
-// lossWorld is a whole archive of 20 mailboxes in two accounts, with what a state database
-// knows of it. Losses happen to copies.
+// lossWorld is a whole archive of 20 mailboxes in two accounts, with what state databases
+// know of it. Losses happen to copies.
 type lossWorld struct {
 	t     testing.TB
 	whole map[string][]byte // the files by path, of journals, messages and the root
+	state lossState         // that of the last run
+	old   lossState         // a copy from before the last run
+}
+
+// lossState is what a state database knows. The zero value is that of a lost one.
+type lossState struct {
+	name  string
 	mark  CheckpointsMark
-	known map[string]JournalState
+	known map[string]JournalState // by directory
 }
 
 // newLossWorld archives in several runs, with checkpoints after each.
@@ -28,7 +36,7 @@ func newLossWorld(t testing.TB, r *rand.Rand) *lossWorld {
 	t.Helper()
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
-	l := &lossWorld{t: t, whole: map[string][]byte{}, known: map[string]JournalState{}}
+	l := &lossWorld{t: t, whole: map[string][]byte{}}
 	var boxes []*Mailbox
 	for i := range 20 {
 		place, err := w.DirectoryOf([]string{"alice", "bob"}[i%2], Name{Mailbox: fmt.Sprintf("box%d", i), Delimiter: "/"})
@@ -60,11 +68,13 @@ func newLossWorld(t testing.TB, r *rand.Rand) *lossWorld {
 		}
 		commit(t, w, batches...)
 		checkpoint(t, w)
+		l.old = l.state
+		l.state = lossState{"the state database", w.CheckpointsMark(), map[string]JournalState{}}
+		for _, m := range boxes {
+			l.state.known[m.Dir] = JournalState{m.id, m.end(), m.Stamp()}
+		}
 	}
-	l.mark = w.CheckpointsMark()
-	for _, m := range boxes {
-		l.known[m.Dir] = JournalState{m.id, m.end(), m.Stamp()}
-	}
+	l.old.name = "an old state database"
 	shut(t, w)
 	err := fs.WalkDir(os.DirFS(dir), ".", func(p string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
@@ -91,10 +101,13 @@ func (l *lossWorld) files(files map[string][]byte) string {
 	return dir
 }
 
-// lose does one random loss to files; hasState says whether there is a state database. It returns the mailboxes that lost something, and
-// whether the checkpoints did.
-func (l *lossWorld) lose(r *rand.Rand, files map[string][]byte, hasState bool) (what string, lost []string, checkpoints bool) {
-	dirs := slices.Sorted(maps.Keys(l.known))
+// dirs are the directories of all mailboxes.
+func (l *lossWorld) dirs() []string { return slices.Sorted(maps.Keys(l.state.known)) }
+
+// lose does one random loss to files, beside which there is the state database st. It
+// returns the mailboxes that lost something, and whether the checkpoints did.
+func (l *lossWorld) lose(r *rand.Rand, files map[string][]byte, st lossState) (what string, lost []string, checkpoints bool) {
+	dirs := l.dirs()
 	dir := dirs[r.IntN(len(dirs))]
 	name := dir + "/" + journalName
 	text := files[name]
@@ -102,7 +115,7 @@ func (l *lossWorld) lose(r *rand.Rand, files map[string][]byte, hasState bool) (
 		return "nothing more", nil, false
 	}
 	kinds := 8
-	if !hasState {
+	if st.known == nil {
 		kinds = 7 // nothing can see what hits checkpoints and state database together
 	}
 	switch r.IntN(kinds) {
@@ -137,14 +150,16 @@ func (l *lossWorld) lose(r *rand.Rand, files map[string][]byte, hasState bool) (
 		if r.IntN(2) == 0 {
 			delete(files, checkpointsName)
 		} else {
-			files[checkpointsName] = files[checkpointsName][:r.IntN(len(files[checkpointsName]))]
+			// What comes behind the place that the database knows is its loss too.
+			to := min(int64(len(files[checkpointsName])), st.mark.Offset)
+			files[checkpointsName] = files[checkpointsName][:r.Int64N(max(1, to))]
 		}
 		return "checkpoints lost", nil, true
 	}
 }
 
 // TestRandomLosses: whatever is lost of an archive, alone or two losses at once, with the
-// state database or without it: verify names every mailbox that lost something, and a
+// state database, an old copy of it or none: verify names every mailbox that lost something, and a
 // writer appends to none of them. What lost nothing is named nowhere, and a whole archive
 // never alarms.
 func TestRandomLosses(t *testing.T) {
@@ -157,24 +172,26 @@ func TestRandomLosses(t *testing.T) {
 	kinds := map[string]int{}
 	for round := range rounds {
 		files := maps.Clone(l.whole)
-		hasState := r.IntN(3) > 0
+		st := []lossState{{name: "no state database"}, l.old, l.state}[r.IntN(3)]
+		kinds[st.name]++
 		var whats, lost []string
 		lostCheckpoints := false
 		for range r.IntN(3) {
-			what, dirs, cp := l.lose(r, files, hasState)
+			what, dirs, cp := l.lose(r, files, st)
 			whats, lost, lostCheckpoints = append(whats, what), append(lost, dirs...), lostCheckpoints || cp
 			kinds[what[:min(len(what), 16)]]++
 		}
+		l.check(l.files(files), whats, lost, lostCheckpoints, st)
 		if t.Failed() {
-			t.Fatalf("round %d: %q", round, whats)
+			t.Fatalf("round %d: %q, %s", round, whats, st.name)
 		}
-		l.check(l.files(files), whats, lost, lostCheckpoints, hasState)
 	}
 	t.Log(kinds)
 }
 
-// check checks what verify and a writer say of the archive in dir.
-func (l *lossWorld) check(dir string, whats, lost []string, lostCheckpoints, hasState bool) {
+// check checks what verify and a writer with the state database st say of the archive in
+// dir.
+func (l *lossWorld) check(dir string, whats, lost []string, lostCheckpoints bool, st lossState) {
 	l.t.Helper()
 	damaged := map[string]bool{}
 	for _, f := range verify(l.t, dir) {
@@ -190,39 +207,57 @@ func (l *lossWorld) check(dir string, whats, lost []string, lostCheckpoints, has
 		}
 		return false
 	}
-	for d := range l.known {
-		// Without checkpoints only the state database knows what a journal was.
-		if is, want := named(d), slices.Contains(lost, d); is != want && !lostCheckpoints {
-			l.t.Errorf("%q: verify names %s: %v, want %v", whats, d, is, want)
+	a, err := Open(dir)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer a.Close()
+	c, err := a.ReadCheckpoints()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	// That they are cut at an end that they had before only the state database knows.
+	if is, want := named(checkpointsName), c.ID == ""; is != want {
+		l.t.Errorf("%q: verify names the checkpoints: %v, want %v", whats, is, want)
+	}
+	for _, d := range l.dirs() {
+		isLost := slices.Contains(lost, d)
+		switch is := named(d); {
+		case is == isLost:
+		case !is && lostCheckpoints && l.isIntact(dir, d, c.of(d).Offset): // nothing here knows more
+		default:
+			l.t.Errorf("%q: verify names %s: %v, want %v", whats, d, is, isLost)
 		}
 	}
-	l.appends(dir, whats, lost, lostCheckpoints, hasState)
+	l.appends(dir, whats, lost, lostCheckpoints, st)
 }
 
-// appends has a writer add a message to every mailbox, and checks that it adds none to
-// those that lost something.
-func (l *lossWorld) appends(dir string, whats, lost []string, lostCheckpoints, hasState bool) {
+// isIntact reports whether a mailbox's journal has the octets that it had up to an offset.
+func (l *lossWorld) isIntact(dir, box string, upTo int64) bool {
+	return strings.HasPrefix(journalText(dir, box), string(l.whole[box+"/"+journalName][:upTo]))
+}
+
+// appends has a writer with the state database st add a message to every mailbox, and
+// checks that it adds none to those that lost something.
+func (l *lossWorld) appends(dir string, whats, lost []string, lostCheckpoints bool, st lossState) {
 	l.t.Helper()
 	w := openOnly(l.t, dir, Options{})
 	defer shut(l.t, w)
-	mark := CheckpointsMark{}
-	if hasState {
-		mark = l.mark
-	}
-	err := w.CheckCheckpoints(mark)
-	if (err != nil) != lostCheckpoints {
+	if err := w.CheckCheckpoints(st.mark); (err != nil) != lostCheckpoints {
 		l.t.Errorf("%q: the checkpoints are %v", whats, err)
 	}
 	before := map[string]string{}
 	was := map[string]error{}
 	var batches []*Batch
-	for d, known := range l.known {
+	for _, d := range l.dirs() {
 		account, _, _ := strings.Cut(d, "/")
 		b := MailboxDir{account, d}
-		if !hasState {
-			if known, err = l.caughtUp(w, b); err != nil {
-				l.t.Fatal(err)
-			}
+		known, err := st.known[d], w.Stopped()
+		if err == nil && st.name != l.state.name {
+			known, err = caughtUp(w, b, known)
+		}
+		if err != nil && !errors.Is(err, ErrLost) {
+			l.t.Fatal(err)
 		}
 		before[d] = journalText(dir, d)
 		m, err := w.Mailbox(b, known)
@@ -237,7 +272,7 @@ func (l *lossWorld) appends(dir string, whats, lost []string, lostCheckpoints, h
 	for _, b := range batches {
 		was[b.mailbox.Dir] = b.Err
 	}
-	for d := range l.known {
+	for _, d := range l.dirs() {
 		isLost := lostCheckpoints || slices.Contains(lost, d)
 		if was[d] == nil == isLost || isLost && journalText(dir, d) != before[d] {
 			l.t.Errorf("%q: the writer of %s says %v, which lost something: %v", whats, d, was[d], isLost)
@@ -254,18 +289,23 @@ func journalText(dir, box string) string {
 	return string(text)
 }
 
-// caughtUp is what a new state database knows of a mailbox.
-func (l *lossWorld) caughtUp(w *Writer, b MailboxDir) (JournalState, error) {
-	err := w.Settle(b, Checkpoint{})
+// caughtUp is what a state database that knew of a mailbox what known says, or nothing,
+// knows after it has caught up.
+func caughtUp(w *Writer, b MailboxDir, known JournalState) (JournalState, error) {
+	err := w.Settle(b, Checkpoint{known.ID, known.End})
+	if errors.Is(err, ErrLost) && known.End.Offset > 0 {
+		return known, nil
+	}
 	if err != nil && !errors.Is(err, ErrLost) && !errors.Is(err, ErrCorrupt) {
-		return JournalState{}, err
+		return known, err
 	}
-	v, end, err := w.Fold(b)
+	end, err := w.ReplaySettled(b, known.End, func(e Event) error {
+		known.ID = cmp.Or(known.ID, e.Journal)
+		return nil
+	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt) {
-		return JournalState{}, err
+		return known, err
 	}
-	if err := w.Distrust(b, end); err != nil && !errors.Is(err, ErrLost) {
-		return JournalState{}, err
-	}
-	return JournalState{ID: v.Journal, End: end}, nil
+	known.End = end
+	return known, w.Distrust(b, end)
 }
