@@ -21,7 +21,7 @@ import (
 // read.
 func (a *Archive) compareJournal(b MailboxDir, known Checkpoint) (now Checkpoint, size int64, err error) {
 	lost := func(text string, args ...any) (Checkpoint, int64, error) {
-		return Checkpoint{}, 0, &LossError{b.Dir, fmt.Sprintf(text, args...)}
+		return Checkpoint{}, 0, &LossError{Dir: b.Dir, Text: fmt.Sprintf(text, args...)}
 	}
 	at, size, err := a.HasPosition(b, known.Journal, known.Position)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -102,7 +102,7 @@ func (a *Archive) journalID(b MailboxDir) (string, error) {
 // checkpoint, has one at another directory.
 func (c *Checkpoints) checkPlace(dir string, known Checkpoint, journal string) error {
 	if other := c.dirs[journal]; journal != "" && known.Offset == 0 && other != "" && other != dir {
-		return &LossError{dir, fmt.Sprintf("its journal is that of %s: the directory was moved or copied", other)}
+		return &LossError{dir, fmt.Sprintf("its journal is that of %s: the directory was moved or copied", other), other}
 	}
 	return nil
 }
@@ -207,7 +207,7 @@ func (w *Writer) Distrust(b MailboxDir, end Position) error {
 	if c.ends[b.Dir].Offset <= end.Offset {
 		return nil
 	}
-	err := &LossError{b.Dir, fmt.Sprintf("its journal can be read up to octet %d only, and had commits up to octet %d", end.Offset, c.ends[b.Dir].Offset)}
+	err := &LossError{Dir: b.Dir, Text: fmt.Sprintf("its journal can be read up to octet %d only, and had commits up to octet %d", end.Offset, c.ends[b.Dir].Offset)}
 	c.losses[b.Dir] = err
 	delete(c.ends, b.Dir)
 	return err

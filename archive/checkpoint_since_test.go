@@ -99,7 +99,7 @@ func TestVerifyFindsLosses(t *testing.T) {
 			if err := os.Rename(filepath.Join(dir, "alice/Sent"), filepath.Join(dir, "alice/Sent2")); err != nil {
 				t.Fatal(err)
 			}
-		}, "alice/Sent/journal.jsonl: its directory is gone; put it back from a backup; or go on with what is left: `archiverd rebuild --adopt alice/Sent`; or, if it was removed on purpose: `archiverd forget alice/Sent`\nalice/Sent2/journal.jsonl: its journal is that of alice/Sent: the directory was moved or copied; "},
+		}, "alice/Sent/journal.jsonl: its directory is gone; put it back from a backup; or go on with what is left: `archiverd rebuild --adopt alice/Sent`; or, if it was removed on purpose: `archiverd forget alice/Sent`\nalice/Sent2/journal.jsonl: its journal is that of alice/Sent: the directory was moved or copied; move it back to alice/Sent; or, if it shall stay here: `archiverd rebuild --adopt alice/Sent2`; a copy: move it out of the archive"},
 		{"account gone", func(dir string) { removeAll(t, dir, "alice") }, "alice/INBOX/journal.jsonl: the directory of account alice is gone; "},
 		{"checkpoints missing", func(dir string) { remove(t, dir, checkpointsName) }, "checkpoints.jsonl: it is missing, and archive.json names it; "},
 	} {

@@ -43,6 +43,9 @@ const checkpointsRemedy = "put it back from a backup, or begin it anew from the 
 
 // Remedy says what a person can do about the loss.
 func (e *LossError) Remedy() string {
+	if e.Of != "" {
+		return fmt.Sprintf("move it back to %s; or, if it shall stay here: `archiverd rebuild --adopt %s`; a copy: move it out of the archive", e.Of, shellWord(e.Dir))
+	}
 	return fmt.Sprintf("put it back from a backup; or go on with what is left: `archiverd rebuild --adopt %[1]s`; or, if it was removed on purpose: `archiverd forget %[1]s`", shellWord(e.Dir))
 }
 
@@ -75,6 +78,7 @@ func (e *CorruptError) Unwrap() error { return ErrCorrupt }
 type LossError struct {
 	Dir  string // the mailbox's directory, relative to the archive
 	Text string
+	Of   string // the mailbox's directory whose journal this one has; "": it has its own
 }
 
 // Error names the mailbox's directory and says what is lost.

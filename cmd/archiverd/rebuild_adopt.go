@@ -62,7 +62,11 @@ func printAdopted(a *app, d *archive.Adopted) {
 	if d.Moved != "" {
 		what = "moved from " + d.Moved
 	}
-	fmt.Fprintf(a.out, "%s: %s; %s found that no journal named\n", safetext.Line(d.Dir), safetext.Line(what), english.Plural(d.Found, "message file", ""))
+	found := "no message file was found besides"
+	if d.Found > 0 {
+		found = english.Plural(d.Found, "message file", "") + " found that no journal named"
+	}
+	fmt.Fprintf(a.out, "%s: %s; %s\n", safetext.Line(d.Dir), safetext.Line(what), found)
 	for _, f := range d.Left {
 		fmt.Fprintf(a.out, "  left as it is, it may not be whole: %s\n", safetext.Line(f))
 	}
