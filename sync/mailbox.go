@@ -65,6 +65,8 @@ type tally struct {
 
 	renumberings    int // changes of UIDVALIDITY within the run
 	lostConnections int // over its messages
+	lostInVain      int // of these, one after the other, with next to nothing received
+	receivedSince   int // messages received since the last of them
 	failedInRow     int // messages that failed one after the other
 
 	expunged   uid.Set                // gone from the server since the snapshot
@@ -317,6 +319,7 @@ func (m *mailboxRun) countReceived() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.tally.failedInRow = 0
+	m.tally.receivedSince++
 }
 
 // maxFailedInRow is how many messages of a mailbox may fail one after the other
@@ -333,16 +336,41 @@ func (m *mailboxRun) countFailed(messages int) {
 	}
 }
 
-// maxLostConnections is how many connections a run may lose over one mailbox.
-const maxLostConnections = 100
+// A run loses at most this many connections over one mailbox, and so many of them one
+// after the other in vain. To find one message that loses its connection among the most
+// that a piece has takes two losses for each halving, and so 24.
+const (
+	maxLostConnections = 100
+	maxLostInVain      = 50
+	beyondLimitCounts  = 3 // losses, for one to an answer over a limit, which would come again
+)
 
-// countLostConnection counts a connection lost over a task of the mailbox.
-func (m *mailboxRun) countLostConnection(cause error) {
+// countLostConnection counts a connection lost over a task of the mailbox. It was lost in
+// vain if the task received nothing and no other did, but for a single message that was
+// fetched alone: else a mailbox of which each message loses its connection would be
+// fetched message by message. A message that failed in an earlier run is known to do that.
+func (m *mailboxRun) countLostConnection(t *task, cause error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.tally.lostConnections++
-	if n := m.tally.lostConnections; n > maxLostConnections {
+	y := &m.tally
+	y.lostConnections++
+	if n := y.lostConnections; n > maxLostConnections {
 		m.giveUpLocked(fmt.Errorf("lost %d connections over it: %w", n, cause))
+	}
+	if t.order == orderFailedBefore {
+		return
+	}
+	if t.tries < 0 || y.receivedSince > 1 {
+		y.lostInVain = 0
+	}
+	y.receivedSince = 0
+	if isBeyondLimit(cause) {
+		y.lostInVain += beyondLimitCounts
+	} else {
+		y.lostInVain++
+	}
+	if y.lostInVain > maxLostInVain {
+		m.giveUpLocked(fmt.Errorf("lost %d connections over it, the last ones in vain; the others of its messages are left to the next run: %w", y.lostConnections, cause))
 	}
 }
 

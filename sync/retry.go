@@ -94,8 +94,11 @@ func (w *worker) retryLost(ctx context.Context, t *task, cause error) error {
 // the same task again, then its parts, to find the one message at which the connection
 // is lost. For a task of that message alone, reason is why it failed.
 func (t *task) afterLoss(cause error) (rest []task, reason error) {
-	t.mailbox.countLostConnection(cause)
+	t.mailbox.countLostConnection(t, cause)
 	t.tries++
+	if isBeyondLimit(cause) && t.uids.Len() > 1 {
+		t.tries = max(t.tries, maxTries-1) // the same answer comes again
+	}
 	if t.tries > 0 {
 		t.order = max(t.order, orderSuspect)
 	}
@@ -122,6 +125,10 @@ func (t *task) afterLoss(cause error) (rest []task, reason error) {
 	}
 	return nil, fmt.Errorf("the connection is lost whenever it is fetched: %w", cause)
 }
+
+// isBeyondLimit reports whether the connection was given up because the server's answer
+// exceeds a limit.
+func isBeyondLimit(err error) bool { return errors.Is(err, wire.ErrLimit) }
 
 // split returns the first message of a piece, which most likely is the one that the
 // server failed at, and the two halves of the others.

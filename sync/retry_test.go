@@ -15,6 +15,7 @@ import (
 	"archiverd/internal/testing/dovecot"
 	"archiverd/internal/testing/hostile"
 	"archiverd/internal/testing/world"
+	"archiverd/internal/uid"
 	"archiverd/state"
 )
 
@@ -252,4 +253,73 @@ func TestDovecotTakesFewConnections(t *testing.T) {
 		}
 	}
 	t.Errorf("the server refused no connection:\n%s", srv.Log())
+}
+
+// A mailbox of which message after message loses its connection, whatever is asked of
+// it, is given up by name after few of them, and its neighbours are archived. What is
+// left comes with the runs that follow as far as it can.
+func TestMessageAfterMessageLosesItsConnection(t *testing.T) {
+	for _, c := range []struct {
+		name, item string
+		lose       func(s *hostile.Session)
+		max        int
+	}{
+		{"metadata", "RFC822.SIZE", (*hostile.Session).HangUp, maxLostInVain + 5},
+		{"bodies", "BODY.PEEK[]", (*hostile.Session).HangUp, maxLostInVain + 5},
+		{"too long a reply to metadata", "RFC822.SIZE", func(s *hostile.Session) { s.Flood("* 1 FETCH (FLAGS ({900000}\r\n") }, maxLostInVain/beyondLimitCounts + 5},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newTestbed(t)
+			boxes := world.ThreeMailboxes()
+			boxes = append(boxes, world.NewMailbox("thousand", 7, 1000))
+			var lost atomic.Int64
+			s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+				if cmd.Name != "UID FETCH" || !strings.Contains(cmd.Args, c.item) || s.Open == nil || s.Open.Name != "thousand" {
+					return false
+				}
+				lost.Add(1)
+				c.lose(s)
+				return true
+			}})
+			run, err := h.run(world.Alice(s.Address()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range boxes[:3] {
+				h.Holds(m)
+			}
+			if l := of(t, run, "thousand"); !strings.Contains(l.Error, "in vain") || l.Missing == 0 {
+				t.Errorf("ledger is %+v", l)
+			}
+			if n := int(lost.Load()); n > c.max || n < 10 {
+				t.Errorf("%d connections lost, want %d at most", n, c.max)
+			}
+		})
+	}
+}
+
+// One message that loses its connection is found among as many as a piece has, wherever
+// it is, and the others are archived.
+func TestOneMessageOfAPieceLosesItsConnection(t *testing.T) {
+	for _, bad := range []uint32{1, 2, 500, maxPiece} {
+		h := newTestbed(t)
+		boxes := []hostile.Mailbox{world.NewMailbox("INBOX", 7, maxPiece)}
+		s := world.Serve(t, hostile.Options{Mailboxes: boxes, Script: func(s *hostile.Session, cmd hostile.Command) bool {
+			if cmd.Name != "UID FETCH" {
+				return false
+			}
+			set, err := uid.Parse(strings.Fields(cmd.Args)[0])
+			if err != nil || !set.Contains(bad) {
+				return false
+			}
+			s.HangUp()
+			return true
+		}})
+		acc := world.Alice(s.Address())
+		acc.Connections = 1
+		run, err := h.run(acc)
+		if l := of(t, run, "INBOX"); err != nil || l.Error != "" || l.Failed != 1 || l.Archived != maxPiece-1 {
+			t.Errorf("UID %d: %v, %+v", bad, err, l)
+		}
+	}
 }

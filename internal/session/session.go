@@ -2,6 +2,8 @@ package session
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -21,6 +23,8 @@ type Session struct {
 	hasSlot bool
 	conn    *wire.Conn // nil: not connected; while starting is set, Start's goroutine owns it
 	backoff Backoff
+
+	beyondLimit int // connections of Do in a row that ended because an answer exceeded a limit
 
 	starting    chan error // gets the result of Start; nil: no one is waiting for it
 	cancelStart context.CancelFunc
@@ -101,11 +105,16 @@ func (s *Session) Connect(ctx context.Context) error {
 // Conn returns the connection, nil if the session is not connected.
 func (s *Session) Conn() *wire.Conn { return s.conn }
 
+// maxBeyondLimit is how many connections of Do may end in a row because the server's
+// answer exceeds a limit.
+const maxBeyondLimit = 3
+
 // Do calls fn with the connection, which it makes if there is none. If either
 // fails, it drops the connection, waits as the back-off says, and does both
 // again. It returns the error that ends this, or the cause of ctx. An error that
 // another connection would not help against ends it at once: fn keeps to itself
-// what concerns one mailbox alone. fn may drop the connection.
+// what concerns one mailbox alone. fn may drop the connection. An answer that
+// exceeds a limit on maxBeyondLimit connections in a row ends it too: it would come again.
 func (s *Session) Do(ctx context.Context, fn func(*wire.Conn) error) error {
 	for {
 		err := s.Connect(ctx)
@@ -118,6 +127,11 @@ func (s *Session) Do(ctx context.Context, fn func(*wire.Conn) error) error {
 		s.Drop()
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
+		}
+		if errors.Is(err, wire.ErrLimit) {
+			if s.beyondLimit++; s.beyondLimit >= maxBeyondLimit {
+				return fmt.Errorf("giving up after %d connections with too long an answer: %w", s.beyondLimit, err)
+			}
 		}
 		if err := s.Backoff(ctx, err); err != nil {
 			return err
@@ -148,7 +162,10 @@ func (s *Session) Wait(ctx context.Context, wait time.Duration, cause error) err
 }
 
 // ResetBackoff forgets the failures so far: the connection has achieved something.
-func (s *Session) ResetBackoff() { s.backoff.Reset() }
+func (s *Session) ResetBackoff() {
+	s.backoff.Reset()
+	s.beyondLimit = 0
+}
 
 // Drop closes the connection without a command. The next Do makes another.
 func (s *Session) Drop() {

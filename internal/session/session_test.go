@@ -103,6 +103,25 @@ func TestDoGivesUp(t *testing.T) {
 	}
 }
 
+// TestDoEndsWhereEachAnswerIsTooLong: an answer that exceeds a limit on each connection is
+// not asked for as often as a lost one.
+func TestDoEndsWhereEachAnswerIsTooLong(t *testing.T) {
+	a, srv := account(t, hostile.Options{Script: func(s *hostile.Session, cmd hostile.Command) bool {
+		if cmd.Name != "LIST" {
+			return false
+		}
+		s.Send("* LIST () \"/\" ")
+		s.Flood("{0}\r\n")
+		return true
+	}})
+	s := New(a, nil, slog.New(slog.DiscardHandler))
+	defer s.Close(t.Context())
+	err := s.Do(t.Context(), func(c *wire.Conn) error { _, err := c.List(t.Context()); return err })
+	if !errors.Is(err, wire.ErrLimit) || logins(srv) != maxBeyondLimit {
+		t.Errorf("%d connections, %v", logins(srv), err)
+	}
+}
+
 // TestDoEndsWithContext: with the cause of a context that ends.
 func TestDoEndsWithContext(t *testing.T) {
 	a, _ := account(t, hostile.Options{Script: hangsUp(10)})
