@@ -15,10 +15,16 @@ import (
 // Mailboxes returns the mailboxes that have a checkpoint and were not forgotten, by
 // directory: those of the account with that directory, or of all accounts with "".
 func (c *Checkpoints) Mailboxes(account string) []MailboxDir {
-	var out []MailboxDir
+	return c.list(account, false)
+}
+
+// Forgotten returns the mailboxes whose owner has forgotten them, by directory.
+func (c *Checkpoints) Forgotten() []MailboxDir { return c.list("", true) }
+
+func (c *Checkpoints) list(account string, forgotten bool) (out []MailboxDir) {
 	for _, dir := range slices.Sorted(maps.Keys(c.known)) {
 		of, _, _ := strings.Cut(dir, "/")
-		if !c.known[dir].isForgotten && (account == "" || account == of) {
+		if c.known[dir].isForgotten == forgotten && (account == "" || account == of) {
 			out = append(out, MailboxDir{of, dir})
 		}
 	}

@@ -46,11 +46,7 @@ func (a *app) forget(arg string, yes, remove bool) (err error) {
 	if err := parts.CatchUp(); err != nil {
 		return err
 	}
-	all, err := allMailboxes(parts)
-	if err != nil {
-		return err
-	}
-	boxes, err := selectMailboxes(all, arg)
+	boxes, err := selectToForget(parts, arg)
 	if err != nil {
 		return err
 	}
@@ -83,6 +79,28 @@ func (a *app) forget(arg string, yes, remove bool) (err error) {
 	}
 	_, err = fmt.Fprintln(a.out, text)
 	return err
+}
+
+// selectToForget returns the mailboxes that an argument names. If none is there, those
+// that were forgotten count: said again after a crash, forget makes durable what it finds
+// done.
+func selectToForget(parts *setup.Parts, arg string) ([]archive.MailboxDir, error) {
+	all, err := allMailboxes(parts)
+	if err != nil {
+		return nil, err
+	}
+	boxes, err := selectMailboxes(all, arg)
+	if err == nil {
+		return boxes, nil
+	}
+	c, cerr := parts.Committer.Archive.ReadCheckpoints()
+	if cerr != nil {
+		return nil, cerr
+	}
+	if gone, gerr := selectMailboxes(c.Forgotten(), arg); gerr == nil {
+		return gone, nil
+	}
+	return nil, err
 }
 
 // printToForget prints what mailboxes hold.
