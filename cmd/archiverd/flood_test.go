@@ -44,6 +44,9 @@ var floods = []flood{
 		}
 		s.Send(cmd.Tag + " OK x\r\n")
 	}},
+	{"codes without end", true, "EXAMINE", "INBOX", 20, func(s *hostile.Session, _ hostile.Command) {
+		s.Flood("* OK [PERMANENTFLAGS (" + strings.Repeat("k ", 30_000) + ")] x\r\n")
+	}},
 	{"scattered UIDs", false, "UID SEARCH", "", 20, func(s *hostile.Session, cmd hostile.Command) {
 		s.Write("* SEARCH")
 		for u := 1_000_000_000; u < 1_005_000_000; u += 2 {

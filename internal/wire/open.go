@@ -39,7 +39,7 @@ func (c *Conn) Open(ctx context.Context, q OpenQuery, fn func(Metadata) error) (
 	if err != nil {
 		return Opened{}, err
 	}
-	o := opening{c: c, cmd: cmd, query: q, fn: fn, lines: []string{line}}
+	o := opening{c: c, cmd: cmd, query: q, fn: fn, lines: []string{line}, octetsLeft: maxExamineOctets}
 	o.found.octetsLeft = c.options.Limits.Search
 	o.addCommands()
 	var opened Opened
@@ -67,9 +67,14 @@ type opening struct {
 	maxReplies int      // replies to the metadata queries
 	allSent    bool     // all metadata queries are in lines
 
-	selected Selected
-	found    searchResult
+	selected   Selected
+	octetsLeft int // of the replies before EXAMINE is answered
+	found      searchResult
 }
+
+// maxExamineOctets is how many octets a server may send before it answers EXAMINE. The
+// flags and numbers of a mailbox need some hundred.
+const maxExamineOctets = 1 << 20
 
 // addCommands adds the commands behind EXAMINE, as many as one write takes.
 func (o *opening) addCommands() {
@@ -93,6 +98,9 @@ func (o *opening) run() (Opened, error) {
 	p.onUntagged = func(u untagged) (bool, error) {
 		switch {
 		case p.answers[0].kind == "": // EXAMINE is not answered: other replies are of the mailbox that was open before
+			if o.octetsLeft -= len(u.name) + len(u.rest); o.octetsLeft < 0 {
+				return false, protocolError("more octets than the answer to EXAMINE can have: %w", ErrLimit)
+			}
 			return o.selected.handleUntagged(u)
 		case o.query.Search && (u.is("SEARCH") || u.is("ESEARCH")):
 			return o.found.handleUntagged(u)
