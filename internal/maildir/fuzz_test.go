@@ -14,6 +14,7 @@ func FuzzName(f *testing.F) {
 		f.Add(name, "0 work\n1 $Forwarded\n25 z\n")
 	}
 	f.Add("a:2,abc", "0 a\n0 b\n2 \n-1 x\n99 y\n1 A\n1  \n\x00 z\n01 one")
+	f.Add("0!2,a", "0 \r0") // a name that cannot be written as a line
 	f.Fuzz(func(t *testing.T, name, words string) {
 		if name == "" { // no file's
 			return

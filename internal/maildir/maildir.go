@@ -55,7 +55,7 @@ func ReadKeywords(r io.Reader) (Keywords, error) {
 	for in.Scan() {
 		number, name, ok := strings.Cut(strings.TrimRight(in.Text(), "\r"), " ")
 		n, err := strconv.Atoi(number)
-		if !ok || err != nil || n < 0 || n >= MaxKeywords || name == "" {
+		if !ok || err != nil || n < 0 || n >= MaxKeywords || name == "" || strings.Contains(name, "\r") {
 			continue
 		}
 		for len(k) <= n {
