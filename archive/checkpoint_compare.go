@@ -115,21 +115,21 @@ func (w *Writer) openCheckpoints() (err error) {
 	return err
 }
 
-// Settle compares the journal of b with its last checkpoint and with what the state
+// CheckJournal compares the journal of b with its last checkpoint and with what the state
 // database has applied of it, which may be zero, and makes durable what stands behind
 // both: the process that wrote it may have died before it did, and a sync that failed
 // there can't be noticed afterwards. So that part is copied to a new file, without a
 // tail that no seal ends. The error is a *LossError if the journal is not, or no longer,
 // what it was, and wraps ErrCorrupt if it does not fit its seals; nothing is changed
 // then.
-func (w *Writer) Settle(b MailboxDir, applied Checkpoint) error {
+func (w *Writer) CheckJournal(b MailboxDir, applied Checkpoint) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.settle(b, applied)
+	return w.checkJournal(b, applied)
 }
 
-// settle is Settle for a caller that holds w.mu.
-func (w *Writer) settle(b MailboxDir, applied Checkpoint) error {
+// checkJournal is CheckJournal for a caller that holds w.mu.
+func (w *Writer) checkJournal(b MailboxDir, applied Checkpoint) error {
 	if w.mailboxes[b.Dir] != nil {
 		return nil // compared when it was opened; nobody else writes to it
 	}
@@ -153,7 +153,7 @@ func (w *Writer) settle(b MailboxDir, applied Checkpoint) error {
 	return err
 }
 
-// makeDurable is settle without its records. The caller holds the mutex of the
+// makeDurable is checkJournal without its records. The caller holds the mutex of the
 // checkpoints. It returns the journal's id and durable end.
 func (w *Writer) makeDurable(b MailboxDir, applied Checkpoint) (Checkpoint, error) {
 	c := &w.checkpoints
@@ -199,7 +199,7 @@ func later(a, b Checkpoint) Checkpoint {
 }
 
 // Distrust records that the journal of b can be read only up to an octet before the end
-// that Settle found: nothing is appended to it.
+// that CheckJournal found: nothing is appended to it.
 func (w *Writer) Distrust(b MailboxDir, end Position) error {
 	c := &w.checkpoints
 	c.mu.Lock()
@@ -214,7 +214,7 @@ func (w *Writer) Distrust(b MailboxDir, end Position) error {
 }
 
 // Losses returns what is wrong with journals of the account with that directory, as far
-// as Settle has compared them, by the mailbox's directory.
+// as CheckJournal has compared them, by the mailbox's directory.
 func (w *Writer) Losses(account string) map[string]error {
 	c := &w.checkpoints
 	c.mu.Lock()
@@ -273,18 +273,18 @@ func (w *Writer) IsVoid(dir string, mark CheckpointsMark) bool {
 	return c.file.isVoid(dir, mark)
 }
 
-// ReplaySettled is Replay up to the end that Settle found or a commit made, if there is
+// ReplayChecked is Replay up to the end that CheckJournal found or a commit made, if there is
 // one. What a failed write left behind it is not read.
-func (w *Writer) ReplaySettled(b MailboxDir, from Position, fn func(Event) error) (Position, error) {
+func (w *Writer) ReplayChecked(b MailboxDir, from Position, fn func(Event) error) (Position, error) {
 	to := int64(math.MaxInt64)
-	if end := w.SettledEnd(b); end.Offset > 0 {
+	if end := w.CheckedEnd(b); end.Offset > 0 {
 		to = end.Offset
 	}
 	return w.replayRange(b, from, max(to, from.Offset), fn)
 }
 
-// SettledEnd is the end of the journal of b that Settle found or a commit made; zero: none.
-func (w *Writer) SettledEnd(b MailboxDir) Position {
+// CheckedEnd is the end of the journal of b that CheckJournal found or a commit made; zero: none.
+func (w *Writer) CheckedEnd(b MailboxDir) Position {
 	c := &w.checkpoints
 	c.mu.Lock()
 	defer c.mu.Unlock()

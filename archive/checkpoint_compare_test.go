@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// Settle leaves the journal's octets unchanged, in a new file where something stands
+// CheckJournal leaves the journal's octets unchanged, in a new file where something stands
 // behind what is known to be durable.
-func TestSettleCopiesWhatNobodyKnows(t *testing.T) {
+func TestCheckJournalCopiesWhatNobodyKnows(t *testing.T) {
 	dir := t.TempDir()
 	w := open(t, dir, Options{})
 	m := mailbox(t, w, "INBOX")
@@ -39,7 +39,7 @@ func TestSettleCopiesWhatNobodyKnows(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := openOnly(t, dir, Options{})
-		if err := w.Settle(box, c.applied); err != nil {
+		if err := w.CheckJournal(box, c.applied); err != nil {
 			t.Fatal(err)
 		}
 		shut(t, w)

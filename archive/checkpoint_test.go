@@ -109,7 +109,7 @@ func TestOlderArchiveGetsCheckpoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, b := range boxes {
-		if err := w.Settle(b, Checkpoint{}); err != nil {
+		if err := w.CheckJournal(b, Checkpoint{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -364,7 +364,7 @@ func TestKilledAtEachStepOfCheckpoints(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, b := range boxes {
-				if err := w.Settle(b, Checkpoint{}); err != nil {
+				if err := w.CheckJournal(b, Checkpoint{}); err != nil {
 					t.Errorf("killed at %s %d: %v", step, n, err)
 				}
 			}

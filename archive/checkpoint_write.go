@@ -39,7 +39,7 @@ type checkpointsWriter struct {
 	isBroken     bool                  // a write failed: the file must be written anew first
 	ends         map[string]Checkpoint // the durable end of each journal that was compared, by directory
 	losses       map[string]error      // what is wrong with a mailbox, by directory
-	hasOlder     bool                  // Settle found a journal
+	hasOlder     bool                  // CheckJournal found a journal
 	isRootSynced bool                  // the archive's directory was synced by this writer
 	maxSize      int64
 }

@@ -292,14 +292,14 @@ func journalText(dir, box string) string {
 // caughtUp is what a state database that knew of a mailbox what known says, or nothing,
 // knows after it has caught up.
 func caughtUp(w *Writer, b MailboxDir, known JournalState) (JournalState, error) {
-	err := w.Settle(b, Checkpoint{known.ID, known.End})
+	err := w.CheckJournal(b, Checkpoint{known.ID, known.End})
 	if errors.Is(err, ErrLost) && known.End.Offset > 0 {
 		return known, nil
 	}
 	if err != nil && !errors.Is(err, ErrLost) && !errors.Is(err, ErrCorrupt) {
 		return known, err
 	}
-	end, err := w.ReplaySettled(b, known.End, func(e Event) error {
+	end, err := w.ReplayChecked(b, known.End, func(e Event) error {
 		known.ID = cmp.Or(known.ID, e.Journal)
 		return nil
 	})

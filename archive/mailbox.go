@@ -60,7 +60,7 @@ func (w *Writer) Mailbox(b MailboxDir, known JournalState) (*Mailbox, error) {
 		m.openCount++
 		return m, nil
 	}
-	if err := w.settle(b, Checkpoint{known.ID, known.End}); err != nil {
+	if err := w.checkJournal(b, Checkpoint{known.ID, known.End}); err != nil {
 		return nil, fmt.Errorf("open mailbox %s: %w", b.Dir, err)
 	}
 	id := known.ID

@@ -193,10 +193,10 @@ func (a *applier) applyAgain(e archive.Event) error {
 			}
 		}
 	}
-	isSettled := e.Kind == archive.Added && (e.Announced == nil || g.Days >= minAgreedDays)
+	hasAgreed := e.Kind == archive.Added && (e.Announced == nil || g.Days >= minAgreedDays)
 	isOther := e.Kind == archive.Failed && e.Announced == nil && !e.HasFile() // it did not come, or for another reason
 	switch {
-	case isSettled:
+	case hasAgreed:
 		return a.deleteAgain(old)
 	case isOther:
 		return nil

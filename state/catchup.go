@@ -82,7 +82,7 @@ func (db *DB) missing(bolt *bbolt.DB, dirs []archive.MailboxDir) (notes []string
 			}
 			lost[b] = archive.Checkpoint{}
 		}
-		err := db.w.Settle(b, lost[b])
+		err := db.w.CheckJournal(b, lost[b])
 		if err != nil && !errors.Is(err, archive.ErrLost) {
 			return notes, err
 		}
@@ -154,7 +154,7 @@ func (db *DB) catchUp(r *indexBuffer, b archive.MailboxDir) (notes []string, err
 		}
 		record = Mailbox{}
 	}
-	err = db.w.Settle(b, archive.Checkpoint{Journal: record.Journal, Position: record.Applied})
+	err = db.w.CheckJournal(b, archive.Checkpoint{Journal: record.Journal, Position: record.Applied})
 	switch {
 	case errors.Is(err, archive.ErrLost):
 		notes = append(notes, err.Error())
@@ -163,7 +163,7 @@ func (db *DB) catchUp(r *indexBuffer, b archive.MailboxDir) (notes []string, err
 		}
 	case err != nil && !errors.Is(err, archive.ErrCorrupt):
 		return nil, err
-	case err == nil && db.w.SettledEnd(b) == record.Applied:
+	case err == nil && db.w.CheckedEnd(b) == record.Applied:
 		return nil, nil
 	}
 	more, end, err := replay(r, db.w, b, record.Applied)
@@ -196,7 +196,7 @@ func replay(r *indexBuffer, w *archive.Writer, b archive.MailboxDir, from archiv
 	// A journal that is applied from its start is applied in parts. Only the last part
 	// moves the applied position from the start to the end: after an interruption
 	// catchUp starts again.
-	end, err = w.ReplaySettled(b, from, func(e archive.Event) error {
+	end, err = w.ReplayChecked(b, from, func(e archive.Event) error {
 		c.Events = append(c.Events, e)
 		if from.Offset > 0 || len(c.Events) < maxReplayEvents {
 			return nil

@@ -56,7 +56,7 @@ func readMark(bolt *bbolt.DB) (mark archive.CheckpointsMark, err error) {
 }
 
 // checkCheckpoints has the writer compare the checkpoints with what the database knows.
-// If they are not what it knows, the writer writes nothing until that is settled: CatchUp
+// If they are not what it knows, the writer writes nothing until its owner decides: CatchUp
 // says so.
 func (db *DB) checkCheckpoints(mark archive.CheckpointsMark) error {
 	db.mark = mark

@@ -14,10 +14,7 @@ import (
 // may be opened as a state database, and replaced by a new one: it is missing, blank, has a
 // name of the archive's own, or is a database that this package has made.
 func checkReplaceable(path string) error {
-	if archive.HasOwnName(path) {
-		return durable.CheckReplaceable(path, nil)
-	}
-	return durable.CheckReplaceable(path, isDatabase)
+	return archive.CheckReplaceable(path, isDatabase)
 }
 
 const (

@@ -56,7 +56,7 @@ type Ledger struct {
 	Gone         int   `json:"gone"`                   // messages that the server no longer lists since this run
 	Octets       int64 `json:"octets"`                 // of bodies downloaded by this run
 	Again        int   `json:"again,omitempty"`        // messages that were asked for again because their octets are in doubt
-	AgainOctets  int64 `json:"again_octets,omitempty"` // of bodies of Again that settled nothing
+	AgainOctets  int64 `json:"again_octets,omitempty"` // of bodies of Again that still do not agree with their sizes
 
 	Elapsed   time.Duration     `json:"elapsed_ns"`
 	UIDNext   uint32            `json:"uidnext,omitempty"`   // messages that arrive after this run have this UID or a higher one; 0: not known

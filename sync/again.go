@@ -15,7 +15,7 @@ import (
 )
 
 // againBudget is what a run may ask for again although octets of it came before. Only what
-// settles nothing counts: a server that was busy and now sends what it announces is asked
+// is received without an agreement counts: a server that was busy and now sends what it announces is asked
 // for all of it.
 type againBudget struct {
 	mu       gosync.Mutex // guards all below
@@ -67,7 +67,7 @@ func (b *againBudget) spend(octets int64) {
 	b.octets -= max(0, octets)
 }
 
-// refund gives back what a message took: it is settled.
+// refund gives back what a message took: its octets and sizes agree.
 func (b *againBudget) refund(octets int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -152,7 +152,7 @@ func (w *worker) refundAgain(t *task, u uint32) {
 }
 
 // askAgain asks for archived messages again whose octets were not as many as announced. A
-// message whose size now agrees is settled without a download.
+// message whose size now agrees needs no download.
 func (w *worker) askAgain(ctx context.Context, t *task, known map[uint32]wire.Metadata) error {
 	metadata, err := w.metadata(ctx, t.uids, known)
 	if err != nil {
@@ -272,8 +272,8 @@ func (r *run) earlierExamples() (out []sizeExample) {
 	return out
 }
 
-// countAskedAgain counts a message that was asked for again, and the octets that came and
-// settled nothing. Of any other message it counts nothing.
+// countAskedAgain counts a message that was asked for again, and the octets that were
+// received without an agreement. Of any other message it counts nothing.
 func (m *mailboxRun) countAskedAgain(u uint32, octets int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

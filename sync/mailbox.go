@@ -47,7 +47,7 @@ type plan struct {
 	isOther       bool                    // UIDs mean other messages than before, although UIDVALIDITY is the same
 	vary          variance                // what differed although the messages are the same
 	known         map[uint32]state.Traits // of a few UIDs, by which a piece knows the mailbox again
-	secondLook    string                  // why another connection is asked before this is believed; "": it is not
+	mustConfirm   string                  // why another connection is asked before this is believed; "": it is not
 	compareFlags  bool                    // the flags of all messages are compared, whatever HIGHESTMODSEQ says
 }
 

@@ -100,10 +100,10 @@ func (w *worker) receiveOfPiece(t *task, u uint32, size int64, body io.Reader) (
 	return false, w.batch.Undo()
 }
 
-// settleOne decides what becomes of the message that was just received by itself, and is
-// the last of the open batch. If it can't be judged by its size, it is downloaded once
+// resolveOne decides what becomes of the message that was just received by itself, and is
+// the last of the open batch. If its size does not say whether it is whole, it is downloaded once
 // more: the server must send the same octets.
-func (w *worker) settleOne(ctx context.Context, t *task, md wire.Metadata, u uint32, b *receivedBody) error {
+func (w *worker) resolveOne(ctx context.Context, t *task, md wire.Metadata, u uint32, b *receivedBody) error {
 	other, hasOther := t.unconfirmed[u]
 	needsOther := b.verdict == isDoubtful && md.HasSize && md.Size != b.size || b.verdict == isMessage && !md.HasSize && !w.run.job.sizes.acceptUnsized()
 	if needsOther && !hasOther {

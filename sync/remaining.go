@@ -108,7 +108,7 @@ func (w *worker) fetchOne(ctx context.Context, t *task, u uint32) error {
 		return err
 	}
 	if err == nil {
-		err = w.settleOne(ctx, t, md, u, &b)
+		err = w.resolveOne(ctx, t, md, u, &b)
 	}
 	if b.verdict == isDoubtful && md.HasSize && md.Size != b.size {
 		t.addDoubtful(u, md, b.bodyTraits)

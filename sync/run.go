@@ -25,14 +25,14 @@ type run struct {
 	recorded          map[string]state.Mailbox // what the archive had of the account at first, by directory; constant
 	listedUIDValidity map[string]uint32        // as LIST-STATUS said, by directory; constant after choose
 
-	queue   *queue        // own mutex
-	pool    *pool         // own mutex
-	pause   session.Pause // own mutex: until when no command is sent
-	clock   commit.Clock  // own mutex
-	samples sampler       // own mutex
-	again   *againBudget  // own mutex
-	dirs    directories   // own mutex
-	looks   secondLooks   // atomic
+	queue     *queue        // own mutex
+	pool      *pool         // own mutex
+	pause     session.Pause // own mutex: until when no command is sent
+	clock     commit.Clock  // own mutex
+	samples   sampler       // own mutex
+	again     *againBudget  // own mutex
+	dirs      directories   // own mutex
+	confirmed confirmations // atomic
 
 	refusedBodies atomic.Int64 // bodies that were refused because of their size
 }

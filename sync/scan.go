@@ -92,8 +92,8 @@ func (r *run) openJournal(m *mailboxRun, dir archive.MailboxDir, recorded *state
 func (w *worker) plan(ctx context.Context, t *task, s *snapshot, recorded state.Mailbox) (*snapshot, *plan, error) {
 	m := t.mailbox
 	p, err := w.compare(ctx, m, s, recorded, t.tries < maxTries-1)
-	if err == nil && p.secondLook != "" {
-		s, p, err = w.lookAgain(ctx, m, s, p, recorded)
+	if err == nil && p.mustConfirm != "" {
+		s, p, err = w.confirm(ctx, m, s, p, recorded)
 	}
 	if err != nil || p == nil {
 		return s, nil, err
@@ -153,7 +153,7 @@ func (w *worker) compare(ctx context.Context, m *mailboxRun, s *snapshot, record
 			return nil, err
 		}
 	}
-	p.secondLook = w.whyLookAgain(m, s, p)
+	p.mustConfirm = w.confirmReason(m, s, p)
 	if p.isOther {
 		p.newEpoch, p.uids, p.failedBefore, p.known, p.vary = true, state.UIDs{}, nil, nil, variance{}
 		p.again, p.failedAgain = nil, uid.Set{}

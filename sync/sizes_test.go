@@ -176,7 +176,7 @@ func (h *testbed) kept(mailbox string) map[uint32]string {
 }
 
 // TestSizesDifferByOnePattern: from a server that counts in another way a message is
-// archived with the size announced, asked for again on other days, and settled when the
+// archived with the size announced, asked for again on other days, and at rest when the
 // same octets came in three runs on three days; also if the state database is lost
 // between them. Nothing is downloaded in a second run of a day, or after that.
 func TestSizesDifferByOnePattern(t *testing.T) {
@@ -231,14 +231,14 @@ func TestSizesDifferByOnePattern(t *testing.T) {
 				t.Errorf("%d bodies were fetched again up to day %d, want %d", total, day, want)
 			}
 			if _, s := h.runAt(day+1, box, sizes); s.TotalSent() != 0 {
-				t.Errorf("%d bodies were fetched after all is settled", s.TotalSent())
+				t.Errorf("%d bodies were fetched after all agree", s.TotalSent())
 			}
 			h.Holds(box)
 		})
 	}
 }
 
-// TestSizeAgreesLater: when the server has mended its sizes, what was archived is settled
+// TestSizeAgreesLater: when the server has mended its sizes, what was archived is at rest
 // without a download; when it has mended the octets, by one.
 func TestSizeAgreesLater(t *testing.T) {
 	wrong := func(_ uint32, n int) int { return n + 17 }

@@ -73,7 +73,7 @@ func (a *app) forget(arg string, yes, remove bool) (err error) {
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("%s forgotten; their files are still there", english.Plural(len(boxes), "mailbox", ""))
+	text := fmt.Sprintf("%s forgotten; no file was deleted", english.Plural(len(boxes), "mailbox", ""))
 	if remove {
 		text = fmt.Sprintf("%s forgotten and deleted; %s freed", english.Plural(len(boxes), "mailbox", ""), ui.Octets(freed))
 	}

@@ -165,7 +165,7 @@ func runNotes(r state.Run, mailboxes []state.Ledger) *ui.Notes {
 			english.Plural(r.Sum.Awaiting, "message is", "messages are"))
 	}
 	if r.Sum.Again > 0 {
-		n.Line("%s asked for again, because octets and announced sizes did not agree before; %s came and settled nothing",
+		n.Line("%s asked for again, because octets and announced sizes did not agree before; %s were received, and still do not agree",
 			english.Plural(r.Sum.Again, "message was", "messages were"), ui.Octets(r.Sum.AgainOctets))
 	}
 	return n

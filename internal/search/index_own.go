@@ -12,10 +12,7 @@ import (
 // may be used as an index and replaced: it is missing, blank, has a name of the archive's
 // own, or is an index that this package has made.
 func checkReplaceable(path string) error {
-	if archive.HasOwnName(path) {
-		return durable.CheckReplaceable(path, nil)
-	}
-	return durable.CheckReplaceable(path, isIndex)
+	return archive.CheckReplaceable(path, isIndex)
 }
 
 // maxSQLitePage is the size of SQLite's largest page in octets. The first page has the
@@ -42,7 +39,7 @@ func removeIndex(path string) error {
 	if err := checkReplaceable(path); err != nil {
 		return err
 	}
-	if err := durable.CheckReplaceable(path+"-journal", isRollbackJournal); err != nil {
+	if err := archive.CheckReplaceable(path+"-journal", isRollbackJournal); err != nil {
 		return err
 	}
 	if err := checkSumsReplaceable(path); err != nil {

@@ -52,6 +52,22 @@ func TestForeignFileIsNotReplaced(t *testing.T) {
 	}
 }
 
+// TestGarbledFilesBesideTheIndexAreRebuilt: what a torn write has left of the files beside an
+// index of the archive's own name stops no update.
+func TestGarbledFilesBesideTheIndexAreRebuilt(t *testing.T) {
+	s := newTestArchive(t)
+	s.fill(1, "alice", "INBOX", 5)
+	for _, suffix := range []string{"-journal", sumsSuffix, sumsSuffix + ".new"} {
+		path := s.indexer.Path + suffix
+		writeFile(t, s.indexer.Path, nil) // no index: it is rebuilt
+		writeFile(t, path, []byte("\x00\x00torn"))
+		s.updateIndex()
+		if report := s.search("-zzz", history.Selection{}, 0, true); len(report.Results) != 5 || !report.UsedIndex {
+			t.Errorf("after %s was garbled: %+v", suffix, report)
+		}
+	}
+}
+
 // makeForeignSQLite makes an SQLite file as another program would.
 func makeForeignSQLite(path string) (err error) {
 	db, err := sql.Open("sqlite", path)

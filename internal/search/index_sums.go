@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"archiverd/archive"
 	"archiverd/internal/durable"
 )
 
@@ -113,10 +114,10 @@ func checkSumsReplaceable(path string) error {
 		head, err := durable.ReadHead(f, len(sumsMagic))
 		return string(head) == sumsMagic, err
 	}
-	if err := durable.CheckReplaceable(path+sumsSuffix, isSums); err != nil {
+	if err := archive.CheckReplaceable(path+sumsSuffix, isSums); err != nil {
 		return err
 	}
-	return durable.CheckReplaceable(path+sumsSuffix+".new", isSums)
+	return archive.CheckReplaceable(path+sumsSuffix+".new", isSums)
 }
 
 // verifySums compares the whole index at path with its checksums. The error is errChecksum

@@ -13,21 +13,21 @@ import (
 
 // Behind one name there may be several servers, some of which show an older state. What
 // such a state would have recorded, and what can't be taken back, is believed only if
-// another connection says the same.
+// another connection confirms it.
 
-// maxSecondLooks is how many mailboxes of a run are looked at over another connection: each
-// takes a login.
-const maxSecondLooks = 10
+// maxConfirmations is how many mailboxes of a run are opened over another connection, too:
+// each takes a login.
+const maxConfirmations = 10
 
-// secondLooks counts them.
-type secondLooks struct {
+// confirmations counts the mailboxes of a run that were opened over another connection, too.
+type confirmations struct {
 	taken    atomic.Int32
 	disagree atomic.Bool // two connections said different things
 }
 
-// whyLookAgain returns why a comparison is not believed before another connection says
-// the same; "": it is. Numbers of another server are expected to differ.
-func (w *worker) whyLookAgain(m *mailboxRun, s *snapshot, p *plan) string {
+// confirmReason returns why a comparison is not believed before another connection
+// confirms it; "": it is. Numbers of another server are expected to differ.
+func (w *worker) confirmReason(m *mailboxRun, s *snapshot, p *plan) string {
 	server, user := w.run.job.Account.Origin()
 	wasServer, wasUser := p.epoch.Origin()
 	isMoved := wasServer != "" && (wasServer != server || wasUser != user)
@@ -65,14 +65,14 @@ func (s *snapshot) isBefore(m *mailboxRun) bool {
 		(s.Messages < listed.Messages || s.UIDNext > 0 && s.UIDNext < listed.UIDNext || s.HighestModSeq > 0 && s.HighestModSeq < listed.HighestModSeq)
 }
 
-// lookAgain opens the mailbox over another connection, and returns the snapshot and plan
+// confirm opens the mailbox over another connection, and returns the snapshot and plan
 // to go on with. A nil plan without an error means that the mailbox was given up.
-func (w *worker) lookAgain(ctx context.Context, m *mailboxRun, first *snapshot, p *plan, recorded state.Mailbox) (*snapshot, *plan, error) {
+func (w *worker) confirm(ctx context.Context, m *mailboxRun, first *snapshot, p *plan, recorded state.Mailbox) (*snapshot, *plan, error) {
 	r := w.run
-	if r.looks.taken.Add(1) > maxSecondLooks {
-		return first, m.believe(p, r.looks.disagree.Load()), nil
+	if r.confirmed.taken.Add(1) > maxConfirmations {
+		return first, m.believe(p, r.confirmed.disagree.Load()), nil
 	}
-	r.job.Log.Info("looking at the mailbox over another connection", logkey.Account, r.job.Account.Name, logkey.Mailbox, m.listed.Name, "why", p.secondLook)
+	r.job.Log.Info("opening the mailbox over another connection, too", logkey.Account, r.job.Account.Name, logkey.Mailbox, m.listed.Name, "why", p.mustConfirm)
 	_ = w.conn().LogoutNoWait(ctx) // its answer changes nothing
 	w.drop()
 	if err := w.session.Connect(ctx); err != nil {
@@ -92,16 +92,16 @@ func (w *worker) lookAgain(ctx context.Context, m *mailboxRun, first *snapshot, 
 	}
 	isSame := first.UIDValidity == second.UIDValidity && p.isOther == q.isOther
 	if !isSame {
-		r.looks.disagree.Store(true)
+		r.confirmed.disagree.Store(true)
 	}
 	return second, m.agree(first, p, second, q), nil
 }
 
-// believe returns the plan for a mailbox that is not looked at again in this run: nothing
+// believe returns the plan for a mailbox that is not confirmed in this run: nothing
 // is gone, and a new epoch begins only where no other mailbox gives reason for a doubt.
 func (m *mailboxRun) believe(p *plan, disagree bool) *plan {
 	if p.newEpoch && disagree {
-		m.giveUp(fmt.Errorf("%s, and connections to this server say different things; nothing is recorded in this run", p.secondLook))
+		m.giveUp(fmt.Errorf("%s, and connections to this server say different things; nothing is recorded in this run", p.mustConfirm))
 		return nil
 	}
 	p.Gone = uid.Set{}
